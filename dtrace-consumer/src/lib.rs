@@ -1,0 +1,1 @@
+//! DTrace for Rust programs.
