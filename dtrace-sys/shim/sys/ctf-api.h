@@ -1,0 +1,1 @@
+#include <ctf-api.h>

@@ -1,0 +1,475 @@
+//! Which functions does libdtrace have, and what are their types?
+//!
+//! The one list of them; the macro in [`table`] makes of it the structure of function pointers and
+//! what fills it.
+
+use crate::abi::*;
+use crate::common::opaque;
+use core::ffi::{c_char, c_int, c_uint, c_void};
+
+mod table;
+pub(crate) use table::Symbols;
+use table::{api, find, function_type};
+
+opaque! {
+    /// A key as `dtrace_aggregate_keys` fills it in, after Linux's 2.0.7. Its layout is not
+    /// settled.
+    dtrace_aggkey_t;
+    /// A value as `dtrace_aggregate_value` fills it in, after Linux's 2.0.7. Its layout is not
+    /// settled.
+    dtrace_aggvalue_t;
+}
+
+api! {
+    every library {
+        /// Opens a session: `DTRACE_VERSION`, `DTRACE_O_` flags (0 by default). NULL on failure,
+        /// with the reason in `errp`. On Linux it succeeds without privileges, takes over a
+        /// real-time signal and raises the soft limit of open files.
+        fn dtrace_open(version: c_int, flags: c_int, errp: *mut c_int) -> *mut dtrace_hdl_t;
+        /// Opens a session with functions in place of the kernel's.
+        fn dtrace_vopen(
+            version: c_int,
+            flags: c_int,
+            errp: *mut c_int,
+            vector: *const dtrace_vector_t,
+            arg: *mut c_void
+        ) -> *mut dtrace_hdl_t;
+        /// Stops tracing. The last data and the END clause come with the next `dtrace_work`.
+        fn dtrace_stop(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// Frees the session; its created processes are killed. On Linux it can take many seconds,
+        /// and it aborts when the heap was overflowed before (see `dtrace_program_exec`).
+        fn dtrace_close(dtp: *mut dtrace_hdl_t);
+        /// The last error of the session: `errno` below `EDT_BASE`, libdtrace's own from there.
+        fn dtrace_errno(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// An error's text; the handle may be NULL. Copy it at once: it may point into the handle.
+        fn dtrace_errmsg(dtp: *mut dtrace_hdl_t, error: c_int) -> *const c_char;
+        /// A fault's text (`DTRACEFLT_`).
+        fn dtrace_faultstr(dtp: *mut dtrace_hdl_t, fault: c_int) -> *const c_char;
+        /// Sets an option. On Linux some values end the process: `nolibs`, `core`, and a `cpu` that
+        /// is not usable.
+        fn dtrace_setopt(dtp: *mut dtrace_hdl_t, opt: *const c_char, val: *const c_char) -> c_int;
+        /// Reads a run-time or dynamic option (not a compile-time one).
+        fn dtrace_getopt(
+            dtp: *mut dtrace_hdl_t,
+            opt: *const c_char,
+            val: *mut dtrace_optval_t
+        ) -> c_int;
+        /// The file descriptor of the DTrace device; -1 on Linux.
+        fn dtrace_ctlfd(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// Compiles a program; NULL on failure. No two threads may compile at the same time, not
+        /// even for different handles: the process aborts. On Linux never after the first
+        /// `dtrace_program_exec` of the handle.
+        fn dtrace_program_strcompile(
+            dtp: *mut dtrace_hdl_t,
+            s: *const c_char,
+            spec: dtrace_probespec_t,
+            cflags: c_uint,
+            argc: c_int,
+            argv: *const *mut c_char
+        ) -> *mut dtrace_prog_t;
+        /// Compiles a program from a file, with line numbers in its messages; else as
+        /// `dtrace_program_strcompile`.
+        fn dtrace_program_fcompile(
+            dtp: *mut dtrace_hdl_t,
+            fp: *mut FILE,
+            cflags: c_uint,
+            argc: c_int,
+            argv: *const *mut c_char
+        ) -> *mut dtrace_prog_t;
+        /// Enables a program's probes. On Linux the first call fixes the number of statements: what
+        /// is compiled later and enabled then **overflows the heap**. Compile everything first.
+        fn dtrace_program_exec(
+            dtp: *mut dtrace_hdl_t,
+            pgp: *mut dtrace_prog_t,
+            pip: *mut dtrace_proginfo_t
+        ) -> c_int;
+        /// Tells about a program without enabling it.
+        fn dtrace_program_info(
+            dtp: *mut dtrace_hdl_t,
+            pgp: *mut dtrace_prog_t,
+            pip: *mut dtrace_proginfo_t
+        );
+        /// Writes a C header for the providers of a program.
+        fn dtrace_program_header(
+            dtp: *mut dtrace_hdl_t,
+            out: *mut FILE,
+            fname: *const c_char
+        ) -> c_int;
+        /// Calls a function for each statement of a program.
+        fn dtrace_stmt_iter(
+            dtp: *mut dtrace_hdl_t,
+            pgp: *mut dtrace_prog_t,
+            func: Option<dtrace_stmt_f>,
+            data: *mut c_void
+        ) -> c_int;
+        /// Makes a statement.
+        fn dtrace_stmt_create(
+            dtp: *mut dtrace_hdl_t,
+            edp: *mut dtrace_ecbdesc_t
+        ) -> *mut dtrace_stmtdesc_t;
+        /// Adds a statement to a program.
+        fn dtrace_stmt_add(
+            dtp: *mut dtrace_hdl_t,
+            pgp: *mut dtrace_prog_t,
+            sdp: *mut dtrace_stmtdesc_t
+        ) -> c_int;
+        /// Frees a statement.
+        fn dtrace_stmt_destroy(dtp: *mut dtrace_hdl_t, sdp: *mut dtrace_stmtdesc_t);
+        /// Compiles a program to DOF, to be freed with `dtrace_dof_destroy`.
+        fn dtrace_dof_create(
+            dtp: *mut dtrace_hdl_t,
+            pgp: *mut dtrace_prog_t,
+            flags: c_uint
+        ) -> *mut c_void;
+        /// Frees what `dtrace_dof_create` made.
+        fn dtrace_dof_destroy(dtp: *mut dtrace_hdl_t, dof: *mut c_void);
+        /// The options as DOF.
+        fn dtrace_getopt_dof(dtp: *mut dtrace_hdl_t) -> *mut c_void;
+        /// The ERROR clause as DOF.
+        fn dtrace_geterr_dof(dtp: *mut dtrace_hdl_t) -> *mut c_void;
+        /// Delivers data to the callbacks; NULL ones let everything pass and print nothing.
+        fn dtrace_consume(
+            dtp: *mut dtrace_hdl_t,
+            fp: *mut FILE,
+            pf: Option<dtrace_consume_probe_f>,
+            rf: Option<dtrace_consume_rec_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Looks at the status and delivers data. On Linux it waits by itself (up to 1 s, or
+        /// `switchrate`), and EINTR makes it -1 without harm. Give it a `FILE` always: with NULL,
+        /// text is lost on Linux and may crash elsewhere.
+        fn dtrace_work(
+            dtp: *mut dtrace_hdl_t,
+            fp: *mut FILE,
+            pf: Option<dtrace_consume_probe_f>,
+            rf: Option<dtrace_consume_rec_f>,
+            arg: *mut c_void
+        ) -> dtrace_workstatus_t;
+        /// Whether tracing goes on: `DTRACE_STATUS_`.
+        fn dtrace_status(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// Installs the error handler, once. Without one the first fault ends the session or, on
+        /// Linux, calls address 0. On Linux it **compiles and enables** a clause: call it after all
+        /// programs are compiled.
+        fn dtrace_handle_err(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_handle_err_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Installs the drop handler, once. Without one the first drop ends the session.
+        fn dtrace_handle_drop(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_handle_drop_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Installs the handler of text that has no `FILE` to go to, once.
+        fn dtrace_handle_buffered(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_handle_buffered_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Installs the handler of options that the program sets, once.
+        fn dtrace_handle_setopt(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_handle_setopt_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Installs the handler of news about processes, once. Its callback's type is the
+        /// platform's.
+        fn dtrace_handle_proc(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_handle_proc_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Takes a snapshot of the aggregations. On Linux nothing happens (0) within `aggrate` or
+        /// as long as the last snapshot was not used.
+        fn dtrace_aggregate_snap(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// Clears the aggregations. On Linux only the copy, the next snapshot brings them back;
+        /// elsewhere it breaks `lquantize`.
+        fn dtrace_aggregate_clear(dtp: *mut dtrace_hdl_t);
+        /// Prints the aggregations, walked by the given function or else sorted by value.
+        fn dtrace_aggregate_print(
+            dtp: *mut dtrace_hdl_t,
+            fp: *mut FILE,
+            func: Option<dtrace_aggregate_walk_f>
+        ) -> c_int;
+        /// Calls a function for each entry, in no order.
+        fn dtrace_aggregate_walk(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Calls a function for each entry, sorted by key.
+        fn dtrace_aggregate_walk_keysorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Calls a function for each entry, sorted by value.
+        fn dtrace_aggregate_walk_valsorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Calls a function for each entry, sorted by aggregation, then key.
+        fn dtrace_aggregate_walk_keyvarsorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Calls a function for each entry, sorted by aggregation, then value.
+        fn dtrace_aggregate_walk_valvarsorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// As `dtrace_aggregate_walk_keysorted`, in reverse.
+        fn dtrace_aggregate_walk_keyrevsorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// As `dtrace_aggregate_walk_valsorted`, in reverse.
+        fn dtrace_aggregate_walk_valrevsorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// As `dtrace_aggregate_walk_keyvarsorted`, in reverse.
+        fn dtrace_aggregate_walk_keyvarrevsorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// As `dtrace_aggregate_walk_valvarsorted`, in reverse.
+        fn dtrace_aggregate_walk_valvarrevsorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Calls a function for each key of several aggregations. The identifiers' width is the
+        /// platform's.
+        fn dtrace_aggregate_walk_joined(
+            dtp: *mut dtrace_hdl_t,
+            ids: *mut dtrace_aggvarid_t,
+            nids: c_int,
+            func: Option<dtrace_aggregate_walk_joined_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Calls a function for each probe that matches. A NULL description matches all; on Linux a
+        /// **NULL member crashes**.
+        fn dtrace_probe_iter(
+            dtp: *mut dtrace_hdl_t,
+            pdp: *const dtrace_probedesc_t,
+            func: Option<dtrace_probe_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// Tells about the one probe that matches.
+        fn dtrace_probe_info(
+            dtp: *mut dtrace_hdl_t,
+            pdp: *const dtrace_probedesc_t,
+            pip: *mut dtrace_probeinfo_t
+        ) -> c_int;
+        /// Finds a symbol by name, in an object or a `DTRACE_OBJ_` scope.
+        fn dtrace_lookup_by_name(
+            dtp: *mut dtrace_hdl_t,
+            object: *const c_char,
+            name: *const c_char,
+            symp: *mut GElf_Sym,
+            sip: *mut dtrace_syminfo_t
+        ) -> c_int;
+        /// Finds a type by name.
+        fn dtrace_lookup_by_type(
+            dtp: *mut dtrace_hdl_t,
+            object: *const c_char,
+            name: *const c_char,
+            tip: *mut dtrace_typeinfo_t
+        ) -> c_int;
+        /// The type of a symbol.
+        fn dtrace_symbol_type(
+            dtp: *mut dtrace_hdl_t,
+            symp: *const GElf_Sym,
+            sip: *const dtrace_syminfo_t,
+            tip: *mut dtrace_typeinfo_t
+        ) -> c_int;
+        /// Compiles a type from a string.
+        fn dtrace_type_strcompile(
+            dtp: *mut dtrace_hdl_t,
+            s: *const c_char,
+            tip: *mut dtrace_typeinfo_t
+        ) -> c_int;
+        /// Compiles a type from a file.
+        fn dtrace_type_fcompile(
+            dtp: *mut dtrace_hdl_t,
+            fp: *mut FILE,
+            tip: *mut dtrace_typeinfo_t
+        ) -> c_int;
+        /// Tells about an object.
+        fn dtrace_object_info(
+            dtp: *mut dtrace_hdl_t,
+            object: *const c_char,
+            dto: *mut dtrace_objinfo_t
+        ) -> c_int;
+        /// Calls a function for each object.
+        fn dtrace_object_iter(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_obj_f>,
+            data: *mut c_void
+        ) -> c_int;
+        /// Writes a kernel address symbolically; gives the whole length even if it was cut off.
+        fn dtrace_addr2str(
+            dtp: *mut dtrace_hdl_t,
+            addr: u64,
+            str: *mut c_char,
+            nbytes: c_int
+        ) -> c_int;
+        /// Writes an address of a process symbolically, which may stop the process; gives the whole
+        /// length even if it was cut off.
+        fn dtrace_uaddr2str(
+            dtp: *mut dtrace_hdl_t,
+            pid: pid_t,
+            addr: u64,
+            str: *mut c_char,
+            nbytes: c_int
+        ) -> c_int;
+        /// Lets go of a process and frees its handle; a created one that was not let run is killed.
+        fn dtrace_proc_release(dtp: *mut dtrace_hdl_t, proc_: *mut dtrace_proc_handle_t);
+        /// Lets a created or grabbed process run. On Linux **once only**: the second call leaves a
+        /// lock held.
+        fn dtrace_proc_continue(dtp: *mut dtrace_hdl_t, proc_: *mut dtrace_proc_handle_t);
+        /// Compiles a `printf` format; NULL on failure.
+        fn dtrace_printf_create(dtp: *mut dtrace_hdl_t, s: *const c_char) -> *mut c_void;
+        /// Compiles a `printa` format; NULL on failure.
+        fn dtrace_printa_create(dtp: *mut dtrace_hdl_t, s: *const c_char) -> *mut c_void;
+        /// Writes a compiled format back as a string; gives the whole length.
+        fn dtrace_printf_format(
+            dtp: *mut dtrace_hdl_t,
+            fmtdata: *mut c_void,
+            s: *mut c_char,
+            len: usize
+        ) -> usize;
+        /// Reads a probe description out of a string. On Linux its strings are the caller's to
+        /// free.
+        fn dtrace_str2desc(
+            dtp: *mut dtrace_hdl_t,
+            spec: dtrace_probespec_t,
+            s: *const c_char,
+            pdp: *mut dtrace_probedesc_t
+        ) -> c_int;
+        /// As `dtrace_str2desc`, with macro arguments.
+        fn dtrace_xstr2desc(
+            dtp: *mut dtrace_hdl_t,
+            spec: dtrace_probespec_t,
+            s: *const c_char,
+            argc: c_int,
+            argv: *const *mut c_char,
+            pdp: *mut dtrace_probedesc_t
+        ) -> c_int;
+        /// The description of a probe by number. On Linux its strings are the library's.
+        fn dtrace_id2desc(
+            dtp: *mut dtrace_hdl_t,
+            id: dtrace_id_t,
+            pdp: *mut dtrace_probedesc_t
+        ) -> c_int;
+        /// Writes a description as `provider:module:function:name`.
+        fn dtrace_desc2str(
+            pdp: *const dtrace_probedesc_t,
+            buf: *mut c_char,
+            len: usize
+        ) -> *mut c_char;
+        /// Writes an attribute as `name/data/class`.
+        fn dtrace_attr2str(attr: dtrace_attribute_t, buf: *mut c_char, len: usize) -> *mut c_char;
+        /// Reads an attribute.
+        fn dtrace_str2attr(s: *const c_char, attr: *mut dtrace_attribute_t) -> c_int;
+        /// A stability's name, or NULL.
+        fn dtrace_stability_name(s: dtrace_stability_t) -> *const c_char;
+        /// A class's name, or NULL.
+        fn dtrace_class_name(c: dtrace_class_t) -> *const c_char;
+    }
+    every library by its type {
+        /// Starts tracing. On Linux **once in the life of a process**: a second session's fails.
+        /// Its flags are Linux's alone, hence the type.
+        fn dtrace_go: dtrace_go_fn;
+        /// Looks again at what the kernel has; strings given out before become invalid.
+        fn dtrace_update: dtrace_update_fn;
+        /// Finds a symbol by address.
+        fn dtrace_lookup_by_addr: dtrace_lookup_by_addr_fn;
+        /// Creates a process and holds it before its first instruction; NULL on failure.
+        fn dtrace_proc_create: dtrace_proc_create_fn;
+        /// Formats a record as `printf` does.
+        fn dtrace_fprintf: dtrace_printer;
+        /// Formats a record as `printa` does.
+        fn dtrace_fprinta: dtrace_printer;
+    }
+    some libraries {
+        /// Linux: must be called between setting options and compiling.
+        fn dtrace_init(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// Linux: sets options from environment variables with this prefix.
+        fn dtrace_setoptenv(dtp: *mut dtrace_hdl_t, prefix: *const c_char);
+        /// Linux: which real-time signal (counted from `SIGRTMIN`) the library uses. Before the
+        /// first `dtrace_open`; -1 on failure.
+        fn dtrace_set_internal_signal(sig: c_uint) -> c_int;
+        /// Linux: on which signal debugging messages are written.
+        fn dtrace_debug_set_dump_sig(signal: c_int);
+        /// Linux: grabs a running process; NULL on failure.
+        fn dtrace_proc_grab_pid(
+            dtp: *mut dtrace_hdl_t,
+            pid: pid_t,
+            flags: c_int
+        ) -> *mut dtrace_proc_handle_t;
+        /// Linux: the process's number.
+        fn dtrace_proc_getpid(dtp: *mut dtrace_hdl_t, proc_: *mut dtrace_proc_handle_t) -> pid_t;
+        /// Linux after 2.0.7: decodes an aggregation's keys.
+        fn dtrace_aggregate_keys(
+            agg: *const dtrace_aggdata_t,
+            keys: *mut dtrace_aggkey_t,
+            nkeys: usize
+        ) -> c_int;
+        /// Linux after 2.0.7: frees what `dtrace_aggregate_keys` decoded.
+        fn dtrace_aggregate_key_free(key: *mut dtrace_aggkey_t);
+        /// Linux after 2.0.7: decodes an aggregation's value.
+        fn dtrace_aggregate_value(
+            agg: *const dtrace_aggdata_t,
+            value: *mut dtrace_aggvalue_t
+        ) -> c_int;
+        /// Not macOS: links a program into an object file.
+        fn dtrace_program_link(
+            dtp: *mut dtrace_hdl_t,
+            pgp: *mut dtrace_prog_t,
+            dflags: c_uint,
+            file: *const c_char,
+            objc: c_int,
+            objv: *const *mut c_char
+        ) -> c_int;
+        /// Not Linux: grabs a running process; NULL on failure.
+        fn dtrace_proc_grab(
+            dtp: *mut dtrace_hdl_t,
+            pid: pid_t,
+            flags: c_int
+        ) -> *mut dtrace_proc_handle_t;
+        /// Not Linux: waits until there may be something to do, and calls the process handler.
+        fn dtrace_sleep(dtp: *mut dtrace_hdl_t);
+        /// macOS: ends a `dtrace_sleep`.
+        fn dtrace_signal(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// illumos, where exported: prepares options.
+        fn dtrace_setopts(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// A subroutine's name; not in Linux's 2.0.7.
+        fn dtrace_subrstr(dtp: *mut dtrace_hdl_t, subr: c_int) -> *const c_char;
+        /// The modules that a provider may name; not in Linux's 2.0.7.
+        fn dtrace_provider_modules(
+            dtp: *mut dtrace_hdl_t,
+            mods: *mut *const c_char,
+            nmods: c_int
+        ) -> c_int;
+        /// Calls a function for each entry in the order of the options; where exported.
+        fn dtrace_aggregate_walk_sorted(
+            dtp: *mut dtrace_hdl_t,
+            func: Option<dtrace_aggregate_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// FreeBSD since 2024: prepares structured output.
+        fn dtrace_oformat_configure(dtp: *mut dtrace_hdl_t) -> c_int;
+        /// FreeBSD since 2024: whether output is structured. Its presence shows that
+        /// `dtrace_probedata_t` has a time.
+        fn dtrace_oformat(dtp: *mut dtrace_hdl_t) -> c_int;
+    }
+}
