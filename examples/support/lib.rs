@@ -1,1 +1,3 @@
 //! What the examples, tests and benches share.
+
+pub mod ipc_benchmark;

@@ -1,0 +1,216 @@
+//! The two connected ends of a TCP connection, a pipe or a pair of local sockets.
+//!
+//! Once connected, an end is a descriptor for `read(2)` or `write(2)` and nothing more: the
+//! standard library's socket types would call `recvfrom(2)` and `sendto(2)`, and the types of IPC
+//! would differ in more than the kernel's part.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{Shutdown, getsockopt, setsockopt, shutdown, sockopt};
+
+use super::{Config, Error, IpcType, SocketBuffers};
+
+/// Where channels come from: for TCP a listening socket, the same for all iterations.
+pub(super) struct Channels<'a> {
+    config: &'a Config,
+    listener: Option<TcpListener>,
+}
+
+/// Two connected ends.
+pub(super) struct Channel {
+    pub(super) sender: Sender,
+    pub(super) receiver: Receiver,
+    /// Port of the sending end of a TCP connection.
+    pub(super) client_port: Option<u16>,
+    /// Sizes that the kernel granted, if the benchmark asks for any.
+    pub(super) socket_buffers: Option<SocketBuffers>,
+}
+
+impl<'a> Channels<'a> {
+    pub(super) fn new(config: &'a Config) -> Result<Self, Error> {
+        let listener = match config.ipc {
+            IpcType::Tcp => Some(listen(config)?),
+            IpcType::Pipe | IpcType::Local => None,
+        };
+        Ok(Self { config, listener })
+    }
+
+    /// The port that the receiving end of a TCP connection has.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.listener.as_ref()?.local_addr().ok().map(|address| address.port())
+    }
+
+    /// Makes the next channel.
+    pub(super) fn open(&self) -> Result<Channel, Error> {
+        let mut client_port = None;
+        let (sender, receiver): (OwnedFd, OwnedFd) = match (self.config.ipc, &self.listener) {
+            (IpcType::Tcp, Some(listener)) => {
+                let (client, server) =
+                    connect(listener).map_err(|e| Error::io("connect over 127.0.0.1", e))?;
+                client_port = client.local_addr().ok().map(|address| address.port());
+                (client.into(), server.into())
+            }
+            (IpcType::Local, _) => {
+                let (sender, receiver) =
+                    UnixStream::pair().map_err(|e| Error::io("make a pair of local sockets", e))?;
+                (sender.into(), receiver.into())
+            }
+            (IpcType::Pipe | IpcType::Tcp, _) => {
+                let (receiver, sender) = io::pipe().map_err(|e| Error::io("make a pipe", e))?;
+                (sender.into(), receiver.into())
+            }
+        };
+        let is_socket = self.config.ipc != IpcType::Pipe;
+        let socket_buffers = (is_socket && self.config.set_socket_buffers)
+            .then(|| set_socket_buffers(&sender, &receiver, self.config.buffer_size as usize))
+            .transpose()
+            .map_err(|e| Error::io("set the sizes of the socket buffers", e))?;
+        Ok(Channel {
+            sender: Sender::new(sender, is_socket),
+            receiver: Receiver(receiver.into()),
+            client_port,
+            socket_buffers,
+        })
+    }
+}
+
+fn listen(config: &Config) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))
+        .map_err(|e| Error::io(format!("listen on 127.0.0.1, port {}", config.port), e))?;
+    if config.set_socket_buffers {
+        // A connection's window scale is settled in its handshake, from the listener's buffer.
+        setsockopt(&listener, sockopt::RcvBuf, &(config.buffer_size as usize))
+            .map_err(|e| Error::io("set the size of the receive buffer", e))?;
+    }
+    Ok(listener)
+}
+
+/// The client's end, then the listener's.
+fn connect(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
+    let client = TcpStream::connect(listener.local_addr()?)?;
+    client.set_nodelay(true)?;
+    let address = client.local_addr()?;
+    loop {
+        // Anybody on this machine may have connected to the port first.
+        let (server, peer) = listener.accept()?;
+        if peer == address {
+            return Ok((client, server));
+        }
+    }
+}
+
+/// Asks for buffers of `size` bytes and answers what the kernel made of it: Linux doubles the size
+/// for its own bookkeeping and caps it at `net.core.{w,r}mem_max`, see `socket(7)`.
+fn set_socket_buffers(
+    sender: &OwnedFd,
+    receiver: &OwnedFd,
+    size: usize,
+) -> nix::Result<SocketBuffers> {
+    setsockopt(sender, sockopt::SndBuf, &size)?;
+    setsockopt(receiver, sockopt::RcvBuf, &size)?;
+    Ok(SocketBuffers {
+        send: getsockopt(sender, sockopt::SndBuf)?,
+        receive: getsockopt(receiver, sockopt::RcvBuf)?,
+    })
+}
+
+/// The end that data goes into.
+pub(super) struct Sender {
+    end: File,
+    is_socket: bool,
+}
+
+impl Sender {
+    pub(super) fn new(end: OwnedFd, is_socket: bool) -> Self {
+        Self { end: end.into(), is_socket }
+    }
+
+    /// Lets the receiving end find the end of the data, and keeps a socket open so that its close
+    /// can be completed in order.
+    pub(super) fn end_of_data(self) -> io::Result<Closing> {
+        if !self.is_socket {
+            return Ok(Closing(None));
+        }
+        shutdown(self.end.as_raw_fd(), Shutdown::Write)?;
+        Ok(Closing(Some(self.end)))
+    }
+}
+
+impl Write for Sender {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.end.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+}
+
+impl From<Sender> for OwnedFd {
+    fn from(sender: Sender) -> Self {
+        sender.end.into()
+    }
+}
+
+/// A sending end after its last byte.
+#[must_use]
+pub(super) struct Closing(Option<File>);
+
+impl Closing {
+    /// Waits until the receiving end is closed too; pipes have nothing to wait for.
+    pub(super) fn wait(self) -> io::Result<()> {
+        match self.0 {
+            Some(mut end) => io::copy(&mut end, &mut io::sink()).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The end that data comes out of.
+pub(super) struct Receiver(File);
+
+impl Receiver {
+    /// Reads up to the end of the data, closes, and answers how many bytes there were: 0 where
+    /// everything had been received.
+    pub(super) fn close(mut self) -> io::Result<u64> {
+        let (mut surplus, mut buffer) = (0, [0; 4096]);
+        loop {
+            match self.0.read(&mut buffer) {
+                Ok(0) => return Ok(surplus),
+                Ok(n) => surplus += n as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Read for Receiver {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl AsFd for Receiver {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Makes calls on a descriptor that is not ready fail with `WouldBlock`, or block again.
+pub(super) fn set_blocking(end: impl AsFd, blocking: bool) -> nix::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(&end, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, !blocking);
+    fcntl(&end, FcntlArg::F_SETFL(flags)).map(drop)
+}
