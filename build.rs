@@ -1,1 +1,118 @@
-fn main() {}
+//! Makes sure that the examples, tests and benches find a libdtrace, and says what it did.
+//!
+//! Where the system has no supported one, it unpacks a private one into `target/libdtrace`, which
+//! is where programs below `target` look. It never fails the build: without libdtrace the examples
+//! replay recordings.
+//!
+//! `DTRACE_CONSUMER_PROVISION=off` keeps it from unpacking anything; `DTRACE_CONSUMER_PREFIX` names
+//! a libdtrace to use instead.
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "dtrace-consumer/src/install.rs"]
+mod install;
+#[allow(dead_code, unreachable_pub)]
+#[path = "dtrace-consumer/src/locate.rs"]
+mod locate;
+
+use std::env;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use install::{Installer, MANIFEST_NAME};
+use locate::{PREFIX_NAME, PREFIX_VARIABLE, Search};
+
+const SWITCH: &str = "DTRACE_CONSUMER_PROVISION";
+
+fn main() {
+    // Only files that exist: cargo takes a missing one for a changed one, at each build.
+    for path in ["build.rs", "dtrace-consumer/src/install.rs", "dtrace-consumer/src/install"]
+        .into_iter()
+        .chain(["dtrace-consumer/src/locate.rs", "dtrace-consumer/src/locate"])
+    {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    for name in [SWITCH, PREFIX_VARIABLE, "DOCS_RS"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let linux = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|it| it == "linux");
+    let cross = env::var_os("HOST") != env::var_os("TARGET");
+    if !linux || cross || env::var_os("DOCS_RS").is_some() {
+        return;
+    }
+    // Also an ordered one: what the programs will find, the build shall say.
+    let order = Search { program: None, user_data: None, ..Search::of_this_process() };
+    let ordered = env::var_os(PREFIX_VARIABLE).is_some_and(|it| !it.is_empty());
+    match order.run() {
+        Ok(found) => {
+            println!("cargo::rerun-if-changed={}", found.library.display());
+            if ordered {
+                let version = found.version.unwrap_or_default();
+                let library = found.library.display();
+                println!("cargo::warning=libdtrace {version}: {library} ({PREFIX_VARIABLE})");
+            }
+        }
+        Err(error) if ordered => warn(&error.to_string()),
+        Err(_) if env::var_os(SWITCH).is_some_and(|it| it == "off") => {}
+        Err(_) => provide(),
+    }
+}
+
+fn provide() {
+    let Some(target) = target_directory() else {
+        return warn("the directory `target` cannot be told from OUT_DIR");
+    };
+    let prefix = target.join(PREFIX_NAME);
+    // Tests and benches compare with dtrace(1).
+    let installer = Installer { prefix: prefix.clone(), with_dtrace_program: true };
+    match installer.install(&mut |step| println!("{step}")) {
+        Ok(installed) => {
+            let manifest = prefix.join(MANIFEST_NAME);
+            if installed.fresh {
+                age(&manifest);
+                println!(
+                    "cargo::warning=this system has no supported libdtrace: unpacked {} into {} \
+                     ({SWITCH}=off keeps the build from doing so)",
+                    installed.manifest,
+                    prefix.display()
+                );
+            }
+            println!("cargo::rerun-if-changed={}", manifest.display());
+        }
+        Err(error) => {
+            warn(&error.to_string());
+            println!(
+                "cargo::warning=to try again: cargo run -p dtrace-consumer --bin dtrace-worker -- \
+                 install --with-dtrace --prefix {}",
+                prefix.display()
+            );
+        }
+    }
+}
+
+/// The outermost cargo directory around `OUT_DIR`: `target`, not `target/<triple>`.
+fn target_directory() -> Option<PathBuf> {
+    let out = PathBuf::from(env::var_os("OUT_DIR")?);
+    let tagged = out.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file());
+    // OUT_DIR is target/<profile>/build/<package>/out.
+    tagged.or_else(|| out.ancestors().nth(4)).map(Path::to_owned)
+}
+
+/// Cargo runs a build script again when a file that it names is newer than the script's start.
+fn age(path: &Path) {
+    let before = SystemTime::now() - Duration::from_secs(3600);
+    if let Ok(file) = File::options().append(true).open(path) {
+        // At worst the script runs once more and finds the prefix.
+        let _ = file.set_modified(before);
+    }
+}
+
+fn warn(why: &str) {
+    println!(
+        "cargo::warning=no libdtrace: live tracing will not be possible here, examples replay \
+         recordings"
+    );
+    for line in why.lines() {
+        println!("cargo::warning={line}");
+    }
+}

@@ -1,1 +1,53 @@
 //! DTrace for Rust programs.
+#![deny(unsafe_code)]
+
+pub mod aggregation;
+#[allow(unsafe_code)]
+mod boundary;
+mod builder;
+mod consumer_thread;
+mod description;
+mod dispatch;
+mod error;
+mod firing;
+mod format;
+pub mod install;
+mod launch;
+mod layout;
+pub mod locate;
+mod loss;
+mod options;
+mod outcome;
+mod preflight;
+mod probe;
+mod record;
+mod replay;
+mod row;
+mod session;
+mod stack;
+mod stream;
+mod symbol;
+mod synchronous;
+mod value;
+#[cfg(target_os = "linux")]
+mod worker;
+
+pub use builder::Builder;
+pub use consumer_thread::{ConsumerThread, ConsumerThreadBuilder, SendClosures, StopHandle};
+pub use description::{
+    OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
+};
+pub use dispatch::{Closures, LossPolicy};
+pub use error::{CallbackError, CallbackResult, CompileError, Error, Failure};
+pub use firing::{Firing, Flow, FlowKind, Output, Record};
+pub use loss::{DropKind, DropReport, Fault, Losses};
+pub use outcome::{CommandOutcome, EX_USAGE, Outcome, Timings};
+pub use preflight::{Check, Preflight, Unavailable, preflight};
+pub use probe::Probe;
+pub use record::{Action, RecordDescription};
+pub use replay::{Replay, replay};
+pub use row::RowError;
+pub use stream::wire::Malformed;
+pub use symbol::{StackRef, SymbolRef};
+pub use synchronous::{Synchronous, run_synchronous};
+pub use value::{FromValue, Integer, Sign, TypeError, Value, ValueRef};

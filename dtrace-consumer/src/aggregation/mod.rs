@@ -1,0 +1,211 @@
+//! What does a closure see of an aggregation?
+//!
+//! For each tuple of keys an [`Aggregated`] entry with its value. How the values of one walk relate to
+//! those of the walk before is the session's [`Mode`].
+
+mod distribution;
+mod value;
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+
+pub use distribution::{
+    Bucket, BucketRange, CombineError, Distribution, DistributionParameters, Linear, LogLinear,
+    ParameterEncoding,
+};
+pub use value::{
+    AggregationFunction, AggregationValue, Average, DecodeError, Deviation, Extreme, Scalar,
+};
+
+use crate::layout::{self, Field};
+use crate::row::{self, RowError};
+use crate::stream::frame::{AggregationFrame, EntryFrame};
+use crate::stream::wire::Malformed;
+use crate::symbol::Symbols;
+use crate::value::{FromValue, Integer, Sign, TypeError, ValueRef};
+
+/// What the values of a walk stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Everything since tracing began, or since the script cleared the aggregation.
+    #[default]
+    Cumulative,
+    /// What has been added since the walk before; entries to which nothing was added are left out.
+    /// Nothing is lost between two walks, because the kernel's data are not touched. `min` and `max`
+    /// cannot be told apart in this way: they are delivered, as they stand, when they have changed.
+    Delta,
+}
+
+/// An aggregation variable, as the stream describes it.
+#[derive(Debug)]
+pub(crate) struct Aggregation {
+    variable: u64,
+    name: String,
+    function: AggregationFunction,
+    signature: u64,
+    normal: u64,
+    keys: Vec<Field>,
+}
+
+impl Aggregation {
+    pub(crate) fn new(frame: AggregationFrame) -> Result<Aggregation, Malformed> {
+        let function = u8::try_from(frame.function)
+            .ok()
+            .and_then(|n| AggregationFunction::from_wire(n).ok())
+            .ok_or(Malformed::new("function", "not one that this crate knows"))?;
+        Ok(Aggregation {
+            variable: frame.variable,
+            name: frame.name,
+            function,
+            signature: frame.signature,
+            normal: frame.normal,
+            keys: layout::of_keys(frame.keys),
+        })
+    }
+
+    fn decode(&self, value: &[u8]) -> Result<AggregationValue, DecodeError> {
+        AggregationValue::decode(self.function, self.signature, value, self.normal)
+    }
+}
+
+/// The keys of an aggregation with their value.
+#[derive(Debug, Clone)]
+pub struct Aggregated<'a> {
+    aggregation: &'a Aggregation,
+    frame: EntryFrame<'a>,
+    symbols: &'a Symbols,
+    value: AggregationValue,
+}
+
+impl<'a> Aggregated<'a> {
+    /// The aggregation's name without its `@`; `_` for the anonymous one.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        &self.aggregation.name
+    }
+
+    /// libdtrace's number of the aggregation.
+    #[must_use]
+    pub fn variable(&self) -> u64 {
+        self.aggregation.variable
+    }
+
+    /// The aggregating function.
+    #[must_use]
+    pub fn function(&self) -> AggregationFunction {
+        self.aggregation.function
+    }
+
+    /// The divisor that the script set with `normalize()`; 1 if it set none.
+    #[must_use]
+    pub fn normal(&self) -> u64 {
+        self.aggregation.normal
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
+        let (data, symbols) = (self.frame.keys, self.symbols);
+        self.aggregation.keys.iter().map(move |field| field.value(data, symbols))
+    }
+
+    /// Key number `index`, from 0, as a type of the program.
+    ///
+    /// # Errors
+    /// [`TypeError`] if there is no such key, or it is of another kind or does not fit.
+    pub fn key<T: FromValue<'a>>(&self, index: usize) -> Result<T, TypeError> {
+        let key = self.keys().nth(index).ok_or_else(|| TypeError {
+            expected: "a key",
+            found: format!("none at {index}: @{} has {} keys", self.name(), self.keys().len()),
+        })?;
+        T::from_value(key)
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> &AggregationValue {
+        &self.value
+    }
+
+    /// The value of `count()`, `sum()`, `min()`, `max()`, `avg()` or `stddev()` as the number that
+    /// DTrace prints.
+    ///
+    /// # Errors
+    /// [`TypeError`] for a distribution, and for a minimum, maximum or mean of nothing.
+    pub fn number(&self) -> Result<i64, TypeError> {
+        self.value.as_i64().ok_or_else(|| TypeError {
+            expected: "a number",
+            found: format!("{}() without one", self.function().name()),
+        })
+    }
+
+    /// The keys, and after them the value where it is a number, as a tuple or structure.
+    ///
+    /// # Errors
+    /// [`RowError`], which names the field, what was expected and what there is.
+    pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
+        let number = self
+            .value
+            .as_i64()
+            .and_then(|n| Integer::from_bytes(&n.to_ne_bytes(), Sign::Signed))
+            .map(ValueRef::Integer);
+        row::from_values(self.keys().chain(number))
+    }
+}
+
+/// Works out what each walk delivers.
+#[derive(Debug, Default)]
+pub(crate) struct Walks {
+    mode: Mode,
+    /// The last value of each entry, by variable and keys; kept for deltas only.
+    before: HashMap<(u64, Vec<u8>), Before>,
+}
+
+#[derive(Debug)]
+struct Before {
+    generation: u64,
+    value: AggregationValue,
+}
+
+impl Walks {
+    pub(crate) fn new(mode: Mode) -> Walks {
+        Walks { mode, before: HashMap::new() }
+    }
+
+    /// The entry as the mode wants it; `None` where it has nothing new.
+    pub(crate) fn entry<'a>(
+        &mut self,
+        aggregation: &'a Aggregation,
+        frame: EntryFrame<'a>,
+        symbols: &'a Symbols,
+    ) -> Result<Option<Aggregated<'a>>, DecodeError> {
+        let value = aggregation.decode(frame.value)?;
+        let value = match self.mode {
+            Mode::Cumulative => Some(value),
+            Mode::Delta => self.added(aggregation.variable, frame, value),
+        };
+        Ok(value.map(|value| Aggregated { aggregation, frame, symbols, value }))
+    }
+
+    fn added(
+        &mut self,
+        variable: u64,
+        frame: EntryFrame<'_>,
+        value: AggregationValue,
+    ) -> Option<AggregationValue> {
+        let now = Before { generation: frame.generation, value: value.clone() };
+        let before = self.before.insert((variable, frame.keys.to_vec()), now);
+        // After the script's own clear() everything there is has been added since.
+        let Some(before) = before.filter(|b| b.generation == frame.generation) else {
+            return Some(value);
+        };
+        if before.value == value {
+            return None;
+        }
+        let mut difference = value.clone();
+        match difference.subtract(&before.value) {
+            Ok(()) => Some(difference),
+            Err(_) => Some(value),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! dtrace-worker: manages the private libdtrace that sessions use where the system has none.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use dtrace_consumer::install::{self, InstallError, Installer};
+use dtrace_consumer::locate::Search;
+
+const USAGE: &str = "\
+usage: dtrace-worker install [--prefix DIR] [--with-dtrace]
+       dtrace-worker status [--prefix DIR]
+       dtrace-worker uninstall [--prefix DIR]
+       dtrace-worker --help | --version
+
+install    unpacks a private libdtrace from the distribution's packages
+             --with-dtrace  also unpacks the dtrace(1) program
+status     tells what is unpacked and which libdtrace sessions use
+uninstall  removes the private libdtrace
+
+DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace or ~/.local/share/dtrace-consumer/libdtrace
+when not given. Exit status: 0 done, 1 failed, 64 wrong usage.
+";
+
+const WRONG_USAGE: u8 = 64;
+
+/// Why the program ends without success.
+enum Failure {
+    Usage(String),
+    Failed(String),
+}
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Failure {
+        Failure::Failed(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let done = match command.to_str() {
+        Some("install") => options(arguments, true).and_then(install),
+        Some("status") => options(arguments, false).and_then(status),
+        Some("uninstall") => options(arguments, false).and_then(uninstall),
+        Some("--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Some("--version" | "-V") => {
+            println!("dtrace-worker {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Some("") => Err(Failure::Usage("a command is missing".into())),
+        _ => Err(Failure::Usage(format!("no such command: {}", command.display()))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(why)) => {
+            eprintln!("dtrace-worker: {why}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(why)) => {
+            eprint!("dtrace-worker: {why}\n{USAGE}");
+            ExitCode::from(WRONG_USAGE)
+        }
+    }
+}
+
+struct Options {
+    prefix: Option<PathBuf>,
+    with_dtrace: bool,
+}
+
+impl Options {
+    fn prefix(&self) -> Result<PathBuf, Failure> {
+        self.prefix.clone().or_else(install::default_prefix).ok_or_else(|| {
+            Failure::Failed("neither XDG_DATA_HOME nor HOME is set: give --prefix".into())
+        })
+    }
+}
+
+fn options(
+    mut arguments: impl Iterator<Item = OsString>,
+    installs: bool,
+) -> Result<Options, Failure> {
+    let mut options = Options { prefix: None, with_dtrace: false };
+    while let Some(argument) = arguments.next() {
+        match argument.to_str() {
+            Some("--prefix") => {
+                let prefix = arguments.next().filter(|it| !it.is_empty());
+                let prefix = prefix.ok_or_else(|| Failure::Usage("--prefix needs DIR".into()))?;
+                options.prefix = Some(prefix.into());
+            }
+            Some("--with-dtrace") if installs => options.with_dtrace = true,
+            _ => {
+                return Err(Failure::Usage(format!("no such option: {}", argument.display())));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn install(options: Options) -> Result<(), Failure> {
+    let installer =
+        Installer { prefix: options.prefix()?, with_dtrace_program: options.with_dtrace };
+    installer.install(&mut |step| eprintln!("{step}"))?;
+    Ok(())
+}
+
+fn status(options: Options) -> Result<(), Failure> {
+    if options.prefix.is_some() {
+        return describe(&options.prefix()?).map_err(Failure::from);
+    }
+    if let Ok(prefix) = options.prefix()
+        && let Err(error) = describe(&prefix)
+    {
+        println!("{error}");
+    }
+    let (passed, found) = Search::of_this_process().trace();
+    let found = found.map_err(|error| Failure::Failed(error.to_string()))?;
+    for candidate in passed {
+        println!("{} ({}): {}", candidate.path.display(), candidate.origin, candidate.refused);
+    }
+    println!("sessions use {} ({})", found.library.display(), found.origin);
+    Ok(())
+}
+
+fn describe(prefix: &Path) -> Result<(), InstallError> {
+    let manifest = install::status(prefix)?;
+    println!("{}: {manifest}", prefix.display());
+    for package in &manifest.packages {
+        println!("  {} {}", package.name, package.version);
+    }
+    Ok(())
+}
+
+fn uninstall(options: Options) -> Result<(), Failure> {
+    install::uninstall(&options.prefix()?)?;
+    Ok(())
+}

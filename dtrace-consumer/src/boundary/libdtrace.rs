@@ -1,0 +1,344 @@
+//! One libdtrace session, with its phases as types: [`Compiling`] until the last script is compiled,
+//! [`Tracing`] from the first enabling on.
+//!
+//! The order is the library's: options, target, `dtrace_init`, all compiles, handlers, all enablings,
+//! `dtrace_go`. Any other order writes past libdtrace's own tables, which is why a `Tracing` cannot
+//! compile. Handles are not closed: closing takes the library seconds, and the worker's end does the
+//! same at once.
+//!
+//! Both types stay on one thread, as libdtrace demands (its compiler is a process-wide global); raw
+//! pointers inside keep them from being sent.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+
+use dtrace_sys::abi::*;
+use dtrace_sys::{Api, Library};
+
+use super::callbacks::{self, Context};
+use crate::description::ProgramInfo;
+use crate::stream::job::Source;
+use crate::worker::encoder::Encoder;
+
+/// A call into libdtrace that failed.
+#[derive(Debug)]
+pub(crate) struct CallFailure {
+    /// The function's name.
+    pub(crate) call: &'static str,
+    /// libdtrace's number, errno where below 1000.
+    pub(crate) number: i32,
+    /// libdtrace's words.
+    pub(crate) message: String,
+}
+
+/// What `dtrace_work` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// There may be more.
+    Okay,
+    /// Tracing has ended, by `exit()` or by [`Tracing::stop`], and everything is consumed.
+    Done,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Handle {
+    pub(super) api: &'static Api,
+    pub(super) raw: *mut dtrace_hdl_t,
+}
+
+impl Handle {
+    fn failure(self, call: &'static str) -> CallFailure {
+        // SAFETY: the handle is open; errmsg's text is valid until the next call and copied at once.
+        unsafe {
+            let number = (self.api.dtrace_errno)(self.raw);
+            let message = owned((self.api.dtrace_errmsg)(self.raw, number));
+            CallFailure { call, number, message: message.trim_end().to_owned() }
+        }
+    }
+
+    fn check(self, call: &'static str, result: i32) -> Result<(), CallFailure> {
+        if result == -1 { Err(self.failure(call)) } else { Ok(()) }
+    }
+
+    fn set_option(self, name: &str, value: Option<&str>) -> Result<(), CallFailure> {
+        let (Ok(c_name), Ok(c_value)) = (CString::new(name), value.map(CString::new).transpose())
+        else {
+            let message = "an option cannot contain a NUL byte".to_owned();
+            return Err(CallFailure { call: "dtrace_setopt", number: libc::EINVAL, message });
+        };
+        let value = c_value.as_ref().map_or(ptr::null(), |v| v.as_ptr());
+        // SAFETY: the handle is open, both strings end in NUL and outlive the call; the library
+        // copies what it keeps.
+        let result = unsafe { (self.api.dtrace_setopt)(self.raw, c_name.as_ptr(), value) };
+        self.check("dtrace_setopt", result)
+    }
+}
+
+/// A C string's text; empty for a null pointer.
+///
+/// # Safety
+/// `text` is null or points to a string that ends in NUL and is not changed during the call.
+pub(super) unsafe fn owned(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// An open handle on which scripts can still be compiled.
+pub(crate) struct Compiling {
+    handle: Handle,
+    programs: Vec<*mut dtrace_prog_t>,
+    /// libdtrace's handle of `$target`. It is not released: that would happen at close.
+    target: Option<*mut dtrace_proc_handle_t>,
+    version: String,
+}
+
+impl Compiling {
+    /// Loads the library and opens a handle.
+    pub(crate) fn open(library: &Path) -> Result<Compiling, CallFailure> {
+        let name = library.as_os_str().as_bytes();
+        // SAFETY: the file is the libdtrace that the consumer has located or was told of; running its
+        // initialisers is what the user asks for.
+        let library = unsafe { Library::load(Some(library)) }.map_err(|e| CallFailure {
+            call: "dlopen",
+            number: 0,
+            message: format!("{}: {e}", String::from_utf8_lossy(name)),
+        })?;
+        // The library stays until the process ends: libdtrace has threads and handlers of its own.
+        let library: &'static Library = Box::leak(Box::new(library));
+        let api: &'static Api = library;
+        let mut error = 0;
+        // SAFETY: DTRACE_VERSION is the one that the loaded ABI was verified with, and `error` is
+        // valid for the call.
+        let raw = unsafe { (api.dtrace_open)(DTRACE_VERSION, 0, &raw mut error) };
+        if raw.is_null() {
+            // SAFETY: errmsg accepts a null handle for errors of dtrace_open.
+            let message = unsafe { owned((api.dtrace_errmsg)(ptr::null_mut(), error)) };
+            return Err(CallFailure { call: "dtrace_open", number: error, message });
+        }
+        let version = library.version().map_or_else(String::new, |v| v.to_string());
+        Ok(Compiling { handle: Handle { api, raw }, programs: Vec::new(), target: None, version })
+    }
+
+    /// The library's version, as `2.0.7`.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(crate) fn set_option(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), CallFailure> {
+        self.handle.set_option(name, value)
+    }
+
+    /// Makes the process `$target`, without attaching to it: it goes on as it is.
+    pub(crate) fn set_target(&mut self, pid: i32) -> Result<(), CallFailure> {
+        let Some(grab) = self.handle.api.dtrace_proc_grab_pid else {
+            let message = "this libdtrace has no dtrace_proc_grab_pid".to_owned();
+            return Err(CallFailure { call: "dtrace_proc_grab_pid", number: 0, message });
+        };
+        // SAFETY: the handle is open and not used by another thread.
+        let process = unsafe { grab(self.handle.raw, pid, DTRACE_PROC_SHORTLIVED) };
+        if process.is_null() {
+            return Err(self.handle.failure("dtrace_proc_grab_pid"));
+        }
+        self.target = Some(process);
+        Ok(())
+    }
+
+    /// Ends the phase of options. Linux needs this before the first compile.
+    pub(crate) fn init(&mut self) -> Result<(), CallFailure> {
+        let Some(init) = self.handle.api.dtrace_init else { return Ok(()) };
+        // SAFETY: the handle is open.
+        let result = unsafe { init(self.handle.raw) };
+        self.handle.check("dtrace_init", result)
+    }
+
+    /// Compiles a script. It is read as a file, because only then do messages carry line numbers.
+    pub(crate) fn compile(&mut self, source: &Source, flags: u32) -> Result<(), CallFailure> {
+        let refused = |message: &str| CallFailure {
+            call: "dtrace_program_fcompile",
+            number: libc::EINVAL,
+            message: message.to_owned(),
+        };
+        // An empty memory file cannot be opened; a blank one says the same to the compiler.
+        let text: &[u8] = if source.text.is_empty() { b"\n" } else { &source.text };
+        let mut arguments = Vec::with_capacity(source.arguments.len() + 1);
+        for argument in std::iter::once(&source.name).chain(&source.arguments) {
+            let argument = CString::new(argument.as_str())
+                .map_err(|_| refused("a script's argument cannot contain a NUL byte"))?;
+            arguments.push(argument.into_raw());
+        }
+        // SAFETY: the memory is read only (mode "r"), is as long as said and outlives the stream.
+        let file = unsafe {
+            libc::fmemopen(text.as_ptr().cast_mut().cast::<c_void>(), text.len(), c"r".as_ptr())
+        };
+        if file.is_null() {
+            return Err(refused("the script cannot be opened as a memory file"));
+        }
+        let count = i32::try_from(arguments.len()).map_err(|_| refused("too many arguments"))?;
+        // SAFETY: handle and file are open; the arguments are NUL-terminated and stay allocated for
+        // ever (they are leaked: the library keeps the pointers for the macro variables).
+        let program = unsafe {
+            (self.handle.api.dtrace_program_fcompile)(
+                self.handle.raw,
+                file.cast(),
+                flags,
+                count,
+                arguments.leak().as_ptr(),
+            )
+        };
+        // The failure is fetched before fclose could change errno.
+        let failure = program.is_null().then(|| self.handle.failure("dtrace_program_fcompile"));
+        // SAFETY: the stream is open, and the library has read it to its end.
+        unsafe { libc::fclose(file) };
+        match failure {
+            Some(failure) => Err(failure),
+            None => {
+                self.programs.push(program);
+                Ok(())
+            }
+        }
+    }
+
+    /// Installs the handlers and enables every program, in this order; tracing is not on yet.
+    pub(crate) fn enable(
+        self,
+        encoder: Encoder,
+        text: bool,
+    ) -> Result<(Tracing, Vec<ProgramInfo>), CallFailure> {
+        let Handle { api, raw } = self.handle;
+        let context = Context::new(self.handle, encoder, text).ok_or_else(|| CallFailure {
+            call: "open_memstream",
+            number: libc::ENOMEM,
+            message: "no memory for libdtrace's output".to_owned(),
+        })?;
+        // Leaked: libdtrace keeps the pointer, and this process ends with the session.
+        let context: *mut Context = Box::into_raw(Box::new(context));
+        let arg = context.cast::<c_void>();
+        let handle = self.handle;
+        // SAFETY: the handle is open, the callbacks have the types that the functions take, and `arg`
+        // stays valid for ever. dtrace_handle_err compiles a clause of its own, so all compiles are
+        // before it: `self.programs` is complete, since this function takes `self`.
+        unsafe {
+            let result = (api.dtrace_handle_err)(raw, Some(callbacks::fault), arg);
+            handle.check("dtrace_handle_err", result)?;
+            let result = (api.dtrace_handle_drop)(raw, Some(callbacks::drop), arg);
+            handle.check("dtrace_handle_drop", result)?;
+            let result = (api.dtrace_handle_setopt)(raw, Some(callbacks::option), arg);
+            handle.check("dtrace_handle_setopt", result)?;
+            let result = (api.dtrace_handle_proc)(raw, Some(callbacks::process), arg);
+            handle.check("dtrace_handle_proc", result)?;
+        }
+        let mut infos = Vec::with_capacity(self.programs.len());
+        for program in self.programs {
+            let mut info = dtrace_proginfo_t::default();
+            // SAFETY: the program belongs to this handle; `info` is valid for the call.
+            let result = unsafe { (api.dtrace_program_exec)(raw, program, &raw mut info) };
+            handle.check("dtrace_program_exec", result)?;
+            infos.push(ProgramInfo {
+                matches: info.dpi_matches,
+                record_generators: info.dpi_recgens,
+            });
+        }
+        Ok((Tracing { handle, context }, infos))
+    }
+}
+
+/// A handle whose scripts are enabled.
+pub(crate) struct Tracing {
+    handle: Handle,
+    context: *mut Context,
+}
+
+impl Tracing {
+    /// Turns tracing on.
+    pub(crate) fn go(&mut self) -> Result<(), CallFailure> {
+        // SAFETY: the handle is open, and handlers are installed.
+        let result = unsafe { (self.handle.api.dtrace_go)(self.handle.raw, 0) };
+        self.handle.check("dtrace_go", result)
+    }
+
+    /// Waits for data (a second at most, see [`set_option`](Tracing::set_option) `switchrate`) and
+    /// hands everything to the encoder.
+    pub(crate) fn work(&mut self) -> Result<Work, CallFailure> {
+        // SAFETY: the context is valid and no reference to it is alive while the library runs.
+        let file = unsafe { (*self.context).file() };
+        // SAFETY: the handle is open, the callbacks fit, and the context stays valid.
+        let status = unsafe {
+            (self.handle.api.dtrace_work)(
+                self.handle.raw,
+                file.cast(),
+                Some(callbacks::chew),
+                Some(callbacks::chewrec),
+                self.context.cast::<c_void>(),
+            )
+        };
+        match status {
+            DTRACE_WORKSTATUS_OKAY => Ok(Work::Okay),
+            DTRACE_WORKSTATUS_DONE => Ok(Work::Done),
+            _ => {
+                let failure = self.handle.failure("dtrace_work");
+                // A signal ended the wait; the library says so as an error.
+                if failure.number == libc::EINTR { Ok(Work::Okay) } else { Err(failure) }
+            }
+        }
+    }
+
+    /// Turns tracing off; END probes fire, and what is in the buffers can still be consumed.
+    pub(crate) fn stop(&mut self) -> Result<(), CallFailure> {
+        // SAFETY: the handle is open.
+        let result = unsafe { (self.handle.api.dtrace_stop)(self.handle.raw) };
+        self.handle.check("dtrace_stop", result)
+    }
+
+    pub(crate) fn set_option(
+        &mut self,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), CallFailure> {
+        self.handle.set_option(name, value)
+    }
+
+    /// Reads the aggregations and hands every entry to the encoder, sorted as the options say.
+    pub(crate) fn snapshot(&mut self) -> Result<(), CallFailure> {
+        // SAFETY: the handle is open and tracing.
+        let result = unsafe { (self.handle.api.dtrace_aggregate_snap)(self.handle.raw) };
+        self.handle.check("dtrace_aggregate_snap", result)?;
+        // SAFETY: as in `work`.
+        let result = unsafe {
+            (self.handle.api.dtrace_aggregate_walk_valsorted)(
+                self.handle.raw,
+                Some(callbacks::entry),
+                self.context.cast::<c_void>(),
+            )
+        };
+        self.handle.check("dtrace_aggregate_walk_valsorted", result)
+    }
+
+    /// The encoder, between two calls into the library.
+    pub(crate) fn encoder(&mut self) -> &mut Encoder {
+        // SAFETY: the context is valid; the callbacks, which are the only others to use it, run only
+        // within calls that take `&mut self`, so not during this borrow.
+        unsafe { &mut (*self.context).encoder }
+    }
+}
+
+/// A descriptor of this process under a name of its own.
+pub(crate) fn duplicate(fd: i32) -> std::io::Result<OwnedFd> {
+    // SAFETY: the descriptor is only duplicated, which fails cleanly if it is not open.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
+/// Closes a descriptor that libdtrace owns; only for a process that is about to end.
+pub(crate) fn close_foreign(fd: i32) {
+    // SAFETY: closing is memory-safe. libdtrace, which owns the descriptor, is not called any more.
+    unsafe { libc::close(fd) };
+}

@@ -1,0 +1,14 @@
+//! Everything in this crate that the compiler cannot check: calls into libdtrace and its callbacks,
+//! the start-up hook, and the traced command's way through fork and exec.
+//!
+//! The rest of the crate denies unsafe code. What a caller of these modules may rely on, and what it
+//! must keep, is said where each function is.
+
+#[cfg(target_os = "linux")]
+mod callbacks;
+pub(crate) mod held_command;
+#[cfg(target_os = "linux")]
+pub(crate) mod libdtrace;
+#[cfg(target_os = "linux")]
+mod memstream;
+pub(crate) mod start_up;

@@ -1,0 +1,222 @@
+//! What does a user say to set up a session?
+//!
+//! The same for a session in a thread of its own and for a command that is run synchronously; they
+//! differ in what their closures may borrow.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::aggregation::Mode;
+use crate::dispatch::{LossPolicy, RowsError};
+use crate::session::Settings;
+use crate::stream::job::Source;
+
+/// Sets up a session.
+///
+/// `C` is the set of closures: [`crate::Synchronous`] and [`crate::ConsumerThreadBuilder`] are the two kinds.
+#[must_use = "a builder does nothing until it is run or spawned"]
+pub struct Builder<C> {
+    pub(crate) settings: Settings,
+    pub(crate) closures: C,
+    pub(crate) command: Option<std::process::Command>,
+}
+
+impl<C> fmt::Debug for Builder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Default> Builder<C> {
+    pub(crate) fn new(script: &str) -> Builder<C> {
+        let source = Source {
+            name: "script".to_owned(),
+            text: script.as_bytes().to_vec(),
+            arguments: Vec::new(),
+        };
+        Builder {
+            settings: Settings { sources: vec![source], ..Settings::default() },
+            closures: C::default(),
+            command: None,
+        }
+    }
+}
+
+impl<C> Builder<C> {
+    /// Adds a D program from text. All programs of a session are compiled together; names of
+    /// variables are shared among them.
+    pub fn script(mut self, name: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
+        let source = Source { name: name.into(), text: text.into(), arguments: Vec::new() };
+        self.settings.sources.push(source);
+        self
+    }
+
+    /// The macro arguments `$1`, `$2`… of the script added last.
+    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        if let Some(source) = self.settings.sources.last_mut() {
+            source.arguments = arguments.into_iter().map(Into::into).collect();
+        }
+        self
+    }
+
+    /// Sets an option with a value, as `dtrace -x name=value` does: `bufsize`, `switchrate`,
+    /// `strsize`… `bufsize` and `aggsize` are `4m` unless set. See dtrace(8) for all of them.
+    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.options.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Sets an option that takes no value, as `dtrace -x name` does: `destructive`, `flowindent`…
+    pub fn flag(mut self, name: impl Into<String>) -> Self {
+        self.settings.options.push((name.into(), None));
+        self
+    }
+
+    /// Accepts probe descriptions that match no probe, as `dtrace -Z` does: such clauses never fire.
+    pub fn allow_zero_matches(mut self) -> Self {
+        const ZDEFS: u32 = 0x4;
+        self.settings.compile_flags |= ZDEFS;
+        self
+    }
+
+    /// What to do when something is lost; [`LossPolicy::Warn`] unless set.
+    pub fn losses(mut self, policy: LossPolicy) -> Self {
+        self.settings.losses = policy;
+        self
+    }
+
+    /// Walks the aggregations every `interval` while tracing, besides once at the end.
+    pub fn walk_every(mut self, interval: Duration) -> Self {
+        // An interval of nothing would leave no time for anything else.
+        self.settings.interval = Some(interval.max(Duration::from_millis(1)));
+        self
+    }
+
+    /// What the values of a walk stand for; [`Mode::Cumulative`] unless set.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.settings.mode = mode;
+        self
+    }
+
+    /// Keeps everything that is delivered in a file, to be [replayed](crate::replay).
+    pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.recording = Some(path.into());
+        self
+    }
+
+    /// Looks for libdtrace in this prefix first; see [`crate::locate`].
+    pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> Self {
+        self.settings.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Names the program that is started as worker, such as this crate's `dtrace-worker`. It is
+    /// needed where this crate is not part of the process's own executable, as in an extension
+    /// module of an interpreter.
+    pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
+        self.settings.worker = Some(program.into());
+        self
+    }
+}
+
+/// Writes the methods that take closures, for closures with the bound `$send` and lifetime `$life`.
+macro_rules! closure_methods {
+    ($life:lifetime $(, $send:ident)?) => {
+        /// Called for each aggregation entry of each walk: once at the end, and
+        /// every so often if [`walk_every`](crate::Builder::walk_every) is set. Values stand for what
+        /// [`mode`](crate::Builder::mode) says.
+        pub fn walk<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&$crate::aggregation::Aggregated<'a>) -> $crate::CallbackResult
+                $(+ $send)? + $life,
+        {
+            self.closures.walk = Some(Box::new(closure));
+            self
+        }
+
+        /// Called at the end of each walk.
+        pub fn walked<F>(mut self, closure: F) -> Self
+        where
+            F: FnMut() -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.walked = Some(Box::new(closure));
+            self
+        }
+
+        /// Called for what each record prints, as dtrace(1) would print it. Setting it makes
+        /// libdtrace format every record, which costs more than the other closures.
+        pub fn out<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&$crate::Output<'a>) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.out = Some(Box::new(closure));
+            self
+        }
+
+        /// Called for each firing of each clause.
+        pub fn chew<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&$crate::Firing<'a>) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.chew = Some(Box::new(closure));
+            self
+        }
+
+        /// Called for each record of each firing, after `chew`.
+        pub fn chewrec<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&$crate::Record<'a>) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.chewrec = Some(Box::new(closure));
+            self
+        }
+
+        /// Called with the values of each firing that has any, as a tuple or structure by position:
+        /// the arguments of a `printf`, the expressions of `trace`. A firing that does not fit ends the
+        /// session with [`Error::Row`](crate::Error::Row).
+        pub fn rows<T, F>(mut self, mut closure: F) -> Self
+        where
+            T: serde::de::DeserializeOwned,
+            F: FnMut(T) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.rows = Some(Box::new(move |firing: &$crate::Firing<'_>| {
+                $crate::builder::call_with_row(firing, &mut closure)
+            }));
+            self
+        }
+
+        /// Called for each report of dropped data.
+        pub fn on_drop<F>(mut self, closure: F) -> Self
+        where
+            F: FnMut($crate::DropReport) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.on_drop = Some(Box::new(closure));
+            self
+        }
+
+        /// Called for each error of a clause at run time.
+        pub fn on_fault<F>(mut self, closure: F) -> Self
+        where
+            F: FnMut($crate::Fault) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.on_fault = Some(Box::new(closure));
+            self
+        }
+    };
+}
+pub(crate) use closure_methods;
+
+pub(crate) fn call_with_row<T: serde::de::DeserializeOwned>(
+    firing: &crate::Firing<'_>,
+    closure: &mut impl FnMut(T) -> crate::CallbackResult,
+) -> Result<(), RowsError> {
+    if firing.values().next().is_none() {
+        return Ok(());
+    }
+    let row = firing.row().map_err(RowsError::Row)?;
+    closure(row).map_err(RowsError::Callback)
+}

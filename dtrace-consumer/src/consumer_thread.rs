@@ -1,0 +1,197 @@
+//! A session in a thread of its own, for programs that go on meanwhile.
+
+use std::fmt;
+use std::thread::{JoinHandle, ThreadId};
+
+use crate::aggregation::Aggregated;
+use crate::builder::{Builder, closure_methods};
+use crate::dispatch::{Closures, RowsError, panic_message};
+use crate::error::{CallbackResult, Error, Failure};
+use crate::firing::{Firing, Output, Record};
+use crate::loss::{DropReport, Fault};
+use crate::outcome::Outcome;
+use crate::session::{self, Stopper};
+
+/// Sets up a [`ConsumerThread`]. Its closures run on the session's thread.
+pub type ConsumerThreadBuilder = Builder<SendClosures>;
+
+/// Closures that move to the session's thread.
+#[derive(Default)]
+pub struct SendClosures {
+    walk: Option<Box<dyn for<'a> FnMut(&Aggregated<'a>) -> CallbackResult + Send>>,
+    walked: Option<Box<dyn FnMut() -> CallbackResult + Send>>,
+    out: Option<Box<dyn for<'a> FnMut(&Output<'a>) -> CallbackResult + Send>>,
+    chew: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> CallbackResult + Send>>,
+    chewrec: Option<Box<dyn for<'a> FnMut(&Record<'a>) -> CallbackResult + Send>>,
+    rows: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> Result<(), RowsError> + Send>>,
+    on_drop: Option<Box<dyn FnMut(DropReport) -> CallbackResult + Send>>,
+    on_fault: Option<Box<dyn FnMut(Fault) -> CallbackResult + Send>>,
+}
+
+impl fmt::Debug for SendClosures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendClosures").finish_non_exhaustive()
+    }
+}
+
+impl SendClosures {
+    fn into_local(self) -> Closures<'static> {
+        // Written field by field: each box changes its type by giving up Send.
+        Closures {
+            walk: self.walk.map(|f| f as _),
+            walked: self.walked.map(|f| f as _),
+            out: self.out.map(|f| f as _),
+            chew: self.chew.map(|f| f as _),
+            chewrec: self.chewrec.map(|f| f as _),
+            rows: self.rows.map(|f| f as _),
+            on_drop: self.on_drop.map(|f| f as _),
+            on_fault: self.on_fault.map(|f| f as _),
+        }
+    }
+}
+
+/// A tracing session that delivers to closures in a thread of its own.
+///
+/// ```no_run
+/// use dtrace_consumer::{ConsumerThread, aggregation::Mode};
+/// use std::time::Duration;
+///
+/// let thread = ConsumerThread::builder("syscall:::entry { @[execname] = count(); }")
+///     .mode(Mode::Delta)
+///     .walk_every(Duration::from_secs(1))
+///     .walk(|entry| {
+///         println!("{} {}", entry.key::<String>(0)?, entry.number()?);
+///         Ok(())
+///     })
+///     .spawn()?; // tracing is on
+/// std::thread::sleep(Duration::from_secs(5));
+/// let outcome = thread.stop()?; // everything up to now has been delivered
+/// println!("{}", outcome.losses);
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
+#[derive(Debug)]
+pub struct ConsumerThread {
+    stopper: Stopper,
+    thread: Option<JoinHandle<Result<Outcome, Failure>>>,
+    id: ThreadId,
+}
+
+/// Asks a session to end, from any thread and also from its own closures.
+#[derive(Debug, Clone)]
+pub struct StopHandle(Stopper);
+
+impl StopHandle {
+    /// Asks the session to end; what was recorded up to now is still delivered. It returns at once,
+    /// and asking again does nothing.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+impl Builder<SendClosures> {
+    closure_methods!('static, Send);
+
+    /// Starts tracing, and returns when it is on.
+    ///
+    /// # Errors
+    /// The script does not compile ([`Error::Compile`]), tracing is not possible
+    /// ([`Error::Unavailable`]), an option is wrong ([`Error::Option`])…
+    pub fn spawn(self) -> Result<ConsumerThread, Error> {
+        let Builder { settings, closures, .. } = self;
+        let (tell, started) = crossbeam_channel::bounded(1);
+        let thread = std::thread::Builder::new()
+            .name("dtrace-consumer".to_owned())
+            .spawn(move || {
+                let mut live = match session::start(&settings, closures.into_local(), None) {
+                    Ok(live) => live,
+                    Err(error) => {
+                        let _ = tell.send(Err(error));
+                        return Ok(Outcome::default());
+                    }
+                };
+                let _ = tell.send(Ok(live.stopper()));
+                let delivered = live.deliver();
+                let outcome = live.into_outcome();
+                match delivered {
+                    Ok(()) => Ok(*outcome),
+                    Err(error) => Err(Failure { error, outcome }),
+                }
+            })
+            .map_err(|cause| Error::System { attempt: "start the session's thread", cause })?;
+        let id = thread.thread().id();
+        match started.recv() {
+            Ok(Ok(stopper)) => Ok(ConsumerThread { stopper, thread: Some(thread), id }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(panicked(thread)),
+        }
+    }
+}
+
+fn panicked(thread: JoinHandle<Result<Outcome, Failure>>) -> Error {
+    let message = match thread.join() {
+        Err(payload) => panic_message(&*payload),
+        Ok(_) => "it ended without a word".to_owned(),
+    };
+    Error::Panicked { closure: "session", message }
+}
+
+impl ConsumerThread {
+    /// Sets up a session that runs the D program `script`.
+    pub fn builder(script: &str) -> ConsumerThreadBuilder {
+        Builder::new(script)
+    }
+
+    /// A handle that asks the session to end, for other threads and for closures.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle(self.stopper.clone())
+    }
+
+    /// Whether the session has ended by itself: the script called `exit()`, or something failed.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Ends the session. Everything that was recorded up to now is delivered before this returns.
+    ///
+    /// # Errors
+    /// [`Failure`], with what was delivered before, if the session failed.
+    pub fn stop(self) -> Result<Outcome, Failure> {
+        self.stopper.stop();
+        self.join()
+    }
+
+    /// Waits until the session ends by itself, by `exit()` in the script or by a
+    /// [`StopHandle`].
+    ///
+    /// # Errors
+    /// As of [`stop`](ConsumerThread::stop).
+    pub fn join(mut self) -> Result<Outcome, Failure> {
+        let Some(thread) = self.thread.take() else { return Ok(Outcome::default()) };
+        if self.id == std::thread::current().id() {
+            // A closure cannot wait for its own thread; the session ends after it has returned.
+            self.stopper.stop();
+            return Ok(Outcome::default());
+        }
+        match thread.join() {
+            Ok(result) => result,
+            Err(payload) => {
+                let message = panic_message(&*payload);
+                Err(Error::Panicked { closure: "session", message }.into())
+            }
+        }
+    }
+}
+
+/// Ends the session, and waits until everything has been delivered. Errors go unnoticed: use
+/// [`stop`](ConsumerThread::stop) to see them.
+impl Drop for ConsumerThread {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        self.stopper.stop();
+        if self.id != std::thread::current().id() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! From the frames of a stream to the user's closures.
+//!
+//! The same for live sessions and recordings: descriptions are kept, firings and aggregations are
+//! decoded against them and handed to the closures, and the rest is put into the outcome.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::aggregation::{Aggregated, Aggregation, Mode, Walks};
+use crate::error::{CallbackResult, Error};
+use crate::firing::{Firing, Output, Record};
+use crate::layout::{self, Field};
+use crate::loss::{DropReport, Fault};
+use crate::outcome::Outcome;
+use crate::probe::Probe;
+use crate::row::RowError;
+use crate::stream::frame::{FailureFrame, FiringFrame, Frame};
+use crate::stream::wire::Malformed;
+use crate::symbol::Symbols;
+
+pub(crate) type Closure<'f, T> = Option<Box<dyn FnMut(T) -> CallbackResult + 'f>>;
+
+/// Closures that stay on the calling thread and may borrow from it.
+#[derive(Default)]
+pub struct Closures<'f> {
+    pub(crate) walk: Option<Box<dyn for<'a> FnMut(&Aggregated<'a>) -> CallbackResult + 'f>>,
+    pub(crate) walked: Option<Box<dyn FnMut() -> CallbackResult + 'f>>,
+    pub(crate) out: Option<Box<dyn for<'a> FnMut(&Output<'a>) -> CallbackResult + 'f>>,
+    pub(crate) chew: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> CallbackResult + 'f>>,
+    pub(crate) chewrec: Option<Box<dyn for<'a> FnMut(&Record<'a>) -> CallbackResult + 'f>>,
+    pub(crate) rows: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> Result<(), RowsError> + 'f>>,
+    pub(crate) on_drop: Closure<'f, DropReport>,
+    pub(crate) on_fault: Closure<'f, Fault>,
+}
+
+/// What a rows closure may fail with: its own error, or the row.
+pub(crate) enum RowsError {
+    Row(RowError),
+    Callback(crate::error::CallbackError),
+}
+
+impl std::fmt::Debug for Closures<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Closures").finish_non_exhaustive()
+    }
+}
+
+impl Closures<'_> {
+    /// Whether firings are wanted, and not only aggregations.
+    pub(crate) fn want_firings(&self) -> bool {
+        self.out.is_some() || self.chew.is_some() || self.chewrec.is_some() || self.rows.is_some()
+    }
+
+    /// Whether libdtrace's formatting is wanted.
+    pub(crate) fn want_text(&self) -> bool {
+        self.out.is_some()
+    }
+}
+
+/// What a frame means for whoever reads the stream.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Go on reading.
+    Continue,
+    /// Tracing is on.
+    Started,
+    /// The worker cannot go on.
+    Failed(FailureFrame),
+    /// Everything has been delivered.
+    End,
+}
+
+/// What to do about lost data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LossPolicy {
+    /// Count them in the outcome.
+    Count,
+    /// Count them, and warn through the `tracing` crate.
+    #[default]
+    Warn,
+    /// End the session with [`Error::Lost`] at the first loss.
+    Fail,
+}
+
+struct ClauseLayout {
+    statement: u32,
+    fields: Vec<Field>,
+}
+
+/// Keeps what the stream describes, and calls the closures.
+pub(crate) struct Dispatcher<'f> {
+    pub(crate) closures: Closures<'f>,
+    pub(crate) outcome: Outcome,
+    losses: LossPolicy,
+    probes: HashMap<u32, Probe>,
+    clauses: HashMap<u32, ClauseLayout>,
+    aggregations: HashMap<u32, Aggregation>,
+    symbols: Symbols,
+    walks: Walks,
+}
+
+impl<'f> Dispatcher<'f> {
+    pub(crate) fn new(closures: Closures<'f>, losses: LossPolicy, mode: Mode) -> Dispatcher<'f> {
+        Dispatcher {
+            closures,
+            outcome: Outcome::default(),
+            losses,
+            probes: HashMap::new(),
+            clauses: HashMap::new(),
+            aggregations: HashMap::new(),
+            symbols: Symbols::new(),
+            walks: Walks::new(mode),
+        }
+    }
+
+    /// Forgets a worker that could not begin; the next one describes everything anew.
+    pub(crate) fn restart(&mut self) {
+        self.outcome = Outcome { timings: self.outcome.timings, ..Outcome::default() };
+        self.probes.clear();
+        self.clauses.clear();
+        self.aggregations.clear();
+        self.symbols.clear();
+    }
+
+    /// Takes one frame. `position` is where it lies in the stream, for errors.
+    pub(crate) fn take(&mut self, frame: Frame<'_>, position: u64) -> Result<Step, Error> {
+        let malformed = |cause| Error::Stream { position, cause };
+        match frame {
+            Frame::Firing(frame) => self.firing(frame, position)?,
+            Frame::Entry(frame) => {
+                let aggregation = self
+                    .aggregations
+                    .get(&frame.aggregation)
+                    .ok_or_else(|| malformed(Malformed::new("aggregation", "not described")))?;
+                let entry = self.walks.entry(aggregation, frame, &self.symbols).map_err(|_| {
+                    malformed(Malformed::new("aggregation value", "not one of its function"))
+                })?;
+                if let (Some(entry), Some(walk)) = (&entry, &mut self.closures.walk) {
+                    call("walk", || walk(entry))?;
+                }
+            }
+            Frame::SnapshotEnd => {
+                if let Some(walked) = &mut self.closures.walked {
+                    call("walked", walked)?;
+                }
+            }
+            Frame::Begin(info) => self.outcome.session = Some(info),
+            Frame::Program(info) => self.outcome.programs.push(info),
+            Frame::Started(times) => {
+                let t = &mut self.outcome.timings;
+                t.open = Duration::from_nanos(times.open);
+                t.compile = Duration::from_nanos(times.compile);
+                t.enable = Duration::from_nanos(times.enable);
+                t.go = Duration::from_nanos(times.go);
+                return Ok(Step::Started);
+            }
+            Frame::Probe(probe) => {
+                self.probes.insert(probe.id, probe);
+            }
+            Frame::Clause(c) => {
+                let fields = layout::of_clause(c.records);
+                self.clauses.insert(c.key, ClauseLayout { statement: c.statement, fields });
+            }
+            Frame::Aggregation(frame) => {
+                let key = frame.key;
+                self.aggregations.insert(key, Aggregation::new(frame).map_err(malformed)?);
+            }
+            Frame::Symbol(s) => {
+                self.symbols.insert((s.pid, s.address), s.text);
+            }
+            Frame::Drop(report) => {
+                self.outcome.losses.count_drop(&report);
+                if self.losses == LossPolicy::Warn {
+                    tracing::warn!(kind = %report.kind, drops = report.drops, "{}", report.message);
+                }
+                if let Some(on_drop) = &mut self.closures.on_drop {
+                    call("on_drop", || on_drop(report))?;
+                }
+                self.check_losses()?;
+            }
+            Frame::Fault(fault) => {
+                self.outcome.losses.count_fault(&fault);
+                if self.losses == LossPolicy::Warn {
+                    tracing::warn!(kind = %fault.kind, "{}", fault.message);
+                }
+                if let Some(on_fault) = &mut self.closures.on_fault {
+                    call("on_fault", || on_fault(fault))?;
+                }
+                self.check_losses()?;
+            }
+            Frame::OptionChange(change) => self.outcome.options.push(change),
+            Frame::Process(event) => self.outcome.processes.push(event),
+            Frame::Exit(status) => self.outcome.exit = Some(status),
+            Frame::CommandEnd(end) => self.outcome.command = Some(end),
+            Frame::Failure(failure) => return Ok(Step::Failed(failure)),
+            Frame::End => return Ok(Step::End),
+            Frame::SnapshotBegin => {}
+        }
+        Ok(Step::Continue)
+    }
+
+    fn check_losses(&self) -> Result<(), Error> {
+        match self.losses {
+            LossPolicy::Fail => Err(Error::Lost(self.outcome.losses.clone())),
+            LossPolicy::Count | LossPolicy::Warn => Ok(()),
+        }
+    }
+
+    fn firing(&mut self, frame: FiringFrame<'_>, position: u64) -> Result<(), Error> {
+        let (Some(probe), Some(clause)) =
+            (self.probes.get(&frame.probe), self.clauses.get(&frame.clause))
+        else {
+            let cause = Malformed::new("firing", "its probe or clause is not described");
+            return Err(Error::Stream { position, cause });
+        };
+        self.outcome.firings += 1;
+        let firing = Firing {
+            frame,
+            probe,
+            statement: clause.statement,
+            fields: &clause.fields,
+            symbols: &self.symbols,
+        };
+        if let Some(chew) = &mut self.closures.chew {
+            call("chew", || chew(&firing))?;
+        }
+        if let Some(chewrec) = &mut self.closures.chewrec {
+            for record in firing.records() {
+                call("chewrec", || chewrec(&record))?;
+            }
+        }
+        if let Some(rows) = &mut self.closures.rows {
+            let mut row_error = None;
+            call("rows", || match rows(&firing) {
+                Ok(()) => Ok(()),
+                Err(RowsError::Callback(cause)) => Err(cause),
+                Err(RowsError::Row(error)) => {
+                    row_error = Some(error);
+                    Ok(())
+                }
+            })?;
+            if let Some(cause) = row_error {
+                return Err(Error::Row { probe: probe.to_string(), cause });
+            }
+        }
+        if let Some(out) = &mut self.closures.out {
+            for output in firing.output() {
+                call("out", || out(&output))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calls a closure; an error or a panic becomes the session's error.
+fn call(closure: &'static str, f: impl FnOnce() -> CallbackResult) -> Result<(), Error> {
+    // After a panic the closure is never called again, so nobody sees what it left half-done.
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) => Err(Error::Callback { closure, cause }),
+        Err(payload) => Err(Error::Panicked { closure, message: panic_message(&*payload) }),
+    }
+}
+
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

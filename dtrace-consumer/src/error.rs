@@ -1,0 +1,321 @@
+//! What can go wrong, and what is known when it does?
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::loss::Losses;
+use crate::outcome::Outcome;
+use crate::preflight::Unavailable;
+use crate::row::RowError;
+use crate::stream::wire::Malformed;
+
+/// What a closure may return as its error: anything that `?` can convert.
+pub type CallbackError = Box<dyn StdError + Send + Sync>;
+
+/// What closures return.
+pub type CallbackResult = Result<(), CallbackError>;
+
+/// Why a session could not begin or did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Tracing is not possible here; says what is missing and how to get it.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+
+    /// A script did not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+
+    /// A script cannot be handed to the compiler.
+    #[error("the script {script}: {reason}")]
+    Script {
+        /// The script's name.
+        script: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// An option does not exist, or not with this value, or must not be set.
+    #[error("option {name}{}: {reason}", .value.as_deref().map(|v| format!("={v}")).unwrap_or_default())]
+    Option {
+        /// The option.
+        name: String,
+        /// The value given.
+        value: Option<String>,
+        /// libdtrace's words, or why this crate refuses it.
+        reason: String,
+    },
+
+    /// The command to trace could not be started.
+    #[error("cannot start {program}: {cause}")]
+    Command {
+        /// The program named.
+        program: String,
+        /// The system's answer.
+        #[source]
+        cause: io::Error,
+    },
+
+    /// A call into libdtrace failed.
+    #[error("{call} failed: {message}{}", .advice.map(|a| format!(" ({a})")).unwrap_or_default())]
+    Libdtrace {
+        /// libdtrace's function.
+        call: String,
+        /// libdtrace's number; below 1000 it is errno.
+        number: i32,
+        /// libdtrace's words.
+        message: String,
+        /// What usually helps, where libdtrace's words mislead.
+        advice: Option<&'static str>,
+    },
+
+    /// The worker process could not be started.
+    #[error("cannot start the worker process {program}: {reason}")]
+    WorkerStart {
+        /// The program that was to be the worker.
+        program: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+
+    /// The worker process ended in the middle of the session.
+    #[error("the worker process {status} in the middle of the session{}", after_a_semicolon(.last_words))]
+    WorkerDied {
+        /// How it ended: exit status or signal.
+        status: String,
+        /// The end of what it, or libdtrace in it, wrote to its standard error.
+        last_words: String,
+    },
+
+    /// The stream or recording is damaged.
+    #[error("the stream is damaged at byte {position}: {cause}")]
+    Stream {
+        /// Bytes from its beginning to the damaged frame.
+        position: u64,
+        /// What is wrong there.
+        #[source]
+        cause: Malformed,
+    },
+
+    /// A recording cannot be read or written.
+    #[error("recording {}: {cause}", .path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        cause: io::Error,
+    },
+
+    /// A closure returned an error.
+    #[error("the {closure} closure: {cause}")]
+    Callback {
+        /// Which: `walk`, `out`, `chew`, `chewrec` or `rows`.
+        closure: &'static str,
+        /// Its error.
+        #[source]
+        cause: CallbackError,
+    },
+
+    /// A closure panicked.
+    #[error("the {closure} closure panicked: {message}")]
+    Panicked {
+        /// Which: `walk`, `out`, `chew`, `chewrec` or `rows`.
+        closure: &'static str,
+        /// The panic's message.
+        message: String,
+    },
+
+    /// A row does not fit the type of the `rows` closure.
+    #[error("a firing of {probe} does not fit the type of the rows: {cause}")]
+    Row {
+        /// The probe that fired.
+        probe: String,
+        /// What does not fit.
+        #[source]
+        cause: RowError,
+    },
+
+    /// Something was lost, and the session was told to fail in that case.
+    #[error("data were lost: {0}")]
+    Lost(Losses),
+
+    /// The system refused something that the session needs.
+    #[error("{attempt}: {cause}")]
+    System {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The system's answer.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+fn after_a_semicolon(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!("; its last words: {words}") }
+}
+
+/// A script that did not compile, with the place where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileError {
+    /// The script's name: its file, or `script`.
+    pub script: String,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The text of that line.
+    pub source_line: Option<String>,
+    /// Where in that line the compiler's complaint is about, in bytes from 0.
+    pub column: Option<usize>,
+    /// libdtrace's tag of the error, as `D_SYNTAX`, where it gives one.
+    pub tag: Option<String>,
+    /// libdtrace's words.
+    pub message: String,
+}
+
+impl CompileError {
+    /// Takes libdtrace's message apart: `[D_TAG] line 3: message`, the tag and line as they come.
+    pub(crate) fn parse(script: &str, text: &[u8], message: &str) -> CompileError {
+        let mut rest = message.trim();
+        let mut tag = None;
+        if let Some((name, after)) = rest.strip_prefix('[').and_then(|r| r.split_once("] ")) {
+            if name.starts_with("D_") {
+                tag = Some(name.to_owned());
+                rest = after;
+            }
+        }
+        let mut line = None;
+        if let Some((number, after)) = rest.strip_prefix("line ").and_then(|r| r.split_once(": ")) {
+            if let Ok(number) = number.parse() {
+                line = Some(number);
+                rest = after;
+            }
+        }
+        let source_line = line.and_then(|n: u32| {
+            let line = text.split(|b| *b == b'\n').nth((n as usize).checked_sub(1)?)?;
+            Some(String::from_utf8_lossy(line).trim_end().to_owned())
+        });
+        let column = source_line.as_deref().and_then(|line| culprit(line, rest));
+        CompileError {
+            script: script.to_owned(),
+            line,
+            source_line,
+            column,
+            tag,
+            message: rest.to_owned(),
+        }
+    }
+}
+
+/// Where in a line is what the message names: `… near "x"`, `… : x`, `failed to resolve x`?
+fn culprit(line: &str, message: &str) -> Option<usize> {
+    let quoted = message.rsplit('"').nth(1);
+    let last = message.rsplit([' ', ':']).find(|w| !w.is_empty());
+    let after_resolve = message
+        .split_once("failed to resolve ")
+        .and_then(|(_, rest)| rest.split([':', ' ']).next());
+    [quoted, after_resolve, last].into_iter().flatten().filter(|w| !w.is_empty()).find_map(|word| {
+        line.match_indices(word).map(|(at, _)| at).find(|at| {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let before = line[..*at].chars().next_back();
+            let after = line[at + word.len()..].chars().next();
+            !(word.starts_with(is_word) && before.is_some_and(is_word))
+                && !(word.ends_with(is_word) && after.is_some_and(is_word))
+        })
+    })
+}
+
+/// The message, and below it the line with a caret under the place.
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.script)?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let (Some(number), Some(line)) = (self.line, &self.source_line) {
+            let margin = number.to_string();
+            write!(f, "\n {margin} | {line}")?;
+            if let Some(column) = self.column {
+                // Tabs stay tabs, so that the caret stands where the terminal puts the character.
+                let indent: String = line
+                    .chars()
+                    .scan(0, |at, c| {
+                        let here = *at;
+                        *at += c.len_utf8();
+                        (here < column).then_some(if c == '\t' { '\t' } else { ' ' })
+                    })
+                    .collect();
+                write!(f, "\n {} | {indent}^", " ".repeat(margin.len()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StdError for CompileError {}
+
+/// A session that failed, with everything that it delivered before.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why it failed.
+    pub error: Error,
+    /// What is known of the session up to then.
+    pub outcome: Box<Outcome>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { error, outcome: Box::default() }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        failure.error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compile_error_shows_the_line_with_a_caret() {
+        let text = b"BEGIN\n{\n\ttrace(foo(1));\n}\n";
+        let error = CompileError::parse("script", text, "line 3: undefined function name: foo");
+        assert_eq!(
+            error.to_string(),
+            "script, line 3: undefined function name: foo\n 3 | \ttrace(foo(1));\n   | \t      ^"
+        );
+    }
+
+    #[test]
+    fn the_tag_of_a_compile_error_is_told_from_its_message() {
+        let message = "[D_SYNTAX] line 1: syntax error near \"}\"";
+        let error = CompileError::parse("a.d", b"BEGIN { trace( }", message);
+        assert_eq!(error.tag.as_deref(), Some("D_SYNTAX"));
+        assert_eq!((error.line, error.column), (Some(1), Some(15)));
+        assert_eq!(error.message, "syntax error near \"}\"");
+    }
+
+    #[test]
+    fn a_message_without_a_place_is_kept_whole() {
+        let error = CompileError::parse("script", b"x", "probe description a:b:c:d is odd");
+        assert_eq!(error.to_string(), "script: probe description a:b:c:d is odd");
+    }
+}

@@ -1,0 +1,237 @@
+//! What does a closure see of a probe that fired?
+
+use serde::de::DeserializeOwned;
+
+use crate::layout::Field;
+use crate::probe::Probe;
+use crate::record::{Action, RecordDescription};
+use crate::row::{self, RowError};
+use crate::stream::frame::FiringFrame;
+use crate::symbol::Symbols;
+use crate::value::{FromValue, TypeError, ValueRef};
+
+/// One firing of one clause: where, and what its actions recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Firing<'a> {
+    pub(crate) frame: FiringFrame<'a>,
+    pub(crate) probe: &'a Probe,
+    pub(crate) statement: u32,
+    pub(crate) fields: &'a [Field],
+    pub(crate) symbols: &'a Symbols,
+}
+
+/// Where a firing stands in the flow of functions; needs the option `flowindent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow<'a> {
+    /// Entry, return, or neither.
+    pub kind: FlowKind,
+    /// How deep, in characters of indentation.
+    pub indent: i32,
+    /// The mark before the name: `-> `, `<- `, ` | `…
+    pub prefix: &'a str,
+}
+
+/// The direction of a [`Flow`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowKind {
+    /// A function or system call is entered.
+    Entry,
+    /// It returns.
+    Return,
+    /// Neither.
+    None,
+}
+
+impl<'a> Firing<'a> {
+    /// The probe that fired.
+    #[must_use]
+    pub fn probe(&self) -> &'a Probe {
+        self.probe
+    }
+
+    /// The CPU on which it fired.
+    #[must_use]
+    pub fn cpu(&self) -> u32 {
+        self.frame.cpu
+    }
+
+    /// libdtrace's number of the statement, which tells the clauses of a script apart.
+    #[must_use]
+    pub fn statement(&self) -> u32 {
+        self.statement
+    }
+
+    /// Where the firing stands in the flow; `None` without `flowindent`.
+    #[must_use]
+    pub fn flow(&self) -> Option<Flow<'a>> {
+        self.frame.flow.map(|flow| Flow {
+            kind: match flow.kind {
+                0 => FlowKind::Entry,
+                1 => FlowKind::Return,
+                _ => FlowKind::None,
+            },
+            indent: flow.indent,
+            prefix: std::str::from_utf8(flow.prefix).unwrap_or(""),
+        })
+    }
+
+    /// The records, in the order of the clause's actions.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'a>> + use<'a> {
+        let firing = *self;
+        self.fields.iter().enumerate().map(move |(index, field)| Record { firing, index, field })
+    }
+
+    /// Record number `index`, from 0.
+    #[must_use]
+    pub fn record(&self, index: usize) -> Option<Record<'a>> {
+        self.records().nth(index)
+    }
+
+    /// The values that the actions recorded: printf arguments, traced expressions, stacks. An
+    /// `exit()` and the actions that libdtrace carries out are not among them.
+    pub fn values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
+        self.records().filter(|r| r.is_data()).map(|r| r.value())
+    }
+
+    /// The values as a tuple or structure, by position.
+    ///
+    /// # Errors
+    /// [`RowError`], which names the field, what was expected and what there is.
+    pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
+        row::from_values(self.values())
+    }
+
+    /// What dtrace(1) would print for the firing, exactly. It is there only if output is wanted: for
+    /// sessions with an `out` closure.
+    #[must_use]
+    pub fn text(&self) -> &'a [u8] {
+        self.frame.text
+    }
+
+    /// What each record printed, in order; records that print nothing are not among them.
+    pub fn output(&self) -> impl Iterator<Item = Output<'a>> + use<'a> {
+        let firing = *self;
+        let mut start = 0;
+        let word = |b: &[u8]| b.first_chunk().map_or(0, |b| u32::from_le_bytes(*b) as usize);
+        self.frame.text_ends.chunks_exact(8).filter_map(move |pair| {
+            let (index, end) = (word(pair), word(&pair[4..]));
+            let text = firing.frame.text.get(start..end)?;
+            start = end;
+            Some(Output { firing, index, text }).filter(|output| !output.text.is_empty())
+        })
+    }
+}
+
+/// One record of a firing.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    firing: Firing<'a>,
+    index: usize,
+    field: &'a Field,
+}
+
+impl<'a> Record<'a> {
+    /// The firing to which it belongs.
+    #[must_use]
+    pub fn firing(&self) -> &Firing<'a> {
+        &self.firing
+    }
+
+    /// Its position in the firing, from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The action that made it.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.field.description.action
+    }
+
+    /// How it lies in the data, and the format string where it has one.
+    #[must_use]
+    pub fn description(&self) -> &'a RecordDescription {
+        &self.field.description
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn value(&self) -> ValueRef<'a> {
+        self.field.value(self.firing.frame.data, self.firing.symbols)
+    }
+
+    /// Its value as a type of the program.
+    ///
+    /// # Errors
+    /// [`TypeError`] if the value is of another kind or does not fit.
+    pub fn get<T: FromValue<'a>>(&self) -> Result<T, TypeError> {
+        T::from_value(self.value())
+    }
+
+    /// Its bytes, as the kernel left them.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.field.description.bytes(self.firing.frame.data).unwrap_or_default()
+    }
+
+    /// Whether it holds a value of the script, rather than something for libdtrace to do.
+    fn is_data(&self) -> bool {
+        self.field.description.size > 0
+            && !matches!(
+                self.action(),
+                Action::Exit
+                    | Action::Library
+                    | Action::Printa
+                    | Action::Speculate
+                    | Action::Commit
+                    | Action::Discard
+            )
+    }
+}
+
+/// What one record printed.
+#[derive(Debug, Clone, Copy)]
+pub struct Output<'a> {
+    firing: Firing<'a>,
+    index: usize,
+    text: &'a [u8],
+}
+
+impl<'a> Output<'a> {
+    /// The firing to which it belongs.
+    #[must_use]
+    pub fn firing(&self) -> &Firing<'a> {
+        &self.firing
+    }
+
+    /// The probe that fired.
+    #[must_use]
+    pub fn probe(&self) -> &'a Probe {
+        self.firing.probe
+    }
+
+    /// The record that was printed.
+    #[must_use]
+    pub fn record(&self) -> Option<Record<'a>> {
+        self.firing.record(self.index)
+    }
+
+    /// The text exactly as dtrace(1) would print it. D strings are bytes, so this is too.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The text; what is not UTF-8 in it is replaced.
+    #[must_use]
+    pub fn text(&self) -> std::borrow::Cow<'a, str> {
+        String::from_utf8_lossy(self.text)
+    }
+}
+
+impl std::fmt::Display for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text())
+    }
+}

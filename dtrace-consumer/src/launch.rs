@@ -1,0 +1,144 @@
+//! How is a worker process started, and how is its end noticed?
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use crate::boundary::start_up::{MARKER, MARKER_VALUE, address_of_this_code};
+use crate::error::Error;
+use crate::locate::Libdtrace;
+
+/// How much of what a worker wrote to its standard error is kept for a message, in bytes.
+const LAST_WORDS: u64 = 4096;
+
+/// How long to wait for the end of a worker that has closed its channel without a word.
+const END_OF_WORKER: Duration = Duration::from_secs(10);
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) channel: UnixStream,
+    ended: Receiver<io::Result<ExitStatus>>,
+    stderr: Option<File>,
+}
+
+/// Starts a worker: `program` if one is named, this process's own executable otherwise.
+pub(crate) fn launch(program: Option<&Path>, library: &Libdtrace) -> Result<Worker, Error> {
+    let program = match program {
+        Some(program) => program.to_owned(),
+        None => own_executable()?,
+    };
+    let failed =
+        |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
+    let (channel, theirs) = UnixStream::pair().map_err(failed)?;
+    let stderr = scratch_file();
+    let mut command = match &library.loader {
+        // A libdtrace that needs a newer C library than the system's comes with a loader of its own.
+        Some(loader) => {
+            let mut command = Command::new(&loader.ld_so);
+            command.arg("--inhibit-cache").arg("--library-path");
+            command.arg(loader.library_path_argument()).arg(&program);
+            command
+        }
+        None => Command::new(&program),
+    };
+    command
+        .env(MARKER, MARKER_VALUE)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stderr(stderr.as_ref().and_then(|f| f.try_clone().ok()).map_or(Stdio::null(), Stdio::from))
+        // Ctrl-C at the terminal is for the user's process alone.
+        .process_group(0);
+    let mut child = command.spawn().map_err(failed)?;
+    // The command still holds the worker's end of the channel; without it, the end of the worker is
+    // the end of the channel.
+    drop(command);
+    let (tell, ended) = crossbeam_channel::bounded(1);
+    // Somebody must wait for the worker, whose end may be long after the session's.
+    std::thread::Builder::new()
+        .name("dtrace-reaper".to_owned())
+        .spawn(move || {
+            let _ = tell.send(child.wait());
+        })
+        .map_err(failed)?;
+    Ok(Worker { channel, ended, stderr })
+}
+
+impl Worker {
+    /// What became of a worker that closed its channel before the end of its stream.
+    pub(crate) fn post_mortem(&self) -> Error {
+        let status = match self.ended.recv_timeout(END_OF_WORKER) {
+            Ok(Ok(status)) => format!("ended ({status})"),
+            Ok(Err(e)) => format!("ended ({e})"),
+            Err(_) => "closed its channel".to_owned(),
+        };
+        Error::WorkerDied { status, last_words: self.last_words() }
+    }
+
+    fn last_words(&self) -> String {
+        let read = || -> io::Result<String> {
+            let mut file = self.stderr.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()?;
+            let length = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
+            let mut words = Vec::new();
+            file.take(LAST_WORDS).read_to_end(&mut words)?;
+            Ok(String::from_utf8_lossy(&words).trim().to_owned())
+        };
+        read().unwrap_or_default()
+    }
+}
+
+/// A file without a name, for what a worker writes to its standard error.
+fn scratch_file() -> Option<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::memfd::{MFdFlags, memfd_create};
+        memfd_create(c"dtrace-worker", MFdFlags::MFD_CLOEXEC).ok().map(File::from)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// This process's executable, if starting it again runs this crate's start-up hook.
+fn own_executable() -> Result<PathBuf, Error> {
+    // By number, because a loader that is asked to run `/proc/self/exe` would find itself.
+    let program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    if std::env::var_os(MARKER).is_some() {
+        let reason = format!(
+            "{MARKER} is set in the environment, but this process did not become a worker: \
+             its start-up hook did not run"
+        );
+        return Err(Error::WorkerStart { program, reason });
+    }
+    if let Some(library) = foreign_home() {
+        let reason = format!(
+            "this crate's code is in {library}, and not in the program itself, so that starting \
+             the program again would not start a worker; name a program that is one \
+             (`worker(path)`), such as dtrace-worker"
+        );
+        return Err(Error::WorkerStart { program, reason });
+    }
+    Ok(program)
+}
+
+/// The shared library that this crate's code was loaded from; `None` if it is the executable.
+fn foreign_home() -> Option<String> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let executable = std::fs::read_link("/proc/self/exe").ok()?;
+    let home = maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let range = usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?;
+        range.contains(&address_of_this_code()).then(|| rest.splitn(5, ' ').nth(4))?
+    })?;
+    let home = home.trim();
+    // Under a loader that was started by name, the executable is that loader.
+    let loader = executable.file_name().is_some_and(|n| n.to_string_lossy().starts_with("ld-"));
+    (Path::new(home) != executable && !loader && !home.is_empty()).then(|| home.to_owned())
+}

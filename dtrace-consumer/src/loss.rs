@@ -1,0 +1,250 @@
+//! What was lost or went wrong while tracing, and how much?
+//!
+//! DTrace never blocks the traced system: data that cannot be kept is dropped and counted, and an
+//! error in a clause at run time ends that firing of the clause. Both are reported here, so that no
+//! result looks complete that is not.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::probe::Probe;
+use crate::stream::wire::{Malformed, Put, Take};
+
+/// What kind of data was dropped (`dtrace_dropkind_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DropKind {
+    /// Records, for want of space in the principal buffer: raise `bufsize`.
+    Principal,
+    /// Aggregation data, for want of space in the aggregation buffer: raise `aggsize`.
+    Aggregation,
+    /// Dynamic variables, for want of space: raise `dynvarsize`.
+    Dynamic,
+    /// Dynamic variables, while free space was being rinsed: raise `cleanrate`.
+    DynamicRinse,
+    /// Dynamic variables, while free space was dirty: raise `cleanrate`.
+    DynamicDirty,
+    /// Speculative data, for want of space: raise `specsize`.
+    Speculation,
+    /// Speculations, because one was still busy: raise `nspec`.
+    SpeculationBusy,
+    /// Speculations, because none was free: raise `nspec`.
+    SpeculationUnavailable,
+    /// Strings of stacks, for want of space: raise `strsize` or `jstackstrsize`.
+    StackStringOverflow,
+    /// Errors inside the ERROR probe.
+    DoubleError,
+    /// A kind that this version of the crate does not know.
+    Other(i32),
+}
+
+impl DropKind {
+    const KNOWN: [DropKind; 10] = [
+        DropKind::Principal,
+        DropKind::Aggregation,
+        DropKind::Dynamic,
+        DropKind::DynamicRinse,
+        DropKind::DynamicDirty,
+        DropKind::Speculation,
+        DropKind::SpeculationBusy,
+        DropKind::SpeculationUnavailable,
+        DropKind::StackStringOverflow,
+        DropKind::DoubleError,
+    ];
+
+    /// The kind with libdtrace's number, which is the same on every platform.
+    pub(crate) fn from_number(n: i32) -> DropKind {
+        usize::try_from(n)
+            .ok()
+            .and_then(|n| DropKind::KNOWN.get(n))
+            .copied()
+            .unwrap_or(DropKind::Other(n))
+    }
+
+    fn number(self) -> i32 {
+        match self {
+            DropKind::Other(n) => n,
+            known => DropKind::KNOWN.iter().position(|k| *k == known).map_or(-1, |i| i as i32),
+        }
+    }
+}
+
+impl fmt::Display for DropKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DropKind::Principal => "principal buffer",
+            DropKind::Aggregation => "aggregation",
+            DropKind::Dynamic => "dynamic variable",
+            DropKind::DynamicRinse => "dynamic variable (rinsing)",
+            DropKind::DynamicDirty => "dynamic variable (dirty)",
+            DropKind::Speculation => "speculation",
+            DropKind::SpeculationBusy => "speculation (busy)",
+            DropKind::SpeculationUnavailable => "speculation (unavailable)",
+            DropKind::StackStringOverflow => "stack string",
+            DropKind::DoubleError => "error within the ERROR probe",
+            DropKind::Other(n) => return write!(f, "kind {n}"),
+        })
+    }
+}
+
+/// One report of dropped data (`dtrace_dropdata_t`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropReport {
+    /// What was dropped.
+    pub kind: DropKind,
+    /// The CPU on which it happened; `None` where the library does not say.
+    pub cpu: Option<u32>,
+    /// How many since the last report of this kind.
+    pub drops: u64,
+    /// How many since tracing began, as the library counts.
+    pub total: u64,
+    /// libdtrace's own words.
+    pub message: String,
+}
+
+impl DropReport {
+    pub(crate) fn put(&self, b: &mut Vec<u8>) {
+        b.put_i32(self.kind.number());
+        b.put_option(self.cpu, |b, v| b.put_u32(v));
+        b.put_u64(self.drops);
+        b.put_u64(self.total);
+        b.put_str(&self.message);
+    }
+
+    pub(crate) fn take(t: &mut Take<'_>) -> Result<DropReport, Malformed> {
+        Ok(DropReport {
+            kind: DropKind::from_number(t.i32("drop kind")?),
+            cpu: t.option("cpu", |t| t.u32("cpu"))?,
+            drops: t.u64("drops")?,
+            total: t.u64("total drops")?,
+            message: t.string("drop message")?,
+        })
+    }
+}
+
+/// An error of a clause at run time, as the ERROR probe sees it (`dtrace_errdata_t`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The probe whose clause failed; `None` for errors of the library itself.
+    pub probe: Option<Probe>,
+    /// The CPU on which it happened.
+    pub cpu: u32,
+    /// The kind of fault: `invalid address`, `divide-by-zero`… (`dtrace_faultstr`).
+    pub kind: String,
+    /// libdtrace's number for [`kind`](Fault::kind).
+    pub code: i32,
+    /// The address whose access failed, where the fault has one.
+    pub address: u64,
+    /// The statement (Linux) or action (elsewhere) in which it happened.
+    pub action: i32,
+    /// The offset within the clause's program.
+    pub offset: i32,
+    /// libdtrace's own words.
+    pub message: String,
+}
+
+impl Fault {
+    pub(crate) fn put(&self, b: &mut Vec<u8>) {
+        b.put_option(self.probe.as_ref(), |b, p| p.put(b));
+        b.put_u32(self.cpu);
+        b.put_str(&self.kind);
+        b.put_i32(self.code);
+        b.put_u64(self.address);
+        b.put_i32(self.action);
+        b.put_i32(self.offset);
+        b.put_str(&self.message);
+    }
+
+    pub(crate) fn take(t: &mut Take<'_>) -> Result<Fault, Malformed> {
+        Ok(Fault {
+            probe: t.option("probe", Probe::take)?,
+            cpu: t.u32("cpu")?,
+            kind: t.string("fault kind")?,
+            code: t.i32("fault code")?,
+            address: t.u64("address")?,
+            action: t.i32("action")?,
+            offset: t.i32("offset")?,
+            message: t.string("fault message")?,
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that was lost in a session, added up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Losses {
+    drops: BTreeMap<(DropKind, Option<u32>), u64>,
+    faults: BTreeMap<String, u64>,
+}
+
+impl Losses {
+    pub(crate) fn count_drop(&mut self, report: &DropReport) {
+        let n = self.drops.entry((report.kind, report.cpu)).or_default();
+        *n = n.saturating_add(report.drops);
+    }
+
+    pub(crate) fn count_fault(&mut self, fault: &Fault) {
+        let probe = fault.probe.as_ref().map_or_else(|| "libdtrace".to_owned(), Probe::to_string);
+        *self.faults.entry(probe).or_default() += 1;
+    }
+
+    /// Whether nothing was dropped and no clause failed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.drops.is_empty() && self.faults.is_empty()
+    }
+
+    /// Drops by kind and CPU, with their number.
+    pub fn drops(&self) -> impl Iterator<Item = (DropKind, Option<u32>, u64)> {
+        self.drops.iter().map(|((kind, cpu), n)| (*kind, *cpu, *n))
+    }
+
+    /// How many of `kind` were dropped on all CPUs together.
+    #[must_use]
+    pub fn dropped(&self, kind: DropKind) -> u64 {
+        self.drops().filter(|(k, ..)| *k == kind).map(|(.., n)| n).sum()
+    }
+
+    /// How many of every kind were dropped.
+    #[must_use]
+    pub fn total_drops(&self) -> u64 {
+        self.drops().map(|(.., n)| n).sum()
+    }
+
+    /// Run-time errors of clauses by the probe's name, with their number.
+    pub fn faults(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.faults.iter().map(|(probe, n)| (probe.as_str(), *n))
+    }
+
+    /// How many clauses failed at run time.
+    #[must_use]
+    pub fn total_faults(&self) -> u64 {
+        self.faults.values().sum()
+    }
+}
+
+impl fmt::Display for Losses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing lost");
+        }
+        let mut separator = "";
+        for (kind, cpu, n) in self.drops() {
+            write!(f, "{separator}{n} {kind} drops")?;
+            if let Some(cpu) = cpu {
+                write!(f, " on CPU {cpu}")?;
+            }
+            separator = ", ";
+        }
+        for (probe, n) in self.faults() {
+            write!(f, "{separator}{n} faults in {probe}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! What is known of a session when it has ended?
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::description::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
+use crate::loss::Losses;
+
+/// How a session ended and what it says of itself.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// How the traced command ended; `None` without one.
+    pub command: Option<CommandOutcome>,
+    /// The status with which the script called `exit()`; `None` if it did not.
+    pub exit: Option<i32>,
+    /// Everything that was lost: drops by kind and CPU, run-time errors by probe.
+    pub losses: Losses,
+    /// Which library traced which kernel, and which D libraries had to be left out; `None` if the
+    /// session ended before it got that far.
+    pub session: Option<SessionInfo>,
+    /// What libdtrace says of each script.
+    pub programs: Vec<ProgramInfo>,
+    /// Options that the script itself set.
+    pub options: Vec<OptionChange>,
+    /// What libdtrace told of processes.
+    pub processes: Vec<ProcessEvent>,
+    /// How many firings were delivered.
+    pub firings: u64,
+    /// How long it all took.
+    pub timings: Timings,
+}
+
+/// How a traced command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandOutcome {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// From the moment when it was let run to its end.
+    pub ran: Duration,
+}
+
+/// The exit status by which programs say that they were called in a wrong way (`EX_USAGE` of
+/// sysexits(3)).
+pub const EX_USAGE: i32 = 64;
+
+impl CommandOutcome {
+    /// Whether it ended with status 0.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.status.success()
+    }
+
+    /// Whether it refused its arguments: exit status 64, [`EX_USAGE`].
+    #[must_use]
+    pub fn refused_its_arguments(&self) -> bool {
+        self.status.code() == Some(EX_USAGE)
+    }
+}
+
+/// How long the steps of a session took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timings {
+    /// From the call to tracing being on, all of the following included.
+    pub startup: Duration,
+    /// How many workers were started: more than one where D libraries had to be left out first.
+    pub attempts: u32,
+    /// `dtrace_open`.
+    pub open: Duration,
+    /// Options, D libraries and scripts.
+    pub compile: Duration,
+    /// Enabling the probes.
+    pub enable: Duration,
+    /// `dtrace_go`.
+    pub go: Duration,
+    /// From the end of the command, or the call to stop, to everything being delivered.
+    pub delivery: Duration,
+}

@@ -1,0 +1,157 @@
+//! What does the user's process tell the worker?
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::wire::{Malformed, Put, Take};
+use crate::description::OmittedLibrary;
+
+/// One D program to compile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Shown in messages: a file's name, or a word for a script given as text.
+    pub(crate) name: String,
+    pub(crate) text: Vec<u8>,
+    /// `$0`, `$1`… of the script.
+    pub(crate) arguments: Vec<String>,
+}
+
+/// Everything that a worker needs to run one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) library: PathBuf,
+    pub(crate) syslibdir: Option<PathBuf>,
+    pub(crate) omit: Vec<OmittedLibrary>,
+    pub(crate) options: Vec<(String, Option<String>)>,
+    /// Whether the script sees every D library, or only those that it seems to need.
+    pub(crate) all_libraries: bool,
+    pub(crate) compile_flags: u32,
+    pub(crate) sources: Vec<Source>,
+    /// A held process that becomes `$target`.
+    pub(crate) target: Option<i32>,
+    /// Whether firings are wanted at all.
+    pub(crate) firings: bool,
+    /// Whether libdtrace's own formatting of each record is wanted.
+    pub(crate) text: bool,
+    /// How often to send the aggregations while tracing; at the end they are always sent.
+    pub(crate) snapshot_interval: Option<Duration>,
+}
+
+/// One message to the worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Begin: the first message.
+    Job(Box<Job>),
+    /// End tracing, deliver what there is, and finish.
+    Stop,
+}
+
+impl Job {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_bytes(self.library.as_os_str().as_bytes());
+        b.put_option(self.syslibdir.as_ref(), |b, p| b.put_bytes(p.as_os_str().as_bytes()));
+        b.put_list(self.omit.iter(), |b, o| o.put(b));
+        b.put_list(self.options.iter(), |b, (name, value)| {
+            b.put_str(name);
+            b.put_option(value.as_deref(), |b, v| b.put_str(v));
+        });
+        b.put_bool(self.all_libraries);
+        b.put_u32(self.compile_flags);
+        b.put_list(self.sources.iter(), |b, s| {
+            b.put_str(&s.name);
+            b.put_bytes(&s.text);
+            b.put_list(s.arguments.iter(), |b, a| b.put_str(a));
+        });
+        b.put_option(self.target, |b, v| b.put_i32(v));
+        b.put_bool(self.firings);
+        b.put_bool(self.text);
+        b.put_option(self.snapshot_interval, |b, v| {
+            b.put_u64(u64::try_from(v.as_nanos()).unwrap_or(u64::MAX));
+        });
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Job, Malformed> {
+        Ok(Job {
+            library: path(t.bytes("library")?),
+            syslibdir: t.option("syslibdir", |t| t.bytes("syslibdir").map(path))?,
+            omit: t.list("omitted libraries", OmittedLibrary::take)?,
+            options: t.list("options", |t| {
+                Ok((t.string("option")?, t.option("value", |t| t.string("value"))?))
+            })?,
+            all_libraries: t.bool("all libraries")?,
+            compile_flags: t.u32("compile flags")?,
+            sources: t.list("sources", |t| {
+                Ok(Source {
+                    name: t.string("source name")?,
+                    text: t.bytes("source")?.to_vec(),
+                    arguments: t.list("arguments", |t| t.string("argument"))?,
+                })
+            })?,
+            target: t.option("target", |t| t.i32("target"))?,
+            firings: t.bool("firings wanted")?,
+            text: t.bool("text wanted")?,
+            snapshot_interval: t
+                .option("interval", |t| t.u64("interval").map(Duration::from_nanos))?,
+        })
+    }
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    OsString::from_vec(bytes.to_vec()).into()
+}
+
+impl Command {
+    /// The message in an envelope like a frame's: `u32 length, u8 kind, payload`.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut b = vec![0; 4];
+        match self {
+            Command::Job(job) => {
+                b.put_u8(1);
+                job.put(&mut b);
+            }
+            Command::Stop => b.put_u8(2),
+        }
+        let length = u32::try_from(b.len() - 4).unwrap_or(u32::MAX);
+        b[..4].copy_from_slice(&length.to_le_bytes());
+        b
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Command, Malformed> {
+        let t = &mut Take::new(body);
+        match t.u8("command")? {
+            1 => Job::take(t).map(|job| Command::Job(Box::new(job))),
+            2 => Ok(Command::Stop),
+            _ => Err(Malformed::new("command", "not one that this worker knows")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_arrives_as_it_was_sent() {
+        let job = Job {
+            library: "/lib/libdtrace.so.2".into(),
+            syslibdir: Some("/lib/dtrace".into()),
+            omit: vec![OmittedLibrary { file: "io.d".into(), reason: "b_end_io".into() }],
+            options: vec![("bufsize".into(), Some("4m".into())), ("quiet".into(), None)],
+            all_libraries: true,
+            compile_flags: 0x100,
+            sources: vec![Source {
+                name: "script".into(),
+                text: b"BEGIN\0".to_vec(),
+                arguments: vec!["a".into()],
+            }],
+            target: Some(42),
+            firings: true,
+            text: false,
+            snapshot_interval: Some(Duration::from_millis(500)),
+        };
+        let sent = Command::Job(Box::new(job));
+        assert_eq!(Command::decode(&sent.encode()[4..]), Ok(sent));
+    }
+}

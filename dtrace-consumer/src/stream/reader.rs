@@ -1,0 +1,120 @@
+//! Where does one frame end and the next begin?
+
+use std::io::{self, Read};
+
+use super::frame::Frame;
+use super::wire::Malformed;
+
+/// The largest frame that a reader accepts unless told otherwise, in bytes.
+///
+/// The largest that a session makes is one firing: its records are bounded by the kernel side's
+/// buffers, `bufsize`, which users keep at some megabytes.
+pub(crate) const FRAME_LIMIT: usize = 64 << 20;
+
+const ENVELOPE: usize = 4;
+const CHUNK: usize = 256 << 10;
+
+/// Splits a byte stream into frames, reading in large pieces and lending the frames from its buffer.
+pub(crate) struct FrameReader<R> {
+    source: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    limit: usize,
+    /// Bytes taken off the source before `buffer[start]`.
+    position: u64,
+}
+
+/// Why no further frame could be had.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Io(io::Error),
+    /// The stream ended within a frame.
+    Truncated {
+        position: u64,
+    },
+    Malformed {
+        position: u64,
+        cause: Malformed,
+    },
+}
+
+impl<R: Read> FrameReader<R> {
+    pub(crate) fn new(source: R) -> FrameReader<R> {
+        FrameReader {
+            source,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            limit: FRAME_LIMIT,
+            position: 0,
+        }
+    }
+
+    /// The next frame that this version knows; `None` at a proper end of the source.
+    pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
+        loop {
+            let Some(length) = self.fill(ENVELOPE)?.then(|| self.envelope()) else {
+                return if self.start == self.end {
+                    Ok(None)
+                } else {
+                    Err(ReadError::Truncated { position: self.position })
+                };
+            };
+            if length == 0 || length > self.limit {
+                let cause = Malformed::new("frame length", "zero, or more than the limit");
+                return Err(ReadError::Malformed { position: self.position, cause });
+            }
+            if !self.fill(ENVELOPE + length)? {
+                return Err(ReadError::Truncated { position: self.position });
+            }
+            let position = self.position;
+            let body = self.start + ENVELOPE..self.start + ENVELOPE + length;
+            self.start = body.end;
+            self.position += (ENVELOPE + length) as u64;
+            if Frame::knows(self.buffer[body.start]) {
+                return Frame::decode(&self.buffer[body])
+                    .map(Some)
+                    .map_err(|cause| ReadError::Malformed { position, cause });
+            }
+        }
+    }
+
+    /// Bytes from the beginning of the stream to the next frame.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn source(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    fn envelope(&self) -> usize {
+        self.buffer[self.start..]
+            .first_chunk::<ENVELOPE>()
+            .map_or(0, |n| u32::from_le_bytes(*n) as usize)
+    }
+
+    /// Reads until `n` bytes are at hand; `false` if the source ends before.
+    fn fill(&mut self, n: usize) -> Result<bool, ReadError> {
+        while self.end - self.start < n {
+            if self.start > 0 && self.buffer.len() - self.start < n.max(CHUNK / 4) {
+                self.buffer.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            }
+            if self.buffer.len() - self.start < n || self.buffer.len() == self.end {
+                // Grows with what has really arrived, never with what a length field promises.
+                let target = (self.end + CHUNK).max(self.buffer.len());
+                self.buffer.resize(target, 0);
+            }
+            match self.source.read(&mut self.buffer[self.end..]) {
+                Ok(0) => return Ok(false),
+                Ok(got) => self.end += got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(ReadError::Io(e)),
+            }
+        }
+        Ok(true)
+    }
+}

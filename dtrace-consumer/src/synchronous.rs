@@ -1,0 +1,185 @@
+//! Run a command under tracing, and return when it has ended and everything is delivered.
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::boundary::held_command;
+use crate::builder::{Builder, closure_methods};
+use crate::dispatch::Closures;
+use crate::error::{Error, Failure};
+use crate::outcome::{CommandOutcome, Outcome};
+use crate::session::{self, Live, Stopper};
+
+/// A command that is to be run under tracing; made by [`run_synchronous`].
+///
+/// Its closures run on the calling thread, within [`run`](Synchronous::run), and may borrow the
+/// caller's variables.
+pub type Synchronous<'f> = Builder<Closures<'f>>;
+
+/// Runs a command under tracing by a D script.
+///
+/// The command is started but held, with `$target` set to its process, until tracing is on; then it
+/// runs, with the caller's standard input, output and error. [`run`](Synchronous::run) returns
+/// when it has ended and everything that was recorded up to then has been delivered to the closures.
+///
+/// ```no_run
+/// use std::collections::BTreeMap;
+///
+/// let mut calls = BTreeMap::new();
+/// let outcome = dtrace_consumer::run_synchronous(
+///     "syscall:::entry /pid == $target/ { @[probefunc] = count(); }",
+///     ["ls", "-l"],
+/// )
+/// .walk(|entry| {
+///     *calls.entry(entry.key::<String>(0)?).or_insert(0) += entry.number()?;
+///     Ok(())
+/// })
+/// .run()?;
+/// println!("{calls:?}, {}", outcome.losses);
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
+pub fn run_synchronous<'f, S: AsRef<OsStr>>(
+    script: &str,
+    command: impl IntoIterator<Item = S>,
+) -> Synchronous<'f> {
+    let mut words = command.into_iter();
+    let command = words.next().map(|program| {
+        let mut command = Command::new(program);
+        command.args(words);
+        command
+    });
+    Builder { command, ..Builder::new(script) }
+}
+
+impl<'f> Builder<Closures<'f>> {
+    closure_methods!('f);
+
+    /// Changes the command before it is started: its environment, directory, standard streams.
+    pub fn configure_command(mut self, configure: impl FnOnce(&mut Command)) -> Self {
+        if let Some(command) = &mut self.command {
+            configure(command);
+        }
+        self
+    }
+
+    /// Starts tracing, lets the command run, and delivers everything.
+    ///
+    /// When a closure fails or the worker dies, tracing ends and the command is killed, as dtrace(1)
+    /// does with commands that it has created.
+    ///
+    /// # Errors
+    /// [`Failure`], with what was delivered before: the script does not compile
+    /// ([`Error::Compile`]), the command cannot be started ([`Error::Command`]), tracing is not possible
+    /// ([`Error::Unavailable`]), a closure failed ([`Error::Callback`], [`Error::Panicked`])… That the
+    /// command itself fails is no error; see [`Outcome::command`].
+    pub fn run(self) -> Result<Outcome, Failure> {
+        let Builder { settings, closures, command } = self;
+        let Some(mut command) = command else {
+            let cause = io::Error::new(io::ErrorKind::InvalidInput, "no program is named");
+            return Err(Error::Command { program: String::new(), cause }.into());
+        };
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = held_command::spawn_held(&mut command)
+            .map_err(|cause| Error::Command { program, cause })?;
+        let held = Held(Some(child));
+        let pid = held.pid();
+        let mut live = session::start(&settings, closures, Some(pid))?;
+        let waiting = held.release(live.stopper())?;
+        let delivered = live.deliver();
+        finish(live, delivered, waiting)
+    }
+}
+
+/// Puts together what the session and the command came to.
+fn finish(
+    mut live: Live<'_>,
+    delivered: Result<(), Error>,
+    waiting: Waiting,
+) -> Result<Outcome, Failure> {
+    let ended = match &delivered {
+        // The script may have called exit() while the command still runs: it is waited for, since it
+        // does no harm.
+        Ok(()) => waiting.wait(),
+        Err(_) => waiting.kill(),
+    };
+    if let Some(end) = ended {
+        live.command_ended(end);
+    }
+    let outcome = live.into_outcome();
+    match delivered {
+        Ok(()) => Ok(*outcome),
+        Err(error) => Err(Failure { error, outcome }),
+    }
+}
+
+/// A command that is held; it is killed unless it is released.
+struct Held(Option<Child>);
+
+impl Held {
+    fn pid(&self) -> i32 {
+        self.0.as_ref().map_or(0, |child| child.id().cast_signed())
+    }
+
+    /// Lets the command run; its end stops the session.
+    fn release(mut self, stopper: Stopper) -> Result<Waiting, Error> {
+        let system = |attempt| move |cause| Error::System { attempt, cause };
+        let Some(mut child) = self.0.take() else {
+            return Err(system("release the command")(io::ErrorKind::NotFound.into()));
+        };
+        let pid = child.id().cast_signed();
+        if let Err(e) = held_command::release(&child) {
+            kill(&mut child);
+            return Err(system("let the command run")(e));
+        }
+        let began = Instant::now();
+        let (tell, ended) = crossbeam_channel::bounded(1);
+        std::thread::Builder::new()
+            .name("dtrace-command".to_owned())
+            .spawn(move || {
+                let status = child.wait();
+                let ran = began.elapsed();
+                stopper.stop();
+                let _ = tell.send(status.ok().map(|status| CommandOutcome { status, ran }));
+            })
+            .map_err(system("start a thread"))?;
+        Ok(Waiting { pid, ended })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            kill(child);
+        }
+    }
+}
+
+fn kill(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// A command that runs, and is waited for by a thread.
+struct Waiting {
+    pid: i32,
+    ended: crossbeam_channel::Receiver<Option<CommandOutcome>>,
+}
+
+impl Waiting {
+    fn wait(self) -> Option<CommandOutcome> {
+        self.ended.recv().ok().flatten()
+    }
+
+    fn kill(self) -> Option<CommandOutcome> {
+        // Only while nobody has reaped it is the number surely this process's.
+        if let Err(crossbeam_channel::RecvTimeoutError::Timeout) =
+            self.ended.recv_timeout(Duration::ZERO).map(|_| ())
+        {
+            let pid = nix::unistd::Pid::from_raw(self.pid);
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+        self.wait()
+    }
+}

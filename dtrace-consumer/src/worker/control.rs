@@ -1,0 +1,155 @@
+//! How does the consumer reach a worker that is waiting inside libdtrace?
+//!
+//! A thread listens to the channel, notes what is asked for, and wakes the waiting thread by writing
+//! to the event descriptor that libdtrace itself waits on. A signal would do too, but can be lost
+//! before the wait begins; what is written cannot.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::boundary::libdtrace::duplicate;
+use crate::stream::job::Command;
+
+/// The longest message that a worker accepts, in bytes.
+const MESSAGE_LIMIT: usize = 64 << 20;
+
+/// What has been asked of the worker.
+pub(crate) struct Control {
+    stop: AtomicBool,
+    snapshot: AtomicBool,
+    abandoned: AtomicBool,
+    closed: AtomicBool,
+    waker: Mutex<Option<File>>,
+    asked: Mutex<bool>,
+    asking: Condvar,
+}
+
+impl Control {
+    pub(crate) fn new() -> Control {
+        Control {
+            stop: AtomicBool::new(false),
+            snapshot: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            waker: Mutex::new(None),
+            asked: Mutex::new(false),
+            asking: Condvar::new(),
+        }
+    }
+
+    /// From now on, requests also wake whoever waits on this event descriptor.
+    pub(crate) fn wake_through(&self, eventfd: Option<i32>) {
+        *self.waker.lock() = eventfd.and_then(|fd| duplicate(fd).ok()).map(File::from);
+        if self.stop.load(Ordering::Acquire) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        *self.asked.lock() = true;
+        self.asking.notify_all();
+        if let Some(waker) = &mut *self.waker.lock() {
+            // It fails only if the counter is at its limit, and then the wait ends anyway.
+            let _ = waker.write_all(&1u64.to_ne_bytes());
+        }
+    }
+
+    /// Waits for a while, or until something is asked for.
+    pub(crate) fn pause(&self, at_most: Duration) {
+        let mut asked = self.asked.lock();
+        if !*asked {
+            self.asking.wait_for(&mut asked, at_most);
+        }
+        *asked = false;
+    }
+
+    pub(crate) fn take_stop(&self) -> bool {
+        self.stop.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn take_snapshot(&self) -> bool {
+        self.snapshot.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the consumer is gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// The session is over; the end of the channel means nothing any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+/// Starts the thread that listens, and that asks for a snapshot every `interval`.
+pub(crate) fn listen(
+    control: Arc<Control>,
+    channel: UnixStream,
+    interval: Option<Duration>,
+) -> io::Result<()> {
+    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+        let mut next = interval.map(|every| Instant::now() + every);
+        loop {
+            let wait = next.map(|next| {
+                next.saturating_duration_since(Instant::now()).max(Duration::from_micros(1))
+            });
+            if channel.set_read_timeout(wait).is_err() {
+                return;
+            }
+            match read_command(&channel) {
+                Ok(Some(Command::Stop)) => control.stop.store(true, Ordering::Release),
+                Ok(Some(Command::Job(_))) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    control.snapshot.store(true, Ordering::Release);
+                    next = interval.map(|every| Instant::now() + every);
+                }
+                Ok(None) | Err(_) => {
+                    if !control.closed.load(Ordering::Acquire) {
+                        control.abandoned.store(true, Ordering::Release);
+                        control.wake();
+                    }
+                    return;
+                }
+            }
+            control.wake();
+        }
+    })?;
+    Ok(())
+}
+
+/// The next message; `None` when the consumer has closed the channel.
+pub(crate) fn read_command(channel: &UnixStream) -> io::Result<Option<Command>> {
+    let mut length = [0; 4];
+    match super::read_exactly(channel, &mut length) {
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        result => result?,
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MESSAGE_LIMIT {
+        return Err(io::Error::new(ErrorKind::InvalidData, "a message beyond the limit"));
+    }
+    let mut body = vec![0; length];
+    super::read_exactly(channel, &mut body)?;
+    Command::decode(&body).map(Some).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
+}
+
+/// This process's event descriptors.
+pub(crate) fn eventfds() -> BTreeSet<i32> {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    entries
+        .filter(|fd| {
+            std::fs::read_link(fd.path()).is_ok_and(|to| {
+                to.as_os_str().as_encoded_bytes().starts_with(b"anon_inode:[eventfd")
+            })
+        })
+        .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
+        .collect()
+}

@@ -1,0 +1,283 @@
+//! Turns what libdtrace delivers into frames: descriptions once, data as they are.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use crate::description::{OptionChange, ProcessEvent};
+use crate::loss::{DropReport, Fault};
+use crate::probe::Probe;
+use crate::record::{Action, RecordDescription};
+use crate::stack::Addresses;
+use crate::stream::frame::{
+    AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FailureKind, FiringFrame, Frame,
+    SymbolFrame,
+};
+
+/// How much is gathered before it is written without waiting for the end of a round.
+const PIECE: usize = 128 << 10;
+
+/// How a clause's firings are treated, worked out once from its records.
+#[derive(Debug)]
+pub(crate) struct Clause {
+    /// The number by which the stream refers to it.
+    pub(crate) key: u32,
+    /// Bytes of a firing's data.
+    pub(crate) length: usize,
+    /// Whether libdtrace has nothing to do for it: all of its actions only record.
+    pub(crate) pure: bool,
+    /// Whether it has records that libdtrace would format.
+    pub(crate) prints: bool,
+    exit: Option<RecordDescription>,
+    with_addresses: Vec<RecordDescription>,
+}
+
+impl Clause {
+    fn new(key: u32, records: &[RecordDescription]) -> Clause {
+        Clause {
+            key,
+            length: records.iter().map(|r| r.offset as usize + r.size as usize).max().unwrap_or(0),
+            pure: records.iter().all(|r| only_records(r.action)),
+            prints: records.iter().any(|r| r.action != Action::Exit),
+            exit: records.iter().find(|r| r.action == Action::Exit).cloned(),
+            with_addresses: records.iter().filter(|r| has_addresses(r.action)).cloned().collect(),
+        }
+    }
+
+    /// The argument of `exit()`, if the clause has called it.
+    pub(crate) fn exit_status(&self, data: &[u8]) -> Option<i32> {
+        let bytes = self.exit.as_ref()?.bytes(data)?;
+        bytes.first_chunk().map(|b| i32::from_ne_bytes(*b))
+    }
+
+    /// Calls `visit` with process and address for every address in the firing's records.
+    pub(crate) fn addresses(&self, data: &[u8], mut visit: impl FnMut(u32, u64)) {
+        for record in &self.with_addresses {
+            let addresses =
+                record.bytes(data).and_then(|bytes| Addresses::linux(record.action, bytes));
+            if let Some(addresses) = addresses {
+                addresses.iter().for_each(|address| visit(addresses.pid, address));
+            }
+        }
+    }
+}
+
+fn has_addresses(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Stack
+            | Action::UStack
+            | Action::Sym
+            | Action::Mod
+            | Action::USym
+            | Action::UMod
+            | Action::UAddr
+    )
+}
+
+fn only_records(action: Action) -> bool {
+    has_addresses(action)
+        || matches!(
+            action,
+            Action::Trace | Action::Exit | Action::Printf | Action::Tracemem | Action::Print
+        )
+}
+
+/// What has been described of an aggregation.
+struct Described {
+    key: u32,
+    normal: u64,
+    with_addresses: Vec<RecordDescription>,
+}
+
+/// Writes frames to the channel, in pieces.
+pub(crate) struct Encoder {
+    channel: UnixStream,
+    out: Vec<u8>,
+    /// The first failure to write; nothing is written after it.
+    broken: bool,
+    firings_wanted: bool,
+    firings: u64,
+    probes: HashSet<u32>,
+    clauses: HashMap<(u32, usize), Rc<Clause>>,
+    aggregations: HashMap<u32, Described>,
+    next_aggregation: u32,
+    symbols: HashSet<(u32, u64)>,
+    panicked: bool,
+}
+
+impl Encoder {
+    pub(crate) fn new(channel: UnixStream, firings_wanted: bool) -> Encoder {
+        Encoder {
+            channel,
+            out: Vec::new(),
+            broken: false,
+            firings_wanted,
+            firings: 0,
+            probes: HashSet::new(),
+            clauses: HashMap::new(),
+            aggregations: HashMap::new(),
+            next_aggregation: 0,
+            symbols: HashSet::new(),
+            panicked: false,
+        }
+    }
+
+    /// Whether the consumer is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether a callback panicked.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.panicked
+    }
+
+    pub(crate) fn wants_firings(&self) -> bool {
+        self.firings_wanted
+    }
+
+    /// How many firings have come so far.
+    pub(crate) fn firings(&self) -> u64 {
+        self.firings
+    }
+
+    pub(crate) fn send(&mut self, frame: &Frame<'_>) {
+        if !self.broken {
+            frame.encode(&mut self.out);
+            if self.out.len() >= PIECE {
+                self.flush();
+            }
+        }
+    }
+
+    /// Writes what has been gathered. A consumer that is slow makes this wait, and then the kernel's
+    /// buffers fill and drops are counted; one that is gone is noted.
+    pub(crate) fn flush(&mut self) {
+        if !self.broken && self.channel.write_all(&self.out).is_err() {
+            self.broken = true;
+        }
+        self.out.clear();
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.send(&Frame::End);
+        self.flush();
+        self.channel.shutdown(std::net::Shutdown::Both)
+    }
+
+    /// The clause of a statement, described on its first firing. `records_at` tells one record list
+    /// of a statement from another.
+    pub(crate) fn clause(
+        &mut self,
+        statement: u32,
+        records_at: usize,
+        describe: impl FnOnce() -> Vec<RecordDescription>,
+    ) -> Rc<Clause> {
+        if let Some(clause) = self.clauses.get(&(statement, records_at)) {
+            return Rc::clone(clause);
+        }
+        let records = describe();
+        let key = u32::try_from(self.clauses.len()).unwrap_or(u32::MAX);
+        let clause = Rc::new(Clause::new(key, &records));
+        self.clauses.insert((statement, records_at), Rc::clone(&clause));
+        self.send(&Frame::Clause(ClauseFrame { key, statement, records }));
+        clause
+    }
+
+    pub(crate) fn probe(&mut self, id: u32, describe: impl FnOnce() -> Probe) {
+        if self.probes.insert(id) {
+            self.send(&Frame::Probe(describe()));
+        }
+    }
+
+    pub(crate) fn symbol(&mut self, pid: u32, address: u64, resolve: impl FnOnce() -> String) {
+        if self.symbols.insert((pid, address)) {
+            self.send(&Frame::Symbol(SymbolFrame { pid, address, text: resolve() }));
+        }
+    }
+
+    pub(crate) fn firing(&mut self, frame: &FiringFrame<'_>) {
+        self.firings += 1;
+        self.send(&Frame::Firing(*frame));
+    }
+
+    /// The number of an aggregation, described when it is first met and whenever its normal changes.
+    pub(crate) fn aggregation(
+        &mut self,
+        variable: u32,
+        normal: u64,
+        describe: impl FnOnce(u32) -> AggregationFrame,
+    ) -> u32 {
+        if let Some(known) = self.aggregations.get(&variable)
+            && known.normal == normal
+        {
+            return known.key;
+        }
+        let frame = describe(self.next_aggregation);
+        let key = frame.key;
+        self.next_aggregation += 1;
+        let with_addresses =
+            frame.keys.iter().filter(|r| has_addresses(r.action)).cloned().collect();
+        self.aggregations.insert(variable, Described { key, normal, with_addresses });
+        self.send(&Frame::Aggregation(frame));
+        key
+    }
+
+    /// Resolves the addresses among an entry's keys.
+    pub(crate) fn key_addresses(
+        &mut self,
+        aggregation: u32,
+        keys: &[u8],
+        resolve: impl Fn(u32, u64) -> String,
+    ) {
+        let records = self.aggregations.values().find(|d| d.key == aggregation);
+        let found: Vec<(u32, u64)> = records
+            .iter()
+            .flat_map(|d| &d.with_addresses)
+            .filter_map(|r| Addresses::linux(r.action, r.bytes(keys)?))
+            .flat_map(|addresses| addresses.iter().map(move |a| (addresses.pid, a)))
+            .collect();
+        for (pid, address) in found {
+            self.symbol(pid, address, || resolve(pid, address));
+        }
+    }
+
+    pub(crate) fn entry(&mut self, frame: &EntryFrame<'_>) {
+        self.send(&Frame::Entry(*frame));
+    }
+
+    pub(crate) fn exit(&mut self, status: i32) {
+        self.send(&Frame::Exit(status));
+    }
+
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        self.send(&Frame::Fault(fault));
+    }
+
+    pub(crate) fn dropped(&mut self, report: DropReport) {
+        self.send(&Frame::Drop(report));
+    }
+
+    pub(crate) fn option(&mut self, change: OptionChange) {
+        self.send(&Frame::OptionChange(change));
+    }
+
+    pub(crate) fn process(&mut self, event: ProcessEvent) {
+        self.send(&Frame::Process(event));
+    }
+
+    /// A callback panicked: the session is about to end, and this is why.
+    pub(crate) fn panicked(&mut self) {
+        self.panicked = true;
+        self.send(&Frame::Failure(FailureFrame {
+            kind: FailureKind::Surroundings,
+            attempt: "decode what libdtrace delivered".to_owned(),
+            number: 0,
+            message: "the worker panicked; this is a bug of dtrace-consumer".to_owned(),
+            script: None,
+        }));
+    }
+}

@@ -1,0 +1,211 @@
+//! Which D libraries does a script need?
+//!
+//! libdtrace compiles every D library that it finds before the first script, which takes longer than
+//! everything else on the way to tracing. A library only matters to a script that uses a name which it
+//! defines, or that has translated arguments (`args[]`), whose types libraries define too. So only those
+//! are left in sight. Should a script not compile then, the consumer tries again with all of them,
+//! and only what is said then counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::surroundings::d_libraries;
+use crate::description::OmittedLibrary;
+use crate::stream::job::Source;
+
+/// Tells for each library file below `directory` whether it is to be left in sight.
+pub(crate) fn wanted(
+    directory: &Path,
+    sources: &[Source],
+    omit: &[OmittedLibrary],
+    all: bool,
+) -> impl Fn(&Path) -> bool {
+    let omitted: BTreeSet<String> = omit.iter().map(|o| o.file.clone()).collect();
+    let needed = if all { None } else { needed(directory, sources) };
+    move |file: &Path| {
+        let name = name_of(file);
+        !omitted.contains(&name) && needed.as_ref().is_none_or(|needed| needed.contains(&name))
+    }
+}
+
+/// The names of the libraries that the scripts need; `None` stands for all.
+fn needed(directory: &Path, sources: &[Source]) -> Option<BTreeSet<String>> {
+    let mut words = BTreeSet::new();
+    for source in sources {
+        let text = String::from_utf8_lossy(&source.text);
+        // Translated arguments may need any library, and preprocessed text may say anything.
+        let directives = text.lines().map(str::trim_start).filter(|line| line.starts_with('#'));
+        let harmless = |line: &str| line.starts_with("#!") || line.starts_with("#pragma D option");
+        if !{ directives }.all(harmless)
+            || words_of(&text).any(|word| word == "args" || word == "xlate")
+        {
+            return None;
+        }
+        words.extend(words_of(&code_of(&text)).map(str::to_owned));
+    }
+    let mut libraries: BTreeMap<String, Library> = BTreeMap::new();
+    for file in d_libraries(directory) {
+        let text = std::fs::read(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        libraries.entry(name_of(&file)).or_default().read(&text);
+    }
+    let mut needed: BTreeSet<String> = BTreeSet::new();
+    let mut pending: Vec<&String> = libraries
+        .iter()
+        .filter(|(_, library)| !library.defines.is_disjoint(&words))
+        .map(|(name, _)| name)
+        .collect();
+    while let Some(name) = pending.pop() {
+        if needed.insert(name.clone()) {
+            let depends = libraries.get(name).into_iter().flat_map(|library| &library.depends_on);
+            pending.extend(depends);
+        }
+    }
+    Some(needed)
+}
+
+/// What the files of one library, for all kernel versions together, define and depend on.
+#[derive(Default)]
+struct Library {
+    defines: BTreeSet<String>,
+    depends_on: BTreeSet<String>,
+}
+
+impl Library {
+    fn read(&mut self, text: &str) {
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            match words[..] {
+                ["#pragma", "D", "depends_on", "library", name] => {
+                    self.depends_on.insert(name.to_owned());
+                }
+                ["#pragma", "D", "binding", _, name] => {
+                    self.defines.insert(name.to_owned());
+                }
+                _ => {}
+            }
+        }
+        let code = without_bodies(&code_of(text));
+        for statement in code.split(';') {
+            let mut words = words_of(statement).skip_while(|w| w.starts_with("pragma"));
+            match words.next() {
+                // inline type name = …, inline type name[…] = …
+                Some("inline") => {
+                    let declaration = statement.split(['=', '[']).next().unwrap_or(statement);
+                    self.define(words_of(declaration).last());
+                }
+                Some("typedef") => self.define(words.last()),
+                Some("translator") => self.define(words.next()),
+                Some("struct" | "union" | "enum") => self.define(words.next()),
+                _ => {}
+            }
+        }
+    }
+
+    fn define(&mut self, name: Option<&str>) {
+        self.defines.extend(name.map(str::to_owned));
+    }
+}
+
+/// D source without its comments, strings and directives, which name nothing.
+fn code_of(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skipped = if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if c == '"' {
+            end_of_string(rest)
+        } else if c == '#' {
+            rest.find('\n').unwrap_or(rest.len())
+        } else {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+            continue;
+        };
+        code.push(' ');
+        rest = &rest[skipped..];
+    }
+    code
+}
+
+/// D code without what stands in braces: members and assignments of members.
+fn without_bodies(code: &str) -> String {
+    let mut depth = 0u32;
+    code.chars()
+        .filter(|c| {
+            depth = match c {
+                '{' => depth + 1,
+                '}' => depth.saturating_sub(1),
+                _ => depth,
+            };
+            depth == 0
+        })
+        .collect()
+}
+
+/// Where the string ends with which `text` begins.
+fn end_of_string(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, b) in text.bytes().enumerate().skip(1) {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The library file that a compiler message complains of: `"/…/6.10/io.d", line 134: …`.
+pub(crate) fn named_in(message: &str) -> Option<&str> {
+    let message = message.trim_start_matches(|c: char| {
+        c == '[' || c == ']' || c == '_' || c == ' ' || c.is_ascii_uppercase()
+    });
+    let (path, rest) = message.strip_prefix('"')?.split_once('"')?;
+    let name = path.rsplit('/').next()?;
+    (path.starts_with('/') && name.ends_with(".d") && rest.starts_with(", line ")).then_some(name)
+}
+
+fn name_of(file: &Path) -> String {
+    PathBuf::from(file).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_about_a_library_names_it() {
+        let message =
+            "\"/usr/lib/dtrace/6.10/io.d\", line 134: failed to resolve vmlinux`major_names";
+        assert_eq!(named_in(message), Some("io.d"));
+        assert_eq!(named_in(&format!("[D_IDENT_UNDEF] {message}")), Some("io.d"));
+        assert_eq!(named_in("line 3: syntax error near \"io.d\""), None);
+    }
+
+    #[test]
+    fn definitions_and_dependencies_of_a_library_are_found() {
+        let mut library = Library::default();
+        library.read(
+            "#pragma D depends_on library net.d\n\
+             #pragma D binding \"1.6.3\" tcp_state_string\n\
+             inline string tcp_state_string[int32_t state] = \"x\";\n\
+             typedef struct tcpinfo {\n\tint a;\n} tcpinfo_t;\n\
+             translator csinfo_t < void *p > {\n\ta = 1;\n};\n\
+             inline int TCPS_X = 1;\n",
+        );
+        assert!(library.depends_on.contains("net.d"));
+        for name in ["tcp_state_string", "tcpinfo_t", "csinfo_t", "TCPS_X"] {
+            assert!(library.defines.contains(name), "{name}");
+        }
+        for name in ["int32_t", "state", "x", "a", "p"] {
+            assert!(!library.defines.contains(name), "{name}");
+        }
+    }
+}

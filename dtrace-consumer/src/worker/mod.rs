@@ -1,0 +1,308 @@
+//! What does the worker process do, from its first message to its end?
+//!
+//! It is the user's executable started again (see [`crate::boundary::start_up`]), runs one session
+//! with libdtrace, and never returns to `main`. Its standard input is the channel to the consumer.
+
+pub(crate) mod control;
+pub(crate) mod encoder;
+pub(crate) mod libraries;
+pub(crate) mod surroundings;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::boundary::libdtrace::{CallFailure, Compiling, Tracing, Work, close_foreign};
+use crate::description::{Platform, SessionInfo};
+use crate::stream::frame::{FailureFrame, FailureKind, Frame, StepTimes};
+use crate::stream::job::{Command, Job};
+use control::Control;
+use encoder::Encoder;
+use surroundings::{Shortcoming, Surroundings};
+
+/// How long to let records gather when they come fast. Each wake-up costs far more than a record, and
+/// at the kernel's highest rate a few megabytes of buffer hold much more than this.
+const BATCH: Duration = Duration::from_millis(5);
+
+/// After so many rounds in a row with data and without a pause, batches begin.
+const BUSY_ROUNDS: u32 = 20;
+
+/// Batches end when one holds fewer firings than this.
+const BUSY_FIRINGS: u64 = 4;
+
+/// Serves one session; the result is the process's exit status.
+pub(crate) fn main() -> i32 {
+    match channel().and_then(|channel| {
+        let job = first_message(&channel)?;
+        serve(job, channel)
+    }) {
+        Ok(()) => 0,
+        Err(e) => {
+            // Only the consumer reads this, when no frame could tell it.
+            eprintln!("dtrace-consumer worker: {e}");
+            1
+        }
+    }
+}
+
+/// Takes over standard input, and leaves nothing in its place for programs that tracing starts.
+fn channel() -> io::Result<UnixStream> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let channel = UnixStream::from(input);
+    // Fails if it is no such socket: the marker was set by something else than a consumer.
+    channel.local_addr()?;
+    nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(channel)
+}
+
+fn first_message(channel: &UnixStream) -> io::Result<Job> {
+    match control::read_command(channel)? {
+        Some(Command::Job(job)) => Ok(*job),
+        _ => Err(io::Error::other("the consumer sent no job")),
+    }
+}
+
+/// Why a session did not come to its end.
+struct Failed(FailureFrame);
+
+impl Failed {
+    fn of(kind: FailureKind, failure: CallFailure) -> Failed {
+        Failed(FailureFrame {
+            kind,
+            attempt: failure.call.to_owned(),
+            number: failure.number,
+            message: failure.message,
+            script: None,
+        })
+    }
+}
+
+impl From<CallFailure> for Failed {
+    fn from(failure: CallFailure) -> Failed {
+        Failed::of(FailureKind::Call, failure)
+    }
+}
+
+fn serve(job: Job, channel: UnixStream) -> io::Result<()> {
+    let mut reporter = Encoder::new(channel.try_clone()?, false);
+    let control = Arc::new(Control::new());
+    let interval = job.snapshot_interval;
+    control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
+    let result = session(&job, channel, &control);
+    if let Err(Failed(frame)) = result {
+        reporter.send(&Frame::Failure(frame));
+    }
+    let _ = reporter.finish();
+    control.close();
+    leave();
+    Ok(())
+}
+
+fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Failed> {
+    let shortcomings = prepare(job);
+    let mut times = StepTimes::default();
+    let mut clock = Clock(Instant::now());
+
+    let before = control::eventfds();
+    let mut compiling = Compiling::open(&job.library).map_err(|failure| {
+        let load = failure.call == "dlopen";
+        Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
+    })?;
+    control.wake_through(control::eventfds().difference(&before).next().copied());
+    times.open = clock.lap();
+
+    let mut encoder = Encoder::new(
+        channel.try_clone().map_err(|e| surroundings_failed("duplicate the channel", &e))?,
+        job.firings,
+    );
+    encoder.send(&Frame::Begin(session_info(job, compiling.version())));
+    encoder.flush();
+
+    let set_option = |compiling: &mut Compiling, name: &str, value: Option<&str>| {
+        compiling.set_option(name, value).map_err(|failure| {
+            Failed(FailureFrame {
+                kind: FailureKind::Option,
+                attempt: name.to_owned(),
+                number: failure.number,
+                message: failure.message,
+                script: None,
+            })
+        })
+    };
+    if let Some(dir) = &job.syslibdir {
+        set_option(&mut compiling, "syslibdir", Some(&dir.to_string_lossy()))?;
+    }
+    for (name, value) in &job.options {
+        set_option(&mut compiling, name, value.as_deref())?;
+    }
+    if let Some(pid) = job.target {
+        compiling.set_target(pid).map_err(|f| Failed::of(FailureKind::Process, f))?;
+    }
+    compiling.init().map_err(|f| with_shortcomings(f, &shortcomings))?;
+    for (index, source) in job.sources.iter().enumerate() {
+        compiling.compile(source, job.compile_flags).map_err(|failure| {
+            let mut failed = Failed::of(FailureKind::Compile, failure);
+            failed.0.script = u32::try_from(index).ok();
+            if let Some(library) = libraries::named_in(&failed.0.message) {
+                failed.0.kind = FailureKind::Library;
+                failed.0.attempt = library.to_owned();
+            }
+            failed
+        })?;
+    }
+    times.compile = clock.lap();
+
+    let (mut tracing, programs) = compiling.enable(encoder, job.text)?;
+    for info in programs {
+        tracing.encoder().send(&Frame::Program(info));
+    }
+    times.enable = clock.lap();
+
+    tracing.go().map_err(|f| with_shortcomings(f, &shortcomings))?;
+    times.go = clock.lap();
+    tracing.encoder().send(&Frame::Started(times));
+    tracing.encoder().flush();
+
+    let traced = trace(&mut tracing, control);
+    // Whatever went wrong, what there is gets delivered, and the first failure is told.
+    let result =
+        if tracing.encoder().has_panicked() { Ok(()) } else { traced.and(snapshot(&mut tracing)) };
+    tracing.encoder().flush();
+    result
+}
+
+/// Delivers until the script, the consumer or its disappearance ends the session.
+fn trace(tracing: &mut Tracing, control: &Control) -> Result<(), Failed> {
+    let mut busy = 0;
+    loop {
+        let began = Instant::now();
+        let firings = tracing.encoder().firings();
+        let work = tracing.work()?;
+        let encoder = tracing.encoder();
+        encoder.flush();
+        if encoder.is_broken() || control.is_abandoned() {
+            return Ok(());
+        }
+        if work == Work::Done {
+            return Ok(());
+        }
+        if control.take_stop() {
+            break;
+        }
+        if control.take_snapshot() {
+            snapshot(tracing)?;
+            tracing.encoder().flush();
+        }
+        let came = tracing.encoder().firings() - firings;
+        busy = if came == 0 || (busy < BUSY_ROUNDS && began.elapsed() > BATCH / 2) {
+            0
+        } else if busy >= BUSY_ROUNDS && came < BUSY_FIRINGS {
+            0
+        } else {
+            busy + 1
+        };
+        if busy >= BUSY_ROUNDS {
+            control.pause(BATCH);
+        }
+    }
+    tracing.stop()?;
+    // Whatever is left is at hand: waiting for more, up to a second, has no purpose any more.
+    tracing.set_option("switchrate", Some("1us"))?;
+    while tracing.work()? == Work::Okay {
+        tracing.encoder().flush();
+        if tracing.encoder().is_broken() || control.is_abandoned() {
+            return Ok(());
+        }
+    }
+    tracing.encoder().flush();
+    Ok(())
+}
+
+fn snapshot(tracing: &mut Tracing) -> Result<(), Failed> {
+    tracing.encoder().send(&Frame::SnapshotBegin);
+    tracing.snapshot()?;
+    tracing.encoder().send(&Frame::SnapshotEnd);
+    Ok(())
+}
+
+fn prepare(job: &Job) -> Vec<Shortcoming> {
+    let (surroundings, shortcoming) = Surroundings::enter();
+    let mut shortcomings = Vec::from_iter(shortcoming);
+    shortcomings.extend(surroundings.provide_debugfs());
+    surroundings::remove_stale_uprobe_events();
+    if let Some(dir) = &job.syslibdir {
+        let wanted = libraries::wanted(dir, &job.sources, &job.omit, job.all_libraries);
+        shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
+    }
+    shortcomings
+}
+
+fn session_info(job: &Job, library_version: &str) -> SessionInfo {
+    let uname = nix::sys::utsname::uname();
+    let field = |get: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+        uname.as_ref().map_or_else(|_| String::new(), |u| get(u).to_string_lossy().into_owned())
+    };
+    SessionInfo {
+        library_version: library_version.to_owned(),
+        library: job.library.display().to_string(),
+        platform: Platform::Linux,
+        kernel: field(|u| u.release()),
+        machine: field(|u| u.machine()),
+        omitted_libraries: job.omit.clone(),
+    }
+}
+
+fn surroundings_failed(attempt: &str, error: &io::Error) -> Failed {
+    Failed(FailureFrame {
+        kind: FailureKind::Surroundings,
+        attempt: attempt.to_owned(),
+        number: error.raw_os_error().unwrap_or(0),
+        message: error.to_string(),
+        script: None,
+    })
+}
+
+/// A failure of libdtrace, with what could not be arranged for it, which is often the reason.
+fn with_shortcomings(failure: CallFailure, shortcomings: &[Shortcoming]) -> Failed {
+    let mut failed = Failed::from(failure);
+    for s in shortcomings {
+        failed.0.message.push_str(&format!("; could not {}: {}", s.attempt, s.error));
+    }
+    failed
+}
+
+/// Ends tracing in the kernel at once, by closing what holds it, and cleans up behind it. libdtrace's
+/// own close does the same after seconds of freeing memory that is about to vanish.
+fn leave() {
+    let fds = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let held: Vec<i32> = fds
+        .filter(|fd| {
+            std::fs::read_link(fd.path()).is_ok_and(|to| {
+                to.as_os_str().as_encoded_bytes().starts_with(b"anon_inode:[perf_event]")
+            })
+        })
+        .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
+        .collect();
+    held.into_iter().for_each(close_foreign);
+    surroundings::remove_own_uprobe_events();
+}
+
+struct Clock(Instant);
+
+impl Clock {
+    /// Nanoseconds since the last lap.
+    fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        let lap = now - self.0;
+        self.0 = now;
+        u64::try_from(lap.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Reads exactly one message's worth, so that nothing of the next is taken.
+pub(crate) fn read_exactly(mut from: &UnixStream, buffer: &mut [u8]) -> io::Result<()> {
+    from.read_exact(buffer)
+}
