@@ -12,11 +12,16 @@
 //! let dtrace = unsafe { Library::load(None)? };
 //! println!("libdtrace {}", dtrace.version_text().to_string_lossy());
 //!
-//! let mut error = 0; // SAFETY: `error` may be written to; the text of an error is copied before
-//! anything else is called. unsafe { let handle = (dtrace.dtrace_open)(abi::DTRACE_VERSION, 0, &raw
-//! mut error); if handle.is_null() { let text = CStr::from_ptr((dtrace.dtrace_errmsg)(handle,
-//! error)); return Err(text.to_string_lossy().into_owned().into()); }
-//! (dtrace.dtrace_close)(handle); }
+//! let mut error = 0;
+//! // SAFETY: `error` may be written to, and an error's text is copied at once.
+//! unsafe {
+//!     let handle = (dtrace.dtrace_open)(abi::DTRACE_VERSION, 0, &raw mut error);
+//!     if handle.is_null() {
+//!         let text = CStr::from_ptr((dtrace.dtrace_errmsg)(handle, error));
+//!         return Err(text.to_string_lossy().into_owned().into());
+//!     }
+//!     (dtrace.dtrace_close)(handle);
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -106,3 +111,7 @@ pub use version::{ParseVersionError, Version};
 pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;

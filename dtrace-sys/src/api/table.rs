@@ -30,7 +30,9 @@ macro_rules! api {
     (
         every library { $($(#[$doc:meta])* fn $name:ident $signature:tt $(-> $result:ty)?;)* }
         every library by its type { $($(#[$typed_doc:meta])* fn $typed:ident: $alias:ident;)* }
-        some libraries { $($(#[$some_doc:meta])* fn $some:ident $some_signature:tt $(-> $some_result:ty)?;)* }
+        some libraries {
+            $($(#[$some_doc:meta])* fn $some:ident $arguments:tt $(-> $some_result:ty)?;)*
+        }
     ) => {
         /// libdtrace's functions, each under its C name.
         ///
@@ -45,7 +47,10 @@ macro_rules! api {
         pub struct Api {
             $($(#[$doc])* pub $name: function_type!($signature $(-> $result)?),)*
             $($(#[$typed_doc])* pub $typed: $alias,)*
-            $($(#[$some_doc])* pub $some: Option<function_type!($some_signature $(-> $some_result)?)>,)*
+            $(
+                $(#[$some_doc])*
+                pub $some: Option<function_type!($arguments $(-> $some_result)?)>,
+            )*
         }
 
         impl Api {
@@ -53,7 +58,9 @@ macro_rules! api {
             ///
             /// # Safety
             /// The symbols must be those of a libdtrace with the ABI of [`crate::abi`].
-            pub(crate) unsafe fn from_symbols(symbols: &impl Symbols) -> Result<Self, &'static str> {
+            pub(crate) unsafe fn from_symbols(
+                symbols: &impl Symbols,
+            ) -> Result<Self, &'static str> {
                 // SAFETY: the caller vouches that each name stands for the function whose type the
                 // field has.
                 unsafe {
