@@ -90,12 +90,13 @@ fn provide() {
     }
 }
 
-/// The outermost cargo directory around `OUT_DIR`: `target`, not `target/<triple>`.
+/// `target`, from OUT_DIR: `target/<profile>/build/<package>/out`, with `<triple>` before the
+/// profile when the build names its target. Cargo tags both `target` and `target/<triple>`.
 fn target_directory() -> Option<PathBuf> {
     let out = PathBuf::from(env::var_os("OUT_DIR")?);
-    let tagged = out.ancestors().find(|it| it.join("CACHEDIR.TAG").is_file());
-    // OUT_DIR is target/<profile>/build/<package>/out.
-    tagged.or_else(|| out.ancestors().nth(4)).map(Path::to_owned)
+    let tagged = |it: &&Path| it.join("CACHEDIR.TAG").is_file();
+    let outermost = out.ancestors().skip_while(|it| !tagged(it)).take_while(tagged).last();
+    outermost.or_else(|| out.ancestors().nth(4)).map(Path::to_owned)
 }
 
 /// Cargo runs a build script again when a file that it names is newer than the script's start.

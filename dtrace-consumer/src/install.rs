@@ -37,8 +37,10 @@ const PROGRAM: &str = "dtrace";
 /// Dependencies that nothing here uses at run time: character sets and a copyright notice.
 const UNUSED: &[&str] = &["libc-gconv-modules", "gcc-"];
 
-/// A temporary directory older than this was left behind by a process that was killed.
-const ABANDONED: Duration = Duration::from_secs(3600);
+/// A temporary directory older than this, three times what an installation may take, was left
+/// behind by a process that was killed. Its process id tells nothing: containers may share the
+/// directory.
+const ABANDONED: Duration = Duration::from_secs(600);
 
 /// Unpacks a private libdtrace.
 #[derive(Debug, Clone)]
