@@ -4,13 +4,16 @@
 //! differ in what their closures may borrow.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::aggregation::Mode;
-use crate::dispatch::{LossPolicy, RowsError};
-use crate::session::Settings;
-use crate::stream::job::Source;
+use crate::description::ProgramInfo;
+use crate::dispatch::{Closures, Dispatcher, LossPolicy, RowsError};
+use crate::error::Error;
+use crate::listing::ListedProbe;
+use crate::session::{self, Settings, StopHandle};
+use crate::stream::job::{Purpose, Source};
 
 /// Sets up a session.
 ///
@@ -20,6 +23,7 @@ pub struct Builder<C> {
     pub(crate) settings: Settings,
     pub(crate) closures: C,
     pub(crate) command: Option<std::process::Command>,
+    pub(crate) stop: StopHandle,
 }
 
 impl<C> fmt::Debug for Builder<C> {
@@ -32,17 +36,17 @@ impl<C> fmt::Debug for Builder<C> {
 }
 
 impl<C: Default> Builder<C> {
-    pub(crate) fn new(script: &str) -> Builder<C> {
-        let source = Source {
-            name: "script".to_owned(),
-            text: script.as_bytes().to_vec(),
-            arguments: Vec::new(),
-        };
+    pub(crate) fn empty() -> Builder<C> {
         Builder {
-            settings: Settings { sources: vec![source], ..Settings::default() },
+            settings: Settings::default(),
             closures: C::default(),
             command: None,
+            stop: StopHandle::new(),
         }
+    }
+
+    pub(crate) fn new(script: &str) -> Builder<C> {
+        Builder::empty().script("script", script)
     }
 }
 
@@ -74,6 +78,54 @@ impl<C> Builder<C> {
     pub fn flag(mut self, name: impl Into<String>) -> Self {
         self.settings.options.push((name.into(), None));
         self
+    }
+
+    /// Adds a D program from a file.
+    ///
+    /// # Errors
+    /// [`Error::Script`] if the file cannot be read.
+    pub fn script_file(self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let script = path.display().to_string();
+        match std::fs::read(path) {
+            Ok(text) => Ok(self.script(script, text)),
+            Err(e) => Err(Error::Script { script, reason: e.to_string() }),
+        }
+    }
+
+    /// Makes the value of an option, as it is when tracing begins, known to `on_start` and in the
+    /// [`Outcome`](crate::Outcome::initial_option).
+    pub fn read_option(mut self, name: impl Into<String>) -> Self {
+        self.settings.read_options.push(name.into());
+        self
+    }
+
+    /// Sets flags of the compiler (`DTRACE_C_*`), for those that have no method of their own.
+    pub fn compile_flags(mut self, flags: u32) -> Self {
+        self.settings.compile_flags |= flags;
+        self
+    }
+
+    /// Compiles the scripts, but does not trace: for editors and tests. The result says for each
+    /// script what it matched and how stable it is.
+    ///
+    /// # Errors
+    /// [`Error::Compile`] if one does not compile; others as for a session.
+    pub fn check(self) -> Result<Vec<ProgramInfo>, Error> {
+        let mut dispatcher =
+            Dispatcher::new(Closures::default(), LossPolicy::Count, Default::default());
+        session::inquire(&self.settings, Purpose::Check, |frame, at| dispatcher.take(frame, at))?;
+        Ok(dispatcher.outcome.programs)
+    }
+
+    /// The probes that the scripts' clauses match, without tracing. `describe` asks for their
+    /// stability and arguments, too.
+    ///
+    /// # Errors
+    /// As of [`check`](Builder::check).
+    pub fn matched_probes(self, describe: bool) -> Result<Vec<ListedProbe>, Error> {
+        let purpose = Purpose::List { patterns: Vec::new(), describe };
+        session::list(&self.settings, purpose)
     }
 
     /// Accepts probe descriptions that match no probe, as `dtrace -Z` does: such clauses never fire.
@@ -111,6 +163,12 @@ impl<C> Builder<C> {
     /// Looks for libdtrace in this prefix first; see [`crate::locate`].
     pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> Self {
         self.settings.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Lets `handle` end the session; needed for those that run on the calling thread.
+    pub fn stop_handle(mut self, handle: &StopHandle) -> Self {
+        self.stop = handle.clone();
         self
     }
 
@@ -186,6 +244,45 @@ macro_rules! closure_methods {
             self.closures.rows = Some(Box::new(move |firing: &$crate::Firing<'_>| {
                 $crate::builder::call_with_row(firing, &mut closure)
             }));
+            self
+        }
+
+        /// Called once at the end with what dtrace(1) would print then: the aggregations that the
+        /// script has not printed itself.
+        pub fn report<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&'a [u8]) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.report = Some(Box::new(closure));
+            self
+        }
+
+        /// Called when tracing is on, with what is known of the session by then.
+        pub fn on_start<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&'a $crate::Outcome) -> $crate::CallbackResult $(+ $send)? + $life,
+        {
+            self.closures.on_start = Some(Box::new(closure));
+            self
+        }
+
+        /// Called when the script changes an option with `setopt()`.
+        pub fn on_option<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&'a $crate::OptionChange) -> $crate::CallbackResult
+                $(+ $send)? + $life,
+        {
+            self.closures.on_option = Some(Box::new(closure));
+            self
+        }
+
+        /// Called when a traced process ends or cannot be followed.
+        pub fn on_process<F>(mut self, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&'a $crate::ProcessEvent) -> $crate::CallbackResult
+                $(+ $send)? + $life,
+        {
+            self.closures.on_process = Some(Box::new(closure));
             self
         }
 

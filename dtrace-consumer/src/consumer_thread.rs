@@ -5,12 +5,13 @@ use std::thread::{JoinHandle, ThreadId};
 
 use crate::aggregation::Aggregated;
 use crate::builder::{Builder, closure_methods};
+use crate::description::{OptionChange, ProcessEvent};
 use crate::dispatch::{Closures, RowsError, panic_message};
 use crate::error::{CallbackResult, Error, Failure};
 use crate::firing::{Firing, Output, Record};
 use crate::loss::{DropReport, Fault};
 use crate::outcome::Outcome;
-use crate::session::{self, Stopper};
+use crate::session::{self, StopHandle};
 
 /// Sets up a [`ConsumerThread`]. Its closures run on the session's thread.
 pub type ConsumerThreadBuilder = Builder<SendClosures>;
@@ -24,6 +25,10 @@ pub struct SendClosures {
     chew: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> CallbackResult + Send>>,
     chewrec: Option<Box<dyn for<'a> FnMut(&Record<'a>) -> CallbackResult + Send>>,
     rows: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> Result<(), RowsError> + Send>>,
+    report: Option<Box<dyn for<'a> FnMut(&'a [u8]) -> CallbackResult + Send>>,
+    on_start: Option<Box<dyn for<'a> FnMut(&'a Outcome) -> CallbackResult + Send>>,
+    on_option: Option<Box<dyn for<'a> FnMut(&'a OptionChange) -> CallbackResult + Send>>,
+    on_process: Option<Box<dyn for<'a> FnMut(&'a ProcessEvent) -> CallbackResult + Send>>,
     on_drop: Option<Box<dyn FnMut(DropReport) -> CallbackResult + Send>>,
     on_fault: Option<Box<dyn FnMut(Fault) -> CallbackResult + Send>>,
 }
@@ -44,6 +49,10 @@ impl SendClosures {
             chew: self.chew.map(|f| f as _),
             chewrec: self.chewrec.map(|f| f as _),
             rows: self.rows.map(|f| f as _),
+            report: self.report.map(|f| f as _),
+            on_start: self.on_start.map(|f| f as _),
+            on_option: self.on_option.map(|f| f as _),
+            on_process: self.on_process.map(|f| f as _),
             on_drop: self.on_drop.map(|f| f as _),
             on_fault: self.on_fault.map(|f| f as _),
         }
@@ -71,21 +80,9 @@ impl SendClosures {
 /// ```
 #[derive(Debug)]
 pub struct ConsumerThread {
-    stopper: Stopper,
+    stop: StopHandle,
     thread: Option<JoinHandle<Result<Outcome, Failure>>>,
     id: ThreadId,
-}
-
-/// Asks a session to end, from any thread and also from its own closures.
-#[derive(Debug, Clone)]
-pub struct StopHandle(Stopper);
-
-impl StopHandle {
-    /// Asks the session to end; what was recorded up to now is still delivered. It returns at once,
-    /// and asking again does nothing.
-    pub fn stop(&self) {
-        self.0.stop();
-    }
 }
 
 impl Builder<SendClosures> {
@@ -97,19 +94,20 @@ impl Builder<SendClosures> {
     /// The script does not compile ([`Error::Compile`]), tracing is not possible
     /// ([`Error::Unavailable`]), an option is wrong ([`Error::Option`])…
     pub fn spawn(self) -> Result<ConsumerThread, Error> {
-        let Builder { settings, closures, .. } = self;
+        let Builder { settings, closures, stop, .. } = self;
+        let handle = stop.clone();
         let (tell, started) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new()
             .name("dtrace-consumer".to_owned())
             .spawn(move || {
-                let mut live = match session::start(&settings, closures.into_local(), None) {
+                let mut live = match session::start(&settings, closures.into_local(), &stop, None) {
                     Ok(live) => live,
                     Err(error) => {
                         let _ = tell.send(Err(error));
                         return Ok(Outcome::default());
                     }
                 };
-                let _ = tell.send(Ok(live.stopper()));
+                let _ = tell.send(Ok(()));
                 let delivered = live.deliver();
                 let outcome = live.into_outcome();
                 match delivered {
@@ -120,7 +118,7 @@ impl Builder<SendClosures> {
             .map_err(|cause| Error::System { attempt: "start the session's thread", cause })?;
         let id = thread.thread().id();
         match started.recv() {
-            Ok(Ok(stopper)) => Ok(ConsumerThread { stopper, thread: Some(thread), id }),
+            Ok(Ok(())) => Ok(ConsumerThread { stop: handle, thread: Some(thread), id }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(panicked(thread)),
         }
@@ -144,7 +142,7 @@ impl ConsumerThread {
     /// A handle that asks the session to end, for other threads and for closures.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
-        StopHandle(self.stopper.clone())
+        self.stop.clone()
     }
 
     /// Whether the session has ended by itself: the script called `exit()`, or something failed.
@@ -158,7 +156,7 @@ impl ConsumerThread {
     /// # Errors
     /// [`Failure`], with what was delivered before, if the session failed.
     pub fn stop(self) -> Result<Outcome, Failure> {
-        self.stopper.stop();
+        self.stop.stop();
         self.join()
     }
 
@@ -171,7 +169,7 @@ impl ConsumerThread {
         let Some(thread) = self.thread.take() else { return Ok(Outcome::default()) };
         if self.id == std::thread::current().id() {
             // A closure cannot wait for its own thread; the session ends after it has returned.
-            self.stopper.stop();
+            self.stop.stop();
             return Ok(Outcome::default());
         }
         match thread.join() {
@@ -189,7 +187,7 @@ impl ConsumerThread {
 impl Drop for ConsumerThread {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        self.stopper.stop();
+        self.stop.stop();
         if self.id != std::thread::current().id() {
             let _ = thread.join();
         }

@@ -1,5 +1,7 @@
 //! What does a session say of itself: which library, which kernel, what was compiled, how it ended?
 
+use crate::listing::Attributes;
+use crate::probe::Probe;
 use crate::stream::wire::{Malformed, Put, Take};
 
 /// How libdtrace lays out what it delivers. Linux went its own way; the others share their lineage.
@@ -86,22 +88,37 @@ impl SessionInfo {
 }
 
 /// What libdtrace says of a compiled script (`dtrace_proginfo_t`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramInfo {
     /// How many probes the script's clauses matched.
     pub matches: u32,
     /// How many clauses with records it has.
     pub record_generators: u32,
+    /// The least stable of the probe descriptions.
+    pub description_stability: Attributes,
+    /// The least stable of the statements.
+    pub statement_stability: Attributes,
+    /// The probe description of each statement, in the script's order; empty parts match anything.
+    pub clauses: Vec<Probe>,
 }
 
 impl ProgramInfo {
-    pub(crate) fn put(self, b: &mut Vec<u8>) {
+    pub(crate) fn put(&self, b: &mut Vec<u8>) {
         b.put_u32(self.matches);
         b.put_u32(self.record_generators);
+        self.description_stability.put(b);
+        self.statement_stability.put(b);
+        b.put_list(self.clauses.iter(), |b, probe| probe.put(b));
     }
 
     pub(crate) fn take(t: &mut Take<'_>) -> Result<ProgramInfo, Malformed> {
-        Ok(ProgramInfo { matches: t.u32("matches")?, record_generators: t.u32("generators")? })
+        Ok(ProgramInfo {
+            matches: t.u32("matches")?,
+            record_generators: t.u32("generators")?,
+            description_stability: Attributes::take(t)?,
+            statement_stability: Attributes::take(t)?,
+            clauses: t.list("clauses", Probe::take)?,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::aggregation::{Aggregated, Aggregation, Mode, Walks};
+use crate::description::{OptionChange, ProcessEvent};
 use crate::error::{CallbackResult, Error};
 use crate::firing::{Firing, Output, Record};
 use crate::layout::{self, Field};
@@ -31,6 +32,10 @@ pub struct Closures<'f> {
     pub(crate) chew: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> CallbackResult + 'f>>,
     pub(crate) chewrec: Option<Box<dyn for<'a> FnMut(&Record<'a>) -> CallbackResult + 'f>>,
     pub(crate) rows: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> Result<(), RowsError> + 'f>>,
+    pub(crate) report: Option<Box<dyn for<'a> FnMut(&'a [u8]) -> CallbackResult + 'f>>,
+    pub(crate) on_start: Option<Box<dyn for<'a> FnMut(&'a Outcome) -> CallbackResult + 'f>>,
+    pub(crate) on_option: Option<Box<dyn for<'a> FnMut(&'a OptionChange) -> CallbackResult + 'f>>,
+    pub(crate) on_process: Option<Box<dyn for<'a> FnMut(&'a ProcessEvent) -> CallbackResult + 'f>>,
     pub(crate) on_drop: Closure<'f, DropReport>,
     pub(crate) on_fault: Closure<'f, Fault>,
 }
@@ -154,6 +159,9 @@ impl<'f> Dispatcher<'f> {
                 t.compile = Duration::from_nanos(times.compile);
                 t.enable = Duration::from_nanos(times.enable);
                 t.go = Duration::from_nanos(times.go);
+                if let Some(on_start) = &mut self.closures.on_start {
+                    call("on_start", || on_start(&self.outcome))?;
+                }
                 return Ok(Step::Started);
             }
             Frame::Probe(probe) => {
@@ -190,13 +198,29 @@ impl<'f> Dispatcher<'f> {
                 }
                 self.check_losses()?;
             }
-            Frame::OptionChange(change) => self.outcome.options.push(change),
-            Frame::Process(event) => self.outcome.processes.push(event),
+            Frame::OptionChange(change) => {
+                if let Some(on_option) = &mut self.closures.on_option {
+                    call("on_option", || on_option(&change))?;
+                }
+                self.outcome.options.push(change);
+            }
+            Frame::Process(event) => {
+                if let Some(on_process) = &mut self.closures.on_process {
+                    call("on_process", || on_process(&event))?;
+                }
+                self.outcome.processes.push(event);
+            }
             Frame::Exit(status) => self.outcome.exit = Some(status),
             Frame::CommandEnd(end) => self.outcome.command = Some(end),
             Frame::Failure(failure) => return Ok(Step::Failed(failure)),
             Frame::End => return Ok(Step::End),
-            Frame::SnapshotBegin => {}
+            Frame::Options(options) => self.outcome.initial_options = options,
+            Frame::Report(text) => {
+                if let Some(report) = &mut self.closures.report {
+                    call("report", || report(text))?;
+                }
+            }
+            Frame::SnapshotBegin | Frame::Listed(_) => {}
         }
         Ok(Step::Continue)
     }

@@ -90,7 +90,7 @@ impl<'a> Firing<'a> {
     /// The values that the actions recorded: printf arguments, traced expressions, stacks. An
     /// `exit()` and the actions that libdtrace carries out are not among them.
     pub fn values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
-        self.records().filter(|r| r.is_data()).map(|r| r.value())
+        self.records().filter(|r| r.field.is_data()).map(|r| r.value())
     }
 
     /// The values as a tuple or structure, by position.
@@ -173,20 +173,6 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.field.description.bytes(self.firing.frame.data).unwrap_or_default()
-    }
-
-    /// Whether it holds a value of the script, rather than something for libdtrace to do.
-    fn is_data(&self) -> bool {
-        self.field.description.size > 0
-            && !matches!(
-                self.action(),
-                Action::Exit
-                    | Action::Library
-                    | Action::Printa
-                    | Action::Speculate
-                    | Action::Commit
-                    | Action::Discard
-            )
     }
 }
 

@@ -15,6 +15,11 @@ impl Conversion {
             _ => Sign::Unknown,
         }
     }
+
+    /// Whether the conversion prints a stack.
+    pub(crate) fn is_stack(self) -> bool {
+        self.0 == 'k'
+    }
 }
 
 /// The conversions of a format in the order of their arguments; a `*` takes one of its own. See

@@ -23,7 +23,15 @@ enum Form {
     Integer(Sign),
     String,
     Bytes,
-    Addresses,
+    /// Memory of which only as much is meant as a number says that lies at `offset`.
+    Prefix {
+        offset: u32,
+        size: u32,
+    },
+    /// The size that belongs to a `Prefix`; no value of its own.
+    PrefixSize,
+    Stack,
+    Symbol,
     Aggregation,
     Opaque,
 }
@@ -32,6 +40,12 @@ enum Form {
 const TRACE_SIGNED: u64 = 1;
 const TRACE_BY_REFERENCE: u64 = 4;
 
+/// What `dtrd_arg` of a tracemem record says on Linux: the memory's size is in the record after it,
+/// which says `SIZE` or, if it is signed, `SSIZE`.
+const TRACEMEM_DYNAMIC: u64 = 2;
+const TRACEMEM_SIZE: u64 = 3;
+const TRACEMEM_SSIZE: u64 = 4;
+
 impl Field {
     fn new(description: RecordDescription, sign: Sign) -> Field {
         let form = match description.action {
@@ -39,16 +53,39 @@ impl Field {
             Action::Exit => Form::Integer(Sign::Signed),
             Action::Printa => Form::Aggregation,
             Action::Tracemem => Form::Bytes,
-            Action::Stack
-            | Action::UStack
-            | Action::Sym
-            | Action::Mod
-            | Action::USym
-            | Action::UMod
-            | Action::UAddr => Form::Addresses,
+            // The address, whose argument is the type, and after it what is there.
+            Action::Print if description.argument != 0 => Form::Integer(Sign::Unsigned),
+            Action::Print => Form::Bytes,
+            Action::Stack | Action::UStack => Form::Stack,
+            Action::Sym | Action::Mod | Action::USym | Action::UMod | Action::UAddr => Form::Symbol,
             _ => Form::Opaque,
         };
         Field { description, form }
+    }
+
+    /// Whether the record holds a value of the script, rather than something for libdtrace to do.
+    pub(crate) fn is_data(&self) -> bool {
+        use Action::{Commit, Discard, Exit, Library, Printa, Speculate};
+        let for_libdtrace = [Exit, Library, Printa, Speculate, Commit, Discard];
+        self.description.size > 0
+            && self.form != Form::PrefixSize
+            && !for_libdtrace.contains(&self.description.action)
+    }
+
+    /// The addresses in the record, if it is one that has any.
+    pub(crate) fn addresses<'a>(&self, data: &'a [u8]) -> Option<Addresses<'a>> {
+        match self.form {
+            Form::Stack => Addresses::of_stack(self.description.bytes(data)?),
+            Form::Symbol => {
+                Addresses::of_symbol(self.description.action, self.description.bytes(data)?)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the record may have addresses.
+    pub(crate) fn has_addresses(&self) -> bool {
+        matches!(self.form, Form::Stack | Form::Symbol)
     }
 
     /// The record's value within a firing's or a key's data.
@@ -62,19 +99,25 @@ impl Field {
             Form::Integer(sign) => {
                 Integer::from_bytes(bytes, sign).map_or(opaque, ValueRef::Integer)
             }
+            Form::PrefixSize => {
+                Integer::from_bytes(bytes, Sign::Unsigned).map_or(opaque, ValueRef::Integer)
+            }
             Form::String => ValueRef::String(up_to_nul(bytes)),
             Form::Bytes => ValueRef::Bytes(bytes),
+            Form::Prefix { offset, size } => {
+                let wanted = data
+                    .get(offset as usize..)
+                    .and_then(|rest| Integer::from_bytes(rest.get(..size as usize)?, Sign::Signed))
+                    .map_or(bytes.len(), |n| usize::try_from(n.as_i64()).unwrap_or(0));
+                ValueRef::Bytes(bytes.get(..wanted).unwrap_or(bytes))
+            }
             Form::Aggregation => Integer::from_bytes(bytes, Sign::Unsigned)
                 .map_or(opaque, |n| ValueRef::Aggregation(n.as_u64())),
-            Form::Addresses => match Addresses::linux(action, bytes) {
-                Some(addresses) if matches!(action, Action::Stack | Action::UStack) => {
-                    ValueRef::Stack(StackRef::new(addresses, symbols))
-                }
-                Some(addresses) => {
-                    symbol_of(action, addresses, symbols).map_or(opaque, ValueRef::Symbol)
-                }
-                None => opaque,
-            },
+            Form::Stack => Addresses::of_stack(bytes)
+                .map_or(opaque, |addresses| ValueRef::Stack(StackRef::new(addresses, symbols))),
+            Form::Symbol => Addresses::of_symbol(action, bytes)
+                .and_then(|addresses| symbol_of(action, addresses, symbols))
+                .map_or(opaque, ValueRef::Symbol),
             Form::Opaque => opaque,
         }
     }
@@ -99,24 +142,36 @@ fn up_to_nul(bytes: &[u8]) -> &[u8] {
 /// The fields of a clause's records.
 pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
     let mut arguments: std::vec::IntoIter<Conversion> = Vec::new().into_iter();
-    let mut fields = Vec::with_capacity(records.len());
+    let mut fields: Vec<Field> = Vec::with_capacity(records.len());
     for record in records {
-        let sign = match record.action {
+        let field = match record.action {
             Action::Printf => {
                 if let Some(format) = &record.format {
                     arguments = conversions(format).into_iter();
                 }
-                arguments.next().map_or(Sign::Unknown, |conversion| conversion.sign())
+                let conversion = arguments.next();
+                let sign = conversion.map_or(Sign::Unknown, Conversion::sign);
+                let mut field = Field::new(record, sign);
+                if conversion.is_some_and(Conversion::is_stack) {
+                    field.form = Form::Stack;
+                }
+                field
             }
-            Action::Trace if record.argument & TRACE_SIGNED != 0 => Sign::Signed,
-            Action::Trace => Sign::Unsigned,
-            _ => {
-                // Other actions' records stand among a printf's arguments, as with `%k`.
-                arguments.next();
-                Sign::Unknown
+            Action::Trace if record.argument & TRACE_SIGNED != 0 => {
+                Field::new(record, Sign::Signed)
             }
+            Action::Trace => Field::new(record, Sign::Unsigned),
+            Action::Tracemem if matches!(record.argument, TRACEMEM_SIZE | TRACEMEM_SSIZE) => {
+                if let Some(memory) = fields.last_mut()
+                    && memory.description.argument == TRACEMEM_DYNAMIC
+                {
+                    memory.form = Form::Prefix { offset: record.offset, size: record.size };
+                }
+                Field { description: record, form: Form::PrefixSize }
+            }
+            _ => Field::new(record, Sign::Unknown),
         };
-        fields.push(Field::new(record, sign));
+        fields.push(field);
     }
     fields
 }

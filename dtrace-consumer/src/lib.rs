@@ -14,6 +14,7 @@ mod format;
 pub mod install;
 mod launch;
 mod layout;
+mod listing;
 pub mod locate;
 mod loss;
 mod options;
@@ -33,13 +34,14 @@ mod value;
 mod worker;
 
 pub use builder::Builder;
-pub use consumer_thread::{ConsumerThread, ConsumerThreadBuilder, SendClosures, StopHandle};
+pub use consumer_thread::{ConsumerThread, ConsumerThreadBuilder, SendClosures};
 pub use description::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
 pub use dispatch::{Closures, LossPolicy};
 pub use error::{CallbackError, CallbackResult, CompileError, Error, Failure};
 pub use firing::{Firing, Flow, FlowKind, Output, Record};
+pub use listing::{Attributes, DependencyClass, ListedProbe, ProbeDetails, ProbeQuery, Stability};
 pub use loss::{DropKind, DropReport, Fault, Losses};
 pub use outcome::{CommandOutcome, EX_USAGE, Outcome, Timings};
 pub use preflight::{Check, Preflight, Unavailable, preflight};
@@ -47,7 +49,8 @@ pub use probe::Probe;
 pub use record::{Action, RecordDescription};
 pub use replay::{Replay, replay};
 pub use row::RowError;
+pub use session::StopHandle;
 pub use stream::wire::Malformed;
 pub use symbol::{StackRef, SymbolRef};
-pub use synchronous::{Synchronous, run_synchronous};
+pub use synchronous::{Synchronous, run_synchronous, trace};
 pub use value::{FromValue, Integer, Sign, TypeError, Value, ValueRef};

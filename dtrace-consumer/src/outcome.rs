@@ -21,6 +21,9 @@ pub struct Outcome {
     pub session: Option<SessionInfo>,
     /// What libdtrace says of each script.
     pub programs: Vec<ProgramInfo>,
+    /// The values of the options that [`read_option`](crate::Builder::read_option) asked for, as they
+    /// were when tracing began: those set by pragmas of the script included.
+    pub initial_options: Vec<(String, Option<u64>)>,
     /// Options that the script itself set.
     pub options: Vec<OptionChange>,
     /// What libdtrace told of processes.
@@ -29,6 +32,15 @@ pub struct Outcome {
     pub firings: u64,
     /// How long it all took.
     pub timings: Timings,
+}
+
+impl Outcome {
+    /// The value of an option when tracing began; `None` if it was not set, or not asked for by
+    /// [`read_option`](crate::Builder::read_option).
+    #[must_use]
+    pub fn initial_option(&self, name: &str) -> Option<u64> {
+        self.initial_options.iter().find(|(n, _)| n == name).and_then(|(_, value)| *value)
+    }
 }
 
 /// How a traced command ended.

@@ -15,12 +15,13 @@ use crate::description::OmittedLibrary;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
 use crate::error::{CompileError, Error};
 use crate::launch::{Worker, launch};
+use crate::listing::ListedProbe;
 use crate::locate::Libdtrace;
 use crate::options;
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::preflight::preflight;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
-use crate::stream::job::{Command, Job, Source};
+use crate::stream::job::{Command, Job, Purpose, Source};
 use crate::stream::reader::{FrameReader, ReadError};
 
 /// What a session is to be like, as far as its closures do not decide it.
@@ -35,22 +36,57 @@ pub(crate) struct Settings {
     pub(crate) mode: Mode,
     pub(crate) interval: Option<Duration>,
     pub(crate) recording: Option<PathBuf>,
+    pub(crate) read_options: Vec<String>,
 }
 
-/// Asks a session to stop, from any thread.
-#[derive(Debug, Clone)]
-pub(crate) struct Stopper {
-    channel: Arc<Mutex<Option<UnixStream>>>,
-    pub(crate) asked: Arc<Mutex<Option<Instant>>>,
+/// Asks a session to end, from any thread and also from its own closures.
+///
+/// A handle can be made before its session; a request made before tracing is on ends the session as
+/// soon as it is.
+#[derive(Debug, Clone, Default)]
+pub struct StopHandle(Arc<Mutex<Stop>>);
+
+#[derive(Debug, Default)]
+struct Stop {
+    /// Where to send the request, while there is a session that takes it.
+    channel: Option<UnixStream>,
+    asked: Option<Instant>,
 }
 
-impl Stopper {
-    /// Sends the request once; one that comes too late is none.
-    pub(crate) fn stop(&self) {
-        self.asked.lock().get_or_insert_with(Instant::now);
-        if let Some(mut channel) = self.channel.lock().take() {
+impl StopHandle {
+    /// A handle for a session that is yet to begin; see
+    /// [`stop_handle`](crate::Builder::stop_handle).
+    #[must_use]
+    pub fn new() -> StopHandle {
+        StopHandle::default()
+    }
+
+    /// Asks the session to end; what was recorded up to now is still delivered. It returns at once,
+    /// and asking again does nothing.
+    pub fn stop(&self) {
+        let mut stop = self.0.lock();
+        stop.asked.get_or_insert_with(Instant::now);
+        if let Some(mut channel) = stop.channel.take() {
+            // It fails only if the worker is gone, and then the session has ended.
             let _ = channel.write_all(&Command::Stop.encode());
         }
+    }
+
+    fn attach(&self, channel: UnixStream) {
+        let mut stop = self.0.lock();
+        stop.channel = Some(channel);
+        let asked = stop.asked.is_some();
+        drop(stop);
+        if asked {
+            self.stop();
+        }
+    }
+
+    /// The session is over; says when it was asked to end.
+    fn detach(&self) -> Option<Instant> {
+        let mut stop = self.0.lock();
+        stop.channel = None;
+        stop.asked
     }
 }
 
@@ -59,7 +95,7 @@ pub(crate) struct Live<'f> {
     dispatcher: Dispatcher<'f>,
     reader: FrameReader<Tee>,
     worker: Worker,
-    stopper: Stopper,
+    stop: StopHandle,
 }
 
 /// Copies what is read into a recording.
@@ -88,35 +124,20 @@ static KNOWN_BAD: Mutex<Option<HashMap<PathBuf, Vec<OmittedLibrary>>>> = Mutex::
 pub(crate) fn start<'f>(
     settings: &Settings,
     closures: Closures<'f>,
+    stop: &StopHandle,
     target: Option<i32>,
 ) -> Result<Live<'f>, Error> {
     let began = Instant::now();
-    for source in &settings.sources {
-        if source.text.contains(&0) {
-            let reason = "it contains a NUL byte".to_owned();
-            return Err(Error::Script { script: source.name.clone(), reason });
-        }
-    }
-    let options = options::complete(&settings.options)?;
-    let library = preflight(settings.prefix.as_deref()).require()?;
-    let mut job = Job {
-        library: library.library.clone(),
-        syslibdir: library.syslibdir.clone(),
-        omit: Vec::new(),
-        all_libraries: false,
-        options,
-        compile_flags: settings.compile_flags | options::ERROR_TAGS,
-        sources: settings.sources.clone(),
-        target,
-        firings: closures.want_firings(),
-        text: closures.want_text(),
-        snapshot_interval: settings.interval,
-    };
+    let (library, mut job) = job(settings, Purpose::Trace)?;
+    job.target = target;
+    job.firings = closures.want_firings();
+    job.text = closures.want_text();
+    job.report = closures.report.is_some();
     let mut dispatcher = Dispatcher::new(closures, settings.losses, settings.mode);
     let mut attempts = 0;
     loop {
         attempts += 1;
-        match attempt(settings, &library, &job, dispatcher)? {
+        match attempt(settings, &library, &job, stop, dispatcher)? {
             Attempt::Live(mut live) => {
                 let timings = &mut live.dispatcher.outcome.timings;
                 timings.startup = began.elapsed();
@@ -134,6 +155,74 @@ pub(crate) fn start<'f>(
     }
 }
 
+/// Asks libdtrace something that needs no tracing; every frame of the answer goes to `take`.
+pub(crate) fn inquire(
+    settings: &Settings,
+    purpose: Purpose,
+    mut take: impl FnMut(Frame<'_>, u64) -> Result<Step, Error>,
+) -> Result<(), Error> {
+    let (library, mut job) = job(settings, purpose)?;
+    loop {
+        let worker = launch(settings.worker.as_deref(), &library)?;
+        if (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode()).is_err() {
+            return Err(worker.post_mortem());
+        }
+        let mut reader = FrameReader::new(&worker.channel);
+        loop {
+            let position = reader.position();
+            match next_frame(&mut reader, &worker).and_then(|frame| take(frame, position))? {
+                Step::Continue | Step::Started => {}
+                Step::End => return Ok(()),
+                Step::Failed(failure) if retry(&mut job, &failure) => break,
+                Step::Failed(failure) => return Err(explain(failure, &job)),
+            }
+        }
+    }
+}
+
+/// Lists probes.
+pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
+    let mut dispatcher = Dispatcher::new(Closures::default(), LossPolicy::Count, Mode::Cumulative);
+    let mut probes = Vec::new();
+    inquire(settings, purpose, |frame, position| match frame {
+        Frame::Listed(probe) => {
+            probes.push(probe);
+            Ok(Step::Continue)
+        }
+        other => dispatcher.take(other, position),
+    })?;
+    Ok(probes)
+}
+
+/// Checks what the user has set, and makes a job of it.
+fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error> {
+    for source in &settings.sources {
+        if source.text.contains(&0) {
+            let reason = "it contains a NUL byte".to_owned();
+            return Err(Error::Script { script: source.name.clone(), reason });
+        }
+    }
+    let options = options::complete(&settings.options)?;
+    let library = preflight(settings.prefix.as_deref()).require()?;
+    let job = Job {
+        purpose,
+        library: library.library.clone(),
+        syslibdir: library.syslibdir.clone(),
+        omit: Vec::new(),
+        all_libraries: false,
+        options,
+        compile_flags: settings.compile_flags | options::ERROR_TAGS,
+        sources: settings.sources.clone(),
+        target: None,
+        firings: false,
+        text: false,
+        report: false,
+        read_options: settings.read_options.clone(),
+        snapshot_interval: settings.interval,
+    };
+    Ok((library, job))
+}
+
 enum Attempt<'f> {
     Live(Live<'f>),
     Failed(Dispatcher<'f>, FailureFrame),
@@ -143,6 +232,7 @@ fn attempt<'f>(
     settings: &Settings,
     library: &Libdtrace,
     job: &Job,
+    stop: &StopHandle,
     mut dispatcher: Dispatcher<'f>,
 ) -> Result<Attempt<'f>, Error> {
     let worker = launch(settings.worker.as_deref(), library)?;
@@ -152,10 +242,6 @@ fn attempt<'f>(
     };
     let copy = settings.recording.as_deref().map(create_recording).transpose()?;
     let mut reader = FrameReader::new(Tee { source: duplicate()?, copy, failure: None });
-    let stopper = Stopper {
-        channel: Arc::new(Mutex::new(Some(duplicate()?))),
-        asked: Arc::new(Mutex::new(None)),
-    };
     let sent = (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode());
     if sent.is_err() {
         return Err(worker.post_mortem());
@@ -164,7 +250,9 @@ fn attempt<'f>(
         match step(&mut reader, &mut dispatcher, &worker)? {
             Step::Continue => {}
             Step::Started => {
-                return Ok(Attempt::Live(Live { dispatcher, reader, worker, stopper }));
+                stop.attach(duplicate()?);
+                let stop = stop.clone();
+                return Ok(Attempt::Live(Live { dispatcher, reader, worker, stop }));
             }
             Step::Failed(failure) => return Ok(Attempt::Failed(dispatcher, failure)),
             Step::End => return Err(worker.post_mortem()),
@@ -185,8 +273,16 @@ fn step(
     worker: &Worker,
 ) -> Result<Step, Error> {
     let position = reader.position();
+    let frame = next_frame(reader, worker)?;
+    dispatcher.take(frame, position)
+}
+
+fn next_frame<'r, R: Read>(
+    reader: &'r mut FrameReader<R>,
+    worker: &Worker,
+) -> Result<Frame<'r>, Error> {
     match reader.next() {
-        Ok(Some(frame)) => dispatcher.take(frame, position),
+        Ok(Some(frame)) => Ok(frame),
         // Before the frame that ends a stream, the end of the channel is the end of the worker.
         Ok(None) | Err(ReadError::Io(_) | ReadError::Truncated { .. }) => Err(worker.post_mortem()),
         Err(ReadError::Malformed { position, cause }) => Err(Error::Stream { position, cause }),
@@ -251,10 +347,6 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
 }
 
 impl<'f> Live<'f> {
-    pub(crate) fn stopper(&self) -> Stopper {
-        self.stopper.clone()
-    }
-
     /// Delivers until the session ends; then everything has been delivered.
     pub(crate) fn deliver(&mut self) -> Result<(), Error> {
         let result = loop {
@@ -275,11 +367,10 @@ impl<'f> Live<'f> {
                 Err(error) => break Err(error),
             }
         };
-        if let Some(asked) = *self.stopper.asked.lock() {
+        // From here on nobody can write to a worker that has ended.
+        if let Some(asked) = self.stop.detach() {
             self.dispatcher.outcome.timings.delivery = asked.elapsed();
         }
-        // From here on nobody can write to a worker that has ended.
-        self.stopper.channel.lock().take();
         let tee = self.reader.source();
         match (tee.failure.take(), &tee.copy) {
             (Some(cause), Some((_, path))) if result.is_ok() => {

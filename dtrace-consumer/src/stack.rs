@@ -13,17 +13,18 @@ pub(crate) struct Addresses<'a> {
 }
 
 impl<'a> Addresses<'a> {
-    /// The addresses in a record of DTrace for Linux 2.0.7; `None` if the action has none or the
-    /// record is too short for what it should hold.
-    pub(crate) fn linux(action: Action, bytes: &'a [u8]) -> Option<Addresses<'a>> {
+    /// The frames in a record of `stack()` or `ustack()` of DTrace for Linux 2.0.7: u32 depth, u32 size
+    /// of strings, u32 whether it is a user's, u32 pid; then the frames. `None` if it is too short.
+    pub(crate) fn of_stack(bytes: &'a [u8]) -> Option<Addresses<'a>> {
+        let (header, words) = bytes.split_first_chunk::<16>()?;
+        let field = |i: usize| header[i..].first_chunk().map(|b| u32::from_ne_bytes(*b));
+        let pid = if field(8)? == 0 { 0 } else { field(12)? };
+        Some(Addresses { pid, words, stack: true })
+    }
+
+    /// The address in a record of `sym()` and its kin; `None` of other actions and shorter records.
+    pub(crate) fn of_symbol(action: Action, bytes: &'a [u8]) -> Option<Addresses<'a>> {
         match action {
-            // u32 depth, u32 string size, u32 whether it is a user's, u32 pid; then the frames.
-            Action::Stack | Action::UStack => {
-                let (header, words) = bytes.split_first_chunk::<16>()?;
-                let field = |i: usize| header[i..].first_chunk().map(|b| u32::from_ne_bytes(*b));
-                let pid = if field(8)? == 0 { 0 } else { field(12)? };
-                Some(Addresses { pid, words, stack: true })
-            }
             Action::Sym | Action::Mod => {
                 Some(Addresses { pid: 0, words: bytes.get(..8)?, stack: false })
             }

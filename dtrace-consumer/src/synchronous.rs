@@ -10,7 +10,7 @@ use crate::builder::{Builder, closure_methods};
 use crate::dispatch::Closures;
 use crate::error::{Error, Failure};
 use crate::outcome::{CommandOutcome, Outcome};
-use crate::session::{self, Live, Stopper};
+use crate::session::{self, Live, StopHandle};
 
 /// A command that is to be run under tracing; made by [`run_synchronous`].
 ///
@@ -45,12 +45,10 @@ pub fn run_synchronous<'f, S: AsRef<OsStr>>(
     command: impl IntoIterator<Item = S>,
 ) -> Synchronous<'f> {
     let mut words = command.into_iter();
-    let command = words.next().map(|program| {
-        let mut command = Command::new(program);
-        command.args(words);
-        command
-    });
-    Builder { command, ..Builder::new(script) }
+    // An empty command fails when it is started, with the system's own words.
+    let mut command = Command::new(words.next().as_ref().map_or(OsStr::new(""), AsRef::as_ref));
+    command.args(words);
+    Builder { command: Some(command), ..Builder::new(script) }
 }
 
 impl<'f> Builder<Closures<'f>> {
@@ -75,34 +73,52 @@ impl<'f> Builder<Closures<'f>> {
     /// ([`Error::Unavailable`]), a closure failed ([`Error::Callback`], [`Error::Panicked`])… That the
     /// command itself fails is no error; see [`Outcome::command`].
     pub fn run(self) -> Result<Outcome, Failure> {
-        let Builder { settings, closures, command } = self;
+        let Builder { settings, closures, command, stop } = self;
         let Some(mut command) = command else {
-            let cause = io::Error::new(io::ErrorKind::InvalidInput, "no program is named");
-            return Err(Error::Command { program: String::new(), cause }.into());
+            let mut live = session::start(&settings, closures, &stop, None)?;
+            let delivered = live.deliver();
+            return finish(live, delivered, None);
         };
         let program = command.get_program().to_string_lossy().into_owned();
         let child = held_command::spawn_held(&mut command)
             .map_err(|cause| Error::Command { program, cause })?;
         let held = Held(Some(child));
         let pid = held.pid();
-        let mut live = session::start(&settings, closures, Some(pid))?;
-        let waiting = held.release(live.stopper())?;
+        let mut live = session::start(&settings, closures, &stop, Some(pid))?;
+        let waiting = held.release(stop)?;
         let delivered = live.deliver();
-        finish(live, delivered, waiting)
+        finish(live, delivered, Some(waiting))
     }
+}
+
+/// Runs a D script on the calling thread, until it calls `exit()` or a
+/// [stop handle](Builder::stop_handle) ends the session.
+///
+/// ```no_run
+/// let outcome = dtrace_consumer::trace("BEGIN { printf(\"%d\", 42); exit(0); }")
+///     .out(|output| {
+///         println!("{output}");
+///         Ok(())
+///     })
+///     .run()?;
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
+pub fn trace<'f>(script: &str) -> Synchronous<'f> {
+    Builder::new(script)
 }
 
 /// Puts together what the session and the command came to.
 fn finish(
     mut live: Live<'_>,
     delivered: Result<(), Error>,
-    waiting: Waiting,
+    waiting: Option<Waiting>,
 ) -> Result<Outcome, Failure> {
-    let ended = match &delivered {
+    let ended = match (waiting, &delivered) {
+        (None, _) => None,
         // The script may have called exit() while the command still runs: it is waited for, since it
         // does no harm.
-        Ok(()) => waiting.wait(),
-        Err(_) => waiting.kill(),
+        (Some(waiting), Ok(())) => waiting.wait(),
+        (Some(waiting), Err(_)) => waiting.kill(),
     };
     if let Some(end) = ended {
         live.command_ended(end);
@@ -123,7 +139,7 @@ impl Held {
     }
 
     /// Lets the command run; its end stops the session.
-    fn release(mut self, stopper: Stopper) -> Result<Waiting, Error> {
+    fn release(mut self, stop: StopHandle) -> Result<Waiting, Error> {
         let system = |attempt| move |cause| Error::System { attempt, cause };
         let Some(mut child) = self.0.take() else {
             return Err(system("release the command")(io::ErrorKind::NotFound.into()));
@@ -140,7 +156,7 @@ impl Held {
             .spawn(move || {
                 let status = child.wait();
                 let ran = began.elapsed();
-                stopper.stop();
+                stop.stop();
                 let _ = tell.send(status.ok().map(|status| CommandOutcome { status, ran }));
             })
             .map_err(system("start a thread"))?;

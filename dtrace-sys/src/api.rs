@@ -401,6 +401,13 @@ api! {
         fn dtrace_fprinta: dtrace_printer;
     }
     some libraries {
+        /// libctf's, which comes with Linux's libdtrace: writes the name of a type; NULL on failure.
+        fn ctf_type_name(
+            ctfp: *mut ctf_file_t,
+            id: ctf_id_t,
+            buf: *mut c_char,
+            len: usize
+        ) -> *mut c_char;
         /// Linux: must be called between setting options and compiling.
         fn dtrace_init(dtp: *mut dtrace_hdl_t) -> c_int;
         /// Linux: sets options from environment variables with this prefix.

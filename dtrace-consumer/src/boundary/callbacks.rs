@@ -47,8 +47,8 @@ impl Context {
         Some(Context { handle, encoder, output, text, pending: None, text_ends: Vec::new() })
     }
 
-    pub(super) fn file(&self) -> *mut libc::FILE {
-        self.output.file()
+    pub(super) fn output(&self) -> &Memstream {
+        &self.output
     }
 
     /// A firing has been reached: its records follow, unless the answer is NEXT.
@@ -235,7 +235,7 @@ fn flow_frame(flow: &Option<(u8, i32, String)>) -> Option<FlowFrame<'_>> {
 ///
 /// # Safety
 /// `start` is null, or points to `length` initialised values that stay and are not written to for `'a`.
-unsafe fn slice<'a, T>(start: *const T, length: impl TryInto<usize>) -> &'a [T] {
+pub(super) unsafe fn slice<'a, T>(start: *const T, length: impl TryInto<usize>) -> &'a [T] {
     let length = length.try_into().unwrap_or(0);
     if start.is_null() || length == 0 {
         return &[];
@@ -246,7 +246,7 @@ unsafe fn slice<'a, T>(start: *const T, length: impl TryInto<usize>) -> &'a [T] 
 
 /// # Safety
 /// The names are C strings or null.
-unsafe fn name_of(probe: &dtrace_probedesc_t) -> Probe {
+pub(super) unsafe fn name_of(probe: &dtrace_probedesc_t) -> Probe {
     // SAFETY: as the caller promises.
     unsafe {
         Probe {

@@ -19,6 +19,7 @@ use dtrace_sys::abi::*;
 use dtrace_sys::{Api, Library};
 
 use super::callbacks::{self, Context};
+use super::inquiry;
 use crate::description::ProgramInfo;
 use crate::stream::job::Source;
 use crate::worker::encoder::Encoder;
@@ -59,7 +60,7 @@ impl Handle {
         }
     }
 
-    fn check(self, call: &'static str, result: i32) -> Result<(), CallFailure> {
+    pub(super) fn check(self, call: &'static str, result: i32) -> Result<(), CallFailure> {
         if result == -1 { Err(self.failure(call)) } else { Ok(()) }
     }
 
@@ -91,8 +92,8 @@ pub(super) unsafe fn owned(text: *const c_char) -> String {
 
 /// An open handle on which scripts can still be compiled.
 pub(crate) struct Compiling {
-    handle: Handle,
-    programs: Vec<*mut dtrace_prog_t>,
+    pub(super) handle: Handle,
+    pub(super) programs: Vec<*mut dtrace_prog_t>,
     /// libdtrace's handle of `$target`. It is not released: that would happen at close.
     target: Option<*mut dtrace_proc_handle_t>,
     version: String,
@@ -237,16 +238,13 @@ impl Compiling {
             let result = (api.dtrace_handle_proc)(raw, Some(callbacks::process), arg);
             handle.check("dtrace_handle_proc", result)?;
         }
-        let mut infos = Vec::with_capacity(self.programs.len());
-        for program in self.programs {
+        let mut infos = self.programs();
+        for (program, described) in self.programs.iter().zip(&mut infos) {
             let mut info = dtrace_proginfo_t::default();
             // SAFETY: the program belongs to this handle; `info` is valid for the call.
-            let result = unsafe { (api.dtrace_program_exec)(raw, program, &raw mut info) };
+            let result = unsafe { (api.dtrace_program_exec)(raw, *program, &raw mut info) };
             handle.check("dtrace_program_exec", result)?;
-            infos.push(ProgramInfo {
-                matches: info.dpi_matches,
-                record_generators: info.dpi_recgens,
-            });
+            *described = inquiry::filled(&info, std::mem::take(&mut described.clauses));
         }
         Ok((Tracing { handle, context }, infos))
     }
@@ -270,7 +268,7 @@ impl Tracing {
     /// hands everything to the encoder.
     pub(crate) fn work(&mut self) -> Result<Work, CallFailure> {
         // SAFETY: the context is valid and no reference to it is alive while the library runs.
-        let file = unsafe { (*self.context).file() };
+        let file = unsafe { (*self.context).output().file() };
         // SAFETY: the handle is open, the callbacks fit, and the context stays valid.
         let status = unsafe {
             (self.handle.api.dtrace_work)(
@@ -305,6 +303,34 @@ impl Tracing {
         value: Option<&str>,
     ) -> Result<(), CallFailure> {
         self.handle.set_option(name, value)
+    }
+
+    /// The value of an option; `None` if it is not set or not one.
+    pub(crate) fn option(&self, name: &str) -> Option<u64> {
+        let name = CString::new(name).ok()?;
+        let mut value = DTRACEOPT_UNSET;
+        // SAFETY: the handle is open, the name ends in NUL, and `value` is for the call to fill.
+        let result = unsafe {
+            (self.handle.api.dtrace_getopt)(self.handle.raw, name.as_ptr(), &raw mut value)
+        };
+        (result == 0 && value != DTRACEOPT_UNSET).then_some(value)
+    }
+
+    /// What dtrace(1) would print at the end: the aggregations that are not printed yet.
+    pub(crate) fn report(&mut self) -> Result<Vec<u8>, CallFailure> {
+        // SAFETY: the context is valid; this reference to it ends before the library runs.
+        let file = unsafe {
+            let output = (*self.context).output();
+            output.rewind();
+            output.file()
+        };
+        // SAFETY: the handle is open and tracing, and so is the stream.
+        let result =
+            unsafe { (self.handle.api.dtrace_aggregate_print)(self.handle.raw, file.cast(), None) };
+        self.handle.check("dtrace_aggregate_print", result)?;
+        // SAFETY: the context is valid, and the library does not run during this borrow.
+        let output = unsafe { (*self.context).output() };
+        Ok(output.text(output.position()).to_vec())
     }
 
     /// Reads the aggregations and hands every entry to the encoder, sorted as the options say.

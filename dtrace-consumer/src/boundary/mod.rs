@@ -8,6 +8,8 @@
 mod callbacks;
 pub(crate) mod held_command;
 #[cfg(target_os = "linux")]
+mod inquiry;
+#[cfg(target_os = "linux")]
 pub(crate) mod libdtrace;
 #[cfg(target_os = "linux")]
 mod memstream;

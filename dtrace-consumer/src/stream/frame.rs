@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use super::wire::{Malformed, Put, Take};
 use crate::description::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
+use crate::listing::ListedProbe;
 use crate::loss::{DropReport, Fault};
 use crate::outcome::CommandOutcome;
 use crate::probe::Probe;
 use crate::record::RecordDescription;
 
 /// The version of the stream format that this crate writes.
-pub const FORMAT_VERSION: u16 = 1;
+pub(crate) const FORMAT_VERSION: u16 = 1;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DTrS");
 
@@ -170,6 +171,12 @@ pub(crate) enum Frame<'a> {
     End,
     /// The traced command has ended. The consumer adds this to a recording.
     CommandEnd(CommandOutcome),
+    /// The values of the options that the consumer asked for, as they are when tracing begins.
+    Options(Vec<(String, Option<u64>)>),
+    /// A probe of a listing.
+    Listed(ListedProbe),
+    /// What dtrace(1) would print of the aggregations at the end.
+    Report(&'a [u8]),
 }
 
 impl Frame<'_> {
@@ -194,6 +201,9 @@ impl Frame<'_> {
             Frame::Exit(_) => 17,
             Frame::End => 18,
             Frame::CommandEnd(_) => 19,
+            Frame::Options(_) => 20,
+            Frame::Listed(_) => 21,
+            Frame::Report(_) => 22,
         }
     }
 
@@ -276,6 +286,12 @@ impl Frame<'_> {
                 b.put_i32(end.status.into_raw());
                 b.put_u64(u64::try_from(end.ran.as_nanos()).unwrap_or(u64::MAX));
             }
+            Frame::Options(options) => b.put_list(options.iter(), |b, (name, value)| {
+                b.put_str(name);
+                b.put_option(*value, |b, v| b.put_u64(v));
+            }),
+            Frame::Listed(probe) => probe.put(b),
+            Frame::Report(text) => b.put_bytes(text),
             Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End => {}
         }
     }
@@ -284,7 +300,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Whether this version knows frames of `kind`; others are skipped.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=19).contains(&kind)
+        (1..=22).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -370,6 +386,11 @@ impl<'a> Frame<'a> {
                 status: ExitStatus::from_raw(t.i32("wait status")?),
                 ran: Duration::from_nanos(t.u64("run time")?),
             }),
+            20 => Frame::Options(t.list("options", |t| {
+                Ok((t.string("option")?, t.option("value", |t| t.u64("value"))?))
+            })?),
+            21 => Frame::Listed(ListedProbe::take(t)?),
+            22 => Frame::Report(t.bytes("report")?),
             _ => return Err(Malformed::new("frame kind", "not one that this crate knows")),
         })
     }

@@ -18,9 +18,22 @@ pub(crate) struct Source {
     pub(crate) arguments: Vec<String>,
 }
 
+/// What a session is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum Purpose {
+    /// To trace.
+    #[default]
+    Trace,
+    /// To see whether the scripts compile, and what they match.
+    Check,
+    /// To list probes: those that match a pattern, or those of the scripts if there are any.
+    List { patterns: Vec<String>, describe: bool },
+}
+
 /// Everything that a worker needs to run one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
+    pub(crate) purpose: Purpose,
     pub(crate) library: PathBuf,
     pub(crate) syslibdir: Option<PathBuf>,
     pub(crate) omit: Vec<OmittedLibrary>,
@@ -35,6 +48,10 @@ pub(crate) struct Job {
     pub(crate) firings: bool,
     /// Whether libdtrace's own formatting of each record is wanted.
     pub(crate) text: bool,
+    /// Whether what dtrace(1) would print of the aggregations at the end is wanted.
+    pub(crate) report: bool,
+    /// Options whose values are wanted when tracing begins.
+    pub(crate) read_options: Vec<String>,
     /// How often to send the aggregations while tracing; at the end they are always sent.
     pub(crate) snapshot_interval: Option<Duration>,
 }
@@ -50,6 +67,15 @@ pub(crate) enum Command {
 
 impl Job {
     fn put(&self, b: &mut Vec<u8>) {
+        match &self.purpose {
+            Purpose::Trace => b.put_u8(0),
+            Purpose::Check => b.put_u8(1),
+            Purpose::List { patterns, describe } => {
+                b.put_u8(2);
+                b.put_list(patterns.iter(), |b, p| b.put_str(p));
+                b.put_bool(*describe);
+            }
+        }
         b.put_bytes(self.library.as_os_str().as_bytes());
         b.put_option(self.syslibdir.as_ref(), |b, p| b.put_bytes(p.as_os_str().as_bytes()));
         b.put_list(self.omit.iter(), |b, o| o.put(b));
@@ -67,6 +93,8 @@ impl Job {
         b.put_option(self.target, |b, v| b.put_i32(v));
         b.put_bool(self.firings);
         b.put_bool(self.text);
+        b.put_bool(self.report);
+        b.put_list(self.read_options.iter(), |b, o| b.put_str(o));
         b.put_option(self.snapshot_interval, |b, v| {
             b.put_u64(u64::try_from(v.as_nanos()).unwrap_or(u64::MAX));
         });
@@ -74,6 +102,15 @@ impl Job {
 
     fn take(t: &mut Take<'_>) -> Result<Job, Malformed> {
         Ok(Job {
+            purpose: match t.u8("purpose")? {
+                0 => Purpose::Trace,
+                1 => Purpose::Check,
+                2 => Purpose::List {
+                    patterns: t.list("patterns", |t| t.string("pattern"))?,
+                    describe: t.bool("describe")?,
+                },
+                _ => return Err(Malformed::new("purpose", "not one that this worker knows")),
+            },
             library: path(t.bytes("library")?),
             syslibdir: t.option("syslibdir", |t| t.bytes("syslibdir").map(path))?,
             omit: t.list("omitted libraries", OmittedLibrary::take)?,
@@ -92,6 +129,8 @@ impl Job {
             target: t.option("target", |t| t.i32("target"))?,
             firings: t.bool("firings wanted")?,
             text: t.bool("text wanted")?,
+            report: t.bool("report wanted")?,
+            read_options: t.list("options to read", |t| t.string("option"))?,
             snapshot_interval: t
                 .option("interval", |t| t.u64("interval").map(Duration::from_nanos))?,
         })
@@ -135,6 +174,7 @@ mod tests {
     #[test]
     fn a_job_arrives_as_it_was_sent() {
         let job = Job {
+            purpose: Purpose::List { patterns: vec!["a:b:c:d".into()], describe: true },
             library: "/lib/libdtrace.so.2".into(),
             syslibdir: Some("/lib/dtrace".into()),
             omit: vec![OmittedLibrary { file: "io.d".into(), reason: "b_end_io".into() }],
@@ -149,6 +189,8 @@ mod tests {
             target: Some(42),
             firings: true,
             text: false,
+            report: true,
+            read_options: vec!["quiet".into()],
             snapshot_interval: Some(Duration::from_millis(500)),
         };
         let sent = Command::Job(Box::new(job));

@@ -40,10 +40,6 @@ pub(crate) trait Put {
         self.put_u32(v.cast_unsigned());
     }
 
-    fn put_i64(&mut self, v: i64) {
-        self.put_u64(v.cast_unsigned());
-    }
-
     fn put_bool(&mut self, v: bool) {
         self.put_u8(u8::from(v));
     }
@@ -139,10 +135,6 @@ impl<'a> Take<'a> {
         self.array(field).map(i32::from_le_bytes)
     }
 
-    pub(crate) fn i64(&mut self, field: &'static str) -> Result<i64, Malformed> {
-        self.array(field).map(i64::from_le_bytes)
-    }
-
     pub(crate) fn bool(&mut self, field: &'static str) -> Result<bool, Malformed> {
         match self.u8(field)? {
             0 => Ok(false),
@@ -201,14 +193,14 @@ mod tests {
     fn fields_come_back_as_they_were_put() {
         let mut b = Vec::new();
         b.put_u16(7);
-        b.put_i64(-1);
+        b.put_i32(-1);
         b.put_str("snow");
         b.put_option(Some(3u32), |b, v| b.put_u32(v));
         b.put_option(None::<u32>, |b, v| b.put_u32(v));
         b.put_list([1u8, 2].iter(), |b, v| b.put_u8(*v));
         let mut t = Take::new(&b);
         assert_eq!(t.u16("a"), Ok(7));
-        assert_eq!(t.i64("b"), Ok(-1));
+        assert_eq!(t.i32("b"), Ok(-1));
         assert_eq!(t.string("c"), Ok("snow".to_owned()));
         assert_eq!(t.option("d", |t| t.u32("d")), Ok(Some(3)));
         assert_eq!(t.option("e", |t| t.u32("e")), Ok(None));

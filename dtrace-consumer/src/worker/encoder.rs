@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use crate::description::{OptionChange, ProcessEvent};
+use crate::layout::{self, Field};
 use crate::loss::{DropReport, Fault};
 use crate::probe::Probe;
 use crate::record::{Action, RecordDescription};
-use crate::stack::Addresses;
 use crate::stream::frame::{
     AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FailureKind, FiringFrame, Frame,
     SymbolFrame,
@@ -30,7 +30,7 @@ pub(crate) struct Clause {
     /// Whether it has records that libdtrace would format.
     pub(crate) prints: bool,
     exit: Option<RecordDescription>,
-    with_addresses: Vec<RecordDescription>,
+    with_addresses: Vec<Field>,
 }
 
 impl Clause {
@@ -41,7 +41,7 @@ impl Clause {
             pure: records.iter().all(|r| only_records(r.action)),
             prints: records.iter().any(|r| r.action != Action::Exit),
             exit: records.iter().find(|r| r.action == Action::Exit).cloned(),
-            with_addresses: records.iter().filter(|r| has_addresses(r.action)).cloned().collect(),
+            with_addresses: with_addresses(layout::of_clause(records.to_vec())),
         }
     }
 
@@ -53,42 +53,30 @@ impl Clause {
 
     /// Calls `visit` with process and address for every address in the firing's records.
     pub(crate) fn addresses(&self, data: &[u8], mut visit: impl FnMut(u32, u64)) {
-        for record in &self.with_addresses {
-            let addresses =
-                record.bytes(data).and_then(|bytes| Addresses::linux(record.action, bytes));
-            if let Some(addresses) = addresses {
-                addresses.iter().for_each(|address| visit(addresses.pid, address));
-            }
+        for addresses in self.with_addresses.iter().filter_map(|field| field.addresses(data)) {
+            addresses.iter().for_each(|address| visit(addresses.pid, address));
         }
     }
 }
 
-fn has_addresses(action: Action) -> bool {
-    matches!(
-        action,
-        Action::Stack
-            | Action::UStack
-            | Action::Sym
-            | Action::Mod
-            | Action::USym
-            | Action::UMod
-            | Action::UAddr
-    )
+fn with_addresses(fields: Vec<Field>) -> Vec<Field> {
+    fields.into_iter().filter(Field::has_addresses).collect()
 }
 
+/// Whether an action only records, so that libdtrace has nothing to do when it is consumed.
 fn only_records(action: Action) -> bool {
-    has_addresses(action)
-        || matches!(
-            action,
-            Action::Trace | Action::Exit | Action::Printf | Action::Tracemem | Action::Print
-        )
+    use Action::*;
+    matches!(
+        action,
+        Trace | Exit | Printf | Tracemem | Print | Stack | UStack | Sym | Mod | USym | UMod | UAddr
+    )
 }
 
 /// What has been described of an aggregation.
 struct Described {
     key: u32,
     normal: u64,
-    with_addresses: Vec<RecordDescription>,
+    with_addresses: Vec<Field>,
 }
 
 /// Writes frames to the channel, in pieces.
@@ -219,8 +207,7 @@ impl Encoder {
         let frame = describe(self.next_aggregation);
         let key = frame.key;
         self.next_aggregation += 1;
-        let with_addresses =
-            frame.keys.iter().filter(|r| has_addresses(r.action)).cloned().collect();
+        let with_addresses = with_addresses(layout::of_keys(frame.keys.clone()));
         self.aggregations.insert(variable, Described { key, normal, with_addresses });
         self.send(&Frame::Aggregation(frame));
         key
@@ -237,7 +224,7 @@ impl Encoder {
         let found: Vec<(u32, u64)> = records
             .iter()
             .flat_map(|d| &d.with_addresses)
-            .filter_map(|r| Addresses::linux(r.action, r.bytes(keys)?))
+            .filter_map(|field| field.addresses(keys))
             .flat_map(|addresses| addresses.iter().map(move |a| (addresses.pid, a)))
             .collect();
         for (pid, address) in found {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::boundary::libdtrace::{CallFailure, Compiling, Tracing, Work, close_foreign};
 use crate::description::{Platform, SessionInfo};
 use crate::stream::frame::{FailureFrame, FailureKind, Frame, StepTimes};
-use crate::stream::job::{Command, Job};
+use crate::stream::job::{Command, Job, Purpose};
 use control::Control;
 use encoder::Encoder;
 use surroundings::{Shortcoming, Surroundings};
@@ -155,6 +155,20 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     }
     times.compile = clock.lap();
 
+    match &job.purpose {
+        Purpose::Trace => {}
+        Purpose::Check => {
+            for info in compiling.programs() {
+                encoder.send(&Frame::Program(info));
+            }
+            encoder.flush();
+            return Ok(());
+        }
+        Purpose::List { patterns, describe } => {
+            return list(&compiling, &mut encoder, patterns, *describe);
+        }
+    }
+
     let (mut tracing, programs) = compiling.enable(encoder, job.text)?;
     for info in programs {
         tracing.encoder().send(&Frame::Program(info));
@@ -163,15 +177,46 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
 
     tracing.go().map_err(|f| with_shortcomings(f, &shortcomings))?;
     times.go = clock.lap();
+    if !job.read_options.is_empty() {
+        let read = |name: &String| (name.clone(), tracing.option(name));
+        let options = job.read_options.iter().map(read).collect();
+        tracing.encoder().send(&Frame::Options(options));
+    }
     tracing.encoder().send(&Frame::Started(times));
     tracing.encoder().flush();
 
     let traced = trace(&mut tracing, control);
     // Whatever went wrong, what there is gets delivered, and the first failure is told.
-    let result =
-        if tracing.encoder().has_panicked() { Ok(()) } else { traced.and(snapshot(&mut tracing)) };
+    let result = if tracing.encoder().has_panicked() {
+        Ok(())
+    } else {
+        let ended = traced.and(snapshot(&mut tracing));
+        if job.report { ended.and(report(&mut tracing)) } else { ended }
+    };
     tracing.encoder().flush();
     result
+}
+
+/// Lists the probes of the patterns, or of the scripts' clauses, or all.
+fn list(
+    compiling: &Compiling,
+    encoder: &mut Encoder,
+    patterns: &[String],
+    describe: bool,
+) -> Result<(), Failed> {
+    let mut send = |probe| encoder.send(&Frame::Listed(probe));
+    let clauses: Vec<_> = compiling.programs().into_iter().flat_map(|p| p.clauses).collect();
+    if patterns.is_empty() && clauses.is_empty() {
+        compiling.list(None, describe, &mut send)?;
+    }
+    for pattern in patterns {
+        compiling.list(Some(pattern), describe, &mut send)?;
+    }
+    for clause in &clauses {
+        compiling.list_clause(clause, describe, &mut send)?;
+    }
+    encoder.flush();
+    Ok(())
 }
 
 /// Delivers until the script, the consumer or its disappearance ends the session.
@@ -225,6 +270,12 @@ fn snapshot(tracing: &mut Tracing) -> Result<(), Failed> {
     tracing.encoder().send(&Frame::SnapshotBegin);
     tracing.snapshot()?;
     tracing.encoder().send(&Frame::SnapshotEnd);
+    Ok(())
+}
+
+fn report(tracing: &mut Tracing) -> Result<(), Failed> {
+    let text = tracing.report()?;
+    tracing.encoder().send(&Frame::Report(&text));
     Ok(())
 }
 

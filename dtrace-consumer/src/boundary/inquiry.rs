@@ -1,0 +1,201 @@
+//! What libdtrace says of probes and programs without tracing them.
+
+use std::ffi::{CString, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use dtrace_sys::abi::*;
+
+use super::callbacks::{name_of, slice};
+use super::libdtrace::{CallFailure, Compiling, Handle, owned};
+use crate::description::ProgramInfo;
+use crate::listing::{Attributes, ListedProbe, ProbeDetails};
+use crate::probe::Probe;
+
+impl Compiling {
+    /// What the library says of each program, in the order in which they were compiled.
+    pub(crate) fn programs(&self) -> Vec<ProgramInfo> {
+        self.programs.iter().map(|program| program_info(self.handle, *program)).collect()
+    }
+
+    /// Hands every probe that matches `pattern` to `visit`; all of them without a pattern.
+    pub(crate) fn list(
+        &self,
+        pattern: Option<&str>,
+        describe: bool,
+        visit: &mut dyn FnMut(ListedProbe),
+    ) -> Result<(), CallFailure> {
+        let Some(pattern) = pattern else {
+            return iterate(self.handle, ptr::null(), describe, visit);
+        };
+        let failure =
+            |number, message: String| CallFailure { call: "dtrace_str2desc", number, message };
+        let text = CString::new(pattern).map_err(|_| {
+            failure(libc::EINVAL, "a probe description cannot contain a NUL byte".to_owned())
+        })?;
+        let mut description = empty_description();
+        // SAFETY: the handle is open, the text ends in NUL, and the description is filled by the
+        // call with strings that are now this function's to free.
+        let result = unsafe {
+            (self.handle.api.dtrace_str2desc)(
+                self.handle.raw,
+                DTRACE_PROBESPEC_NAME,
+                text.as_ptr(),
+                &raw mut description,
+            )
+        };
+        self.handle.check("dtrace_str2desc", result).map_err(|mut f| {
+            f.message = format!("probe description {pattern}: {}", f.message);
+            f
+        })?;
+        let listed = iterate(self.handle, &raw const description, describe, visit);
+        for part in [description.prv, description.r#mod, description.fun, description.prb] {
+            // SAFETY: dtrace_str2desc allocates the parts with malloc for its caller to free.
+            unsafe { libc::free(part.cast_mut().cast::<c_void>()) };
+        }
+        listed
+    }
+
+    /// Hands every probe that a statement's description matches to `visit`.
+    pub(crate) fn list_clause(
+        &self,
+        clause: &Probe,
+        describe: bool,
+        visit: &mut dyn FnMut(ListedProbe),
+    ) -> Result<(), CallFailure> {
+        self.list(Some(&clause.to_string()), describe, visit)
+    }
+}
+
+/// A description whose parts match anything. Null parts would crash the library.
+fn empty_description() -> dtrace_probedesc_t {
+    let empty = c"".as_ptr();
+    dtrace_probedesc_t { id: 0, prv: empty, r#mod: empty, fun: empty, prb: empty }
+}
+
+/// What an iteration's callback works with.
+struct Iteration<'v> {
+    handle: Handle,
+    describe: bool,
+    visit: &'v mut dyn FnMut(ListedProbe),
+}
+
+fn iterate(
+    handle: Handle,
+    description: *const dtrace_probedesc_t,
+    describe: bool,
+    visit: &mut dyn FnMut(ListedProbe),
+) -> Result<(), CallFailure> {
+    let mut iteration = Iteration { handle, describe, visit };
+    // SAFETY: the handle is open; the description is null or has four strings; the callback gets
+    // the iteration, which outlives the call.
+    let result = unsafe {
+        (handle.api.dtrace_probe_iter)(
+            handle.raw,
+            description,
+            Some(listed),
+            (&raw mut iteration).cast::<c_void>(),
+        )
+    };
+    handle.check("dtrace_probe_iter", result)
+}
+
+unsafe extern "C" fn listed(
+    _handle: *mut dtrace_hdl_t,
+    probe: *const dtrace_probedesc_t,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: `iterate` passes a pointer to its iteration, which nobody else uses meanwhile, and
+    // libdtrace a valid description.
+    let (iteration, description) = unsafe { (&mut *arg.cast::<Iteration<'_>>(), &*probe) };
+    let visited = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the parts of the description are C strings.
+        let probe = unsafe { name_of(description) };
+        let details = iteration.describe.then(|| details(iteration.handle, description)).flatten();
+        (iteration.visit)(ListedProbe { probe, details });
+    }));
+    // Anything but 0 ends the iteration.
+    c_int::from(visited.is_err())
+}
+
+fn details(handle: Handle, probe: &dtrace_probedesc_t) -> Option<ProbeDetails> {
+    let mut info = dtrace_probeinfo_t {
+        dtp_attr: dtrace_attribute_t::default(),
+        dtp_arga: dtrace_attribute_t::default(),
+        dtp_argv: ptr::null(),
+        dtp_argc: 0,
+    };
+    // SAFETY: handle and description are valid, and `info` is for the call to fill.
+    let result = unsafe { (handle.api.dtrace_probe_info)(handle.raw, probe, &raw mut info) };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: the call filled in an array of as many types, which the library owns.
+    let types = unsafe { slice(info.dtp_argv, info.dtp_argc) };
+    Some(ProbeDetails {
+        stability: attributes(info.dtp_attr),
+        argument_stability: attributes(info.dtp_arga),
+        arguments: types.iter().map(|t| type_name(handle, t)).collect(),
+    })
+}
+
+fn type_name(handle: Handle, type_: &dtrace_typeinfo_t) -> Option<String> {
+    let name = handle.api.ctf_type_name?;
+    if type_.dtt_ctfp.is_null() {
+        return None;
+    }
+    let mut buffer = [0; 512];
+    // SAFETY: container and type are as libdtrace gave them, and the buffer is as long as said.
+    unsafe {
+        let start = buffer.as_mut_ptr();
+        let named = name(type_.dtt_ctfp, type_.dtt_type, start, buffer.len());
+        (!named.is_null()).then(|| owned(start))
+    }
+}
+
+fn attributes(a: dtrace_attribute_t) -> Attributes {
+    Attributes::from_numbers(a.dtat_name, a.dtat_data, a.dtat_class)
+}
+
+fn program_info(handle: Handle, program: *mut dtrace_prog_t) -> ProgramInfo {
+    let mut info = dtrace_proginfo_t::default();
+    let mut clauses: Vec<Probe> = Vec::new();
+    // SAFETY: the program belongs to the handle; `info` is for the call to fill, and the callback
+    // gets the list, which outlives the call.
+    unsafe {
+        (handle.api.dtrace_program_info)(handle.raw, program, &raw mut info);
+        let list = (&raw mut clauses).cast::<c_void>();
+        (handle.api.dtrace_stmt_iter)(handle.raw, program, Some(statement), list);
+    }
+    filled(&info, clauses)
+}
+
+pub(super) fn filled(info: &dtrace_proginfo_t, clauses: Vec<Probe>) -> ProgramInfo {
+    ProgramInfo {
+        matches: info.dpi_matches,
+        record_generators: info.dpi_recgens,
+        description_stability: attributes(info.dpi_descattr),
+        statement_stability: attributes(info.dpi_stmtattr),
+        clauses,
+    }
+}
+
+unsafe extern "C" fn statement(
+    _handle: *mut dtrace_hdl_t,
+    _program: *mut dtrace_prog_t,
+    statement: *mut dtrace_stmtdesc_t,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: `program_info` passes a pointer to its list, which nobody else uses meanwhile; the
+    // statement's description is valid during the call and holds C strings.
+    let added = catch_unwind(AssertUnwindSafe(|| unsafe {
+        let clauses = &mut *arg.cast::<Vec<Probe>>();
+        let description = &(*(*statement).dtsd_ecbdesc).dted_probe;
+        let probe = name_of(description);
+        // The clauses of one description are statements of their own.
+        if clauses.last() != Some(&probe) {
+            clauses.push(probe);
+        }
+    }));
+    c_int::from(added.is_err())
+}
