@@ -13,7 +13,7 @@ use crate::dispatch::{Closures, Dispatcher, LossPolicy, RowsError};
 use crate::error::Error;
 use crate::listing::ListedProbe;
 use crate::session::{self, Settings, StopHandle};
-use crate::stream::job::{Purpose, Source};
+use crate::stream::job::{Process, Purpose, Source, Specifier};
 
 /// Sets up a session.
 ///
@@ -54,8 +54,59 @@ impl<C> Builder<C> {
     /// Adds a D program from text. All programs of a session are compiled together; names of
     /// variables are shared among them.
     pub fn script(mut self, name: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
-        let source = Source { name: name.into(), text: text.into(), arguments: Vec::new() };
-        self.settings.sources.push(source);
+        let name = name.into();
+        self.settings.sources.push(Source {
+            argument_zero: name.clone(),
+            name,
+            text: text.into(),
+            arguments: Vec::new(),
+            specifier: None,
+        });
+        self
+    }
+
+    /// Adds a D program that may be a bare probe description, as the arguments of `dtrace -P`, `-m`,
+    /// `-f`, `-n` and `-i` are; messages about it have no line numbers.
+    pub fn probes(mut self, specifier: Specifier, program: impl Into<String>) -> Self {
+        let program = program.into();
+        self.settings.sources.push(Source {
+            name: program.clone(),
+            argument_zero: std::env::args().next().unwrap_or_default(),
+            text: program.into_bytes(),
+            arguments: Vec::new(),
+            specifier: Some(specifier),
+        });
+        self
+    }
+
+    /// Starts a process for libdtrace to control, as `dtrace -c` does: it runs as the worker does, is
+    /// held until tracing is on, and becomes `$target`. The session ends with the last process that
+    /// was created or grabbed. May be called several times; the last is `$target`.
+    pub fn create<S: Into<String>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
+        let words = command.into_iter().map(Into::into).collect();
+        self.settings.processes.push(Process::Create(words));
+        self
+    }
+
+    /// Has libdtrace control a running process, as `dtrace -p` does: it is stopped until tracing is
+    /// on, and becomes `$target`. The session ends with the last process that was created or grabbed.
+    pub fn grab(mut self, pid: i32) -> Self {
+        self.settings.processes.push(Process::Grab(pid));
+        self
+    }
+
+    /// Has libdtrace format every record, as it does for an `out` closure, for
+    /// [`Firing::text`](crate::Firing::text) and [`Firing::output`](crate::Firing::output).
+    pub fn formatted(mut self) -> Self {
+        self.settings.formatted = true;
+        self
+    }
+
+    /// Leaves commands of the script's `system()` action to the closures, which find them among a
+    /// firing's [output](crate::Firing::output). Otherwise they are run by the shell, in the user's
+    /// process and in their order among the other output.
+    pub fn keep_system(mut self) -> Self {
+        self.settings.keep_system = true;
         self
     }
 

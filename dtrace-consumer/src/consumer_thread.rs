@@ -102,8 +102,8 @@ impl Builder<SendClosures> {
             .spawn(move || {
                 let mut live = match session::start(&settings, closures.into_local(), &stop, None) {
                     Ok(live) => live,
-                    Err(error) => {
-                        let _ = tell.send(Err(error));
+                    Err(failure) => {
+                        let _ = tell.send(Err(failure.error));
                         return Ok(Outcome::default());
                     }
                 };

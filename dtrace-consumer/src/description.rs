@@ -1,7 +1,6 @@
 //! What does a session say of itself: which library, which kernel, what was compiled, how it ended?
 
-use crate::listing::Attributes;
-use crate::probe::Probe;
+use crate::listing::{Attributes, ListedProbe};
 use crate::stream::wire::{Malformed, Put, Take};
 
 /// How libdtrace lays out what it delivers. Linux went its own way; the others share their lineage.
@@ -99,7 +98,9 @@ pub struct ProgramInfo {
     /// The least stable of the statements.
     pub statement_stability: Attributes,
     /// The probe description of each statement, in the script's order; empty parts match anything.
-    pub clauses: Vec<Probe>,
+    /// Details are those of the first probe that matches; only
+    /// [`check`](crate::Builder::check) asks for them.
+    pub clauses: Vec<ListedProbe>,
 }
 
 impl ProgramInfo {
@@ -108,7 +109,7 @@ impl ProgramInfo {
         b.put_u32(self.record_generators);
         self.description_stability.put(b);
         self.statement_stability.put(b);
-        b.put_list(self.clauses.iter(), |b, probe| probe.put(b));
+        b.put_list(self.clauses.iter(), |b, clause| clause.put(b));
     }
 
     pub(crate) fn take(t: &mut Take<'_>) -> Result<ProgramInfo, Malformed> {
@@ -117,7 +118,7 @@ impl ProgramInfo {
             record_generators: t.u32("generators")?,
             description_stability: Attributes::take(t)?,
             statement_stability: Attributes::take(t)?,
-            clauses: t.list("clauses", Probe::take)?,
+            clauses: t.list("clauses", ListedProbe::take)?,
         })
     }
 }

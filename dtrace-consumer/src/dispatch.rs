@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::layout::{self, Field};
 use crate::loss::{DropReport, Fault};
 use crate::outcome::Outcome;
 use crate::probe::Probe;
+use crate::record::Action;
 use crate::row::RowError;
 use crate::stream::frame::{FailureFrame, FiringFrame, Frame};
 use crate::stream::wire::Malformed;
@@ -99,6 +101,8 @@ pub(crate) struct Dispatcher<'f> {
     pub(crate) closures: Closures<'f>,
     pub(crate) outcome: Outcome,
     losses: LossPolicy,
+    /// Whether to run the commands of `system()`; never when a recording is replayed.
+    pub(crate) run_system: bool,
     probes: HashMap<u32, Probe>,
     clauses: HashMap<u32, ClauseLayout>,
     aggregations: HashMap<u32, Aggregation>,
@@ -112,6 +116,7 @@ impl<'f> Dispatcher<'f> {
             closures,
             outcome: Outcome::default(),
             losses,
+            run_system: false,
             probes: HashMap::new(),
             clauses: HashMap::new(),
             aggregations: HashMap::new(),
@@ -269,12 +274,22 @@ impl<'f> Dispatcher<'f> {
                 return Err(Error::Row { probe: probe.to_string(), cause });
             }
         }
-        if let Some(out) = &mut self.closures.out {
-            for output in firing.output() {
+        for output in firing.output() {
+            if output.action() == Some(Action::System) && self.run_system {
+                run_system(output.bytes());
+            } else if let Some(out) = &mut self.closures.out {
                 call("out", || out(&output))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Runs a command of `system()` as libdtrace would; like there, its exit status means nothing.
+fn run_system(command: &[u8]) {
+    let command = std::ffi::OsStr::from_bytes(command);
+    if let Err(e) = std::process::Command::new("/bin/sh").arg("-c").arg(command).status() {
+        tracing::warn!("system(): {e}");
     }
 }
 

@@ -161,6 +161,8 @@ fn after_a_semicolon(words: &str) -> String {
 /// A script that did not compile, with the place where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileError {
+    /// Which of the session's scripts, from 0.
+    pub index: usize,
     /// The script's name: its file, or `script`.
     pub script: String,
     /// The line, from 1.
@@ -199,6 +201,7 @@ impl CompileError {
         });
         let column = source_line.as_deref().and_then(|line| culprit(line, rest));
         CompileError {
+            index: 0,
             script: script.to_owned(),
             line,
             source_line,

@@ -203,6 +203,12 @@ impl<'a> Output<'a> {
         self.firing.record(self.index)
     }
 
+    /// The action of that record. What `system()` and `freopen()` "print" is their command or file.
+    #[must_use]
+    pub fn action(&self) -> Option<Action> {
+        self.record().map(|record| record.action())
+    }
+
     /// The text exactly as dtrace(1) would print it. D strings are bytes, so this is too.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::aggregation::Mode;
 use crate::description::OmittedLibrary;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
-use crate::error::{CompileError, Error};
+use crate::error::{CompileError, Error, Failure};
 use crate::launch::{Worker, launch};
 use crate::listing::ListedProbe;
 use crate::locate::Libdtrace;
@@ -21,7 +21,7 @@ use crate::options;
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::preflight::preflight;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
-use crate::stream::job::{Command, Job, Purpose, Source};
+use crate::stream::job::{Command, Job, Process, Purpose, Source};
 use crate::stream::reader::{FrameReader, ReadError};
 
 /// What a session is to be like, as far as its closures do not decide it.
@@ -37,6 +37,9 @@ pub(crate) struct Settings {
     pub(crate) interval: Option<Duration>,
     pub(crate) recording: Option<PathBuf>,
     pub(crate) read_options: Vec<String>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) formatted: bool,
+    pub(crate) keep_system: bool,
 }
 
 /// Asks a session to end, from any thread and also from its own closures.
@@ -126,14 +129,15 @@ pub(crate) fn start<'f>(
     closures: Closures<'f>,
     stop: &StopHandle,
     target: Option<i32>,
-) -> Result<Live<'f>, Error> {
+) -> Result<Live<'f>, Failure> {
     let began = Instant::now();
     let (library, mut job) = job(settings, Purpose::Trace)?;
     job.target = target;
     job.firings = closures.want_firings();
-    job.text = closures.want_text();
+    job.text = closures.want_text() || settings.formatted;
     job.report = closures.report.is_some();
     let mut dispatcher = Dispatcher::new(closures, settings.losses, settings.mode);
+    dispatcher.run_system = !settings.keep_system;
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -147,7 +151,8 @@ pub(crate) fn start<'f>(
             Attempt::Failed(back, failure) => {
                 dispatcher = back;
                 if !retry(&mut job, &failure) {
-                    return Err(explain(failure, &job));
+                    let outcome = Box::new(dispatcher.outcome);
+                    return Err(Failure { error: explain(failure, &job), outcome });
                 }
                 dispatcher.restart();
             }
@@ -214,6 +219,7 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
         compile_flags: settings.compile_flags | options::ERROR_TAGS,
         sources: settings.sources.clone(),
         target: None,
+        processes: settings.processes.clone(),
         firings: false,
         text: false,
         report: false,
@@ -328,7 +334,9 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
             let source = script.and_then(|n| job.sources.get(n as usize));
             let (name, text) =
                 source.map_or(("script", &[][..]), |s| (s.name.as_str(), s.text.as_slice()));
-            Error::Compile(CompileError::parse(name, text, &message))
+            let mut error = CompileError::parse(name, text, &message);
+            error.index = script.map_or(0, |n| n as usize);
+            Error::Compile(error)
         }
         FailureKind::Option => {
             let value = job.options.iter().rfind(|(name, _)| *name == attempt);

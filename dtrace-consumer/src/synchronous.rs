@@ -10,7 +10,7 @@ use crate::builder::{Builder, closure_methods};
 use crate::dispatch::Closures;
 use crate::error::{Error, Failure};
 use crate::outcome::{CommandOutcome, Outcome};
-use crate::session::{self, Live, StopHandle};
+use crate::session::{Live, StopHandle};
 
 /// A command that is to be run under tracing; made by [`run_synchronous`].
 ///
@@ -75,7 +75,7 @@ impl<'f> Builder<Closures<'f>> {
     pub fn run(self) -> Result<Outcome, Failure> {
         let Builder { settings, closures, command, stop } = self;
         let Some(mut command) = command else {
-            let mut live = session::start(&settings, closures, &stop, None)?;
+            let mut live = crate::session::start(&settings, closures, &stop, None)?;
             let delivered = live.deliver();
             return finish(live, delivered, None);
         };
@@ -84,7 +84,7 @@ impl<'f> Builder<Closures<'f>> {
             .map_err(|cause| Error::Command { program, cause })?;
         let held = Held(Some(child));
         let pid = held.pid();
-        let mut live = session::start(&settings, closures, &stop, Some(pid))?;
+        let mut live = crate::session::start(&settings, closures, &stop, Some(pid))?;
         let waiting = held.release(stop)?;
         let delivered = live.deliver();
         finish(live, delivered, Some(waiting))
@@ -105,6 +105,12 @@ impl<'f> Builder<Closures<'f>> {
 /// ```
 pub fn trace<'f>(script: &str) -> Synchronous<'f> {
     Builder::new(script)
+}
+
+/// A session on the calling thread whose programs are yet to be added, by
+/// [`script_file`](Builder::script_file), [`probes`](Builder::probes) or [`script`](Builder::script).
+pub fn session<'f>() -> Synchronous<'f> {
+    Builder::empty()
 }
 
 /// Puts together what the session and the command came to.

@@ -15,7 +15,7 @@ use crate::loss::{DropKind, DropReport, Fault};
 use crate::probe::Probe;
 use crate::record::{Action, RecordDescription};
 use crate::stream::frame::{AggregationFrame, EntryFrame, FiringFrame, FlowFrame};
-use crate::worker::encoder::Encoder;
+use crate::worker::encoder::{Encoder, is_performed};
 
 /// What the callbacks work with.
 pub(super) struct Context {
@@ -31,6 +31,8 @@ pub(super) struct Context {
 
 /// A firing whose records libdtrace is formatting.
 struct Pending {
+    /// Whether it is to be sent.
+    wanted: bool,
     probe: u32,
     clause: u32,
     cpu: u32,
@@ -71,7 +73,8 @@ impl Context {
         if let Some(status) = clause.exit_status(data) {
             self.encoder.exit(status);
         }
-        if self.encoder.wants_firings() {
+        let wanted = clause.asks || self.encoder.wants_firings();
+        if wanted {
             // SAFETY: the names of a probe description are C strings or null.
             self.encoder.probe(probe.id, || unsafe { name_of(probe) });
             clause.addresses(data, |pid, address| {
@@ -85,7 +88,7 @@ impl Context {
             (u8::try_from(d.dtpda_flow).unwrap_or(2), d.dtpda_indent, prefix)
         });
         if clause.pure && !formatted {
-            if self.encoder.wants_firings() {
+            if wanted {
                 self.encoder.firing(&FiringFrame {
                     probe: probe.id,
                     clause: clause.key,
@@ -101,6 +104,7 @@ impl Context {
         self.output.rewind();
         self.text_ends.clear();
         self.pending = Some(Pending {
+            wanted,
             probe: probe.id,
             clause: clause.key,
             cpu: d.dtpda_cpu,
@@ -128,18 +132,54 @@ impl Context {
             let first = (*d.dtpda_ddesc).dtdd_recs.cast_const();
             (action_of((*r).dtrd_action), r.offset_from(first))
         };
+        let prints = action != Action::Exit && (self.text || is_performed(action));
         let answer = match action {
             // libdtrace would print the status as if it were data.
             Action::Exit => DTRACE_CONSUME_NEXT,
-            // What these do, libdtrace does while it formats them.
-            Action::System | Action::Freopen | Action::Pcap => DTRACE_CONSUME_THIS,
+            // These are the consumer's to carry out: it has the output that they are about.
+            Action::System | Action::Freopen => {
+                // SAFETY: as of this function.
+                unsafe { self.format(d, r) };
+                DTRACE_CONSUME_NEXT
+            }
+            // What this does, libdtrace does while it formats it.
+            Action::Pcap => DTRACE_CONSUME_THIS,
             _ if self.text => DTRACE_CONSUME_THIS,
             _ => DTRACE_CONSUME_NEXT,
         };
-        if let (DTRACE_CONSUME_THIS, Some(pending)) = (answer, &mut self.pending) {
+        if let (true, Some(pending)) = (prints, &mut self.pending) {
             pending.record = u32::try_from(index).ok();
         }
         answer
+    }
+
+    /// Prints what a printf-like record says, whose first record is `r`.
+    ///
+    /// # Safety
+    /// `d` and `r` are what libdtrace passed to the record callback that is running.
+    unsafe fn format(&mut self, d: &dtrace_probedata_t, r: *const dtrace_recdesc_t) {
+        // SAFETY: `r` is one of the records of the firing's description, and the data begin at
+        // `dtpda_data` less the record's own offset and end with the last record.
+        unsafe {
+            if (*r).dtrd_format.is_null() {
+                return;
+            }
+            let records = slice((*d.dtpda_ddesc).dtdd_recs, (*d.dtpda_ddesc).dtdd_nrecs);
+            let index = usize::try_from(r.offset_from(records.as_ptr())).unwrap_or(records.len());
+            let rest = records.get(index..).unwrap_or_default();
+            let Some(pending) = &self.pending else { return };
+            let end = rest.last().map_or(0, |r| r.dtrd_offset as usize + r.dtrd_size as usize);
+            (self.handle.api.dtrace_fprintf)(
+                self.handle.raw,
+                self.output.file().cast(),
+                (*r).dtrd_format,
+                d,
+                r,
+                std::ffi::c_uint::try_from(rest.len()).unwrap_or(0),
+                pending.data.cast::<c_void>(),
+                end,
+            );
+        }
     }
 
     /// Notes where the text of the record that was formatted last ends.
@@ -157,7 +197,7 @@ impl Context {
     /// its end has returned.
     unsafe fn finish(&mut self) {
         let Some(pending) = self.pending.take() else { return };
-        if !self.encoder.wants_firings() {
+        if !pending.wanted {
             return;
         }
         // SAFETY: the caller vouches for the data; the length is that of `chew`.

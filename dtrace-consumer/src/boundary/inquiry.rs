@@ -14,8 +14,8 @@ use crate::probe::Probe;
 
 impl Compiling {
     /// What the library says of each program, in the order in which they were compiled.
-    pub(crate) fn programs(&self) -> Vec<ProgramInfo> {
-        self.programs.iter().map(|program| program_info(self.handle, *program)).collect()
+    pub(crate) fn programs(&self, describe: bool) -> Vec<ProgramInfo> {
+        self.programs.iter().map(|program| program_info(self.handle, *program, describe)).collect()
     }
 
     /// Hands every probe that matches `pattern` to `visit`; all of them without a pattern.
@@ -157,9 +157,9 @@ fn attributes(a: dtrace_attribute_t) -> Attributes {
     Attributes::from_numbers(a.dtat_name, a.dtat_data, a.dtat_class)
 }
 
-fn program_info(handle: Handle, program: *mut dtrace_prog_t) -> ProgramInfo {
+fn program_info(handle: Handle, program: *mut dtrace_prog_t, describe: bool) -> ProgramInfo {
     let mut info = dtrace_proginfo_t::default();
-    let mut clauses: Vec<Probe> = Vec::new();
+    let mut clauses = Clauses { handle, describe, found: Vec::new() };
     // SAFETY: the program belongs to the handle; `info` is for the call to fill, and the callback
     // gets the list, which outlives the call.
     unsafe {
@@ -167,10 +167,17 @@ fn program_info(handle: Handle, program: *mut dtrace_prog_t) -> ProgramInfo {
         let list = (&raw mut clauses).cast::<c_void>();
         (handle.api.dtrace_stmt_iter)(handle.raw, program, Some(statement), list);
     }
-    filled(&info, clauses)
+    filled(&info, clauses.found)
 }
 
-pub(super) fn filled(info: &dtrace_proginfo_t, clauses: Vec<Probe>) -> ProgramInfo {
+/// What an iteration over statements works with.
+struct Clauses {
+    handle: Handle,
+    describe: bool,
+    found: Vec<ListedProbe>,
+}
+
+pub(super) fn filled(info: &dtrace_proginfo_t, clauses: Vec<ListedProbe>) -> ProgramInfo {
     ProgramInfo {
         matches: info.dpi_matches,
         record_generators: info.dpi_recgens,
@@ -189,12 +196,14 @@ unsafe extern "C" fn statement(
     // SAFETY: `program_info` passes a pointer to its list, which nobody else uses meanwhile; the
     // statement's description is valid during the call and holds C strings.
     let added = catch_unwind(AssertUnwindSafe(|| unsafe {
-        let clauses = &mut *arg.cast::<Vec<Probe>>();
+        let clauses = &mut *arg.cast::<Clauses>();
         let description = &(*(*statement).dtsd_ecbdesc).dted_probe;
         let probe = name_of(description);
         // The clauses of one description are statements of their own.
-        if clauses.last() != Some(&probe) {
-            clauses.push(probe);
+        if clauses.found.last().is_none_or(|last| last.probe != probe) {
+            let wanted = clauses.describe;
+            let details = wanted.then(|| details(clauses.handle, description)).flatten();
+            clauses.found.push(ListedProbe { probe, details });
         }
     }));
     c_int::from(added.is_err())

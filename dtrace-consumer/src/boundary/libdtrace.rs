@@ -21,7 +21,7 @@ use dtrace_sys::{Api, Library};
 use super::callbacks::{self, Context};
 use super::inquiry;
 use crate::description::ProgramInfo;
-use crate::stream::job::Source;
+use crate::stream::job::{Process, Source};
 use crate::worker::encoder::Encoder;
 
 /// A call into libdtrace that failed.
@@ -94,8 +94,9 @@ pub(super) unsafe fn owned(text: *const c_char) -> String {
 pub(crate) struct Compiling {
     pub(super) handle: Handle,
     pub(super) programs: Vec<*mut dtrace_prog_t>,
-    /// libdtrace's handle of `$target`. It is not released: that would happen at close.
-    target: Option<*mut dtrace_proc_handle_t>,
+    /// libdtrace's handles of the processes that it controls. They are not released: that would
+    /// happen at close.
+    processes: Vec<*mut dtrace_proc_handle_t>,
     version: String,
 }
 
@@ -123,7 +124,12 @@ impl Compiling {
             return Err(CallFailure { call: "dtrace_open", number: error, message });
         }
         let version = library.version().map_or_else(String::new, |v| v.to_string());
-        Ok(Compiling { handle: Handle { api, raw }, programs: Vec::new(), target: None, version })
+        Ok(Compiling {
+            handle: Handle { api, raw },
+            programs: Vec::new(),
+            processes: Vec::new(),
+            version,
+        })
     }
 
     /// The library's version, as `2.0.7`.
@@ -142,16 +148,55 @@ impl Compiling {
     /// Makes the process `$target`, without attaching to it: it goes on as it is.
     pub(crate) fn set_target(&mut self, pid: i32) -> Result<(), CallFailure> {
         let Some(grab) = self.handle.api.dtrace_proc_grab_pid else {
-            let message = "this libdtrace has no dtrace_proc_grab_pid".to_owned();
-            return Err(CallFailure { call: "dtrace_proc_grab_pid", number: 0, message });
+            return Err(self.missing("dtrace_proc_grab_pid"));
         };
         // SAFETY: the handle is open and not used by another thread.
         let process = unsafe { grab(self.handle.raw, pid, DTRACE_PROC_SHORTLIVED) };
         if process.is_null() {
             return Err(self.handle.failure("dtrace_proc_grab_pid"));
         }
-        self.target = Some(process);
         Ok(())
+    }
+
+    /// Starts a process, or stops a running one, for libdtrace to control: it is held until
+    /// [`Tracing::release_processes`], and its end is told.
+    pub(crate) fn control(&mut self, process: &Process) -> Result<(), CallFailure> {
+        let Handle { api, raw } = self.handle;
+        let (call, controlled) = match process {
+            Process::Grab(pid) => {
+                let Some(grab) = api.dtrace_proc_grab_pid else {
+                    return Err(self.missing("dtrace_proc_grab_pid"));
+                };
+                // SAFETY: the handle is open.
+                ("dtrace_proc_grab_pid", unsafe { grab(raw, *pid, 0) })
+            }
+            Process::Create(words) => {
+                let words: Vec<CString> =
+                    words.iter().filter_map(|w| CString::new(w.as_str()).ok()).collect();
+                let mut argv: Vec<*mut c_char> =
+                    words.iter().map(|w| w.as_ptr().cast_mut()).collect();
+                argv.push(ptr::null_mut());
+                // SAFETY: the handle is open; the words are C strings that outlive the call, and
+                // their list ends with null. An empty list gives a null file, which is refused here.
+                let created = unsafe {
+                    if words.is_empty() {
+                        ptr::null_mut()
+                    } else {
+                        (api.dtrace_proc_create)(raw, argv[0], argv.as_ptr(), 0)
+                    }
+                };
+                ("dtrace_proc_create", created)
+            }
+        };
+        if controlled.is_null() {
+            return Err(self.handle.failure(call));
+        }
+        self.processes.push(controlled);
+        Ok(())
+    }
+
+    fn missing(&self, call: &'static str) -> CallFailure {
+        CallFailure { call, number: 0, message: format!("this libdtrace has no {call}") }
     }
 
     /// Ends the phase of options. Linux needs this before the first compile.
@@ -172,34 +217,53 @@ impl Compiling {
         // An empty memory file cannot be opened; a blank one says the same to the compiler.
         let text: &[u8] = if source.text.is_empty() { b"\n" } else { &source.text };
         let mut arguments = Vec::with_capacity(source.arguments.len() + 1);
-        for argument in std::iter::once(&source.name).chain(&source.arguments) {
+        for argument in std::iter::once(&source.argument_zero).chain(&source.arguments) {
             let argument = CString::new(argument.as_str())
                 .map_err(|_| refused("a script's argument cannot contain a NUL byte"))?;
             arguments.push(argument.into_raw());
         }
-        // SAFETY: the memory is read only (mode "r"), is as long as said and outlives the stream.
-        let file = unsafe {
-            libc::fmemopen(text.as_ptr().cast_mut().cast::<c_void>(), text.len(), c"r".as_ptr())
-        };
-        if file.is_null() {
-            return Err(refused("the script cannot be opened as a memory file"));
-        }
         let count = i32::try_from(arguments.len()).map_err(|_| refused("too many arguments"))?;
-        // SAFETY: handle and file are open; the arguments are NUL-terminated and stay allocated for
-        // ever (they are leaked: the library keeps the pointers for the macro variables).
-        let program = unsafe {
-            (self.handle.api.dtrace_program_fcompile)(
-                self.handle.raw,
-                file.cast(),
-                flags,
-                count,
-                arguments.leak().as_ptr(),
-            )
+        // The library keeps the pointers for the macro variables, so they are never freed.
+        let arguments = arguments.leak().as_ptr();
+        let Handle { api, raw } = self.handle;
+        let (program, failure) = match source.specifier {
+            Some(specifier) => {
+                let text = CString::new(text).map_err(|_| refused("it contains a NUL byte"))?;
+                // SAFETY: the handle is open, and text and arguments are C strings.
+                let program = unsafe {
+                    (api.dtrace_program_strcompile)(
+                        raw,
+                        text.as_ptr(),
+                        specifier.number(),
+                        flags | DTRACE_C_PSPEC,
+                        count,
+                        arguments,
+                    )
+                };
+                let call = "dtrace_program_strcompile";
+                (program, program.is_null().then(|| self.handle.failure(call)))
+            }
+            None => {
+                // SAFETY: the memory is only read (mode "r"), is as long as said and outlives the
+                // stream.
+                let file = unsafe {
+                    libc::fmemopen(text.as_ptr().cast_mut().cast(), text.len(), c"r".as_ptr())
+                };
+                if file.is_null() {
+                    return Err(refused("the script cannot be opened as a memory file"));
+                }
+                // SAFETY: handle and file are open, and the arguments are C strings.
+                let program = unsafe {
+                    (api.dtrace_program_fcompile)(raw, file.cast(), flags, count, arguments)
+                };
+                // The failure is fetched before fclose could change errno.
+                let call = "dtrace_program_fcompile";
+                let failure = program.is_null().then(|| self.handle.failure(call));
+                // SAFETY: the stream is open, and the library has read it to its end.
+                unsafe { libc::fclose(file) };
+                (program, failure)
+            }
         };
-        // The failure is fetched before fclose could change errno.
-        let failure = program.is_null().then(|| self.handle.failure("dtrace_program_fcompile"));
-        // SAFETY: the stream is open, and the library has read it to its end.
-        unsafe { libc::fclose(file) };
         match failure {
             Some(failure) => Err(failure),
             None => {
@@ -238,7 +302,7 @@ impl Compiling {
             let result = (api.dtrace_handle_proc)(raw, Some(callbacks::process), arg);
             handle.check("dtrace_handle_proc", result)?;
         }
-        let mut infos = self.programs();
+        let mut infos = self.programs(false);
         for (program, described) in self.programs.iter().zip(&mut infos) {
             let mut info = dtrace_proginfo_t::default();
             // SAFETY: the program belongs to this handle; `info` is valid for the call.
@@ -246,7 +310,7 @@ impl Compiling {
             handle.check("dtrace_program_exec", result)?;
             *described = inquiry::filled(&info, std::mem::take(&mut described.clauses));
         }
-        Ok((Tracing { handle, context }, infos))
+        Ok((Tracing { handle, context, processes: self.processes }, infos))
     }
 }
 
@@ -254,6 +318,8 @@ impl Compiling {
 pub(crate) struct Tracing {
     handle: Handle,
     context: *mut Context,
+    /// Processes that are still held.
+    processes: Vec<*mut dtrace_proc_handle_t>,
 }
 
 impl Tracing {
@@ -262,6 +328,15 @@ impl Tracing {
         // SAFETY: the handle is open, and handlers are installed.
         let result = unsafe { (self.handle.api.dtrace_go)(self.handle.raw, 0) };
         self.handle.check("dtrace_go", result)
+    }
+
+    /// Lets the processes run that libdtrace controls.
+    pub(crate) fn release_processes(&mut self) {
+        // Each at most once: the library would wait for ever the second time.
+        for process in self.processes.drain(..) {
+            // SAFETY: handle and process are valid; the process is held.
+            unsafe { (self.handle.api.dtrace_proc_continue)(self.handle.raw, process) };
+        }
     }
 
     /// Waits for data (a second at most, see [`set_option`](Tracing::set_option) `switchrate`) and

@@ -13,9 +13,45 @@ use crate::description::OmittedLibrary;
 pub(crate) struct Source {
     /// Shown in messages: a file's name, or a word for a script given as text.
     pub(crate) name: String,
+    /// `$0` of the script.
+    pub(crate) argument_zero: String,
     pub(crate) text: Vec<u8>,
-    /// `$0`, `$1`… of the script.
+    /// `$1`, `$2`… of the script.
     pub(crate) arguments: Vec<String>,
+    /// What a program that is a bare probe description describes; `None` for a whole script.
+    pub(crate) specifier: Option<Specifier>,
+}
+
+/// What a bare word as program stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Specifier {
+    /// A provider, as with `dtrace -P`.
+    Provider,
+    /// A module, as with `dtrace -m`.
+    Module,
+    /// A function, as with `dtrace -f`.
+    Function,
+    /// A probe's name or number, as with `dtrace -n` and `dtrace -i`.
+    Name,
+}
+
+impl Specifier {
+    const ALL: [Specifier; 4] =
+        [Specifier::Provider, Specifier::Module, Specifier::Function, Specifier::Name];
+
+    /// libdtrace's number, the same on every platform (`dtrace_probespec_t`).
+    pub(crate) fn number(self) -> i32 {
+        self as i32
+    }
+}
+
+/// A process that libdtrace is to control.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Process {
+    /// Started by libdtrace, as with `dtrace -c`.
+    Create(Vec<String>),
+    /// Running already, as with `dtrace -p`.
+    Grab(i32),
 }
 
 /// What a session is for.
@@ -44,6 +80,8 @@ pub(crate) struct Job {
     pub(crate) sources: Vec<Source>,
     /// A held process that becomes `$target`.
     pub(crate) target: Option<i32>,
+    /// Processes that libdtrace controls; the session ends with the last of them.
+    pub(crate) processes: Vec<Process>,
     /// Whether firings are wanted at all.
     pub(crate) firings: bool,
     /// Whether libdtrace's own formatting of each record is wanted.
@@ -87,10 +125,22 @@ impl Job {
         b.put_u32(self.compile_flags);
         b.put_list(self.sources.iter(), |b, s| {
             b.put_str(&s.name);
+            b.put_str(&s.argument_zero);
             b.put_bytes(&s.text);
             b.put_list(s.arguments.iter(), |b, a| b.put_str(a));
+            b.put_option(s.specifier, |b, s| b.put_u8(s as u8));
         });
         b.put_option(self.target, |b, v| b.put_i32(v));
+        b.put_list(self.processes.iter(), |b, process| match process {
+            Process::Create(words) => {
+                b.put_u8(1);
+                b.put_list(words.iter(), |b, w| b.put_str(w));
+            }
+            Process::Grab(pid) => {
+                b.put_u8(2);
+                b.put_i32(*pid);
+            }
+        });
         b.put_bool(self.firings);
         b.put_bool(self.text);
         b.put_bool(self.report);
@@ -122,11 +172,22 @@ impl Job {
             sources: t.list("sources", |t| {
                 Ok(Source {
                     name: t.string("source name")?,
+                    argument_zero: t.string("$0")?,
                     text: t.bytes("source")?.to_vec(),
                     arguments: t.list("arguments", |t| t.string("argument"))?,
+                    specifier: t.option("specifier", |t| {
+                        let n = usize::from(t.u8("specifier")?);
+                        let none = Malformed::new("specifier", "not one that this worker knows");
+                        Specifier::ALL.get(n).copied().ok_or(none)
+                    })?,
                 })
             })?,
             target: t.option("target", |t| t.i32("target"))?,
+            processes: t.list("processes", |t| match t.u8("process")? {
+                1 => Ok(Process::Create(t.list("words", |t| t.string("word"))?)),
+                2 => Ok(Process::Grab(t.i32("pid")?)),
+                _ => Err(Malformed::new("process", "neither created nor grabbed")),
+            })?,
             firings: t.bool("firings wanted")?,
             text: t.bool("text wanted")?,
             report: t.bool("report wanted")?,
@@ -183,10 +244,13 @@ mod tests {
             compile_flags: 0x100,
             sources: vec![Source {
                 name: "script".into(),
+                argument_zero: "zero".into(),
                 text: b"BEGIN\0".to_vec(),
                 arguments: vec!["a".into()],
+                specifier: Some(Specifier::Module),
             }],
             target: Some(42),
+            processes: vec![Process::Create(vec!["true".into()]), Process::Grab(7)],
             firings: true,
             text: false,
             report: true,

@@ -29,6 +29,8 @@ pub(crate) struct Clause {
     pub(crate) pure: bool,
     /// Whether it has records that libdtrace would format.
     pub(crate) prints: bool,
+    /// Whether the consumer has to carry out something, whoever wants the firings.
+    pub(crate) asks: bool,
     exit: Option<RecordDescription>,
     with_addresses: Vec<Field>,
 }
@@ -40,6 +42,7 @@ impl Clause {
             length: records.iter().map(|r| r.offset as usize + r.size as usize).max().unwrap_or(0),
             pure: records.iter().all(|r| only_records(r.action)),
             prints: records.iter().any(|r| r.action != Action::Exit),
+            asks: records.iter().any(|r| is_performed(r.action)),
             exit: records.iter().find(|r| r.action == Action::Exit).cloned(),
             with_addresses: with_addresses(layout::of_clause(records.to_vec())),
         }
@@ -61,6 +64,11 @@ impl Clause {
 
 fn with_addresses(fields: Vec<Field>) -> Vec<Field> {
     fields.into_iter().filter(Field::has_addresses).collect()
+}
+
+/// Whether the consumer carries the action out.
+pub(crate) fn is_performed(action: Action) -> bool {
+    matches!(action, Action::System | Action::Freopen)
 }
 
 /// Whether an action only records, so that libdtrace has nothing to do when it is consumed.
@@ -87,6 +95,7 @@ pub(crate) struct Encoder {
     broken: bool,
     firings_wanted: bool,
     firings: u64,
+    processes_gone: usize,
     probes: HashSet<u32>,
     clauses: HashMap<(u32, usize), Rc<Clause>>,
     aggregations: HashMap<u32, Described>,
@@ -103,6 +112,7 @@ impl Encoder {
             broken: false,
             firings_wanted,
             firings: 0,
+            processes_gone: 0,
             probes: HashSet::new(),
             clauses: HashMap::new(),
             aggregations: HashMap::new(),
@@ -252,7 +262,13 @@ impl Encoder {
         self.send(&Frame::OptionChange(change));
     }
 
+    /// How many of the processes that libdtrace controls have ended.
+    pub(crate) fn processes_gone(&self) -> usize {
+        self.processes_gone
+    }
+
     pub(crate) fn process(&mut self, event: ProcessEvent) {
+        self.processes_gone += usize::from(event.gone);
         self.send(&Frame::Process(event));
     }
 

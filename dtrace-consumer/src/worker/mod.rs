@@ -141,6 +141,9 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     if let Some(pid) = job.target {
         compiling.set_target(pid).map_err(|f| Failed::of(FailureKind::Process, f))?;
     }
+    for process in &job.processes {
+        compiling.control(process).map_err(|f| Failed::of(FailureKind::Process, f))?;
+    }
     compiling.init().map_err(|f| with_shortcomings(f, &shortcomings))?;
     for (index, source) in job.sources.iter().enumerate() {
         compiling.compile(source, job.compile_flags).map_err(|failure| {
@@ -158,7 +161,7 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     match &job.purpose {
         Purpose::Trace => {}
         Purpose::Check => {
-            for info in compiling.programs() {
+            for info in compiling.programs(true) {
                 encoder.send(&Frame::Program(info));
             }
             encoder.flush();
@@ -175,17 +178,19 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     }
     times.enable = clock.lap();
 
-    tracing.go().map_err(|f| with_shortcomings(f, &shortcomings))?;
-    times.go = clock.lap();
     if !job.read_options.is_empty() {
         let read = |name: &String| (name.clone(), tracing.option(name));
         let options = job.read_options.iter().map(read).collect();
         tracing.encoder().send(&Frame::Options(options));
     }
+    tracing.encoder().flush();
+    tracing.go().map_err(|f| with_shortcomings(f, &shortcomings))?;
+    times.go = clock.lap();
     tracing.encoder().send(&Frame::Started(times));
     tracing.encoder().flush();
 
-    let traced = trace(&mut tracing, control);
+    tracing.release_processes();
+    let traced = trace(&mut tracing, control, job.processes.len());
     // Whatever went wrong, what there is gets delivered, and the first failure is told.
     let result = if tracing.encoder().has_panicked() {
         Ok(())
@@ -205,7 +210,7 @@ fn list(
     describe: bool,
 ) -> Result<(), Failed> {
     let mut send = |probe| encoder.send(&Frame::Listed(probe));
-    let clauses: Vec<_> = compiling.programs().into_iter().flat_map(|p| p.clauses).collect();
+    let clauses: Vec<_> = compiling.programs(false).into_iter().flat_map(|p| p.clauses).collect();
     if patterns.is_empty() && clauses.is_empty() {
         compiling.list(None, describe, &mut send)?;
     }
@@ -213,14 +218,14 @@ fn list(
         compiling.list(Some(pattern), describe, &mut send)?;
     }
     for clause in &clauses {
-        compiling.list_clause(clause, describe, &mut send)?;
+        compiling.list_clause(&clause.probe, describe, &mut send)?;
     }
     encoder.flush();
     Ok(())
 }
 
 /// Delivers until the script, the consumer or its disappearance ends the session.
-fn trace(tracing: &mut Tracing, control: &Control) -> Result<(), Failed> {
+fn trace(tracing: &mut Tracing, control: &Control, processes: usize) -> Result<(), Failed> {
     let mut busy = 0;
     loop {
         let began = Instant::now();
@@ -234,7 +239,8 @@ fn trace(tracing: &mut Tracing, control: &Control) -> Result<(), Failed> {
         if work == Work::Done {
             return Ok(());
         }
-        if control.take_stop() {
+        let processes_ended = processes > 0 && encoder.processes_gone() >= processes;
+        if control.take_stop() || processes_ended {
             break;
         }
         if control.take_snapshot() {

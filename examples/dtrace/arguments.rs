@@ -1,0 +1,264 @@
+//! What does the command line say? As getopt(3) and dtrace(1) read it: options may be clustered, their
+//! values may be attached, and what is no option is an argument of the D program.
+
+use dtrace_consumer::{Error, Specifier, Synchronous, session};
+
+const OPTIONS: &str = "3:6:aAb:Bc:CD:ef:FGhHi:I:lL:m:n:o:p:P:qs:SU:vVwx:X:Z";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Execute,
+    List,
+    Version,
+    /// An option that this program cannot serve.
+    Unserved(char),
+}
+
+/// A program to compile, in the order of the command line.
+pub(crate) struct Program {
+    /// `None` for a script file.
+    pub(crate) specifier: Option<Specifier>,
+    pub(crate) word: String,
+}
+
+impl Program {
+    /// How messages call it.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.specifier.is_some() { "description" } else { "script" }
+    }
+
+    /// Its name in messages: of a program on the command line only the probe description.
+    pub(crate) fn name(&self) -> &str {
+        match self.specifier {
+            Some(_) => self.word.split(['{', '/', ';']).next().unwrap_or_default(),
+            None => &self.word,
+        }
+    }
+}
+
+/// An option for libdtrace, with the words that set it, for messages.
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    pub(crate) value: Option<String>,
+    pub(crate) words: String,
+}
+
+pub(crate) struct Arguments {
+    pub(crate) mode: Mode,
+    pub(crate) programs: Vec<Program>,
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) commands: Vec<Vec<String>>,
+    pub(crate) pids: Vec<String>,
+    pub(crate) output: Option<String>,
+    pub(crate) verbose: bool,
+    pub(crate) check_only: bool,
+    pub(crate) zero_matches: bool,
+    compile_flags: u32,
+    /// What is no option: `$1`, `$2`…
+    words: Vec<String>,
+}
+
+/// A command line that is refused, with what to say.
+pub(crate) struct Refused(pub(crate) String);
+
+impl Arguments {
+    pub(crate) fn parse(words: &[String]) -> Result<Arguments, Refused> {
+        let mut arguments = Arguments {
+            mode: Mode::Execute,
+            programs: Vec::new(),
+            settings: Vec::new(),
+            commands: Vec::new(),
+            pids: Vec::new(),
+            output: None,
+            verbose: false,
+            check_only: false,
+            zero_matches: false,
+            compile_flags: 0,
+            words: Vec::new(),
+        };
+        if words.len() < 2 {
+            return Err(Refused(usage()));
+        }
+        let mut modes = 0;
+        let mut rest = words[1..].iter();
+        while let Some(word) = rest.next() {
+            let Some(cluster) = word.strip_prefix('-').filter(|c| !c.is_empty() && *c != "-")
+            else {
+                if word != "--" {
+                    arguments.words.push(word.clone());
+                }
+                continue;
+            };
+            let mut letters = cluster.char_indices();
+            while let Some((at, letter)) = letters.next() {
+                let takes_value = match OPTIONS.find(letter) {
+                    Some(i) if letter != ':' => OPTIONS[i + 1..].starts_with(':'),
+                    _ => {
+                        let message = format!("dtrace: invalid option -- '{letter}'\n");
+                        return Err(Refused(message + &usage()));
+                    }
+                };
+                if !takes_value {
+                    modes += usize::from(arguments.flag(letter));
+                    continue;
+                }
+                let attached = &cluster[at + letter.len_utf8()..];
+                let value = if attached.is_empty() {
+                    rest.next().cloned().ok_or_else(|| {
+                        let message =
+                            format!("dtrace: option requires an argument -- '{letter}'\n");
+                        Refused(message + &usage())
+                    })?
+                } else {
+                    attached.to_owned()
+                };
+                arguments.value(letter, value)?;
+                break;
+            }
+        }
+        if modes > 1 {
+            let message = "dtrace: only one of the [-GhlV] options can be specified at a time\n";
+            return Err(Refused(message.to_owned()));
+        }
+        Ok(arguments)
+    }
+
+    /// Takes an option without a value; says whether it chooses a mode.
+    fn flag(&mut self, letter: char) -> bool {
+        match letter {
+            'e' => self.check_only = true,
+            'v' => self.verbose = true,
+            'C' => self.compile_flags |= 0x10,
+            'Z' => self.zero_matches = true,
+            'F' => self.set("flowindent", None, "-F"),
+            'H' => self.set("cpphdrs", None, "-H"),
+            'q' => self.set("quiet", None, "-q"),
+            'w' => self.set("destructive", None, "-w"),
+            'l' => {
+                self.mode = Mode::List;
+                self.zero_matches = true;
+                return true;
+            }
+            'V' => {
+                self.mode = Mode::Version;
+                return true;
+            }
+            'G' | 'h' => {
+                self.mode = Mode::Unserved(letter);
+                return true;
+            }
+            _ => self.mode = Mode::Unserved(letter),
+        }
+        false
+    }
+
+    fn value(&mut self, letter: char, value: String) -> Result<(), Refused> {
+        let program = |specifier, word| Program { specifier, word };
+        match letter {
+            '3' | '6' => {
+                let other = if letter == '3' { "2" } else { "4" };
+                if value != other {
+                    let message = format!("dtrace: illegal option -- {letter}{value}\n");
+                    return Err(Refused(message + &usage()));
+                }
+            }
+            'b' => self.set("bufsize", Some(&value), &format!("-b {value}")),
+            'c' => self.commands.push(value.split_ascii_whitespace().map(str::to_owned).collect()),
+            'p' => self.pids.push(value),
+            'D' => self.set("define", Some(&value), &format!("-D {value}")),
+            'U' => self.set("undef", Some(&value), &format!("-U {value}")),
+            'I' => self.set("incdir", Some(&value), &format!("-I {value}")),
+            'L' => self.set("libdir", Some(&value), &format!("-L {value}")),
+            'X' => self.set("stdc", Some(&value), &format!("-X {value}")),
+            'x' => match value.split_once('=') {
+                Some((name, value)) => self.set(name, Some(value), &format!("-x {name}")),
+                None => self.set(&value, None, &format!("-x {value}")),
+            },
+            'o' => self.output = Some(value),
+            's' => self.programs.push(program(None, value)),
+            'P' => self.programs.push(program(Some(Specifier::Provider), value)),
+            'm' => self.programs.push(program(Some(Specifier::Module), value)),
+            'f' => self.programs.push(program(Some(Specifier::Function), value)),
+            _ => self.programs.push(program(Some(Specifier::Name), value)),
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, value: Option<&str>, words: &str) {
+        self.settings.push(Setting {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+            words: words.to_owned(),
+        });
+    }
+
+    /// A session of these programs, options and processes.
+    pub(crate) fn session<'f>(&self) -> Result<Synchronous<'f>, String> {
+        let mut session = session();
+        for setting in &self.settings {
+            session = match &setting.value {
+                Some(value) => session.option(&setting.name, value),
+                None => session.flag(&setting.name),
+            };
+        }
+        for program in &self.programs {
+            session = match program.specifier {
+                Some(specifier) => session.probes(specifier, &program.word),
+                None => session.script_file(&program.word).map_err(|e| match e {
+                    Error::Script { script, reason } => {
+                        // As strerror says it, without Rust's number behind it.
+                        let reason = reason.split(" (os error").next().unwrap_or_default();
+                        format!("failed to open {script}: {reason}")
+                    }
+                    other => other.to_string(),
+                })?,
+            };
+            session = session.args(self.words.iter().cloned());
+        }
+        for command in &self.commands {
+            session = session.create(command.iter().cloned());
+        }
+        for pid in &self.pids {
+            let pid = pid.parse().map_err(|_| format!("invalid pid: {pid}"))?;
+            session = session.grab(pid);
+        }
+        if self.zero_matches {
+            session = session.allow_zero_matches();
+        }
+        Ok(session.compile_flags(self.compile_flags))
+    }
+
+    /// dtrace(1)'s message for a session that failed.
+    pub(crate) fn message(&self, error: &Error) -> String {
+        match error {
+            Error::Compile(e) => {
+                let line = e.line.map(|n| format!("line {n}: ")).unwrap_or_default();
+                let shows_tags = self.settings.iter().any(|s| s.name == "errtags");
+                let tag = e.tag.as_deref().filter(|_| shows_tags);
+                let tag = tag.map(|tag| format!("[{tag}] ")).unwrap_or_default();
+                let message = format!("{tag}{line}{}", e.message);
+                match self.programs.get(e.index) {
+                    Some(program) if program.specifier.is_some() => {
+                        format!("invalid probe specifier {}: {message}", program.word)
+                    }
+                    _ => format!("failed to compile script {}: {message}", e.script),
+                }
+            }
+            Error::Option { name, reason, .. } => {
+                let setting = self.settings.iter().rev().find(|s| s.name == *name);
+                let words = setting.map_or(name.as_str(), |s| s.words.as_str());
+                format!("failed to set {words}: {reason}")
+            }
+            Error::Libdtrace { call, message, .. } => match call.as_str() {
+                "dtrace_go" => format!("could not enable tracing: {message}"),
+                "dtrace_work" => format!("processing aborted: {message}"),
+                _ => message.clone(),
+            },
+            other => other.to_string(),
+        }
+    }
+}
+
+fn usage() -> String {
+    include_str!("usage.txt").to_owned()
+}

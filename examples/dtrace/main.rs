@@ -1,0 +1,45 @@
+//! dtrace(1), built on the crate alone: the same options, text, messages and exit statuses.
+//!
+//! What it cannot serve it says: `-B`, `-S` and `-Vv` show internals of libdtrace that the crate does
+//! not pass on, `-G` and `-h` make files for programs with probes of their own, and `-A`, `-a` are of
+//! other systems.
+
+mod arguments;
+mod list;
+mod output;
+mod run;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Mode, Refused};
+
+/// Exit statuses of dtrace(1).
+const E_ERROR: u8 = 1;
+const E_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    let arguments = match Arguments::parse(&words) {
+        Ok(arguments) => arguments,
+        Err(Refused(message)) => {
+            eprint!("{message}");
+            return ExitCode::from(E_USAGE);
+        }
+    };
+    let status = match arguments.mode {
+        Mode::Version => list::version(),
+        Mode::List => list::probes(arguments),
+        Mode::Execute if arguments.check_only => list::check(arguments),
+        Mode::Execute => run::run(arguments),
+        Mode::Unserved(option) => Err(format!(
+            "-{option} is not served by this example; use the dtrace(1) of libdtrace for it"
+        )),
+    };
+    match status {
+        Ok(status) => ExitCode::from(status),
+        Err(message) => {
+            eprintln!("dtrace: {message}");
+            ExitCode::from(E_ERROR)
+        }
+    }
+}

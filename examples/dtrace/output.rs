@@ -1,0 +1,106 @@
+//! Where does output go, and what does each firing look like?
+
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+
+use dtrace_consumer::{Action, CallbackResult, Firing, FlowKind};
+
+/// Standard output, or a file that is appended to.
+pub(crate) fn open(file: Option<&str>) -> Result<Destination, String> {
+    match file {
+        None => Ok(Destination::Standard(io::stdout())),
+        Some(name) => append(name)
+            .map(Destination::File)
+            .map_err(|e| format!("failed to open output file '{name}': {e}")),
+    }
+}
+
+fn append(name: &str) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(name)
+}
+
+pub(crate) enum Destination {
+    Standard(io::Stdout),
+    File(File),
+}
+
+impl Write for Destination {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Destination::Standard(out) => out.write(buffer),
+            Destination::File(out) => out.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Destination::Standard(out) => out.flush(),
+            Destination::File(out) => out.flush(),
+        }
+    }
+}
+
+/// How firings are printed, which the script may change while it runs.
+#[derive(Default)]
+pub(crate) struct Style {
+    pub(crate) quiet: Cell<bool>,
+    pub(crate) flow: Cell<bool>,
+    headed: Cell<bool>,
+}
+
+impl Style {
+    /// Prints what dtrace(1) prints for a firing, and carries out what its records ask for.
+    pub(crate) fn write(&self, out: &mut Destination, firing: &Firing<'_>) -> CallbackResult {
+        if !self.headed.replace(true) {
+            if self.flow.get() {
+                writeln!(out, "{:>3} {:<41}", "CPU", "FUNCTION")?;
+            } else if !self.quiet.get() {
+                writeln!(out, "{:>3} {:>6} {:>32}", "CPU", "ID", "FUNCTION:NAME")?;
+            }
+        }
+        self.write_name(out, firing)?;
+        for output in firing.output() {
+            match output.action() {
+                Some(Action::System) => {
+                    out.flush()?;
+                    let command = output.text().into_owned();
+                    std::process::Command::new("/bin/sh").arg("-c").arg(command).status()?;
+                }
+                Some(Action::Freopen) => *out = reopened(&output.text())?,
+                _ => out.write_all(output.bytes())?,
+            }
+        }
+        if !self.quiet.get() {
+            writeln!(out)?;
+        }
+        Ok(out.flush()?)
+    }
+
+    fn write_name(&self, out: &mut Destination, firing: &Firing<'_>) -> io::Result<()> {
+        let probe = firing.probe();
+        let full = format!("{}:{}", probe.function, probe.name);
+        if self.flow.get() {
+            let Some(flow) = firing.flow() else {
+                return write!(out, "{:>3} {full:<41} ", firing.cpu());
+            };
+            let name = if flow.kind == FlowKind::None { &full } else { &probe.function };
+            let indent = usize::try_from(flow.indent).unwrap_or(0);
+            let name = format!("{:indent$}{}{name}", "", flow.prefix);
+            write!(out, "{:>3} {name:<41} ", firing.cpu())
+        } else if !self.quiet.get() {
+            write!(out, "{:>3} {:>6} {full:>32} ", firing.cpu(), probe.id)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The file of `freopen()`. `freopen("")` is back to standard output; libdtrace says it as a dot.
+fn reopened(name: &str) -> io::Result<Destination> {
+    if name.is_empty() || name == "." {
+        Ok(Destination::Standard(io::stdout()))
+    } else {
+        append(name).map(Destination::File)
+    }
+}
