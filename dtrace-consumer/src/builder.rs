@@ -12,6 +12,7 @@ use crate::description::ProgramInfo;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, RowsError};
 use crate::error::Error;
 use crate::listing::ListedProbe;
+use crate::option::Setting;
 use crate::session::{self, Settings, StopHandle};
 use crate::stream::job::{Process, Purpose, Source, Specifier};
 
@@ -122,6 +123,12 @@ impl<C> Builder<C> {
     /// `strsize`… `bufsize` and `aggsize` are `4m` unless set. See dtrace(8) for all of them.
     pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.options.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// Sets an option; [`crate::option`] has them with the types of their values.
+    pub fn set(mut self, setting: Setting) -> Self {
+        self.settings.options.push((setting.name.to_owned(), setting.value));
         self
     }
 

@@ -17,7 +17,7 @@ mod layout;
 mod listing;
 pub mod locate;
 mod loss;
-mod options;
+pub mod option;
 mod outcome;
 mod preflight;
 mod probe;

@@ -7,7 +7,7 @@ use crate::aggregation::Mode;
 use crate::builder::closure_methods;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
 use crate::error::{Error, Failure};
-use crate::options;
+use crate::option;
 use crate::outcome::Outcome;
 use crate::stream::reader::{FrameReader, ReadError};
 
@@ -68,7 +68,7 @@ fn deliver(path: &Path, dispatcher: &mut Dispatcher<'_>) -> Result<(), Error> {
             Ok(Some(frame)) => {
                 if let Step::Failed(failure) = dispatcher.take(frame, position)? {
                     return Err(Error::Libdtrace {
-                        advice: options::advice(&failure.attempt, &failure.message, failure.number),
+                        advice: option::advice(&failure.attempt, &failure.message, failure.number),
                         call: failure.attempt,
                         number: failure.number,
                         message: failure.message,

@@ -17,7 +17,7 @@ use crate::error::{CompileError, Error, Failure};
 use crate::launch::{Worker, launch};
 use crate::listing::ListedProbe;
 use crate::locate::Libdtrace;
-use crate::options;
+use crate::option;
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::preflight::preflight;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
@@ -207,7 +207,7 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
             return Err(Error::Script { script: source.name.clone(), reason });
         }
     }
-    let options = options::complete(&settings.options)?;
+    let options = option::complete(&settings.options)?;
     let library = preflight(settings.prefix.as_deref()).require()?;
     let job = Job {
         purpose,
@@ -216,7 +216,7 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
         omit: Vec::new(),
         all_libraries: false,
         options,
-        compile_flags: settings.compile_flags | options::ERROR_TAGS,
+        compile_flags: settings.compile_flags | option::ERROR_TAGS,
         sources: settings.sources.clone(),
         target: None,
         processes: settings.processes.clone(),
@@ -348,7 +348,7 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
         | FailureKind::Process
         | FailureKind::Call
         | FailureKind::Surroundings => {
-            let advice = options::advice(&attempt, &message, number);
+            let advice = option::advice(&attempt, &message, number);
             Error::Libdtrace { call: attempt, number, message, advice }
         }
     }
@@ -363,8 +363,7 @@ impl<'f> Live<'f> {
                 Ok(Step::End) => break Ok(()),
                 // The worker goes on to deliver what it has; the first failure is the cause.
                 Ok(Step::Failed(failure)) => {
-                    let advice =
-                        options::advice(&failure.attempt, &failure.message, failure.number);
+                    let advice = option::advice(&failure.attempt, &failure.message, failure.number);
                     break Err(Error::Libdtrace {
                         call: failure.attempt,
                         number: failure.number,
