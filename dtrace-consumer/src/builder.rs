@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::aggregation::Mode;
+use crate::aggregation::{Mode, Order};
 use crate::description::ProgramInfo;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, RowsError};
 use crate::error::Error;
@@ -212,6 +212,19 @@ impl<C> Builder<C> {
         self
     }
 
+    /// In which order the entries of a walk come; [`Order::Value`] unless set.
+    pub fn order(mut self, order: Order) -> Self {
+        self.settings.order = order;
+        self
+    }
+
+    /// Delivers the entries that each `printa()` of the script prints with its record; see
+    /// [`Record::aggregated`](crate::Record::aggregated).
+    pub fn printed_entries(mut self) -> Self {
+        self.settings.printed = true;
+        self
+    }
+
     /// Keeps everything that is delivered in a file, to be [replayed](crate::replay).
     pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.recording = Some(path.into());
@@ -251,6 +264,19 @@ macro_rules! closure_methods {
                 $(+ $send)? + $life,
         {
             self.closures.walk = Some(Box::new(closure));
+            self
+        }
+
+        /// Called for each tuple of keys, at the end of each walk, with the values of several
+        /// aggregations side by side (`dtrace_aggregate_walk_joined`).
+        pub fn walk_joined<F, S>(mut self, names: impl IntoIterator<Item = S>, closure: F) -> Self
+        where
+            F: for<'a> FnMut(&$crate::aggregation::Joined<'a>) -> $crate::CallbackResult
+                $(+ $send)? + $life,
+            S: Into<String>,
+        {
+            self.closures.joined_names = names.into_iter().map(Into::into).collect();
+            self.closures.joined = Some(Box::new(closure));
             self
         }
 

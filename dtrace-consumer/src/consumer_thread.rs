@@ -3,7 +3,7 @@
 use std::fmt;
 use std::thread::{JoinHandle, ThreadId};
 
-use crate::aggregation::Aggregated;
+use crate::aggregation::{Aggregated, Joined};
 use crate::builder::{Builder, closure_methods};
 use crate::description::{OptionChange, ProcessEvent};
 use crate::dispatch::{Closures, RowsError, panic_message};
@@ -20,6 +20,8 @@ pub type ConsumerThreadBuilder = Builder<SendClosures>;
 #[derive(Default)]
 pub struct SendClosures {
     walk: Option<Box<dyn for<'a> FnMut(&Aggregated<'a>) -> CallbackResult + Send>>,
+    joined_names: Vec<String>,
+    joined: Option<Box<dyn for<'a> FnMut(&Joined<'a>) -> CallbackResult + Send>>,
     walked: Option<Box<dyn FnMut() -> CallbackResult + Send>>,
     out: Option<Box<dyn for<'a> FnMut(&Output<'a>) -> CallbackResult + Send>>,
     chew: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> CallbackResult + Send>>,
@@ -44,6 +46,8 @@ impl SendClosures {
         // Written field by field: each box changes its type by giving up Send.
         Closures {
             walk: self.walk.map(|f| f as _),
+            joined_names: self.joined_names,
+            joined: self.joined.map(|f| f as _),
             walked: self.walked.map(|f| f as _),
             out: self.out.map(|f| f as _),
             chew: self.chew.map(|f| f as _),

@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::aggregation::{Aggregated, Aggregation, Mode, Walks};
+use crate::aggregation::{Aggregated, Aggregation, Join, Joined, Mode, Walks};
 use crate::description::{OptionChange, ProcessEvent};
 use crate::error::{CallbackResult, Error};
-use crate::firing::{Firing, Output, Record};
+use crate::firing::{Firing, Output, Printed, Record};
 use crate::layout::{self, Field};
 use crate::loss::{DropReport, Fault};
 use crate::outcome::Outcome;
@@ -29,6 +29,8 @@ pub(crate) type Closure<'f, T> = Option<Box<dyn FnMut(T) -> CallbackResult + 'f>
 #[derive(Default)]
 pub struct Closures<'f> {
     pub(crate) walk: Option<Box<dyn for<'a> FnMut(&Aggregated<'a>) -> CallbackResult + 'f>>,
+    pub(crate) joined_names: Vec<String>,
+    pub(crate) joined: Option<Box<dyn for<'a> FnMut(&Joined<'a>) -> CallbackResult + 'f>>,
     pub(crate) walked: Option<Box<dyn FnMut() -> CallbackResult + 'f>>,
     pub(crate) out: Option<Box<dyn for<'a> FnMut(&Output<'a>) -> CallbackResult + 'f>>,
     pub(crate) chew: Option<Box<dyn for<'a> FnMut(&Firing<'a>) -> CallbackResult + 'f>>,
@@ -108,11 +110,18 @@ pub(crate) struct Dispatcher<'f> {
     aggregations: HashMap<u32, Aggregation>,
     symbols: Symbols,
     walks: Walks,
+    join: Join,
+    /// The entries of the `printa()` of the firing that comes next.
+    printed: Vec<Printed>,
+    printing: bool,
 }
 
 impl<'f> Dispatcher<'f> {
     pub(crate) fn new(closures: Closures<'f>, losses: LossPolicy, mode: Mode) -> Dispatcher<'f> {
         Dispatcher {
+            join: Join::new(closures.joined_names.clone()),
+            printed: Vec::new(),
+            printing: false,
             closures,
             outcome: Outcome::default(),
             losses,
@@ -139,6 +148,8 @@ impl<'f> Dispatcher<'f> {
         let malformed = |cause| Error::Stream { position, cause };
         match frame {
             Frame::Firing(frame) => self.firing(frame, position)?,
+            Frame::PrintaBegin => self.printing = true,
+            Frame::Entry(frame) if self.printing => self.printed.push(Printed::new(&frame)),
             Frame::Entry(frame) => {
                 let aggregation = self
                     .aggregations
@@ -150,8 +161,17 @@ impl<'f> Dispatcher<'f> {
                 if let (Some(entry), Some(walk)) = (&entry, &mut self.closures.walk) {
                     call("walk", || walk(entry))?;
                 }
+                if let Some(entry) = &entry {
+                    self.join.add(entry);
+                }
             }
+            Frame::SnapshotEnd if self.printing => self.printing = false,
             Frame::SnapshotEnd => {
+                if let Some(joined) = &mut self.closures.joined {
+                    self.join.finish(&self.aggregations, &self.symbols, |row| {
+                        call("walk_joined", || joined(row))
+                    })?;
+                }
                 if let Some(walked) = &mut self.closures.walked {
                     call("walked", walked)?;
                 }
@@ -251,6 +271,8 @@ impl<'f> Dispatcher<'f> {
             statement: clause.statement,
             fields: &clause.fields,
             symbols: &self.symbols,
+            printed: &self.printed,
+            aggregations: &self.aggregations,
         };
         if let Some(chew) = &mut self.closures.chew {
             call("chew", || chew(&firing))?;
@@ -281,6 +303,7 @@ impl<'f> Dispatcher<'f> {
                 call("out", || out(&output))?;
             }
         }
+        self.printed.clear();
         Ok(())
     }
 }

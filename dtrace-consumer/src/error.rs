@@ -214,6 +214,8 @@ impl CompileError {
 
 /// Where in a line is what the message names: `… near "x"`, `… : x`, `failed to resolve x`?
 fn culprit(line: &str, message: &str) -> Option<usize> {
+    // What follows in further lines compares declarations.
+    let message = message.lines().next().unwrap_or_default();
     let quoted = message.rsplit('"').nth(1);
     let last = message.rsplit([' ', ':']).find(|w| !w.is_empty());
     let after_resolve = message

@@ -1,12 +1,15 @@
 //! What does a closure see of a probe that fired?
 
+use std::collections::HashMap;
+
 use serde::de::DeserializeOwned;
 
+use crate::aggregation::{Aggregated, Aggregation};
 use crate::layout::Field;
 use crate::probe::Probe;
 use crate::record::{Action, RecordDescription};
 use crate::row::{self, RowError};
-use crate::stream::frame::FiringFrame;
+use crate::stream::frame::{EntryFrame, FiringFrame};
 use crate::symbol::Symbols;
 use crate::value::{FromValue, TypeError, ValueRef};
 
@@ -18,6 +21,33 @@ pub struct Firing<'a> {
     pub(crate) statement: u32,
     pub(crate) fields: &'a [Field],
     pub(crate) symbols: &'a Symbols,
+    pub(crate) printed: &'a [Printed],
+    pub(crate) aggregations: &'a HashMap<u32, Aggregation>,
+}
+
+/// An entry that a `printa()` prints, kept until its firing comes.
+#[derive(Debug)]
+pub(crate) struct Printed {
+    aggregation: u32,
+    keys: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Printed {
+    pub(crate) fn new(frame: &EntryFrame<'_>) -> Printed {
+        let EntryFrame { aggregation, keys, value, .. } = *frame;
+        Printed { aggregation, keys: keys.to_vec(), value: value.to_vec() }
+    }
+
+    fn frame(&self) -> EntryFrame<'_> {
+        EntryFrame {
+            aggregation: self.aggregation,
+            generation: 0,
+            keys: &self.keys,
+            value: &self.value,
+            per_cpu: &[],
+        }
+    }
 }
 
 /// Where a firing stands in the flow of functions; needs the option `flowindent`.
@@ -167,6 +197,21 @@ impl<'a> Record<'a> {
     /// [`TypeError`] if the value is of another kind or does not fit.
     pub fn get<T: FromValue<'a>>(&self) -> Result<T, TypeError> {
         T::from_value(self.value())
+    }
+
+    /// Of a `printa()`, the entries that it prints, with keys and values; none without
+    /// [`printed_entries`](crate::Builder::printed_entries).
+    pub fn aggregated(&self) -> impl Iterator<Item = Aggregated<'a>> + use<'a> {
+        let firing = self.firing;
+        let variable = match self.value() {
+            ValueRef::Aggregation(variable) => Some(variable),
+            _ => None,
+        };
+        firing.printed.iter().filter_map(move |printed| {
+            let aggregation = firing.aggregations.get(&printed.aggregation)?;
+            (Some(aggregation.variable()) == variable)
+                .then(|| Aggregated::new(aggregation, printed.frame(), firing.symbols).ok())?
+        })
     }
 
     /// Its bytes, as the kernel left them.

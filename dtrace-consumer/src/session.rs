@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::aggregation::Mode;
+use crate::aggregation::{Mode, Order};
 use crate::description::OmittedLibrary;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
 use crate::error::{CompileError, Error, Failure};
@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) processes: Vec<Process>,
     pub(crate) formatted: bool,
     pub(crate) keep_system: bool,
+    pub(crate) printed: bool,
+    pub(crate) order: Order,
 }
 
 /// Asks a session to end, from any thread and also from its own closures.
@@ -222,6 +224,9 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
         processes: settings.processes.clone(),
         firings: false,
         text: false,
+        printed: settings.printed,
+        order: settings.order,
+        drain: settings.mode == Mode::Drain,
         report: false,
         read_options: settings.read_options.clone(),
         snapshot_interval: settings.interval,

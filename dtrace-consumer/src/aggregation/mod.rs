@@ -35,6 +35,52 @@ pub enum Mode {
     /// Nothing is lost between two walks, because the kernel's data are not touched. `min` and `max`
     /// cannot be told apart in this way: they are delivered, as they stand, when they have changed.
     Delta,
+    /// What has been added since the walk before, with everything taken out of the kernel's buffers.
+    /// What is added between the reading of an entry and its removal is lost; it is for scripts with so
+    /// many keys that [`Delta`](Mode::Delta) would fill the aggregation buffer.
+    Drain,
+}
+
+/// In which order the entries of a walk come (`dtrace_aggregate_walk_*`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// As the library has them.
+    Unsorted,
+    /// Each aggregation's by its keys.
+    Key,
+    /// Each aggregation's by its keys, downwards.
+    KeyReversed,
+    /// Those of all aggregations together by their keys.
+    KeyAcross,
+    /// Those of all aggregations together by their keys, downwards.
+    KeyAcrossReversed,
+    /// Each aggregation's by its values, as dtrace(1) prints them.
+    #[default]
+    Value,
+    /// Each aggregation's by its values, downwards.
+    ValueReversed,
+    /// Those of all aggregations together by their values.
+    ValueAcross,
+    /// Those of all aggregations together by their values, downwards.
+    ValueAcrossReversed,
+}
+
+impl Order {
+    pub(crate) fn from_number(n: u8) -> Option<Order> {
+        use Order::*;
+        let all = [
+            Unsorted,
+            Key,
+            KeyReversed,
+            KeyAcross,
+            KeyAcrossReversed,
+            Value,
+            ValueReversed,
+            ValueAcross,
+            ValueAcrossReversed,
+        ];
+        all.get(usize::from(n)).copied()
+    }
 }
 
 /// An aggregation variable, as the stream describes it.
@@ -62,6 +108,10 @@ impl Aggregation {
             normal: frame.normal,
             keys: layout::of_keys(frame.keys),
         })
+    }
+
+    pub(crate) fn variable(&self) -> u64 {
+        self.variable
     }
 
     fn decode(&self, value: &[u8]) -> Result<AggregationValue, DecodeError> {
@@ -139,6 +189,16 @@ impl<'a> Aggregated<'a> {
         })
     }
 
+    /// The value on each CPU, with the CPU's number; none without the option `aggpercpu`, nor in
+    /// [`Mode::Delta`].
+    pub fn per_cpu(&self) -> impl Iterator<Item = (u32, AggregationValue)> + use<'a> {
+        let aggregation = self.aggregation;
+        let values = self.frame.per_cpu.chunks_exact(self.frame.value.len().max(1));
+        (0..)
+            .zip(values)
+            .filter_map(move |(cpu, value)| Some((cpu, aggregation.decode(value).ok()?)))
+    }
+
     /// The keys, and after them the value where it is a number, as a tuple or structure.
     ///
     /// # Errors
@@ -150,6 +210,112 @@ impl<'a> Aggregated<'a> {
             .and_then(|n| Integer::from_bytes(&n.to_ne_bytes(), Sign::Signed))
             .map(ValueRef::Integer);
         row::from_values(self.keys().chain(number))
+    }
+}
+
+impl<'a> Aggregated<'a> {
+    /// The entry as it is, whatever the mode.
+    pub(crate) fn new(
+        aggregation: &'a Aggregation,
+        frame: EntryFrame<'a>,
+        symbols: &'a Symbols,
+    ) -> Result<Aggregated<'a>, DecodeError> {
+        let value = aggregation.decode(frame.value)?;
+        Ok(Aggregated { aggregation, frame, symbols, value })
+    }
+}
+
+/// The entries of several aggregations that have the same keys.
+#[derive(Debug)]
+pub struct Joined<'a> {
+    first: &'a Aggregated<'a>,
+    values: &'a [Option<AggregationValue>],
+}
+
+impl<'a> Joined<'a> {
+    /// The keys.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
+        self.first.keys()
+    }
+
+    /// Key number `index`, from 0, as a type of the program.
+    ///
+    /// # Errors
+    /// As of [`Aggregated::key`].
+    pub fn key<T: FromValue<'a>>(&self, index: usize) -> Result<T, TypeError> {
+        self.first.key(index)
+    }
+
+    /// The values, in the order in which the aggregations were named; `None` for one that has no
+    /// entry with these keys.
+    #[must_use]
+    pub fn values(&self) -> &'a [Option<AggregationValue>] {
+        self.values
+    }
+}
+
+/// Gathers the entries of a walk that are to be joined.
+#[derive(Debug, Default)]
+pub(crate) struct Join {
+    names: Vec<String>,
+    /// By keys, in the order in which they came first: whose entry that was, and the values so far.
+    rows: Vec<Row>,
+    positions: HashMap<Vec<u8>, usize>,
+}
+
+#[derive(Debug)]
+struct Row {
+    aggregation: u32,
+    keys: Vec<u8>,
+    value: Vec<u8>,
+    values: Vec<Option<AggregationValue>>,
+}
+
+impl Join {
+    pub(crate) fn new(names: Vec<String>) -> Join {
+        Join { names, ..Join::default() }
+    }
+
+    pub(crate) fn add(&mut self, entry: &Aggregated<'_>) {
+        let Some(column) = self.names.iter().position(|name| name == entry.name()) else { return };
+        // The first four bytes are the variable's number, which differs.
+        let keys = entry.frame.keys;
+        let same = keys.get(4..).unwrap_or_default().to_vec();
+        let position = *self.positions.entry(same).or_insert_with(|| {
+            self.rows.push(Row {
+                aggregation: entry.frame.aggregation,
+                keys: keys.to_vec(),
+                value: entry.frame.value.to_vec(),
+                values: vec![None; self.names.len()],
+            });
+            self.rows.len() - 1
+        });
+        self.rows[position].values[column] = Some(entry.value.clone());
+    }
+
+    /// Hands out what has been gathered, and begins anew.
+    pub(crate) fn finish<E>(
+        &mut self,
+        aggregations: &HashMap<u32, Aggregation>,
+        symbols: &Symbols,
+        mut visit: impl FnMut(&Joined<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.positions.clear();
+        for row in std::mem::take(&mut self.rows) {
+            let frame = EntryFrame {
+                aggregation: row.aggregation,
+                generation: 0,
+                keys: &row.keys,
+                value: &row.value,
+                per_cpu: &[],
+            };
+            let aggregation = aggregations.get(&row.aggregation);
+            let first = aggregation.and_then(|a| Aggregated::new(a, frame, symbols).ok());
+            if let Some(first) = first {
+                visit(&Joined { first: &first, values: &row.values })?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -181,7 +347,7 @@ impl Walks {
     ) -> Result<Option<Aggregated<'a>>, DecodeError> {
         let value = aggregation.decode(frame.value)?;
         let value = match self.mode {
-            Mode::Cumulative => Some(value),
+            Mode::Cumulative | Mode::Drain => Some(value),
             Mode::Delta => self.added(aggregation.variable, frame, value),
         };
         Ok(value.map(|value| Aggregated { aggregation, frame, symbols, value }))

@@ -14,7 +14,7 @@ use crate::description::{OptionChange, ProcessEvent};
 use crate::loss::{DropKind, DropReport, Fault};
 use crate::probe::Probe;
 use crate::record::{Action, RecordDescription};
-use crate::stream::frame::{AggregationFrame, EntryFrame, FiringFrame, FlowFrame};
+use crate::stream::frame::{AggregationFrame, EntryFrame, FiringFrame, FlowFrame, Frame};
 use crate::worker::encoder::{Encoder, is_performed};
 
 /// What the callbacks work with.
@@ -25,6 +25,9 @@ pub(super) struct Context {
     output: Memstream,
     /// Whether its formatting is wanted.
     text: bool,
+    /// Whether the entries that each `printa()` prints are wanted.
+    printed: bool,
+    pub(super) cpus: usize,
     pending: Option<Pending>,
     text_ends: Vec<u8>,
 }
@@ -41,12 +44,27 @@ struct Pending {
     length: usize,
     /// The record being formatted.
     record: Option<u32>,
+    /// Aggregations whose entries have been sent.
+    printed: Vec<dtrace_aggid_t>,
 }
 
 impl Context {
-    pub(super) fn new(handle: Handle, encoder: Encoder, text: bool) -> Option<Context> {
-        let output = Memstream::open()?;
-        Some(Context { handle, encoder, output, text, pending: None, text_ends: Vec::new() })
+    pub(super) fn new(
+        handle: Handle,
+        encoder: Encoder,
+        text: bool,
+        printed: bool,
+    ) -> Option<Context> {
+        Some(Context {
+            handle,
+            encoder,
+            output: Memstream::open()?,
+            text,
+            printed,
+            cpus: possible_cpus(),
+            pending: None,
+            text_ends: Vec::new(),
+        })
     }
 
     pub(super) fn output(&self) -> &Memstream {
@@ -112,6 +130,7 @@ impl Context {
             data: data.as_ptr(),
             length: data.len(),
             record: None,
+            printed: Vec::new(),
         });
         DTRACE_CONSUME_THIS
     }
@@ -133,6 +152,10 @@ impl Context {
             (action_of((*r).dtrd_action), r.offset_from(first))
         };
         let prints = action != Action::Exit && (self.text || is_performed(action));
+        if action == Action::Printa && self.printed {
+            // SAFETY: as of this function.
+            unsafe { self.send_printed(d, r) };
+        }
         let answer = match action {
             // libdtrace would print the status as if it were data.
             Action::Exit => DTRACE_CONSUME_NEXT,
@@ -182,6 +205,54 @@ impl Context {
         }
     }
 
+    /// Sends the entries of the aggregations that a `printa()` is about to print, whose first record
+    /// is `r`; each aggregation's once in a firing.
+    ///
+    /// # Safety
+    /// `d` and `r` are what libdtrace passed to the record callback that is running.
+    unsafe fn send_printed(&mut self, d: &dtrace_probedata_t, r: *const dtrace_recdesc_t) {
+        let Some(pending) = &mut self.pending else { return };
+        // SAFETY: `r` is one of the records of the firing's description, and the firing's data are
+        // where and as long as they were in `chew`.
+        let (records, data, call) = unsafe {
+            let all = slice((*d.dtpda_ddesc).dtdd_recs, (*d.dtpda_ddesc).dtdd_nrecs);
+            let index = usize::try_from(r.offset_from(all.as_ptr())).unwrap_or(all.len());
+            let data: &[u8] = slice(pending.data, pending.length);
+            (all.get(index..).unwrap_or_default(), data, (*r).dtrd_arg)
+        };
+        let of_this_call = records
+            .iter()
+            .take_while(|r| action_of(r.dtrd_action) == Action::Printa && r.dtrd_arg == call);
+        for record in of_this_call {
+            let variable = data.get(record.dtrd_offset as usize..).and_then(|b| b.first_chunk());
+            let Some(variable) = variable.map(|b| dtrace_aggid_t::from_ne_bytes(*b)) else {
+                return;
+            };
+            if pending.printed.contains(&variable) {
+                continue;
+            }
+            pending.printed.push(variable);
+            self.encoder.send(&Frame::PrintaBegin);
+            let mut walk = Walk {
+                handle: self.handle,
+                encoder: &mut self.encoder,
+                cpus: self.cpus,
+                only: Some(variable),
+                remove: false,
+            };
+            // SAFETY: libdtrace walks aggregations for printa() at this point, too; the callback gets
+            // the walk, which outlives the call. That it fails shows in the entries' absence.
+            unsafe {
+                (self.handle.api.dtrace_aggregate_walk_valsorted)(
+                    self.handle.raw,
+                    Some(entry),
+                    (&raw mut walk).cast::<c_void>(),
+                );
+            }
+            self.encoder.send(&Frame::SnapshotEnd);
+        }
+    }
+
     /// Notes where the text of the record that was formatted last ends.
     fn mark_text(&mut self) {
         let Some(record) = self.pending.as_mut().and_then(|p| p.record.take()) else { return };
@@ -213,7 +284,21 @@ impl Context {
             text_ends: &self.text_ends,
         });
     }
+}
 
+/// What a walk over aggregations works with.
+pub(super) struct Walk<'e> {
+    pub(super) handle: Handle,
+    pub(super) encoder: &'e mut Encoder,
+    /// How many CPUs there may be.
+    pub(super) cpus: usize,
+    /// Only this variable's entries are wanted.
+    pub(super) only: Option<dtrace_aggid_t>,
+    /// Whether entries are removed when they have been sent.
+    pub(super) remove: bool,
+}
+
+impl Walk<'_> {
     /// # Safety
     /// `a` is what libdtrace passed to the walk's callback that is running.
     unsafe fn entry(&mut self, a: &dtrace_aggdata_t) {
@@ -238,7 +323,24 @@ impl Context {
         else {
             return;
         };
+        if self.only.is_some_and(|only| only != desc.dtagd_varid) {
+            return;
+        }
         let handle = self.handle;
+        let mut per_cpu = Vec::new();
+        if !a.dtada_percpu.is_null() {
+            for cpu in 0..self.cpus {
+                // SAFETY: the list has a place for each possible CPU; what is there is null or as long
+                // as the data.
+                let data = unsafe {
+                    slice((*a.dtada_percpu.add(cpu)).cast::<u8>().cast_const(), desc.dtagd_dsize)
+                };
+                match data.get(start..start + value_bytes.len()) {
+                    Some(bytes) => per_cpu.extend_from_slice(bytes),
+                    None => per_cpu.resize(per_cpu.len() + value_bytes.len(), 0),
+                }
+            }
+        }
         let key = self.encoder.aggregation(desc.dtagd_varid, desc.dtagd_normal, |key| {
             AggregationFrame {
                 key,
@@ -258,7 +360,7 @@ impl Context {
             generation: u64::from_ne_bytes(*generation),
             keys: key_bytes,
             value: value_bytes,
-            per_cpu: &[],
+            per_cpu: &per_cpu,
         });
     }
 }
@@ -301,6 +403,13 @@ pub(super) unsafe fn name_of(probe: &dtrace_probedesc_t) -> Probe {
 
 fn action_of(number: u16) -> Action {
     Action::from_number(number)
+}
+
+/// How many CPUs the system may have; libdtrace's lists by CPU are as long.
+fn possible_cpus() -> usize {
+    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());
+    last.map_or(0, |last| last + 1)
 }
 
 /// The stream's number of an aggregating function.
@@ -403,11 +512,17 @@ pub(super) unsafe extern "C" fn chewrec(
 }
 
 pub(super) unsafe extern "C" fn entry(a: *const dtrace_aggdata_t, arg: *mut c_void) -> c_int {
-    guarded(arg, DTRACE_AGGWALK_ABORT, |context| {
-        // SAFETY: libdtrace passes valid data for the duration of the call.
-        unsafe { context.entry(&*a) };
-        DTRACE_AGGWALK_NEXT
-    })
+    // SAFETY: the walk is started with a pointer to one, which nobody else uses until it ends.
+    let walk = unsafe { &mut *arg.cast::<Walk<'_>>() };
+    // SAFETY: libdtrace passes valid data for the duration of the call.
+    match catch_unwind(AssertUnwindSafe(|| unsafe { walk.entry(&*a) })) {
+        Ok(()) if walk.remove => DTRACE_AGGWALK_REMOVE,
+        Ok(()) => DTRACE_AGGWALK_NEXT,
+        Err(_) => {
+            walk.encoder.panicked();
+            DTRACE_AGGWALK_ABORT
+        }
+    }
 }
 
 pub(super) unsafe extern "C" fn fault(e: *const dtrace_errdata_t, arg: *mut c_void) -> c_int {

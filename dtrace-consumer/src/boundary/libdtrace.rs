@@ -18,8 +18,9 @@ use std::ptr;
 use dtrace_sys::abi::*;
 use dtrace_sys::{Api, Library};
 
-use super::callbacks::{self, Context};
+use super::callbacks::{self, Context, Walk};
 use super::inquiry;
+use crate::aggregation::Order;
 use crate::description::ProgramInfo;
 use crate::stream::job::{Process, Source};
 use crate::worker::encoder::Encoder;
@@ -278,13 +279,15 @@ impl Compiling {
         self,
         encoder: Encoder,
         text: bool,
+        printed: bool,
     ) -> Result<(Tracing, Vec<ProgramInfo>), CallFailure> {
         let Handle { api, raw } = self.handle;
-        let context = Context::new(self.handle, encoder, text).ok_or_else(|| CallFailure {
-            call: "open_memstream",
-            number: libc::ENOMEM,
-            message: "no memory for libdtrace's output".to_owned(),
-        })?;
+        let context =
+            Context::new(self.handle, encoder, text, printed).ok_or_else(|| CallFailure {
+                call: "open_memstream",
+                number: libc::ENOMEM,
+                message: "no memory for libdtrace's output".to_owned(),
+            })?;
         // Leaked: libdtrace keeps the pointer, and this process ends with the session.
         let context: *mut Context = Box::into_raw(Box::new(context));
         let arg = context.cast::<c_void>();
@@ -408,20 +411,50 @@ impl Tracing {
         Ok(output.text(output.position()).to_vec())
     }
 
-    /// Reads the aggregations and hands every entry to the encoder, sorted as the options say.
-    pub(crate) fn snapshot(&mut self) -> Result<(), CallFailure> {
+    /// Reads the aggregations and hands every entry to the encoder; `drain` removes them.
+    pub(crate) fn snapshot(&mut self, order: Order, drain: bool) -> Result<(), CallFailure> {
+        let Handle { api, raw } = self.handle;
         // SAFETY: the handle is open and tracing.
-        let result = unsafe { (self.handle.api.dtrace_aggregate_snap)(self.handle.raw) };
+        let result = unsafe { (api.dtrace_aggregate_snap)(raw) };
         self.handle.check("dtrace_aggregate_snap", result)?;
-        // SAFETY: as in `work`.
-        let result = unsafe {
-            (self.handle.api.dtrace_aggregate_walk_valsorted)(
-                self.handle.raw,
-                Some(callbacks::entry),
-                self.context.cast::<c_void>(),
-            )
+        let (call, walk_entries) = match order {
+            Order::Unsorted => ("dtrace_aggregate_walk", api.dtrace_aggregate_walk),
+            Order::Key => ("dtrace_aggregate_walk_keysorted", api.dtrace_aggregate_walk_keysorted),
+            Order::KeyReversed => {
+                ("dtrace_aggregate_walk_keyrevsorted", api.dtrace_aggregate_walk_keyrevsorted)
+            }
+            Order::KeyAcross => {
+                ("dtrace_aggregate_walk_keyvarsorted", api.dtrace_aggregate_walk_keyvarsorted)
+            }
+            Order::KeyAcrossReversed => {
+                ("dtrace_aggregate_walk_keyvarrevsorted", api.dtrace_aggregate_walk_keyvarrevsorted)
+            }
+            Order::Value => {
+                ("dtrace_aggregate_walk_valsorted", api.dtrace_aggregate_walk_valsorted)
+            }
+            Order::ValueReversed => {
+                ("dtrace_aggregate_walk_valrevsorted", api.dtrace_aggregate_walk_valrevsorted)
+            }
+            Order::ValueAcross => {
+                ("dtrace_aggregate_walk_valvarsorted", api.dtrace_aggregate_walk_valvarsorted)
+            }
+            Order::ValueAcrossReversed => {
+                ("dtrace_aggregate_walk_valvarrevsorted", api.dtrace_aggregate_walk_valvarrevsorted)
+            }
         };
-        self.handle.check("dtrace_aggregate_walk_valsorted", result)
+        // SAFETY: the context is valid, and nobody else uses it during the walk: its callback works
+        // with this borrow of the encoder.
+        let context = unsafe { &mut *self.context };
+        let mut walk = Walk {
+            handle: self.handle,
+            cpus: context.cpus,
+            encoder: &mut context.encoder,
+            only: None,
+            remove: drain,
+        };
+        // SAFETY: the handle is open, and the callback gets the walk, which outlives the call.
+        let result = unsafe { walk_entries(raw, Some(callbacks::entry), (&raw mut walk).cast()) };
+        self.handle.check(call, result)
     }
 
     /// The encoder, between two calls into the library.

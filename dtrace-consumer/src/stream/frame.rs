@@ -177,6 +177,9 @@ pub(crate) enum Frame<'a> {
     Listed(ListedProbe),
     /// What dtrace(1) would print of the aggregations at the end.
     Report(&'a [u8]),
+    /// The entries that follow, to the next snapshot's end, are those that a `printa()` of the next
+    /// firing printed.
+    PrintaBegin,
 }
 
 impl Frame<'_> {
@@ -204,6 +207,7 @@ impl Frame<'_> {
             Frame::Options(_) => 20,
             Frame::Listed(_) => 21,
             Frame::Report(_) => 22,
+            Frame::PrintaBegin => 23,
         }
     }
 
@@ -292,7 +296,7 @@ impl Frame<'_> {
             }),
             Frame::Listed(probe) => probe.put(b),
             Frame::Report(text) => b.put_bytes(text),
-            Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End => {}
+            Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End | Frame::PrintaBegin => {}
         }
     }
 }
@@ -300,7 +304,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Whether this version knows frames of `kind`; others are skipped.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=22).contains(&kind)
+        (1..=23).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -391,6 +395,7 @@ impl<'a> Frame<'a> {
             })?),
             21 => Frame::Listed(ListedProbe::take(t)?),
             22 => Frame::Report(t.bytes("report")?),
+            23 => Frame::PrintaBegin,
             _ => return Err(Malformed::new("frame kind", "not one that this crate knows")),
         })
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::wire::{Malformed, Put, Take};
+use crate::aggregation::Order;
 use crate::description::OmittedLibrary;
 
 /// One D program to compile.
@@ -86,6 +87,12 @@ pub(crate) struct Job {
     pub(crate) firings: bool,
     /// Whether libdtrace's own formatting of each record is wanted.
     pub(crate) text: bool,
+    /// Whether the entries that each `printa()` prints are wanted.
+    pub(crate) printed: bool,
+    /// In which order aggregations are walked.
+    pub(crate) order: Order,
+    /// Whether a walk removes what it delivers.
+    pub(crate) drain: bool,
     /// Whether what dtrace(1) would print of the aggregations at the end is wanted.
     pub(crate) report: bool,
     /// Options whose values are wanted when tracing begins.
@@ -143,6 +150,9 @@ impl Job {
         });
         b.put_bool(self.firings);
         b.put_bool(self.text);
+        b.put_bool(self.printed);
+        b.put_u8(self.order as u8);
+        b.put_bool(self.drain);
         b.put_bool(self.report);
         b.put_list(self.read_options.iter(), |b, o| b.put_str(o));
         b.put_option(self.snapshot_interval, |b, v| {
@@ -190,6 +200,10 @@ impl Job {
             })?,
             firings: t.bool("firings wanted")?,
             text: t.bool("text wanted")?,
+            printed: t.bool("printed wanted")?,
+            order: Order::from_number(t.u8("order")?)
+                .ok_or(Malformed::new("order", "not one that this worker knows"))?,
+            drain: t.bool("drain")?,
             report: t.bool("report wanted")?,
             read_options: t.list("options to read", |t| t.string("option"))?,
             snapshot_interval: t
@@ -253,6 +267,9 @@ mod tests {
             processes: vec![Process::Create(vec!["true".into()]), Process::Grab(7)],
             firings: true,
             text: false,
+            printed: true,
+            order: Order::KeyAcrossReversed,
+            drain: true,
             report: true,
             read_options: vec!["quiet".into()],
             snapshot_interval: Some(Duration::from_millis(500)),

@@ -172,7 +172,7 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
         }
     }
 
-    let (mut tracing, programs) = compiling.enable(encoder, job.text)?;
+    let (mut tracing, programs) = compiling.enable(encoder, job.text, job.printed)?;
     for info in programs {
         tracing.encoder().send(&Frame::Program(info));
     }
@@ -190,12 +190,12 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     tracing.encoder().flush();
 
     tracing.release_processes();
-    let traced = trace(&mut tracing, control, job.processes.len());
+    let traced = trace(&mut tracing, control, job);
     // Whatever went wrong, what there is gets delivered, and the first failure is told.
     let result = if tracing.encoder().has_panicked() {
         Ok(())
     } else {
-        let ended = traced.and(snapshot(&mut tracing));
+        let ended = traced.and(snapshot(&mut tracing, job));
         if job.report { ended.and(report(&mut tracing)) } else { ended }
     };
     tracing.encoder().flush();
@@ -225,7 +225,7 @@ fn list(
 }
 
 /// Delivers until the script, the consumer or its disappearance ends the session.
-fn trace(tracing: &mut Tracing, control: &Control, processes: usize) -> Result<(), Failed> {
+fn trace(tracing: &mut Tracing, control: &Control, job: &Job) -> Result<(), Failed> {
     let mut busy = 0;
     loop {
         let began = Instant::now();
@@ -239,12 +239,13 @@ fn trace(tracing: &mut Tracing, control: &Control, processes: usize) -> Result<(
         if work == Work::Done {
             return Ok(());
         }
+        let processes = job.processes.len();
         let processes_ended = processes > 0 && encoder.processes_gone() >= processes;
         if control.take_stop() || processes_ended {
             break;
         }
         if control.take_snapshot() {
-            snapshot(tracing)?;
+            snapshot(tracing, job)?;
             tracing.encoder().flush();
         }
         let came = tracing.encoder().firings() - firings;
@@ -272,9 +273,9 @@ fn trace(tracing: &mut Tracing, control: &Control, processes: usize) -> Result<(
     Ok(())
 }
 
-fn snapshot(tracing: &mut Tracing) -> Result<(), Failed> {
+fn snapshot(tracing: &mut Tracing, job: &Job) -> Result<(), Failed> {
     tracing.encoder().send(&Frame::SnapshotBegin);
-    tracing.snapshot()?;
+    tracing.snapshot(job.order, job.drain)?;
     tracing.encoder().send(&Frame::SnapshotEnd);
     Ok(())
 }
