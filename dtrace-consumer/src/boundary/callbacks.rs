@@ -240,9 +240,11 @@ impl Context {
                 only: Some(variable),
                 remove: false,
             };
-            // SAFETY: libdtrace walks aggregations for printa() at this point, too; the callback gets
-            // the walk, which outlives the call. That it fails shows in the entries' absence.
+            // SAFETY: libdtrace reads and walks aggregations for printa() at this point, too; the
+            // callback gets the walk, which outlives the call. That one fails shows in the entries'
+            // absence.
             unsafe {
+                (self.handle.api.dtrace_aggregate_snap)(self.handle.raw);
                 (self.handle.api.dtrace_aggregate_walk_valsorted)(
                     self.handle.raw,
                     Some(entry),
