@@ -1,7 +1,8 @@
 //! A recording, replayed to the same closures on any machine and without privileges.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 
 use crate::aggregation::Mode;
 use crate::builder::closure_methods;
@@ -10,11 +11,12 @@ use crate::error::{Error, Failure};
 use crate::option;
 use crate::outcome::Outcome;
 use crate::stream::reader::{FrameReader, ReadError};
+use crate::stream::wire::Malformed;
 
-/// A recording that is to be replayed; made by [`replay`].
+/// A recording that is to be replayed; made by [`replay`] or [`replay_from`].
 #[must_use = "a replay does nothing until it is run"]
 pub struct Replay<'f> {
-    path: PathBuf,
+    source: Source<'f>,
     closures: Closures<'f>,
     mode: Mode,
 }
@@ -31,10 +33,34 @@ pub struct Replay<'f> {
 /// # Ok::<(), dtrace_consumer::Failure>(())
 /// ```
 pub fn replay<'f>(path: impl Into<PathBuf>) -> Replay<'f> {
-    Replay { path: path.into(), closures: Closures::default(), mode: Mode::default() }
+    Replay::new(Source::File(path.into()))
+}
+
+/// Replays a recording from wherever it can be read: memory, standard input, a socket.
+///
+/// ```no_run
+/// dtrace_consumer::replay_from(std::io::stdin())
+///     .out(|output| {
+///         print!("{output}");
+///         Ok(())
+///     })
+///     .run()?;
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
+pub fn replay_from<'f>(reader: impl Read + 'f) -> Replay<'f> {
+    Replay::new(Source::Reader(Box::new(reader)))
+}
+
+enum Source<'f> {
+    File(PathBuf),
+    Reader(Box<dyn Read + 'f>),
 }
 
 impl<'f> Replay<'f> {
+    fn new(source: Source<'f>) -> Replay<'f> {
+        Replay { source, closures: Closures::default(), mode: Mode::default() }
+    }
+
     closure_methods!('f);
 
     /// What the values of a walk stand for; see [`crate::Builder::mode`].
@@ -46,11 +72,23 @@ impl<'f> Replay<'f> {
     /// Delivers the recording to the closures.
     ///
     /// # Errors
-    /// [`Failure`], with what was delivered before: the file cannot be read ([`Error::Recording`]), is
-    /// damaged or breaks off ([`Error::Stream`]), or a closure failed.
+    /// [`Failure`], with what was delivered before: the file or reader cannot be read
+    /// ([`Error::Recording`], [`Error::System`]), the recording is damaged or breaks off
+    /// ([`Error::Stream`]), or a closure failed.
     pub fn run(self) -> Result<Outcome, Failure> {
         let mut dispatcher = Dispatcher::new(self.closures, LossPolicy::Count, self.mode);
-        let result = deliver(&self.path, &mut dispatcher);
+        let result = match self.source {
+            Source::File(path) => {
+                let unreadable = |cause| Error::Recording { path: path.clone(), cause };
+                File::open(&path)
+                    .map_err(unreadable)
+                    .and_then(|file| deliver(file, unreadable, &mut dispatcher))
+            }
+            Source::Reader(reader) => {
+                let attempt = "read the recording";
+                deliver(reader, |cause| Error::System { attempt, cause }, &mut dispatcher)
+            }
+        };
         let outcome = Box::new(dispatcher.outcome);
         match result {
             Ok(()) => Ok(*outcome),
@@ -59,34 +97,60 @@ impl<'f> Replay<'f> {
     }
 }
 
-fn deliver(path: &Path, dispatcher: &mut Dispatcher<'_>) -> Result<(), Error> {
-    let unreadable = |cause| Error::Recording { path: path.to_owned(), cause };
-    let mut reader = FrameReader::new(File::open(path).map_err(unreadable)?);
+fn deliver(
+    recording: impl Read,
+    unreadable: impl Fn(io::Error) -> Error,
+    dispatcher: &mut Dispatcher<'_>,
+) -> Result<(), Error> {
+    let mut reader = FrameReader::new(recording);
+    let mut complete = false;
     loop {
         let position = reader.position();
         match reader.next() {
             Ok(Some(frame)) => {
-                if let Step::Failed(failure) = dispatcher.take(frame, position)? {
-                    return Err(Error::Libdtrace {
-                        advice: option::advice(&failure.attempt, &failure.message, failure.number),
-                        call: failure.attempt,
-                        number: failure.number,
-                        message: failure.message,
-                    });
+                match dispatcher.take(frame, position)? {
+                    Step::Continue | Step::Started => {}
+                    // What follows was not seen by the worker: how the command ended.
+                    Step::End => complete = true,
+                    Step::Failed(failure) => {
+                        return Err(Error::Libdtrace {
+                            advice: option::advice(
+                                &failure.attempt,
+                                &failure.message,
+                                failure.number,
+                            ),
+                            call: failure.attempt,
+                            number: failure.number,
+                            message: failure.message,
+                        });
+                    }
                 }
             }
-            Ok(None) => return Ok(()),
+            Ok(None) if complete => return Ok(()),
+            Ok(None) => return Err(breaks_off(position)),
             Err(ReadError::Io(cause)) => return Err(unreadable(cause)),
             Err(ReadError::Malformed { position, cause }) => {
                 return Err(Error::Stream { position, cause });
             }
-            Err(ReadError::Truncated { position }) => {
-                let cause = crate::stream::wire::Malformed {
-                    field: "frame",
-                    reason: "the recording breaks off within it",
-                };
-                return Err(Error::Stream { position, cause });
-            }
+            Err(ReadError::Truncated { position }) => return Err(breaks_off(position)),
+        }
+    }
+}
+
+fn breaks_off(position: u64) -> Error {
+    let reason = "the recording breaks off here";
+    Error::Stream { position, cause: Malformed { field: "frame", reason } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_off_is_no_complete_recording() {
+        for part in [&b""[..], b"\x05"] {
+            let failure = replay_from(part).run().unwrap_err();
+            assert!(matches!(failure.error, Error::Stream { position: 0, .. }), "{failure}");
         }
     }
 }

@@ -1,0 +1,239 @@
+//! The TCP lab: every TCP segment and the number of system calls of a command.
+//!
+//! ```text
+//! cargo run --example tcp_segments
+//! cargo run --example tcp_segments -- ipc-benchmark -i tcp -b 1024 -t 8192 2proc
+//! cargo run --example tcp_segments -- --json curl -s http://example.com
+//! ```
+//!
+//! Where tracing is not possible it says what is missing, and replays a recording.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::env;
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dtrace_consumer::{EX_USAGE, Outcome, Replay, preflight, replay, replay_from, run_synchronous};
+use serde::Serialize;
+use support::ipc_benchmark;
+use support::lab::{self, Script, Segment, SystemCall};
+
+/// Prints the TCP segments and counts the system calls of a command
+#[derive(Parser)]
+struct Cli {
+    /// Print one JSON object a line; the command's own output goes to standard error
+    #[arg(long)]
+    json: bool,
+    /// Fail where tracing is not possible, instead of replaying a recording
+    #[arg(long)]
+    live: bool,
+    /// The D script; without it, the best one for this machine
+    #[arg(long)]
+    script: Option<Script>,
+    /// Keep what is traced in FILE; implies --live
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Trace nothing: show the recording in FILE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["live", "script", "record", "command"])]
+    replay: Option<PathBuf>,
+    /// What to trace; `ipc-benchmark` is built in
+    #[arg(trailing_var_arg = true, default_values = lab::COMMAND.split(' '))]
+    command: Vec<OsString>,
+}
+
+/// What the probes tell of the command.
+#[derive(Default)]
+struct Findings {
+    segments: Vec<Segment>,
+    calls: Vec<(SystemCall, i64)>,
+}
+
+fn main() -> ExitCode {
+    let mut words = env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == lab::AS_BENCHMARK) {
+        return ipc_benchmark::main(words, &[lab::AS_BENCHMARK.into()]);
+    }
+    let cli: Cli = match lab::command_line() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    let done = if let Some(file) = &cli.replay {
+        show_recording(&cli, replay(file), &format!("the command of {}", file.display()))
+    } else {
+        match preflight(None).require() {
+            Ok(_) => trace(&cli),
+            Err(unavailable) if cli.live || cli.record.is_some() => Err(unavailable.into()),
+            Err(unavailable) => {
+                note(&unavailable);
+                show_recording(&cli, replay_from(lab::RECORDING), lab::COMMAND)
+            }
+        }
+    };
+    match done {
+        Ok(code) => code,
+        // A reader that has seen enough.
+        Err(error) if lab::is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trace(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
+    let (script, reason) = match cli.script {
+        Some(script) => (script, "as asked for"),
+        None => Script::choose(),
+    };
+    note(format_args!("Tracing with the script {script}: {reason}."));
+    let command = cli.command.join(OsStr::new(" ")).to_string_lossy().into_owned();
+    if !cli.json {
+        writeln!(io::stdout(), "## Starting {command}")?;
+    }
+
+    let mut found = Findings::default();
+    let mut session = run_synchronous(script.text(), lab::to_start(&cli.command)?)
+        .rows(|segment| {
+            found.segments.push(segment);
+            Ok(())
+        })
+        .walk(|entry| {
+            found.calls.push((SystemCall::counted_in(entry)?, entry.number()?));
+            Ok(())
+        });
+    if let Some(file) = &cli.record {
+        session = session.record(file);
+    }
+    if cli.json {
+        session = session.configure_command(|command| {
+            command.stdout(io::stderr());
+        });
+    }
+    let outcome = session.run()?;
+
+    found.show(cli, &command, &outcome)?;
+    Ok(match outcome.command {
+        Some(end) if end.refused_its_arguments() => ipc_benchmark::EX_USAGE.into(),
+        Some(end) if !end.finished() => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+fn show_recording(
+    cli: &Cli,
+    recording: Replay<'_>,
+    name: &str,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let mut found = Findings::default();
+    let outcome = recording
+        .rows(|segment| {
+            found.segments.push(segment);
+            Ok(())
+        })
+        .walk(|entry| {
+            found.calls.push((SystemCall::counted_in(entry)?, entry.number()?));
+            Ok(())
+        })
+        .run()?;
+
+    let origin = match &outcome.session {
+        Some(it) => format!("libdtrace {} on {} {}", it.library_version, it.kernel, it.machine),
+        None => "an unknown machine".to_owned(),
+    };
+    if cli.json {
+        Line::Replay { recorded_by: &origin }.write(io::stdout())?;
+    }
+    let banner = format!(
+        "{RULE}\n## NOT LIVE: nothing is traced now. What follows is a recording of an earlier run:\n\
+         ## {name}\n## made with {origin}\n{RULE}"
+    );
+    if cli.json {
+        note(banner)
+    } else {
+        writeln!(io::stdout(), "{banner}")?
+    }
+    found.show(cli, name, &outcome)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+const RULE: &str =
+    "################################################################################";
+
+impl Findings {
+    /// Prints what was found, and how the command ended.
+    fn show(&mut self, cli: &Cli, command: &str, outcome: &Outcome) -> io::Result<()> {
+        // Each CPU has a buffer of its own; what they hold comes one buffer after the other.
+        self.segments.sort_by_key(|segment| segment.timestamp);
+        self.calls.sort_by_key(|(_, count)| Reverse(*count));
+        let machine = outcome.session.as_ref().map_or("", |session| &session.machine);
+        let calls = self.calls.iter().map(|(call, count)| (call.name(machine), *count));
+        let mut out = io::stdout().lock();
+        if cli.json {
+            let calls = calls.map(|(name, count)| Line::Syscall { name, count });
+            let end = Line::Outcome {
+                exit_code: outcome.command.and_then(|end| end.status.code()),
+                drops: outcome.losses.total_drops(),
+                faults: outcome.losses.total_faults(),
+            };
+            let mut lines = self.segments.iter().map(Line::Segment).chain(calls).chain([end]);
+            return lines.try_for_each(|line| line.write(&mut out));
+        }
+        match outcome.command.map(|end| end.status) {
+            Some(status) if status.success() => writeln!(out, "## Finished {command}")?,
+            Some(status) => match status.code() {
+                Some(EX_USAGE) => writeln!(out, "## Invalid command {command}")?,
+                Some(code) => writeln!(out, "## Failed with the exit code {code}")?,
+                None => writeln!(out, "## Failed with {status}")?,
+            },
+            None => writeln!(out, "## It is not known how {command} ended")?,
+        }
+        writeln!(out, "\n{} TCP segments", self.segments.len())?;
+        if !self.segments.is_empty() {
+            lab::write_table(&self.segments, &mut out)?;
+        }
+        writeln!(out, "\n{} system calls", calls.clone().map(|(_, count)| count).sum::<i64>())?;
+        for (name, count) in calls {
+            writeln!(out, "{count:>10} {name}")?;
+        }
+        writeln!(out, "\n{}", outcome.losses)
+    }
+}
+
+/// A line of `--json`.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line<'a> {
+    /// It comes first where nothing is traced.
+    Replay {
+        recorded_by: &'a str,
+    },
+    Segment(&'a Segment),
+    Syscall {
+        name: Cow<'a, str>,
+        count: i64,
+    },
+    /// It comes last. A command that was killed has no exit code.
+    Outcome {
+        exit_code: Option<i32>,
+        drops: u64,
+        faults: u64,
+    },
+}
+
+impl Line<'_> {
+    fn write(&self, mut out: impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut out, self)?;
+        writeln!(out)
+    }
+}
+
+/// Says something besides the results. It does not matter if nobody listens.
+fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
