@@ -175,6 +175,8 @@ pub struct CompileError {
     pub tag: Option<String>,
     /// libdtrace's words.
     pub message: String,
+    /// Probes that are near to a description that matches none.
+    pub similar: Vec<String>,
 }
 
 impl CompileError {
@@ -208,6 +210,7 @@ impl CompileError {
             column,
             tag,
             message: rest.to_owned(),
+            similar: Vec::new(),
         }
     }
 }
@@ -232,7 +235,7 @@ fn culprit(line: &str, message: &str) -> Option<usize> {
     })
 }
 
-/// The message, and below it the line with a caret under the place.
+/// The message, below it the line with a caret under the place, and similar probes if none matched.
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.script)?;
@@ -255,6 +258,9 @@ impl fmt::Display for CompileError {
                     .collect();
                 write!(f, "\n {} | {indent}^", " ".repeat(margin.len()))?;
             }
+        }
+        if !self.similar.is_empty() {
+            write!(f, "\nsimilar: {}", self.similar.join(", "))?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::error::{CompileError, Error, Failure};
 use crate::launch::{Worker, launch};
 use crate::listing::ListedProbe;
 use crate::locate::Libdtrace;
+use crate::near;
 use crate::option;
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::preflight::preflight;
@@ -154,7 +155,9 @@ pub(crate) fn start<'f>(
                 dispatcher = back;
                 if !retry(&mut job, &failure) {
                     let outcome = Box::new(dispatcher.outcome);
-                    return Err(Failure { error: explain(failure, &job), outcome });
+                    let mut error = explain(failure, &job);
+                    suggest(settings, &mut error);
+                    return Err(Failure { error, outcome });
                 }
                 dispatcher.restart();
             }
@@ -181,7 +184,11 @@ pub(crate) fn inquire(
                 Step::Continue | Step::Started => {}
                 Step::End => return Ok(()),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
-                Step::Failed(failure) => return Err(explain(failure, &job)),
+                Step::Failed(failure) => {
+                    let mut error = explain(failure, &job);
+                    suggest(settings, &mut error);
+                    return Err(error);
+                }
             }
         }
     }
@@ -356,6 +363,22 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
             let advice = option::advice(&attempt, &message, number);
             Error::Libdtrace { call: attempt, number, message, advice }
         }
+    }
+}
+
+/// Adds similar probes to the complaint that a description matches none.
+fn suggest(settings: &Settings, error: &mut Error) {
+    let Error::Compile(error) = error else { return };
+    let Some(description) = near::unmatched_description(&error.message) else { return };
+    let only_where = Settings {
+        prefix: settings.prefix.clone(),
+        worker: settings.worker.clone(),
+        ..Settings::default()
+    };
+    let everything = Purpose::List { patterns: Vec::new(), describe: false };
+    // The complaint stands without, if that fails.
+    if let Ok(probes) = list(&only_where, everything) {
+        error.similar = near::similar(description, &probes);
     }
 }
 

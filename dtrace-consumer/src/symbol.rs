@@ -50,6 +50,13 @@ impl<'a> SymbolRef<'a> {
         (!name.starts_with("0x")).then_some(name)
     }
 
+    /// The function as its source names it, if it is one of Rust (v0 or legacy mangling); else as
+    /// [`symbol`](SymbolRef::symbol).
+    #[must_use]
+    pub fn demangled(&self) -> Option<String> {
+        self.symbol().map(|symbol| format!("{:#}", rustc_demangle::demangle(symbol)))
+    }
+
     /// How far the address is from the symbol's beginning, in bytes.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
