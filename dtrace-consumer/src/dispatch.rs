@@ -245,7 +245,7 @@ impl<'f> Dispatcher<'f> {
                     call("report", || report(text))?;
                 }
             }
-            Frame::SnapshotBegin | Frame::Listed(_) => {}
+            Frame::SnapshotBegin | Frame::Listed(_) | Frame::Found(_) => {}
         }
         Ok(Step::Continue)
     }

@@ -17,6 +17,7 @@ use crate::error::{CompileError, Error, Failure};
 use crate::launch::{Worker, launch};
 use crate::listing::ListedProbe;
 use crate::locate::Libdtrace;
+use crate::lookup::KernelSymbol;
 use crate::near;
 use crate::option;
 use crate::outcome::{CommandOutcome, Outcome};
@@ -196,16 +197,39 @@ pub(crate) fn inquire(
 
 /// Lists probes.
 pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
+    collect(settings, purpose, |frame| match frame {
+        Frame::Listed(probe) => Ok(probe),
+        other => Err(other),
+    })
+}
+
+/// Looks up symbols.
+pub(crate) fn look_up(
+    settings: &Settings,
+    purpose: Purpose,
+) -> Result<Vec<Option<KernelSymbol>>, Error> {
+    collect(settings, purpose, |frame| match frame {
+        Frame::Found(symbol) => Ok(symbol),
+        other => Err(other),
+    })
+}
+
+/// Asks something whose answer is a list; `item` takes one out of a frame, or gives the frame back.
+fn collect<T>(
+    settings: &Settings,
+    purpose: Purpose,
+    item: impl for<'a> Fn(Frame<'a>) -> Result<T, Frame<'a>>,
+) -> Result<Vec<T>, Error> {
     let mut dispatcher = Dispatcher::new(Closures::default(), LossPolicy::Count, Mode::Cumulative);
-    let mut probes = Vec::new();
-    inquire(settings, purpose, |frame, position| match frame {
-        Frame::Listed(probe) => {
-            probes.push(probe);
+    let mut items = Vec::new();
+    inquire(settings, purpose, |frame, position| match item(frame) {
+        Ok(item) => {
+            items.push(item);
             Ok(Step::Continue)
         }
-        other => dispatcher.take(other, position),
+        Err(other) => dispatcher.take(other, position),
     })?;
-    Ok(probes)
+    Ok(items)
 }
 
 /// Checks what the user has set, and makes a job of it.

@@ -10,6 +10,7 @@ use super::callbacks::{name_of, slice};
 use super::libdtrace::{CallFailure, Compiling, Handle, owned};
 use crate::description::ProgramInfo;
 use crate::listing::{Attributes, ListedProbe, ProbeDetails};
+use crate::lookup::KernelSymbol;
 use crate::probe::Probe;
 
 impl Compiling {
@@ -65,6 +66,57 @@ impl Compiling {
     ) -> Result<(), CallFailure> {
         self.list(Some(&clause.to_string()), describe, visit)
     }
+}
+
+impl Compiling {
+    /// The kernel's symbol of a name.
+    pub(crate) fn symbol_named(&self, name: &str) -> Option<KernelSymbol> {
+        let name = CString::new(name).ok()?;
+        // A pseudo pointer that stands for all objects.
+        let every = ptr::without_provenance(DTRACE_OBJ_EVERY.addr());
+        let (mut symbol, mut info) = (GElf_Sym::default(), empty_info());
+        // SAFETY: the handle is open, the name ends in NUL, and the structures are for the call to
+        // fill.
+        let result = unsafe {
+            (self.handle.api.dtrace_lookup_by_name)(
+                self.handle.raw,
+                every,
+                name.as_ptr(),
+                &raw mut symbol,
+                &raw mut info,
+            )
+        };
+        // SAFETY: the call has filled in the names, which the library owns.
+        (result == 0).then(|| unsafe { found(&symbol, &info) })
+    }
+
+    /// The kernel's symbol that contains an address.
+    pub(crate) fn symbol_at(&self, address: u64) -> Option<KernelSymbol> {
+        let (mut symbol, mut info) = (GElf_Sym::default(), empty_info());
+        // SAFETY: the handle is open, and the structures are for the call to fill.
+        let result = unsafe {
+            (self.handle.api.dtrace_lookup_by_addr)(
+                self.handle.raw,
+                address,
+                &raw mut symbol,
+                &raw mut info,
+            )
+        };
+        // SAFETY: the call has filled in the names, which the library owns.
+        (result == 0).then(|| unsafe { found(&symbol, &info) })
+    }
+}
+
+fn empty_info() -> dtrace_syminfo_t {
+    dtrace_syminfo_t { object: ptr::null(), name: ptr::null(), id: 0 }
+}
+
+/// # Safety
+/// The names are null or C strings.
+unsafe fn found(symbol: &GElf_Sym, info: &dtrace_syminfo_t) -> KernelSymbol {
+    // SAFETY: as the caller promises.
+    let (module, name) = unsafe { (owned(info.object), owned(info.name)) };
+    KernelSymbol { module, name, address: symbol.st_value, size: symbol.st_size }
 }
 
 /// A description whose parts match anything. Null parts would crash the library.

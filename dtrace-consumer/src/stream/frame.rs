@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::wire::{Malformed, Put, Take};
 use crate::description::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
 use crate::listing::ListedProbe;
+use crate::lookup::KernelSymbol;
 use crate::loss::{DropReport, Fault};
 use crate::outcome::CommandOutcome;
 use crate::probe::Probe;
@@ -180,6 +181,8 @@ pub(crate) enum Frame<'a> {
     /// The entries that follow, to the next snapshot's end, are those that a `printa()` of the next
     /// firing printed.
     PrintaBegin,
+    /// The answer to one question of a look-up; `None` if there is no such symbol.
+    Found(Option<KernelSymbol>),
 }
 
 impl Frame<'_> {
@@ -208,6 +211,7 @@ impl Frame<'_> {
             Frame::Listed(_) => 21,
             Frame::Report(_) => 22,
             Frame::PrintaBegin => 23,
+            Frame::Found(_) => 24,
         }
     }
 
@@ -296,6 +300,7 @@ impl Frame<'_> {
             }),
             Frame::Listed(probe) => probe.put(b),
             Frame::Report(text) => b.put_bytes(text),
+            Frame::Found(symbol) => b.put_option(symbol.as_ref(), |b, s| s.put(b)),
             Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End | Frame::PrintaBegin => {}
         }
     }
@@ -304,7 +309,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Whether this version knows frames of `kind`; others are skipped.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=23).contains(&kind)
+        (1..=24).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -396,6 +401,7 @@ impl<'a> Frame<'a> {
             21 => Frame::Listed(ListedProbe::take(t)?),
             22 => Frame::Report(t.bytes("report")?),
             23 => Frame::PrintaBegin,
+            24 => Frame::Found(t.option("symbol", KernelSymbol::take)?),
             _ => return Err(Malformed::new("frame kind", "not one that this crate knows")),
         })
     }

@@ -65,6 +65,8 @@ pub(crate) enum Purpose {
     Check,
     /// To list probes: those that match a pattern, or those of the scripts if there are any.
     List { patterns: Vec<String>, describe: bool },
+    /// To look up kernel symbols, by name or by address.
+    Lookup { names: Vec<String>, addresses: Vec<u64> },
 }
 
 /// Everything that a worker needs to run one session.
@@ -120,6 +122,11 @@ impl Job {
                 b.put_list(patterns.iter(), |b, p| b.put_str(p));
                 b.put_bool(*describe);
             }
+            Purpose::Lookup { names, addresses } => {
+                b.put_u8(3);
+                b.put_list(names.iter(), |b, n| b.put_str(n));
+                b.put_list(addresses.iter(), |b, a| b.put_u64(*a));
+            }
         }
         b.put_bytes(self.library.as_os_str().as_bytes());
         b.put_option(self.syslibdir.as_ref(), |b, p| b.put_bytes(p.as_os_str().as_bytes()));
@@ -168,6 +175,10 @@ impl Job {
                 2 => Purpose::List {
                     patterns: t.list("patterns", |t| t.string("pattern"))?,
                     describe: t.bool("describe")?,
+                },
+                3 => Purpose::Lookup {
+                    names: t.list("names", |t| t.string("name"))?,
+                    addresses: t.list("addresses", |t| t.u64("address"))?,
                 },
                 _ => return Err(Malformed::new("purpose", "not one that this worker knows")),
             },

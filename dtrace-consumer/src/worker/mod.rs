@@ -170,6 +170,14 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
         Purpose::List { patterns, describe } => {
             return list(&compiling, &mut encoder, patterns, *describe);
         }
+        Purpose::Lookup { names, addresses } => {
+            let by_name = names.iter().map(|name| compiling.symbol_named(name));
+            for found in by_name.chain(addresses.iter().map(|a| compiling.symbol_at(*a))) {
+                encoder.send(&Frame::Found(found));
+            }
+            encoder.flush();
+            return Ok(());
+        }
     }
 
     let (mut tracing, programs) = compiling.enable(encoder, job.text, job.printed)?;
