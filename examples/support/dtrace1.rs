@@ -1,0 +1,73 @@
+//! Where is the real dtrace(1), to compare with, and how is it run?
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dtrace_consumer::locate::{Libdtrace, locate};
+
+/// The dtrace(1) that belongs to the libdtrace that this crate uses.
+#[derive(Debug)]
+pub struct Dtrace1 {
+    program: PathBuf,
+    library: Libdtrace,
+    /// A copy of the D libraries without those that this kernel cannot compile.
+    libraries: PathBuf,
+}
+
+impl Dtrace1 {
+    /// Finds it, and puts a folder of D libraries for it below `scratch`, in which `without` are
+    /// missing: it knows no other way to get along without one that does not compile.
+    ///
+    /// # Errors
+    /// If there is no libdtrace, or none with a dtrace(1).
+    pub fn find(scratch: &Path, without: &[String]) -> io::Result<Dtrace1> {
+        let library = locate(None).map_err(|e| io::Error::other(e.to_string()))?;
+        let ancestors = library.library.ancestors();
+        let program = ancestors
+            .flat_map(|dir| ["sbin/dtrace", "bin/dtrace"].map(|name| dir.join(name)))
+            .find(|program| program.is_file())
+            .ok_or_else(|| io::Error::other("there is no dtrace(1) beside libdtrace"))?;
+        let source = library
+            .syslibdir
+            .clone()
+            .ok_or_else(|| io::Error::other("there are no D libraries beside libdtrace"))?;
+        let libraries = scratch.join("libraries");
+        fs::create_dir_all(&libraries)?;
+        for entry in fs::read_dir(source)? {
+            let entry = entry?;
+            let copy = libraries.join(entry.file_name());
+            // A folder that holds programs' objects is linked as it is.
+            if !entry.path().is_dir() || entry.file_name() == "include" {
+                symlink(entry.path(), copy)?;
+                continue;
+            }
+            fs::create_dir(&copy)?;
+            for file in fs::read_dir(entry.path())? {
+                let file = file?;
+                if !without.iter().any(|name| file.file_name() == name.as_str()) {
+                    symlink(file.path(), copy.join(file.file_name()))?;
+                }
+            }
+        }
+        Ok(Dtrace1 { program, library, libraries })
+    }
+
+    /// A command that runs it, in a mount namespace with debugfs.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new("unshare");
+        let mount =
+            "[ -e /sys/kernel/debug/tracing ] || mount -t debugfs debugfs /sys/kernel/debug";
+        command.args(["-m", "sh", "-c", &format!("{mount}; exec \"$@\""), "sh"]);
+        if let Some(loader) = &self.library.loader {
+            command.arg(&loader.ld_so).args(["--argv0", "dtrace", "--inhibit-cache"]);
+            command.arg("--library-path").arg(loader.library_path_argument());
+        }
+        command.arg(&self.program);
+        command.arg(format!("-xsyslibdir={}", self.libraries.display()));
+        command
+    }
+}
