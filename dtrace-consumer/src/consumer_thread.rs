@@ -17,6 +17,7 @@ use crate::session::{self, StopHandle};
 pub type ConsumerThreadBuilder = Builder<SendClosures>;
 
 /// Closures that move to the session's thread.
+#[expect(clippy::type_complexity, reason = "each type is what the builder's method takes")]
 #[derive(Default)]
 pub struct SendClosures {
     walk: Option<Box<dyn for<'a> FnMut(&Aggregated<'a>) -> CallbackResult + Send>>,

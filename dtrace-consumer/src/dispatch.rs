@@ -26,6 +26,7 @@ use crate::symbol::Symbols;
 pub(crate) type Closure<'f, T> = Option<Box<dyn FnMut(T) -> CallbackResult + 'f>>;
 
 /// Closures that stay on the calling thread and may borrow from it.
+#[expect(clippy::type_complexity, reason = "each type is what the builder's method takes")]
 #[derive(Default)]
 pub struct Closures<'f> {
     pub(crate) walk: Option<Box<dyn for<'a> FnMut(&Aggregated<'a>) -> CallbackResult + 'f>>,

@@ -27,7 +27,7 @@ pub enum Error {
 
     /// A script did not compile.
     #[error(transparent)]
-    Compile(#[from] CompileError),
+    Compile(Box<CompileError>),
 
     /// A script cannot be handed to the compiler.
     #[error("the script {script}: {reason}")]
@@ -184,18 +184,18 @@ impl CompileError {
     pub(crate) fn parse(script: &str, text: &[u8], message: &str) -> CompileError {
         let mut rest = message.trim();
         let mut tag = None;
-        if let Some((name, after)) = rest.strip_prefix('[').and_then(|r| r.split_once("] ")) {
-            if name.starts_with("D_") {
-                tag = Some(name.to_owned());
-                rest = after;
-            }
+        if let Some((name, after)) = rest.strip_prefix('[').and_then(|r| r.split_once("] "))
+            && name.starts_with("D_")
+        {
+            tag = Some(name.to_owned());
+            rest = after;
         }
         let mut line = None;
-        if let Some((number, after)) = rest.strip_prefix("line ").and_then(|r| r.split_once(": ")) {
-            if let Ok(number) = number.parse() {
-                line = Some(number);
-                rest = after;
-            }
+        if let Some((number, after)) = rest.strip_prefix("line ").and_then(|r| r.split_once(": "))
+            && let Ok(number) = number.parse()
+        {
+            line = Some(number);
+            rest = after;
         }
         let source_line = line.and_then(|n: u32| {
             let line = text.split(|b| *b == b'\n').nth((n as usize).checked_sub(1)?)?;
@@ -229,8 +229,9 @@ fn culprit(line: &str, message: &str) -> Option<usize> {
             let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let before = line[..*at].chars().next_back();
             let after = line[at + word.len()..].chars().next();
-            !(word.starts_with(is_word) && before.is_some_and(is_word))
-                && !(word.ends_with(is_word) && after.is_some_and(is_word))
+            let goes_on = word.starts_with(is_word) && before.is_some_and(is_word)
+                || word.ends_with(is_word) && after.is_some_and(is_word);
+            !goes_on
         })
     })
 }

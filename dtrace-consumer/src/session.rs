@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -198,8 +199,8 @@ pub(crate) fn inquire(
 /// Lists probes.
 pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
     collect(settings, purpose, |frame| match frame {
-        Frame::Listed(probe) => Ok(probe),
-        other => Err(other),
+        Frame::Listed(probe) => ControlFlow::Break(probe),
+        other => ControlFlow::Continue(other),
     })
 }
 
@@ -209,8 +210,8 @@ pub(crate) fn look_up(
     purpose: Purpose,
 ) -> Result<Vec<Option<KernelSymbol>>, Error> {
     collect(settings, purpose, |frame| match frame {
-        Frame::Found(symbol) => Ok(symbol),
-        other => Err(other),
+        Frame::Found(symbol) => ControlFlow::Break(symbol),
+        other => ControlFlow::Continue(other),
     })
 }
 
@@ -218,16 +219,16 @@ pub(crate) fn look_up(
 fn collect<T>(
     settings: &Settings,
     purpose: Purpose,
-    item: impl for<'a> Fn(Frame<'a>) -> Result<T, Frame<'a>>,
+    item: impl for<'a> Fn(Frame<'a>) -> ControlFlow<T, Frame<'a>>,
 ) -> Result<Vec<T>, Error> {
     let mut dispatcher = Dispatcher::new(Closures::default(), LossPolicy::Count, Mode::Cumulative);
     let mut items = Vec::new();
     inquire(settings, purpose, |frame, position| match item(frame) {
-        Ok(item) => {
+        ControlFlow::Break(item) => {
             items.push(item);
             Ok(Step::Continue)
         }
-        Err(other) => dispatcher.take(other, position),
+        ControlFlow::Continue(other) => dispatcher.take(other, position),
     })?;
     Ok(items)
 }
@@ -372,7 +373,7 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
                 source.map_or(("script", &[][..]), |s| (s.name.as_str(), s.text.as_slice()));
             let mut error = CompileError::parse(name, text, &message);
             error.index = script.map_or(0, |n| n as usize);
-            Error::Compile(error)
+            Error::Compile(Box::new(error))
         }
         FailureKind::Option => {
             let value = job.options.iter().rfind(|(name, _)| *name == attempt);

@@ -89,8 +89,7 @@ impl Arguments {
                 }
                 continue;
             };
-            let mut letters = cluster.char_indices();
-            while let Some((at, letter)) = letters.next() {
+            for (at, letter) in cluster.char_indices() {
                 let takes_value = match OPTIONS.find(letter) {
                     Some(i) if letter != ':' => OPTIONS[i + 1..].starts_with(':'),
                     _ => {

@@ -257,13 +257,13 @@ fn trace(tracing: &mut Tracing, control: &Control, job: &Job) -> Result<(), Fail
             tracing.encoder().flush();
         }
         let came = tracing.encoder().firings() - firings;
-        busy = if came == 0 || (busy < BUSY_ROUNDS && began.elapsed() > BATCH / 2) {
-            0
-        } else if busy >= BUSY_ROUNDS && came < BUSY_FIRINGS {
-            0
+        let goes_on = if busy < BUSY_ROUNDS {
+            // Data that had to be waited for do not come fast.
+            came > 0 && began.elapsed() < BATCH / 2
         } else {
-            busy + 1
+            came >= BUSY_FIRINGS
         };
+        busy = if goes_on { busy + 1 } else { 0 };
         if busy >= BUSY_ROUNDS {
             control.pause(BATCH);
         }
