@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::boundary::held_command;
 use crate::builder::{Builder, closure_methods};
@@ -82,6 +82,8 @@ impl<'f> Builder<Closures<'f>> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = held_command::spawn_held(&mut command)
             .map_err(|cause| Error::Command { program, cause })?;
+        // It keeps the command's ends of pipes open, on whose end a closure may wait.
+        drop(command);
         let held = Held(Some(child));
         let pid = held.pid();
         let mut live = crate::session::start(&settings, closures, &stop, Some(pid))?;
@@ -195,13 +197,14 @@ impl Waiting {
     }
 
     fn kill(self) -> Option<CommandOutcome> {
-        // Only while nobody has reaped it is the number surely this process's.
-        if let Err(crossbeam_channel::RecvTimeoutError::Timeout) =
-            self.ended.recv_timeout(Duration::ZERO).map(|_| ())
-        {
-            let pid = nix::unistd::Pid::from_raw(self.pid);
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        match self.ended.try_recv() {
+            Ok(end) => end,
+            Err(_) => {
+                // Only while nobody has reaped it is the number surely this process's.
+                let pid = nix::unistd::Pid::from_raw(self.pid);
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                self.wait()
+            }
         }
-        self.wait()
     }
 }

@@ -1,8 +1,8 @@
 //! How is a command held until tracing is on?
 //!
-//! The child asks to be traced, so that its exec stops it; the parent then lets go of it with a stop
-//! signal in its place. What remains is an ordinary stopped child of the parent's own, with the new
-//! program in place and not one of its instructions run: SIGCONT starts it.
+//! The child asks to be traced, so that its exec stops it, with the new program in place and not one
+//! of its instructions run. It stays in that stop, in the hands of the thread that started it, until it
+//! is let go; the kernel kills it should that thread end before.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -10,11 +10,11 @@ use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Starts a command that does not run yet.
+/// Starts a command that does not run yet. Only the calling thread can [`release`] it.
 pub(crate) fn spawn_held(command: &mut Command) -> io::Result<Child> {
     // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls may be made:
     // ptrace is a bare system call, and the error is made from a number without allocation.
@@ -29,7 +29,7 @@ pub(crate) fn spawn_held(command: &mut Command) -> io::Result<Child> {
     let held = loop {
         match waitpid(pid, None) {
             Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)) => {
-                break ptrace::detach(pid, Signal::SIGSTOP).map_err(io::Error::from);
+                break die_with_this_thread(pid);
             }
             // Another signal came in between; it is handed on.
             Ok(WaitStatus::Stopped(_, signal)) => {
@@ -50,8 +50,17 @@ pub(crate) fn spawn_held(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Lets a held command run.
+/// Lets a held command run, on the thread that started it.
 pub(crate) fn release(child: &Child) -> io::Result<()> {
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-    kill(Pid::from_raw(pid), Signal::SIGCONT).map_err(io::Error::from)
+    ptrace::detach(Pid::from_raw(pid), None).map_err(io::Error::from)
+}
+
+/// Asks the kernel to kill the held process when the thread that holds it is gone.
+fn die_with_this_thread(pid: Pid) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    ptrace::setoptions(pid, ptrace::Options::PTRACE_O_EXITKILL)?;
+    // Elsewhere it is what a debugger's end does anyway.
+    let _ = pid;
+    Ok(())
 }

@@ -208,6 +208,21 @@ impl Compiling {
         self.handle.check("dtrace_init", result)
     }
 
+    /// Reads the kernel's types, if no compile had need of them; it takes a moment.
+    pub(crate) fn read_kernel_types(&mut self) {
+        let mut found = std::mem::MaybeUninit::uninit();
+        // SAFETY: the handle is open, both names end in NUL, and `found` is only written to. That
+        // the lookup fails does not matter: a script that needs the types fails with a reason.
+        unsafe {
+            (self.handle.api.dtrace_lookup_by_type)(
+                self.handle.raw,
+                c"vmlinux".as_ptr(),
+                c"struct task_struct".as_ptr(),
+                found.as_mut_ptr(),
+            );
+        }
+    }
+
     /// Compiles a script. It is read as a file, because only then do messages carry line numbers.
     pub(crate) fn compile(&mut self, source: &Source, flags: u32) -> Result<(), CallFailure> {
         let refused = |message: &str| CallFailure {

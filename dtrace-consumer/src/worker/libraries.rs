@@ -64,6 +64,15 @@ fn needed(directory: &Path, sources: &[Source]) -> Option<BTreeSet<String>> {
     Some(needed)
 }
 
+/// Whether a script has what libdtrace builds from the kernel's types when tracing begins, without
+/// having read them for it: it counts on a D library for that, and here there may be none.
+pub(crate) fn needs_kernel_types(sources: &[Source]) -> bool {
+    sources.iter().any(|source| {
+        let text = String::from_utf8_lossy(&source.text);
+        words_of(&text).any(|word| matches!(word, "execname" | "ppid" | "progenyof"))
+    })
+}
+
 /// What the files of one library, for all kernel versions together, define and depend on.
 #[derive(Default)]
 struct Library {

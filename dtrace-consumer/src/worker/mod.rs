@@ -156,6 +156,9 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
             failed
         })?;
     }
+    if libraries::needs_kernel_types(&job.sources) {
+        compiling.read_kernel_types();
+    }
     times.compile = clock.lap();
 
     match &job.purpose {

@@ -1,0 +1,507 @@
+//! What does a user get for what cannot work?
+//!
+//! A typed error or a loss that is counted; never a hang, never silence.
+
+mod common;
+
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+
+use common::{live, traced_program};
+use dtrace_consumer::{
+    CompileError, ConsumerThread, DropKind, Error, Failure, LossPolicy, Outcome, run_synchronous,
+};
+
+fn run(script: &str) -> Result<Outcome, Failure> {
+    run_synchronous(script, ["true"]).run()
+}
+
+fn error_of(script: &str) -> Error {
+    run(script).expect_err("that cannot work").error
+}
+
+fn compile_error(script: &str) -> CompileError {
+    match error_of(script) {
+        Error::Compile(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A directory that goes away with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory can be made");
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_syntax_error_is_shown_in_its_line() {
+    if !live() {
+        return;
+    }
+    let error = compile_error("BEGIN\n{\n\ttrace(1;\n}\n");
+    assert_eq!((error.script.as_str(), error.line), ("script", Some(3)));
+    assert_eq!(error.source_line.as_deref(), Some("\ttrace(1;"));
+    assert_eq!(error.tag.as_deref(), Some("D_SYNTAX"));
+    let text = error.to_string();
+    assert!(text.contains("line 3") && text.contains("\n 3 | \ttrace(1;\n"), "{text}");
+    assert!(text.ends_with('^'), "{text}");
+}
+
+#[test]
+fn an_unknown_function_is_shown_in_its_line() {
+    if !live() {
+        return;
+    }
+    let error = compile_error("BEGIN\n{\n    trace(nothing_of_that_name(1));\n}\n");
+    assert_eq!((error.line, error.column), (Some(3), Some(10)));
+    assert!(error.message.contains("nothing_of_that_name"), "{error}");
+    assert!(error.to_string().ends_with("\n   |           ^"), "{error}");
+}
+
+#[test]
+fn an_unknown_variable_is_shown_in_its_line() {
+    if !live() {
+        return;
+    }
+    let error = compile_error("BEGIN { trace(1); }\nEND { trace(nothing); }");
+    assert_eq!((error.line, error.column), (Some(2), Some(12)));
+}
+
+#[test]
+fn a_script_among_several_is_named_by_its_own_name() {
+    if !live() {
+        return;
+    }
+    let result =
+        run_synchronous("BEGIN { }", ["true"]).script("second.d", "BEGIN {\n trace(; }").run();
+    let Err(Failure { error: Error::Compile(error), .. }) = result else { panic!("{result:?}") };
+    assert_eq!((error.script.as_str(), error.line), ("second.d", Some(2)));
+}
+
+#[test]
+fn an_unknown_probe_is_named() {
+    if !live() {
+        return;
+    }
+    let error = compile_error("syscall::no_such_call:entry { }");
+    assert!(error.to_string().contains("no_such_call"), "{error}");
+    let error = compile_error("no_such_provider:::probe { }");
+    assert!(error.to_string().contains("no_such_provider"), "{error}");
+}
+
+#[test]
+fn an_unknown_probe_may_be_allowed_and_never_fires() {
+    if !live() {
+        return;
+    }
+    let mut fired = Vec::new();
+    let script = "syscall::no_such_call:entry { } BEGIN { }";
+    run_synchronous(script, ["true"])
+        .allow_zero_matches()
+        .chew(|firing| {
+            fired.push(firing.probe().name.clone());
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(fired, ["BEGIN"]);
+}
+
+#[test]
+fn a_nul_in_a_script_or_its_arguments_is_refused() {
+    if !live() {
+        return;
+    }
+    let error = error_of("BEGIN { }\0");
+    assert!(matches!(&error, Error::Script { script, .. } if script == "script"), "{error:?}");
+    let result = run_synchronous("BEGIN { trace($1); }", ["true"]).args(["1\0"]).run();
+    assert!(result.is_err(), "{result:?}");
+    let result = run_synchronous("BEGIN { }", ["true"]).option("bufsize", "4\0m").run();
+    assert!(matches!(&result, Err(f) if matches!(f.error, Error::Option { .. })), "{result:?}");
+}
+
+#[test]
+fn an_empty_script_is_an_error_or_traces_nothing() {
+    if !live() {
+        return;
+    }
+    for script in ["", " \n", "/* nothing */", "/* nothing */\n\n"] {
+        match run(script) {
+            Ok(outcome) => assert_eq!(outcome.firings, 0, "{script:?}"),
+            Err(Failure { error: Error::Compile(_), .. }) => {}
+            Err(failure) => panic!("{script:?}: {failure:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_script_that_never_fires_delivers_nothing_and_ends_with_the_command() {
+    if !live() {
+        return;
+    }
+    let mut called = 0;
+    let outcome = run_synchronous("syscall::reboot:entry { trace(1); @ = count(); }", ["true"])
+        .chew(|_| {
+            called += 1;
+            Ok(())
+        })
+        .walk(|entry| panic!("{entry:?}"))
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!((called, outcome.firings), (0, 0));
+    assert!(outcome.command.is_some_and(|command| command.finished()));
+}
+
+#[test]
+fn an_unknown_option_is_named() {
+    if !live() {
+        return;
+    }
+    let result = run_synchronous("BEGIN { }", ["true"]).option("no_such_option", "1").run();
+    let Err(Failure { error: Error::Option { name, value, .. }, .. }) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!((name.as_str(), value.as_deref()), ("no_such_option", Some("1")));
+}
+
+#[test]
+fn a_wrong_value_of_an_option_is_named() {
+    if !live() {
+        return;
+    }
+    for (name, value) in [("bufsize", "many"), ("bufsize", "4q"), ("switchrate", "-1parsec")] {
+        let result = run_synchronous("BEGIN { }", ["true"]).option(name, value).run();
+        let Err(Failure { error: Error::Option { name: named, value: of, .. }, .. }) = result
+        else {
+            panic!("{name}={value}: {result:?}")
+        };
+        assert_eq!((named.as_str(), of.as_deref()), (name, Some(value)));
+    }
+}
+
+#[test]
+fn options_that_would_end_the_worker_are_refused() {
+    if !live() {
+        return;
+    }
+    for (name, value) in
+        [("core", None), ("nolibs", None), ("cpu", Some("9999")), ("cpu", Some("x")), ("cpu", None)]
+    {
+        let session = run_synchronous("BEGIN { }", ["true"]);
+        let session = match value {
+            Some(value) => session.option(name, value),
+            None => session.flag(name),
+        };
+        let result = session.run();
+        let Err(Failure { error: Error::Option { name: named, .. }, .. }) = result else {
+            panic!("{name}: {result:?}")
+        };
+        assert_eq!(named, name);
+    }
+}
+
+#[test]
+fn destructive_actions_need_their_option() {
+    if !live() {
+        return;
+    }
+    let script = r#"BEGIN { system("true"); }"#;
+    let error = error_of(script);
+    assert!(error.to_string().contains("option `destructive`"), "{error}");
+    run_synchronous(script, ["true"]).flag("destructive").run().expect("now it may");
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_named() {
+    if !live() {
+        return;
+    }
+    let result = run_synchronous("BEGIN { }", ["/no/such/command"]).run();
+    let Err(Failure { error: Error::Command { program, cause }, .. }) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(program, "/no/such/command");
+    assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_is_named() {
+    if !live() {
+        return;
+    }
+    for program in ["/etc/passwd", "/"] {
+        let result = run_synchronous("BEGIN { }", [program]).run();
+        let Err(Failure { error: Error::Command { program: named, cause }, .. }) = result else {
+            panic!("{result:?}")
+        };
+        assert_eq!(named, program);
+        assert_eq!(cause.kind(), std::io::ErrorKind::PermissionDenied);
+    }
+}
+
+#[test]
+fn an_empty_command_is_refused() {
+    let result = run_synchronous("BEGIN { }", [""; 0]).run();
+    assert!(matches!(&result, Err(f) if matches!(f.error, Error::Command { .. })), "{result:?}");
+}
+
+#[test]
+fn a_command_that_is_killed_is_no_error_of_the_session() {
+    if !live() {
+        return;
+    }
+    let mut values = Vec::new();
+    let outcome = run_synchronous(
+        "BEGIN { trace(1); } END { trace(2); }",
+        traced_program("killed", nix::sys::signal::Signal::SIGKILL as i32),
+    )
+    .chewrec(|record| {
+        values.push(record.get::<i32>()?);
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    let command = outcome.command.expect("the command has ended");
+    assert_eq!(command.status.signal(), Some(nix::sys::signal::Signal::SIGKILL as i32));
+    assert!(!command.finished());
+    assert_eq!(values, [1, 2]);
+}
+
+#[test]
+fn the_exit_status_of_the_command_is_told() {
+    if !live() {
+        return;
+    }
+    for (status, refused) in [(0, false), (7, false), (64, true)] {
+        let outcome = run_synchronous("BEGIN { }", traced_program("exit", status))
+            .run()
+            .expect("the session comes to its end");
+        let command = outcome.command.expect("the command has ended");
+        assert_eq!(command.status.code(), Some(status));
+        assert_eq!(command.finished(), status == 0);
+        assert_eq!(command.refused_its_arguments(), refused);
+    }
+}
+
+#[test]
+fn an_access_to_address_0_is_a_fault_of_its_probe() {
+    if !live() {
+        return;
+    }
+    let mut faults = Vec::new();
+    let mut values = Vec::new();
+    let outcome = run_synchronous(
+        "BEGIN { trace(*(int *)0); } BEGIN { trace(1); } END { trace(2); }",
+        ["true"],
+    )
+    .chewrec(|record| {
+        values.push(record.get::<i32>()?);
+        Ok(())
+    })
+    .on_fault(|fault| {
+        faults.push(fault);
+        Ok(())
+    })
+    .run()
+    .expect("a fault ends a clause and not the session");
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    assert_eq!(fault.probe.as_ref().map(|p| p.to_string()).as_deref(), Some("dtrace:::BEGIN"));
+    assert!(fault.kind.contains("address"), "{fault:?}");
+    assert_eq!(fault.address, 0);
+    assert_eq!(outcome.losses.faults().collect::<Vec<_>>(), [("dtrace:::BEGIN", 1)]);
+    assert_eq!(values, [1, 2]);
+}
+
+#[test]
+fn a_division_by_zero_is_a_fault_of_its_kind() {
+    if !live() {
+        return;
+    }
+    let mut kinds = Vec::new();
+    let outcome = run_synchronous("BEGIN { zero = 0; } BEGIN { trace(1 / zero); }", ["true"])
+        .on_fault(|fault| {
+            kinds.push(fault.kind);
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(outcome.losses.total_faults(), 1);
+    assert!(kinds.len() == 1 && kinds[0].contains("zero"), "{kinds:?}");
+}
+
+/// A session whose closure is away until the command has made all its calls, with buffers that cannot
+/// hold them. The result: how many firings were delivered.
+fn overwhelmed(calls: u32, policy: LossPolicy) -> (u64, Result<Outcome, Failure>) {
+    let (mut ended, theirs) = std::io::pipe().expect("a pipe");
+    let mut delivered = 0;
+    let result = run_synchronous(
+        "syscall::getppid:entry /pid == $target/ { trace(execname); }",
+        traced_program("calls", calls),
+    )
+    .option("bufsize", "16k")
+    .losses(policy)
+    .configure_command(|command| {
+        command.stdout(theirs);
+    })
+    .chew(|_| {
+        if delivered == 0 {
+            // Only the command holds the other end.
+            ended.read_to_end(&mut Vec::new())?;
+        }
+        delivered += 1;
+        Ok(())
+    })
+    .run();
+    (delivered, result)
+}
+
+#[test]
+fn what_does_not_fit_into_the_buffers_is_counted_exactly() {
+    if !live() {
+        return;
+    }
+    const CALLS: u32 = 20_000;
+    let (delivered, result) = overwhelmed(CALLS, LossPolicy::Count);
+    let outcome = result.expect("losses are no error unless that is asked for");
+    let dropped = outcome.losses.dropped(DropKind::Principal);
+    assert!(dropped > 0, "{}", outcome.losses);
+    assert_eq!(delivered + dropped, u64::from(CALLS), "{}", outcome.losses);
+    assert_eq!(outcome.losses.total_drops(), dropped);
+}
+
+#[test]
+fn losses_end_the_session_where_that_is_asked_for() {
+    if !live() {
+        return;
+    }
+    let (_, result) = overwhelmed(20_000, LossPolicy::Fail);
+    let Err(Failure { error: Error::Lost(losses), outcome }) = result else { panic!("{result:?}") };
+    assert!(losses.dropped(DropKind::Principal) > 0);
+    assert_eq!(outcome.losses, losses);
+    let result =
+        run_synchronous("BEGIN { trace(*(int *)0); }", ["true"]).losses(LossPolicy::Fail).run();
+    let Err(Failure { error: Error::Lost(losses), .. }) = result else { panic!("{result:?}") };
+    assert_eq!((losses.total_faults(), losses.total_drops()), (1, 0));
+}
+
+#[test]
+fn dynamic_variables_beyond_their_space_are_counted() {
+    if !live() {
+        return;
+    }
+    let mut kept = 0;
+    let outcome = run_synchronous(
+        "syscall::getppid:entry /pid == $target/ { seen[n++] = 1; }
+        syscall::getppid:return /pid == $target/ { trace(seen[n - 1]); }",
+        traced_program("calls", 5000),
+    )
+    .option("dynvarsize", "16k")
+    .chewrec(|record| {
+        kept += record.get::<u64>()?;
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    let dropped = outcome.losses.dropped(DropKind::Dynamic);
+    assert!(kept < 5000, "{kept}");
+    assert_eq!(kept + dropped, 5000, "{}", outcome.losses);
+}
+
+#[test]
+fn an_empty_prefix_is_named_with_what_is_missing() {
+    let scratch = Scratch::new("dtrace-consumer-empty-prefix");
+    let result = run_synchronous("BEGIN { }", ["true"]).prefix(&scratch.0).run();
+    let Err(Failure { error: Error::Unavailable(what), .. }) = result else { panic!("{result:?}") };
+    assert!(what.to_string().contains(&scratch.0.display().to_string()), "{what}");
+    assert!(what.missing().iter().all(|check| check.remedy.is_some()), "{what}");
+    let result = ConsumerThread::builder("BEGIN { }").prefix(&scratch.0).spawn();
+    assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
+}
+
+#[test]
+fn a_file_that_is_no_libdtrace_is_not_loaded() {
+    let scratch = Scratch::new("dtrace-consumer-wrong-library");
+    let directory = scratch.0.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    std::fs::create_dir_all(&directory).expect("directories can be made");
+    for content in [&b"this is no library\n"[..], b"\x7fELF", b""] {
+        std::fs::write(directory.join("libdtrace.so.2"), content).expect("the file can be written");
+        let result = run_synchronous("BEGIN { }", ["true"]).prefix(&scratch.0).run();
+        let Err(Failure { error: Error::Unavailable(what), .. }) = result else {
+            panic!("{result:?}")
+        };
+        assert!(what.to_string().contains(&scratch.0.display().to_string()), "{what}");
+    }
+}
+
+#[test]
+fn a_library_of_another_version_is_not_loaded() {
+    if !live() {
+        return;
+    }
+    let real = dtrace_consumer::preflight(None).require().expect("live() said so").library;
+    let mut image = std::fs::read(&real).expect("the library can be read");
+    let scratch = Scratch::new("dtrace-consumer-other-version");
+    let directory = scratch.0.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    std::fs::create_dir_all(&directory).expect("directories can be made");
+    let mut changed = 0;
+    for at in 0..image.len().saturating_sub(5) {
+        if &image[at..at + 5] == b"2.0.7" {
+            image[at + 4] = b'6';
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    std::fs::write(directory.join("libdtrace.so.2"), image).expect("the file can be written");
+    let result = run_synchronous("BEGIN { }", ["true"]).prefix(&scratch.0).run();
+    let Err(Failure { error: Error::Unavailable(what), .. }) = result else { panic!("{result:?}") };
+    assert!(what.to_string().contains("2.0.6"), "{what}");
+}
+
+#[test]
+fn a_program_that_is_no_worker_is_told_and_not_waited_for() {
+    if !live() {
+        return;
+    }
+    for program in ["/bin/true", "/no/such/worker", "/etc/passwd"] {
+        let result = run_synchronous("BEGIN { }", ["true"]).worker(program).run();
+        let Err(Failure { error, .. }) = result else { panic!("{result:?}") };
+        assert!(
+            matches!(error, Error::WorkerStart { .. } | Error::WorkerDied { .. }),
+            "{program}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_conversion_that_libdtrace_cannot_carry_out_ends_the_session_with_its_words() {
+    if !live() {
+        return;
+    }
+    let mut before = 0;
+    let result = run_synchronous(r#"BEGIN { trace(1); } BEGIN { printf("%wc", 'y'); }"#, ["true"])
+        .out(|_| {
+            before += 1;
+            Ok(())
+        })
+        .run();
+    match result {
+        // A later libdtrace may know how.
+        Ok(_) => {}
+        Err(failure) => {
+            assert!(matches!(failure.error, Error::Libdtrace { .. }), "{failure:?}");
+            assert_eq!(before, 1);
+        }
+    }
+}

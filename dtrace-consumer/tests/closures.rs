@@ -1,0 +1,311 @@
+//! What becomes of a session whose closure fails, blocks or starts something itself?
+
+mod common;
+
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+
+use common::{live, traced_program};
+use dtrace_consumer::{
+    CallbackResult, ConsumerThread, ConsumerThreadBuilder, Error, Failure, Outcome, Synchronous,
+    run_synchronous,
+};
+use parking_lot::Mutex;
+
+/// Fires everything that there is a closure for; `trace(2)` makes a row and a record.
+const SCRIPT: &str = "BEGIN { trace(2); @ = count(); } BEGIN { trace(*(int *)0); }";
+
+#[derive(Debug, Clone, Copy)]
+enum How {
+    Fails,
+    Panics,
+}
+
+impl How {
+    fn go(self) -> CallbackResult {
+        match self {
+            How::Fails => Err("as the test wants it".into()),
+            How::Panics => panic!("as the test wants it"),
+        }
+    }
+}
+
+const CLOSURES: [&str; 7] = ["walk", "walked", "out", "chew", "chewrec", "rows", "on_fault"];
+
+fn with_closure<'f>(session: Synchronous<'f>, name: &str, how: How) -> Synchronous<'f> {
+    match name {
+        "walk" => session.walk(move |_| how.go()),
+        "walked" => session.walked(move || how.go()),
+        "out" => session.out(move |_| how.go()),
+        "chew" => session.chew(move |_| how.go()),
+        "chewrec" => session.chewrec(move |_| how.go()),
+        "rows" => session.rows(move |(_,): (i32,)| how.go()),
+        "on_fault" => session.on_fault(move |_| how.go()),
+        _ => session.on_drop(move |_| how.go()),
+    }
+}
+
+fn with_closure_of_thread(
+    session: ConsumerThreadBuilder,
+    name: &str,
+    how: How,
+) -> ConsumerThreadBuilder {
+    match name {
+        "walk" => session.walk(move |_| how.go()),
+        "walked" => session.walked(move || how.go()),
+        "out" => session.out(move |_| how.go()),
+        "chew" => session.chew(move |_| how.go()),
+        "chewrec" => session.chewrec(move |_| how.go()),
+        "rows" => session.rows(move |(_,): (i32,)| how.go()),
+        "on_fault" => session.on_fault(move |_| how.go()),
+        _ => session.on_drop(move |_| how.go()),
+    }
+}
+
+/// The error names the closure, and what was known is kept.
+fn check(name: &str, how: How, result: Result<Outcome, Failure>) -> Outcome {
+    let Err(Failure { error, outcome }) = result else { panic!("{name}: {result:?}") };
+    match (how, &error) {
+        (How::Fails, Error::Callback { closure, cause }) => {
+            assert_eq!(*closure, name);
+            assert_eq!(cause.to_string(), "as the test wants it");
+        }
+        (How::Panics, Error::Panicked { closure, message }) => {
+            assert_eq!(*closure, name);
+            assert_eq!(message, "as the test wants it");
+        }
+        _ => panic!("{name} {how:?}: {error:?}"),
+    }
+    assert!(error.to_string().contains(name), "{error}");
+    assert!(outcome.session.is_some(), "{name}: {outcome:?}");
+    *outcome
+}
+
+fn next_session_works() {
+    assert_eq!(common::values_of("BEGIN { trace(1); }").len(), 1);
+}
+
+#[test]
+fn an_error_or_panic_of_a_closure_ends_the_run_with_it() {
+    if !live() {
+        return;
+    }
+    for how in [How::Fails, How::Panics] {
+        for name in CLOSURES {
+            let session = run_synchronous(SCRIPT, ["true"]);
+            let outcome = check(name, how, with_closure(session, name, how).run());
+            assert!(outcome.command.is_some(), "{name}");
+        }
+    }
+    next_session_works();
+}
+
+#[test]
+fn an_error_or_panic_of_a_closure_ends_the_thread_with_it() {
+    if !live() {
+        return;
+    }
+    for how in [How::Fails, How::Panics] {
+        for name in CLOSURES {
+            let session = ConsumerThread::builder(SCRIPT);
+            let thread = with_closure_of_thread(session, name, how).spawn();
+            check(name, how, thread.expect("tracing can be started").stop());
+        }
+    }
+    next_session_works();
+}
+
+/// A closure that is away until the command has ended, with buffers that are too small.
+fn overwhelmed(session: Synchronous<'_>, then: impl FnMut() -> CallbackResult) -> Outcome {
+    let (mut ended, theirs) = std::io::pipe().expect("a pipe");
+    let mut then = then;
+    let mut first = true;
+    session
+        .option("bufsize", "16k")
+        .losses(dtrace_consumer::LossPolicy::Count)
+        .configure_command(|command| {
+            command.stdout(theirs);
+        })
+        .chew(move |_| {
+            if std::mem::take(&mut first) {
+                ended.read_to_end(&mut Vec::new())?;
+            }
+            then()
+        })
+        .run()
+        .map_or_else(|failure| *failure.outcome, |outcome| outcome)
+}
+
+const CALLS: u64 = 20_000;
+
+fn many_calls<'f>() -> Synchronous<'f> {
+    run_synchronous(
+        "syscall::getppid:entry /pid == $target/ { trace(1); }",
+        traced_program("calls", CALLS),
+    )
+}
+
+#[test]
+fn an_error_of_the_closure_for_drops_ends_the_run() {
+    if !live() {
+        return;
+    }
+    for how in [How::Fails, How::Panics] {
+        let mut named = None;
+        let mut ended = None;
+        let (mut pipe, theirs) = std::io::pipe().expect("a pipe");
+        let result = many_calls()
+            .option("bufsize", "16k")
+            .configure_command(|command| {
+                command.stdout(theirs);
+            })
+            .chew(|_| {
+                if ended.is_none() {
+                    ended = Some(pipe.read_to_end(&mut Vec::new())?);
+                }
+                Ok(())
+            })
+            .on_drop(|report| {
+                named = Some(report.kind);
+                how.go()
+            })
+            .run();
+        let outcome = check("on_drop", how, result);
+        assert_eq!(named, Some(dtrace_consumer::DropKind::Principal));
+        assert!(outcome.losses.total_drops() > 0);
+    }
+}
+
+#[test]
+fn what_a_slow_closure_misses_is_counted() {
+    if !live() {
+        return;
+    }
+    let mut delivered = 0;
+    let outcome = overwhelmed(many_calls(), || {
+        delivered += 1;
+        Ok(())
+    });
+    assert_eq!(delivered, outcome.firings);
+    assert_eq!(delivered + outcome.losses.total_drops(), CALLS, "{}", outcome.losses);
+}
+
+#[test]
+fn the_command_is_killed_when_a_closure_fails() {
+    if !live() {
+        return;
+    }
+    let (theirs, _ours) = std::io::pipe().expect("a pipe");
+    let result = run_synchronous("BEGIN { trace(1); }", traced_program("wait", 0))
+        .configure_command(|command| {
+            command.stdin(theirs);
+        })
+        .chew(|_| How::Fails.go())
+        .run();
+    let outcome = check("chew", How::Fails, result);
+    let command = outcome.command.expect("the command has ended");
+    assert_eq!(command.status.signal(), Some(9));
+}
+
+#[test]
+fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {
+    if !live() {
+        return;
+    }
+    let mut seen = 0;
+    let result =
+        run_synchronous("BEGIN { trace(1); } BEGIN { trace(2); } BEGIN { trace(3); }", ["true"])
+            .chewrec(|record| {
+                seen += 1;
+                if record.get::<i32>()? == 2 { How::Fails.go() } else { Ok(()) }
+            })
+            .run();
+    let outcome = check("chewrec", How::Fails, result);
+    assert_eq!((seen, outcome.firings), (2, 2));
+}
+
+#[test]
+fn a_row_that_does_not_fit_is_an_error_of_its_probe() {
+    if !live() {
+        return;
+    }
+    let result =
+        run_synchronous("BEGIN { trace(\"text\"); }", ["true"]).rows(|(_,): (i32,)| Ok(())).run();
+    let Err(Failure { error: Error::Row { probe, cause }, .. }) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!((probe.as_str(), cause.position()), ("dtrace:::BEGIN", Some(0)));
+}
+
+#[test]
+fn a_closure_can_run_another_session() {
+    if !live() {
+        return;
+    }
+    let mut inner = 0;
+    let outcome = run_synchronous("BEGIN { trace(1); } END { trace(2); }", ["true"])
+        .chew(|_| {
+            inner += common::values_of("BEGIN { trace(1); }").len();
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!((inner, outcome.firings), (2, 2));
+}
+
+#[test]
+fn a_closure_can_stop_its_own_session() {
+    if !live() {
+        return;
+    }
+    let shared: Arc<Mutex<Option<dtrace_consumer::StopHandle>>> = Arc::default();
+    let (own, held) = (shared.clone(), shared.lock());
+    let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
+        .chew(move |_| {
+            if let Some(handle) = &*own.lock() {
+                handle.stop();
+                handle.stop();
+            }
+            Ok(())
+        })
+        .spawn()
+        .expect("tracing can be started");
+    let mut held = held;
+    *held = Some(thread.stop_handle());
+    drop(held);
+    let outcome = thread.join().expect("the session comes to its end");
+    assert_eq!(outcome.firings, 2);
+}
+
+#[test]
+fn a_closure_can_drop_or_stop_the_handle_of_its_own_thread() {
+    if !live() {
+        return;
+    }
+    for drops in [true, false] {
+        let shared: Arc<Mutex<Option<ConsumerThread>>> = Arc::default();
+        let own = shared.clone();
+        let (tell, told) = crossbeam_channel::unbounded();
+        let mut held = shared.lock();
+        let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
+            .chew(move |firing| {
+                let handle = own.lock().take();
+                match handle {
+                    Some(handle) if drops => drop(handle),
+                    Some(handle) => {
+                        handle.stop()?;
+                    }
+                    None => {}
+                }
+                tell.send(firing.probe().name.clone())?;
+                Ok(())
+            })
+            .spawn()
+            .expect("tracing can be started");
+        *held = Some(thread);
+        drop(held);
+        // The channel ends with the closure, and so with the session.
+        assert_eq!(told.iter().collect::<Vec<_>>(), ["BEGIN", "END"]);
+    }
+}

@@ -1,0 +1,51 @@
+//! Which programs do the tests trace?
+
+use std::io::{Read, Write};
+use std::process::exit;
+
+/// The first argument of a test binary that is to be a program to trace.
+pub const WORD: &str = "traced-program";
+
+#[ctor::ctor]
+fn become_the_traced_program() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, mode, argument] = &arguments[..]
+        && word == WORD
+    {
+        run(mode, argument);
+    }
+}
+
+fn run(mode: &str, argument: &str) -> ! {
+    let number = || argument.parse::<i32>().unwrap_or(0);
+    match mode {
+        // So many getppid(2).
+        "calls" => call(number()),
+        "exit" => exit(number()),
+        "killed" => {
+            let signal = nix::sys::signal::Signal::try_from(number()).expect("a signal");
+            let _ = nix::sys::signal::raise(signal);
+        }
+        // Until it is killed, or its standard input ends.
+        "wait" => {
+            let _ = std::io::stdin().read(&mut [0]);
+        }
+        // getppid(2) for each byte of its standard input, with an answer after each.
+        "answer" => {
+            while let Ok(1) = std::io::stdin().read(&mut [0]) {
+                call(number());
+                let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
+            }
+        }
+        // A consumer of its own: see `lifecycle.rs`.
+        "consumer" => super::consumer(argument),
+        _ => exit(99),
+    }
+    exit(0)
+}
+
+pub fn call(times: i32) {
+    for _ in 0..times {
+        std::hint::black_box(nix::unistd::getppid());
+    }
+}

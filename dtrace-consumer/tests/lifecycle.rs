@@ -1,0 +1,341 @@
+//! How do sessions begin and end, also when something dies?
+//!
+//! Every test leaves nothing behind, which is checked; so they run one after the other.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::leftovers::{Guard, children};
+use common::{live, traced_program, wait_until};
+use dtrace_consumer::{ConsumerThread, Error, Failure, run_synchronous};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use parking_lot::{Mutex, MutexGuard};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Nothing else of this process traces while a test has this.
+fn alone() -> (MutexGuard<'static, ()>, Guard) {
+    let lock = ONE_AT_A_TIME.lock();
+    (lock, Guard::new())
+}
+
+/// A script about the calls of the thread that asks.
+fn calls_of_this_thread(action: &str) -> String {
+    let (pid, tid) = (nix::unistd::getpid(), nix::unistd::gettid());
+    format!("syscall::getppid:entry /pid == {pid} && tid == {tid}/ {{ {action} }}")
+}
+
+fn counting(script: &str) -> (ConsumerThread, Arc<AtomicU64>) {
+    let count = Arc::new(AtomicU64::new(0));
+    let counter = count.clone();
+    let thread = ConsumerThread::builder(script)
+        .chew(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .spawn()
+        .expect("tracing can be started");
+    (thread, count)
+}
+
+#[test]
+fn tracing_is_on_when_spawn_returns_and_complete_when_stop_returns() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
+    common::program::call(1000);
+    let outcome = thread.stop().expect("the session comes to its end");
+    common::program::call(10);
+    assert_eq!((count.load(Ordering::Relaxed), outcome.firings), (1000, 1000));
+    assert!(outcome.losses.is_empty());
+    guard.check();
+}
+
+#[test]
+fn a_stop_handle_works_from_another_thread_and_more_than_once() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
+    common::program::call(10);
+    let handle = thread.stop_handle();
+    let again = handle.clone();
+    std::thread::spawn(move || {
+        handle.stop();
+        handle.stop();
+    });
+    again.stop();
+    thread.join().expect("the session comes to its end");
+    again.stop();
+    assert_eq!(count.load(Ordering::Relaxed), 10);
+    guard.check();
+}
+
+#[test]
+fn a_session_that_is_dropped_while_it_runs_delivers_first() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
+    common::program::call(100);
+    drop(thread);
+    assert_eq!(count.load(Ordering::Relaxed), 100);
+    guard.check();
+}
+
+#[test]
+fn join_returns_when_the_script_calls_exit() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, count) = counting("BEGIN { trace(1); exit(3); } END { trace(2); }");
+    let handle = thread.stop_handle();
+    let outcome = thread.join().expect("the session comes to its end");
+    assert_eq!((outcome.exit, count.load(Ordering::Relaxed)), (Some(3), 2));
+    handle.stop();
+    guard.check();
+}
+
+#[test]
+fn stop_after_the_script_has_called_exit_is_no_error() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, count) = counting("BEGIN { exit(4); }");
+    wait_until("the session has ended by itself", || thread.is_finished());
+    let outcome = thread.stop().expect("the session has come to its end");
+    assert_eq!((outcome.exit, count.load(Ordering::Relaxed)), (Some(4), 1));
+    guard.check();
+}
+
+#[test]
+fn sessions_follow_each_other() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    for round in 0..20 {
+        let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
+        common::program::call(round);
+        thread.stop().expect("the session comes to its end");
+        assert_eq!(count.load(Ordering::Relaxed), round as u64);
+    }
+    guard.check();
+}
+
+#[test]
+fn sessions_run_side_by_side() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let sessions: Vec<_> = (0..4).map(|_| counting(&calls_of_this_thread("trace(1);"))).collect();
+    common::program::call(50);
+    for (thread, count) in sessions {
+        thread.stop().expect("the session comes to its end");
+        assert_eq!(count.load(Ordering::Relaxed), 50);
+    }
+    guard.check();
+}
+
+#[test]
+fn commands_run_under_tracing_side_by_side() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    std::thread::scope(|scope| {
+        for calls in [10, 20, 30, 40] {
+            scope.spawn(move || {
+                let outcome = run_synchronous(
+                    "syscall::getppid:entry /pid == $target/ { trace(1); }",
+                    traced_program("calls", calls),
+                )
+                .chew(|_| Ok(()))
+                .run()
+                .expect("the session comes to its end");
+                assert_eq!(outcome.firings, calls);
+            });
+        }
+    });
+    guard.check();
+}
+
+/// The only child of this process, which is the worker.
+fn worker() -> Pid {
+    let [pid] = children()[..] else { panic!("{:?}", children()) };
+    Pid::from_raw(pid)
+}
+
+#[test]
+fn a_worker_that_is_killed_is_an_error_and_the_next_session_works() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, _) = counting(&calls_of_this_thread("trace(1);"));
+    kill(worker(), Signal::SIGKILL).expect("the worker is there");
+    let result = thread.join();
+    let Err(Failure { error: Error::WorkerDied { status, .. }, outcome }) = result else {
+        panic!("{result:?}")
+    };
+    assert!(status.contains("SIGKILL"), "{status}");
+    assert!(outcome.session.is_some());
+    let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
+    common::program::call(5);
+    thread.stop().expect("the session comes to its end");
+    assert_eq!(count.load(Ordering::Relaxed), 5);
+    guard.check();
+}
+
+#[test]
+fn a_command_is_killed_when_its_worker_dies() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (theirs, _ours) = std::io::pipe().expect("a pipe");
+    let result = run_synchronous("BEGIN { trace($target); }", traced_program("wait", 0))
+        .configure_command(|command| {
+            command.stdin(theirs);
+        })
+        .chewrec(|record| {
+            let target: i32 = record.get()?;
+            let worker = children().into_iter().find(|pid| *pid != target);
+            kill(Pid::from_raw(worker.expect("the worker is there")), Signal::SIGKILL)?;
+            Ok(())
+        })
+        .run();
+    let Err(Failure { error: Error::WorkerDied { .. }, outcome }) = result else {
+        panic!("{result:?}")
+    };
+    let command = outcome.command.expect("the command has ended");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&command.status), Some(9));
+    // A worker that is killed cannot tidy up; the next one does it.
+    run_synchronous("BEGIN { }", ["true"]).run().expect("the next session works");
+    guard.check();
+}
+
+#[test]
+fn a_worker_that_was_stopped_for_a_while_goes_on() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
+    let worker = worker();
+    kill(worker, Signal::SIGSTOP).expect("the worker is there");
+    wait_until("the worker is stopped", || {
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    });
+    common::program::call(500);
+    kill(worker, Signal::SIGCONT).expect("the worker is there");
+    let outcome = thread.stop().expect("the session comes to its end");
+    assert_eq!(count.load(Ordering::Relaxed) + outcome.losses.total_drops(), 500);
+    guard.check();
+}
+
+/// Kills a consumer in the middle of its session. Its worker and its command are to end too.
+fn consumer_killed(how: &str, sign: &str) -> Vec<i32> {
+    let mut words = traced_program("consumer", how).into_iter();
+    let mut consumer = Command::new(words.next().expect("the program"))
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the consumer can be started");
+    // What it says ends with the last process that could say something.
+    let mut lines = BufReader::new(consumer.stdout.take().expect("its output")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), sign);
+    let family = || -> Vec<i32> {
+        let file = format!("/proc/{0}/task/{0}/children", consumer.id());
+        let list = fs::read_to_string(file).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    };
+    // The worker of a run is a child of the thread that runs it, and so is the command.
+    wait_until("worker and command are there", || family().len() == 2);
+    let family = family();
+    consumer.kill().expect("it is there");
+    consumer.wait().expect("it is a child");
+    family
+}
+
+fn gone(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or("");
+    state.is_empty() || state.starts_with('Z')
+}
+
+#[test]
+fn a_consumer_that_is_killed_leaves_no_worker_behind() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    // The command sees the end of its standard input, and ends.
+    let family = consumer_killed("running", "tracing");
+    wait_until("worker and command have ended", || family.iter().all(|pid| gone(*pid)));
+    guard.check();
+}
+
+#[test]
+fn a_consumer_that_is_killed_leaves_no_held_command_behind() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let family = consumer_killed("held", "holding");
+    wait_until("worker and command have ended", || family.iter().all(|pid| gone(*pid)));
+    guard.check();
+}
+
+#[test]
+fn a_failed_start_leaves_nothing_behind() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    for script in ["BEGIN { nothing(); }", "BEGIN {", "no_such:::probe { }"] {
+        run_synchronous(script, traced_program("wait", 0)).run().expect_err("it cannot work");
+        ConsumerThread::builder(script).spawn().expect_err("it cannot work");
+    }
+    run_synchronous("BEGIN { }", ["true"]).worker("/bin/true").run().expect_err("it is no worker");
+    guard.check();
+}
+
+#[test]
+fn the_command_is_waited_for_after_exit() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (theirs, ours) = std::io::pipe().expect("a pipe");
+    let mut ours = Some(ours);
+    let outcome = run_synchronous("BEGIN { exit(0); }", traced_program("wait", 0))
+        .configure_command(|command| {
+            command.stdin(theirs);
+        })
+        .chew(|_| {
+            // It may end now.
+            ours.take();
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(outcome.exit, Some(0));
+    assert!(outcome.command.is_some_and(|command| command.finished()));
+    guard.check();
+}

@@ -1,0 +1,222 @@
+//! Is the text of records what dtrace(1) would print?
+
+mod common;
+
+use std::process::Command;
+
+use common::{live, text_of};
+use dtrace_consumer::{Action, run_synchronous};
+
+/// What dtrace(1) of the same libdtrace prints for the script, quietly or not.
+///
+/// `None` if there is no dtrace(1) with that library.
+fn dtrace(script: &str, quiet: bool) -> Option<String> {
+    let library = dtrace_consumer::preflight(None).require().expect("live() said so");
+    let directory = library.library.parent()?;
+    let program = directory
+        .ancestors()
+        .flat_map(|above| ["sbin/dtrace", "bin/dtrace"].map(|name| above.join(name)))
+        .find(|program| program.is_file());
+    let Some(program) = program else {
+        assert!(!common::required(), "there is no dtrace(1) with {}", library.library.display());
+        eprintln!("NOT RUN: there is no dtrace(1) with {}", library.library.display());
+        return None;
+    };
+    // A mount namespace with debugfs, and without the D library that may not compile.
+    let prepare = r#"mount --make-rslave / 2>/dev/null
+        test -e /sys/kernel/debug/tracing || mount -t debugfs d /sys/kernel/debug
+        for broken in "$0"/*/io.d; do mount --bind /dev/null "$broken"; done
+        exec "$@""#;
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", prepare]);
+    command.arg(library.syslibdir.as_deref().unwrap_or(directory));
+    if let Some(loader) = &library.loader {
+        command.arg(&loader.ld_so).arg("--inhibit-cache").arg("--library-path");
+        command.arg(loader.library_path_argument());
+    }
+    command.arg(program);
+    if let Some(directory) = &library.syslibdir {
+        command.arg(format!("-xsyslibdir={}", directory.display()));
+    }
+    if quiet {
+        command.arg("-q");
+    }
+    let output = command.args(["-n", script]).output().expect("unshare(1) can be run");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "dtrace(1) failed: {errors}");
+    Some(String::from_utf8(output.stdout).expect("the script prints text"))
+}
+
+const RECORDS: &str = r#"BEGIN {
+    printf("%d|%5d|%-5d|%05d|%u|%x|%#x|%o|%c|%s|%10s|%-10s|%%\n", -1, 42, 42, 42, -1, 255, 255, 8,
+        'x', "text", "right", "left");
+    printf("%hd %ld %lld %i %p %Y\n", (short)-2, -9223372036854775807, 1LL, (int8_t)-5,
+        (void *)0xdeadbeef, (int64_t)0);
+    printf("%S\n", "tab\tend");
+    printf("no argument\n");
+    trace(1); trace(-1); trace("string"); trace((uint8_t)200); trace((char)'a');
+}
+BEGIN { }
+BEGIN { exit(0); }
+END { printf("end %s\n", "of it"); }"#;
+
+const AGGREGATIONS: &str = r#"BEGIN {
+    @counts["one", 1] = count(); @counts["two", -2] = count(); @counts["two", -2] = count();
+    @sum = sum(-7); @mean = avg(-3); @mean = avg(-4);
+    @quantize["q"] = quantize(7); @quantize["q"] = quantize(100);
+    @linear = lquantize(5, 0, 10, 1); @log = llquantize(35, 10, 0, 3, 10);
+    printa(@counts); printa("%s %d %@d\n", @counts);
+    printa("%@d %@x\n", @sum); printa(@mean); printa("%@u\n", @mean);
+    printa(@quantize); printa(@linear); printa(@log);
+    clear(@counts); printa("cleared %s %d %@d\n", @counts);
+    normalize(@sum, 2); printa("normal %@d\n", @sum); denormalize(@sum);
+    trunc(@counts); trunc(@sum); trunc(@mean); trunc(@quantize); trunc(@linear); trunc(@log);
+    exit(0);
+}"#;
+
+#[test]
+fn records_print_as_with_dtrace_when_quiet() {
+    if !live() {
+        return;
+    }
+    let Some(expected) = dtrace(RECORDS, true) else { return };
+    let mut text = String::new();
+    run_synchronous(RECORDS, ["true"])
+        .flag("quiet")
+        .out(|output| {
+            text.push_str(&output.text());
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(text.trim_end(), expected.trim_end());
+}
+
+#[test]
+fn aggregations_print_as_with_dtrace() {
+    if !live() {
+        return;
+    }
+    let Some(expected) = dtrace(AGGREGATIONS, true) else { return };
+    assert!(expected.contains("cleared two -2 0"), "{expected}");
+    assert_eq!(text_of(AGGREGATIONS).trim_end(), expected.trim_end());
+}
+#[test]
+fn records_print_as_in_the_table_of_dtrace() {
+    if !live() {
+        return;
+    }
+    let Some(expected) = dtrace(RECORDS, false) else { return };
+    let mut rest = expected.as_str();
+    run_synchronous(RECORDS, ["true"])
+        .out(|output| {
+            let text = output.text();
+            let at = rest.find(&*text);
+            let at = at.unwrap_or_else(|| panic!("{text:?} is not in the rest of {expected}"));
+            rest = &rest[at + text.len()..];
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(rest.trim_end(), "");
+}
+
+#[test]
+fn each_text_belongs_to_its_probe_and_record() {
+    if !live() {
+        return;
+    }
+    let mut found = Vec::new();
+    let script = r#"BEGIN { printf("a %d %s\n", 1, "x"); trace(2); printf("c\n"); @n = count(); printa("%@d\n", @n); exit(0); }
+        END { printf("end\n"); }"#;
+    run_synchronous(script, ["true"])
+        .flag("quiet")
+        .out(|output| {
+            let record = output.record().expect("it has a record");
+            let probe = output.probe().name.clone();
+            found.push((probe, record.action(), output.text().into_owned()));
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    let found: Vec<_> = found.iter().map(|(p, a, t)| (p.as_str(), *a, t.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("BEGIN", Action::Printf, "a 1 x\n"),
+            ("BEGIN", Action::Trace, "2"),
+            ("BEGIN", Action::Printf, "c\n"),
+            ("BEGIN", Action::Printa, "1\n"),
+            ("END", Action::Printf, "end\n"),
+        ]
+    );
+}
+
+#[test]
+fn an_exit_prints_nothing() {
+    if !live() {
+        return;
+    }
+    assert_eq!(text_of("BEGIN { exit(0); }"), "");
+    assert_eq!(text_of(r#"BEGIN { printf("x"); exit(3); }"#), "x");
+}
+
+#[test]
+fn white_space_of_the_text_is_kept() {
+    if !live() {
+        return;
+    }
+    assert_eq!(text_of(r#"BEGIN { printf("  a \t\n\n b  "); printf("\n"); }"#), "  a \t\n\n b  \n");
+}
+
+#[test]
+fn text_and_values_of_a_firing_come_together() {
+    if !live() {
+        return;
+    }
+    let mut firings = Vec::new();
+    let mut texts = Vec::new();
+    run_synchronous(r#"BEGIN { printf("%d;", 1); printf("%d;", 2); } END { trace(3); }"#, ["true"])
+        .flag("quiet")
+        .chew(|firing| {
+            let values: Vec<String> = firing.values().map(|v| v.to_string()).collect();
+            firings.push((values.join(","), String::from_utf8_lossy(firing.text()).into_owned()));
+            Ok(())
+        })
+        .out(|output| {
+            texts.push(output.to_string());
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(firings, [("1,2".into(), "1;2;".into()), ("3".into(), "3".into())]);
+    assert_eq!(texts, ["1;", "2;", "3"]);
+}
+
+#[test]
+fn a_kernel_stack_prints_its_frames_as_lines() {
+    if !live() {
+        return;
+    }
+    let mut text = String::new();
+    let mut frames = Vec::new();
+    run_synchronous(
+        "rawtp:::sys_enter /pid == $target && !done/ { done = 1; stack(3); }",
+        common::traced_program("calls", 1),
+    )
+    .chew(|firing| {
+        if let Some(dtrace_consumer::ValueRef::Stack(stack)) = firing.values().next() {
+            frames.extend(stack.frames().map(|frame| frame.to_string()));
+        }
+        Ok(())
+    })
+    .out(|output| {
+        text.push_str(&output.text());
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert!(!frames.is_empty());
+    assert_eq!(lines, frames);
+}

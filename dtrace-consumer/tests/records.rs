@@ -1,0 +1,435 @@
+//! What do closures receive of the records of a firing?
+
+mod common;
+
+use std::io::Write;
+
+use common::{live, traced_program, values_of};
+use dtrace_consumer::{Action, Integer, Sign, Value, ValueRef, run_synchronous};
+
+/// Width, sign and value of every number of the only firing.
+fn numbers(script: &str) -> Vec<(usize, Sign, i128)> {
+    let [values] = &values_of(script)[..] else { panic!("one firing was expected") };
+    let number = |value: &Value| match value {
+        Value::Integer(n) => (n.width(), n.sign(), n.as_i128()),
+        other => panic!("{other:?} is no number"),
+    };
+    values.iter().map(number).collect()
+}
+
+fn strings(values: &[Vec<Value>]) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::String(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => panic!("{other:?} is no string"),
+    };
+    values.iter().flatten().map(text).collect()
+}
+
+#[test]
+fn traced_integers_keep_their_width_and_sign() {
+    if !live() {
+        return;
+    }
+    let found = numbers(
+        "BEGIN {
+            trace((int8_t)-1); trace((int16_t)-2); trace((int32_t)-3); trace((int64_t)-4);
+            trace((uint8_t)255); trace((uint16_t)65535); trace((uint32_t)4294967295);
+            trace(0xffffffffffffffff);
+            trace((int64_t)3000000000); trace(-9223372036854775807 - 1);
+        }",
+    );
+    use Sign::{Signed, Unsigned};
+    assert_eq!(
+        found,
+        [
+            (1, Signed, -1),
+            (2, Signed, -2),
+            (4, Signed, -3),
+            (8, Signed, -4),
+            (1, Unsigned, 255),
+            (2, Unsigned, 65535),
+            (4, Unsigned, 4_294_967_295),
+            (8, Unsigned, u64::MAX.into()),
+            (8, Signed, 3_000_000_000),
+            (8, Signed, i64::MIN.into()),
+        ]
+    );
+}
+
+#[test]
+fn printf_arguments_have_the_sign_of_their_conversion() {
+    if !live() {
+        return;
+    }
+    let found = numbers(
+        r#"BEGIN { printf("%d %u %x %i %o %hd %ld %5d %-3u %%\n", -1, -1, (int8_t)-1, (int16_t)-5,
+            (int16_t)-1, (short)-2, -9223372036854775807, -7, (uint8_t)200); }"#,
+    );
+    let values: Vec<i128> = found.iter().map(|(.., n)| *n).collect();
+    assert_eq!(
+        values,
+        [-1, 0xffff_ffff, 0xff, -5, 0xffff, -2, -9_223_372_036_854_775_807, -7, 200]
+    );
+}
+
+#[test]
+fn several_printfs_in_a_clause_keep_their_own_arguments() {
+    if !live() {
+        return;
+    }
+    let script = r#"BEGIN { printf("%u", -1); printf("text only"); printf("%s %d", "a", -1); }"#;
+    let mut rows: Vec<(u32, (), String, i32)> = Vec::new();
+    run_synchronous(script, ["true"])
+        .chew(|firing| {
+            let value = |i: usize| firing.record(i).expect("there are four records");
+            assert_eq!(value(1).value(), ValueRef::Nothing);
+            rows.push((value(0).get()?, (), value(2).get()?, value(3).get()?));
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(rows, [(u32::MAX, (), "a".to_owned(), -1)]);
+}
+
+#[test]
+fn a_string_of_255_characters_arrives_whole() {
+    if !live() {
+        return;
+    }
+    let long: String = ('a'..='z').cycle().take(255).collect();
+    let script = format!(r#"BEGIN {{ trace("{long}"); printf("%s", "{long}"); }}"#);
+    assert_eq!(strings(&values_of(&script)), [long.clone(), long]);
+}
+
+#[test]
+fn strings_longer_than_strsize_are_cut_and_no_more() {
+    if !live() {
+        return;
+    }
+    let script = r#"BEGIN { trace("abcdefghijkl"); trace("abcd"); trace(""); }"#;
+    let (values, _) = common::values_with(script, |options| options.push(("strsize", "8")));
+    let [cut, whole, empty] = &strings(&values)[..] else { panic!("three strings: {values:?}") };
+    assert!(cut.len() >= 7 && "abcdefghijkl".starts_with(cut.as_str()), "{cut}");
+    assert_eq!((whole.as_str(), empty.as_str()), ("abcd", ""));
+}
+
+#[test]
+fn the_name_of_a_task_is_a_string_and_a_structure_is_bytes() {
+    if !live() {
+        return;
+    }
+    let values =
+        values_of("BEGIN { trace(curthread->comm); trace(execname); trace(*curthread->cred); }");
+    let [comm, execname, Value::Bytes(cred)] = &values[0][..] else { panic!("{values:?}") };
+    assert_eq!(comm, execname);
+    assert!(matches!(comm, Value::String(name) if !name.is_empty()), "{comm:?}");
+    assert!(cred.len() > 100);
+}
+
+#[test]
+fn tracemem_delivers_the_bytes_that_were_asked_for() {
+    if !live() {
+        return;
+    }
+    let mut found = Vec::new();
+    run_synchronous(
+        "BEGIN { trace(execname); tracemem(curthread->comm, 16); tracemem(curthread->comm, 16, 3); }",
+        ["true"],
+    )
+    .chew(|firing| {
+        let name: String = firing.record(0).expect("the name").get()?;
+        let memory: Vec<u8> = firing.record(1).expect("the memory").get()?;
+        let shorter: Vec<u8> = firing.record(2).expect("less of it").get()?;
+        assert_eq!(firing.record(1).map(|r| r.action()), Some(Action::Tracemem));
+        found.push((name, memory, shorter));
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    let [(name, memory, shorter)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(memory.len(), 16);
+    assert!(memory.starts_with(name.as_bytes()) && memory[name.len()] == 0);
+    assert_eq!(shorter[..], memory[..3]);
+}
+
+#[test]
+fn the_kernels_stack_and_symbols_are_named() {
+    if !live() {
+        return;
+    }
+    let mut frames: Vec<(Option<String>, Option<String>)> = Vec::new();
+    let mut caller = Vec::new();
+    run_synchronous(
+        "rawtp:::sys_enter /pid == $target && !done/ {
+            done = 1; stack(); sym(caller); mod(caller); stack(2);
+        }",
+        traced_program("calls", 1),
+    )
+    .chew(|firing| {
+        let records: Vec<_> = firing.records().map(|r| r.value()).collect();
+        let [ValueRef::Stack(stack), ValueRef::Symbol(sym), ValueRef::Symbol(module), short] =
+            records[..]
+        else {
+            panic!("{records:?}")
+        };
+        assert_eq!(stack.pid(), None);
+        frames.extend(
+            stack.frames().map(|f| (f.module().map(str::to_owned), f.symbol().map(str::to_owned))),
+        );
+        let ValueRef::Stack(short) = short else { panic!("{short:?}") };
+        assert!(short.frames().eq(stack.frames().take(2)));
+        caller.push((sym.to_string(), sym.symbol().map(str::to_owned), module.to_string()));
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    assert!(frames.len() > 2, "{frames:?}");
+    assert!(frames.iter().all(|(module, _)| module.as_deref() == Some("vmlinux")), "{frames:?}");
+    let names: Vec<_> = frames.iter().filter_map(|(_, symbol)| symbol.as_deref()).collect();
+    assert!(names.iter().any(|name| name.contains("syscall")), "{names:?}");
+    let [(text, Some(symbol), module)] = &caller[..] else { panic!("{caller:?}") };
+    assert!(text.starts_with(&format!("vmlinux`{symbol}")), "{text}");
+    assert_eq!(module, "vmlinux");
+}
+
+#[test]
+fn frames_and_addresses_of_the_traced_process_are_named_while_it_lives() {
+    if !live() {
+        return;
+    }
+    let (theirs, mut ours) = std::io::pipe().expect("a pipe");
+    // It makes its call, and then waits until the closure has seen it.
+    ours.write_all(b"x").expect("the pipe takes a byte");
+    let mut ours = Some(ours);
+    let mut found = Vec::new();
+    let mut target = None;
+    run_synchronous(
+        "syscall::getppid:entry /pid == $target/ {
+            trace(pid); ustack(); ustack(1);
+            usym(uregs[R_RIP]); umod(uregs[R_RIP]); uaddr(uregs[R_RIP]); ufunc(uregs[R_RIP]);
+        }",
+        traced_program("answer", 1),
+    )
+    .configure_command(|command| {
+        command.stdin(theirs).stdout(std::process::Stdio::null());
+    })
+    .chew(|firing| {
+        ours.take();
+        target = Some(firing.record(0).expect("the pid").get::<u32>()?);
+        for record in firing.records().skip(1) {
+            match record.value() {
+                ValueRef::Stack(stack) => {
+                    assert_eq!(stack.pid(), target);
+                    let frame = stack.frames().next().expect("a frame");
+                    found.push((frame.pid(), frame.to_string()));
+                }
+                ValueRef::Symbol(symbol) => found.push((symbol.pid(), symbol.to_string())),
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    assert_eq!(found.len(), 6);
+    assert!(found.iter().all(|(pid, _)| *pid == target), "{found:?}");
+    for (i, (_, text)) in found.iter().enumerate() {
+        let expected = if i == 3 { "libc" } else { "`getppid" };
+        assert!(text.contains(expected), "{i}: {text} does not name {expected}");
+    }
+}
+
+#[test]
+fn a_clause_without_actions_is_delivered_without_records() {
+    if !live() {
+        return;
+    }
+    let mut firings = Vec::new();
+    let outcome = run_synchronous("BEGIN { }", ["true"])
+        .chew(|firing| {
+            firings.push((firing.probe().to_string(), firing.records().len()));
+            Ok(())
+        })
+        .chewrec(|record| panic!("a record: {record:?}"))
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(firings, [("dtrace:::BEGIN".to_owned(), 0)]);
+    assert_eq!(outcome.firings, 1);
+}
+
+#[test]
+fn the_status_of_exit_is_in_the_outcome_and_in_its_record() {
+    if !live() {
+        return;
+    }
+    let mut records = Vec::new();
+    let outcome = run_synchronous("BEGIN { trace(5); exit(7); }", ["true"])
+        .chewrec(|record| {
+            records.push((record.action(), record.get::<i32>()?));
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(outcome.exit, Some(7));
+    assert_eq!(records, [(Action::Trace, 5), (Action::Exit, 7)]);
+}
+
+#[test]
+fn the_status_of_exit_is_known_without_any_closure() {
+    if !live() {
+        return;
+    }
+    let outcome = run_synchronous("BEGIN { exit(-3); }", ["true"]).run().expect("it ends");
+    assert_eq!(outcome.exit, Some(-3));
+    let outcome = run_synchronous("BEGIN { }", ["true"]).run().expect("it ends");
+    assert_eq!(outcome.exit, None);
+}
+
+#[test]
+fn the_records_of_end_are_delivered_after_all_others() {
+    if !live() {
+        return;
+    }
+    for script in [
+        r#"BEGIN { trace("begin"); } END { trace("end"); }"#,
+        r#"BEGIN { trace("begin"); exit(0); } END { trace("end"); }"#,
+    ] {
+        assert_eq!(strings(&values_of(script)), ["begin", "end"], "{script}");
+    }
+}
+
+#[test]
+fn every_call_of_a_command_up_to_its_last_instant_arrives() {
+    if !live() {
+        return;
+    }
+    const CALLS: i32 = 5000;
+    let mut order = Vec::new();
+    let mut counted = 0;
+    let outcome = run_synchronous(
+        "syscall::getppid:entry /pid == $target/ { trace(n++); @ = count(); }",
+        traced_program("calls", CALLS),
+    )
+    .chewrec(|record| {
+        order.push(record.get::<i32>()?);
+        Ok(())
+    })
+    .walk(|entry| {
+        counted += entry.number()?;
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    assert!(outcome.losses.is_empty(), "{}", outcome.losses);
+    assert_eq!(order.len(), CALLS as usize);
+    order.sort_unstable();
+    assert!(order.into_iter().eq(0..CALLS));
+    assert_eq!((counted, outcome.firings), (i64::from(CALLS), CALLS as u64));
+}
+
+#[test]
+fn rows_take_the_values_by_position() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Row {
+        name: String,
+        small: i8,
+        large: u64,
+    }
+    if !live() {
+        return;
+    }
+    let mut rows = Vec::new();
+    run_synchronous(
+        r#"BEGIN { printf("%s %d %u\n", "x", (int8_t)-1, 0xffffffffffffffff); exit(0); }"#,
+        ["true"],
+    )
+    .rows(|row: Row| {
+        rows.push(row);
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    assert_eq!(rows, [Row { name: "x".to_owned(), small: -1, large: u64::MAX }]);
+}
+
+#[test]
+fn a_number_that_does_not_fit_its_type_is_an_error_and_is_not_cut() {
+    if !live() {
+        return;
+    }
+    let mut asked = 0;
+    run_synchronous("BEGIN { trace((int64_t)3000000000); }", ["true"])
+        .chewrec(|record| {
+            asked += 1;
+            assert!(record.get::<i32>().is_err());
+            assert!(record.get::<String>().is_err());
+            assert_eq!(record.get::<u32>()?, 3_000_000_000);
+            assert_eq!(record.get::<Integer>()?.width(), 8);
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(asked, 1);
+}
+
+#[test]
+fn what_is_for_libdtrace_to_do_arrives_with_its_kind_and_bytes() {
+    if !live() {
+        return;
+    }
+    let mut found = Vec::new();
+    run_synchronous("BEGIN { @a = count(); clear(@a); printa(@a); }", ["true"])
+        .chew(|firing| {
+            assert_eq!(firing.values().count(), 0, "these are no values of the script");
+            found.extend(firing.records().map(|r| (r.action(), r.bytes().len())));
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(found, [(Action::Library, 4), (Action::Printa, 4)]);
+}
+
+#[test]
+fn committed_speculations_arrive_and_discarded_ones_do_not() {
+    if !live() {
+        return;
+    }
+    let values = values_of(
+        r#"BEGIN { keep = speculation(); lose = speculation(); }
+        BEGIN { speculate(keep); trace("kept"); }
+        BEGIN { speculate(lose); trace("lost"); }
+        BEGIN { commit(keep); }
+        BEGIN { discard(lose); }"#,
+    );
+    assert_eq!(strings(&values), ["kept"]);
+}
+
+#[test]
+fn built_in_variables_need_nothing_else_in_the_script() {
+    if !live() {
+        return;
+    }
+    for variable in ["execname", "ppid", "pid", "tid", "uid", "errno", "probefunc", "cwd", "caller"]
+    {
+        let script = format!("syscall::getppid:entry /pid == $target/ {{ trace({variable}); }}");
+        let mut delivered = 0;
+        run_synchronous(&script, traced_program("calls", 2))
+            .chew(|_| {
+                delivered += 1;
+                Ok(())
+            })
+            .run()
+            .unwrap_or_else(|failure| panic!("{variable}: {failure}"));
+        assert_eq!(delivered, 2, "{variable}");
+    }
+    let script = "syscall::getppid:entry /progenyof($target)/ { @ = count(); }";
+    let mut count = 0;
+    run_synchronous(script, traced_program("calls", 2))
+        .walk(|entry| {
+            count += entry.number()?;
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(count, 2);
+}
