@@ -11,6 +11,9 @@ mod dispatch;
 mod error;
 mod firing;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod install;
 mod launch;
 mod layout;
@@ -47,7 +50,7 @@ pub use outcome::{CommandOutcome, EX_USAGE, Outcome, Timings};
 pub use preflight::{Check, Preflight, Unavailable, preflight};
 pub use probe::Probe;
 pub use record::{Action, RecordDescription};
-pub use replay::{Replay, replay};
+pub use replay::{Replay, replay, replay_from};
 pub use row::RowError;
 pub use session::StopHandle;
 pub use stream::job::Specifier;
