@@ -23,7 +23,7 @@ fn error_of(script: &str) -> Error {
 
 fn compile_error(script: &str) -> CompileError {
     match error_of(script) {
-        Error::Compile(error) => error,
+        Error::Compile(error) => *error,
         other => panic!("{other:?}"),
     }
 }
