@@ -158,6 +158,27 @@ impl<C> Builder<C> {
         self
     }
 
+    /// Runs the scripts through the C preprocessor, as `dtrace -C` does; cpp(1) must be installed.
+    pub fn preprocess(self) -> Self {
+        const CPP: u32 = 0x10;
+        self.compile_flags(CPP)
+    }
+
+    /// Defines a name for the preprocessor, as `name` or `name=value` (`dtrace -D`).
+    pub fn define(self, definition: impl Into<String>) -> Self {
+        self.option("define", definition)
+    }
+
+    /// Adds a folder to those that the preprocessor includes from (`dtrace -I`).
+    pub fn include_dir(self, directory: impl AsRef<Path>) -> Self {
+        self.option("incdir", directory.as_ref().to_string_lossy())
+    }
+
+    /// Adds a folder of D libraries (`dtrace -L`).
+    pub fn library_dir(self, directory: impl AsRef<Path>) -> Self {
+        self.option("libdir", directory.as_ref().to_string_lossy())
+    }
+
     /// Sets flags of the compiler (`DTRACE_C_*`), for those that have no method of their own.
     pub fn compile_flags(mut self, flags: u32) -> Self {
         self.settings.compile_flags |= flags;

@@ -124,12 +124,14 @@ impl<'a> Firing<'a> {
         self.records().filter(|r| r.field.is_data()).map(|r| r.value())
     }
 
-    /// The values as a tuple or structure, by position.
+    /// The values as a tuple or structure: by name, if the format of a `printf` names every field of the
+    /// structure, as in `seq=%u` or `"seq":%u`; else by position.
     ///
     /// # Errors
     /// [`RowError`], which names the field, what was expected and what there is.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
-        row::from_values(self.values())
+        let records = self.records().filter(|r| r.field.is_data());
+        row::from_values(records.map(|r| (r.name(), r.value())))
     }
 
     /// What dtrace(1) would print for the firing, exactly. It is there only if output is wanted: for
@@ -184,6 +186,13 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn description(&self) -> &'a RecordDescription {
         &self.field.description
+    }
+
+    /// What the format of its `printf` calls it: the word before the conversion and an equals sign or
+    /// colon.
+    #[must_use]
+    pub fn name(&self) -> Option<&'a str> {
+        self.field.name.as_deref()
     }
 
     /// Its value.

@@ -19,7 +19,7 @@ use crate::locate::Libdtrace;
 const LAST_WORDS: u64 = 4096;
 
 /// How long to wait for the end of a worker that has closed its channel without a word.
-const END_OF_WORKER: Duration = Duration::from_secs(10);
+const END_OF_WORKER: Duration = Duration::from_secs(1);
 
 /// A running worker.
 #[derive(Debug)]

@@ -14,6 +14,8 @@ use crate::value::{Integer, Sign, ValueRef};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Field {
     pub(crate) description: RecordDescription,
+    /// What the format calls it.
+    pub(crate) name: Option<String>,
     form: Form,
 }
 
@@ -60,7 +62,7 @@ impl Field {
             Action::Sym | Action::Mod | Action::USym | Action::UMod | Action::UAddr => Form::Symbol,
             _ => Form::Opaque,
         };
-        Field { description, form }
+        Field { description, name: None, form }
     }
 
     /// Whether the record holds a value of the script, rather than something for libdtrace to do.
@@ -150,11 +152,12 @@ pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
                     arguments = conversions(format).into_iter();
                 }
                 let conversion = arguments.next();
-                let sign = conversion.map_or(Sign::Unknown, Conversion::sign);
+                let sign = conversion.as_ref().map_or(Sign::Unknown, Conversion::sign);
                 let mut field = Field::new(record, sign);
-                if conversion.is_some_and(Conversion::is_stack) {
+                if conversion.as_ref().is_some_and(Conversion::is_stack) {
                     field.form = Form::Stack;
                 }
+                field.name = conversion.and_then(|conversion| conversion.name);
                 field
             }
             Action::Trace if record.argument & TRACE_SIGNED != 0 => {
@@ -167,7 +170,7 @@ pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
                 {
                     memory.form = Form::Prefix { offset: record.offset, size: record.size };
                 }
-                Field { description: record, form: Form::PrefixSize }
+                Field { description: record, name: None, form: Form::PrefixSize }
             }
             _ => Field::new(record, Sign::Unknown),
         };

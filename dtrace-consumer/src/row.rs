@@ -1,11 +1,13 @@
 //! How do the values of a firing, or the keys and value of an aggregation, become a program's types?
 //!
-//! Through `serde::Deserialize`, by position: a tuple takes the values in order, and so does a
-//! structure, whose fields name what went wrong in errors.
+//! Through `serde::Deserialize`: a tuple takes the values in order. So does a structure, unless the
+//! script's format names all of its fields; then each takes the value of its name.
 
 use std::fmt;
 
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, SeqAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use crate::value::{FromValue, Sign, ValueRef};
@@ -13,21 +15,27 @@ use crate::value::{FromValue, Sign, ValueRef};
 /// A row that does not fit the type that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowError {
-    /// The position of the value, from 0, with the field's name where there is one.
-    field: Option<(usize, Option<&'static str>)>,
+    /// The position of the value, from 0, where it was taken by position, and the field's name, where
+    /// there is one.
+    field: Option<(Option<usize>, Option<&'static str>)>,
     message: String,
 }
 
 impl RowError {
     fn at(mut self, index: usize, name: Option<&'static str>) -> RowError {
-        self.field.get_or_insert((index, name));
+        self.field.get_or_insert((Some(index), name));
         self
     }
 
-    /// The position, from 0, of the value that did not fit.
+    fn named(mut self, name: &'static str) -> RowError {
+        self.field.get_or_insert((None, Some(name)));
+        self
+    }
+
+    /// The position, from 0, of the value that did not fit; `None` where it was taken by name.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
-        self.field.map(|(index, _)| index)
+        self.field.and_then(|(index, _)| index)
     }
 
     /// The name of the field that it was for, if the target is a structure.
@@ -40,9 +48,10 @@ impl RowError {
 impl fmt::Display for RowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.field {
-            Some((index, Some(name))) => write!(f, "field `{name}` (value {index}): ")?,
-            Some((index, None)) => write!(f, "value {index}: ")?,
-            None => {}
+            Some((Some(index), Some(name))) => write!(f, "field `{name}` (value {index}): ")?,
+            Some((Some(index), None)) => write!(f, "value {index}: ")?,
+            Some((None, Some(name))) => write!(f, "field `{name}`: ")?,
+            Some((None, None)) | None => {}
         }
         f.write_str(&self.message)
     }
@@ -56,16 +65,16 @@ impl de::Error for RowError {
     }
 }
 
-/// A row from values in order.
+/// A row from values in order, with their names where they have any.
 pub(crate) fn from_values<'v, T: DeserializeOwned>(
-    values: impl Iterator<Item = ValueRef<'v>>,
+    values: impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)>,
 ) -> Result<T, RowError> {
     T::deserialize(Row(values))
 }
 
 struct Row<I>(I);
 
-impl<'v, I: Iterator<Item = ValueRef<'v>>> Row<I> {
+impl<'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> Row<I> {
     fn fields<'de, V: Visitor<'de>>(
         self,
         names: &'static [&'static str],
@@ -83,7 +92,7 @@ impl<'v, I: Iterator<Item = ValueRef<'v>>> Row<I> {
 
     fn only(mut self) -> Result<ValueRef<'v>, RowError> {
         match (self.0.next(), self.0.count()) {
-            (Some(value), 0) => Ok(value),
+            (Some((_, value)), 0) => Ok(value),
             (None, _) => Err(de::Error::custom("no value, expected one")),
             (Some(_), more) => Err(de::Error::custom(format!("{} values, expected one", more + 1))),
         }
@@ -99,7 +108,9 @@ macro_rules! single_value {
 }
 
 /// A row deserializes as the sequence of its values; for a scalar target it must be a single one.
-impl<'de, 'v, I: Iterator<Item = ValueRef<'v>>> de::Deserializer<'de> for Row<I> {
+impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> de::Deserializer<'de>
+    for Row<I>
+{
     type Error = RowError;
 
     single_value!(deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
@@ -117,7 +128,18 @@ impl<'de, 'v, I: Iterator<Item = ValueRef<'v>>> de::Deserializer<'de> for Row<I>
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, RowError> {
-        self.fields(names, visitor)
+        let mut values = self.0.peekable();
+        if values.peek().is_none_or(|(name, _)| name.is_none()) {
+            return Row(values).fields(names, visitor);
+        }
+        let values: Vec<_> = values.collect();
+        let of_name = |field: &str| values.iter().find(|(name, _)| *name == Some(field));
+        let named: Option<Vec<(&'static str, ValueRef<'v>)>> =
+            names.iter().map(|field| Some((*field, of_name(field)?.1))).collect();
+        match named {
+            Some(named) => visitor.visit_map(Named { fields: named.into_iter(), value: None }),
+            None => Row(values.into_iter()).fields(names, visitor),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -157,19 +179,46 @@ struct Fields<I> {
     taken: usize,
 }
 
-impl<'de, 'v, I: Iterator<Item = ValueRef<'v>>> SeqAccess<'de> for &mut Fields<I> {
+impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> SeqAccess<'de>
+    for &mut Fields<I>
+{
     type Error = RowError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, RowError> {
-        let Some(value) = self.values.next() else { return Ok(None) };
+        let Some((_, value)) = self.values.next() else { return Ok(None) };
         let index = self.taken;
         self.taken += 1;
         seed.deserialize(Field(value))
             .map(Some)
             .map_err(|e| e.at(index, self.names.get(index).copied()))
+    }
+}
+
+/// The fields of a structure with the values of their names.
+struct Named<'v, I> {
+    fields: I,
+    value: Option<(&'static str, ValueRef<'v>)>,
+}
+
+impl<'de, 'v, I: Iterator<Item = (&'static str, ValueRef<'v>)>> MapAccess<'de> for Named<'v, I> {
+    type Error = RowError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, RowError> {
+        self.value = self.fields.next();
+        let Some((name, _)) = self.value else { return Ok(None) };
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, RowError> {
+        let (name, value) =
+            self.value.take().ok_or_else(|| de::Error::custom("a value before its name"))?;
+        seed.deserialize(Field(value)).map_err(|e| e.named(name))
     }
 }
 
@@ -296,34 +345,59 @@ mod tests {
         ValueRef::Integer(Integer::from_bytes(&n.to_ne_bytes(), Sign::Unknown).unwrap())
     }
 
+    fn unnamed<'v>(
+        values: &[ValueRef<'v>],
+    ) -> impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)> {
+        values.iter().map(|value| (None, *value))
+    }
+
+    #[test]
+    fn named_values_fill_the_fields_of_their_names() {
+        let values = [
+            (Some("state"), ValueRef::String(b"listen")),
+            (Some("port"), number(80)),
+            (Some("ack"), number(9)),
+            (Some("seq"), number(7)),
+        ];
+        let segment: Segment = from_values(values.into_iter()).unwrap();
+        assert_eq!(segment, Segment { seq: 7, ack: 9, state: "listen".into() });
+        let mut wrong = values;
+        wrong[2].1 = ValueRef::String(b"x");
+        let error = from_values::<Segment>(wrong.into_iter()).unwrap_err();
+        assert_eq!(error.to_string(), "field `ack`: expected u32, found string x");
+        // One name too few, and position counts.
+        let error = from_values::<Segment>(values[..3].iter().copied()).unwrap_err();
+        assert_eq!(error.position(), Some(0));
+    }
+
     #[test]
     fn values_fill_a_structure_in_order() {
         let values = [number(7), number(9), ValueRef::String(b"established")];
-        let segment: Segment = from_values(values.into_iter()).unwrap();
+        let segment: Segment = from_values(unnamed(&values)).unwrap();
         assert_eq!(segment, Segment { seq: 7, ack: 9, state: "established".into() });
-        let tuple: (u64, i8, String) = from_values(values.into_iter()).unwrap();
+        let tuple: (u64, i8, String) = from_values(unnamed(&values)).unwrap();
         assert_eq!(tuple, (7, 9, "established".into()));
     }
 
     #[test]
     fn an_error_names_the_field_and_both_types() {
         let values = [number(7), ValueRef::String(b"x"), ValueRef::String(b"y")];
-        let error = from_values::<Segment>(values.into_iter()).unwrap_err();
+        let error = from_values::<Segment>(unnamed(&values)).unwrap_err();
         assert_eq!(error.to_string(), "field `ack` (value 1): expected u32, found string x");
     }
 
     #[test]
     fn too_few_and_too_many_values_are_errors() {
-        let error = from_values::<Segment>([number(7)].into_iter()).unwrap_err();
+        let error = from_values::<Segment>(unnamed(&[number(7)])).unwrap_err();
         assert!(error.to_string().contains("3 elements"), "{error}");
-        let error = from_values::<(u64, u64)>([number(1); 3].into_iter()).unwrap_err();
+        let error = from_values::<(u64, u64)>(unnamed(&[number(1); 3])).unwrap_err();
         assert_eq!(error.to_string(), "3 values, expected 2");
     }
 
     #[test]
     fn a_single_value_is_a_row_of_its_own() {
-        assert_eq!(from_values::<i32>([number(-1)].into_iter()), Ok(-1));
-        let state: String = from_values([ValueRef::String(b"closed")].into_iter()).unwrap();
+        assert_eq!(from_values::<i32>(unnamed(&[number(-1)])), Ok(-1));
+        let state: String = from_values(unnamed(&[ValueRef::String(b"closed")])).unwrap();
         assert_eq!(state, "closed");
     }
 }

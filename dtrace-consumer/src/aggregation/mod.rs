@@ -209,7 +209,7 @@ impl<'a> Aggregated<'a> {
             .as_i64()
             .and_then(|n| Integer::from_bytes(&n.to_ne_bytes(), Sign::Signed))
             .map(ValueRef::Integer);
-        row::from_values(self.keys().chain(number))
+        row::from_values(self.keys().chain(number).map(|value| (None, value)))
     }
 }
 
