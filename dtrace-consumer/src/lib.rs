@@ -270,3 +270,7 @@ pub use stream::wire::Malformed;
 pub use symbol::{StackRef, SymbolRef};
 pub use synchronous::{Synchronous, run_synchronous, session, trace};
 pub use value::{FromValue, Integer, Sign, TypeError, Value, ValueRef};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;
