@@ -5,3 +5,7 @@ pub mod ipc_benchmark;
 pub mod lab;
 pub mod live;
 pub mod programs;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExample;
