@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use dtrace_consumer::{ConsumerThread, aggregation::Mode};
+use dtrace_consumer::{ConsumerThread, StopHandle, aggregation::Mode};
 use parking_lot::Mutex;
 use support::lab::{self, SystemCall};
 
@@ -69,7 +69,12 @@ fn trace(cli: &Cli) -> Result<(), Box<dyn Error>> {
     // One closure counts, the other prints.
     let counts = Arc::new(Mutex::new(Counts::new()));
     let (counted, printed, top) = (Arc::clone(&counts), Arc::clone(&counts), cli.top);
+    // Set up first: Ctrl-C may come as soon as tracing is on.
+    let stop = StopHandle::new();
+    let on_interrupt = stop.clone();
+    ctrlc::set_handler(move || on_interrupt.stop())?;
     let session = ConsumerThread::builder(script)
+        .stop_handle(&stop)
         .args([pid.to_string()])
         .mode(Mode::Delta)
         .walk_every(Duration::from_secs(cli.interval.into()))
@@ -81,10 +86,7 @@ fn trace(cli: &Cli) -> Result<(), Box<dyn Error>> {
         .spawn()?;
     counts.lock().since = Instant::now();
 
-    let stop = session.stop_handle();
-    ctrlc::set_handler(move || stop.stop())?;
     if let Some(seconds) = cli.seconds {
-        let stop = session.stop_handle();
         thread::spawn(move || {
             thread::sleep(Duration::from_secs(seconds.into()));
             stop.stop();

@@ -265,7 +265,10 @@ fn ctrl_c_leaves_nothing_behind() {
     if !can_trace() {
         return;
     }
-    let mut child = Command::new(example("tcp_segments"))
+    // Whoever runs the tests may ignore the signal, and programs inherit that.
+    let mut child = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(example("tcp_segments"))
         .args(["--live", "--", "sh", "-c", "echo running; exec sleep 1000"])
         .process_group(0)
         .stdout(Stdio::piped())

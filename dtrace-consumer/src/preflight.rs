@@ -162,8 +162,9 @@ pub fn preflight(prefix: Option<&Path>) -> Preflight {
     Preflight { checks, library }
 }
 
-/// Number of the capability to administrate the system, of `capability.h`.
-const CAP_SYS_ADMIN: u32 = 21;
+/// Numbers of capabilities, of `capability.h`: to administrate the system, which loading programs that
+/// read kernel memory needs, and to open files whatever their permissions, as debugfs is root's.
+const CAPABILITIES: [u32; 2] = [21, 1];
 
 fn privilege() -> Check {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -172,13 +173,13 @@ fn privilege() -> Check {
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     match effective {
-        Some(mask) if mask >> CAP_SYS_ADMIN & 1 == 1 => {
+        Some(mask) if CAPABILITIES.iter().all(|n| mask >> n & 1 == 1) => {
             Check::met("privilege", "this process may load tracing programs into the kernel")
         }
         _ => Check::unmet(
             "privilege",
             "this process may not load tracing programs into the kernel",
-            "Run it as root, or give it the capability CAP_SYS_ADMIN.",
+            "Run it as root, or with the ambient capabilities CAP_SYS_ADMIN and CAP_DAC_OVERRIDE.",
         ),
     }
 }

@@ -1,6 +1,8 @@
 //! dtrace-worker: manages the private libdtrace that sessions use where the system has none.
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,6 +32,14 @@ enum Failure {
     Failed(String),
 }
 
+/// Prints a line; a reader that has gone has seen enough.
+fn say(line: impl Display) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::Failed(e.to_string())),
+        _ => Ok(()),
+    }
+}
+
 impl From<InstallError> for Failure {
     fn from(error: InstallError) -> Failure {
         Failure::Failed(error.to_string())
@@ -43,13 +53,9 @@ fn main() -> ExitCode {
         Some("install") => options(arguments, true).and_then(install),
         Some("status") => options(arguments, false).and_then(status),
         Some("uninstall") => options(arguments, false).and_then(uninstall),
-        Some("--help" | "-h") => {
-            print!("{USAGE}");
-            Ok(())
-        }
+        Some("--help" | "-h") => say(USAGE.trim_end()),
         Some("--version" | "-V") => {
-            println!("dtrace-worker {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            say(format_args!("dtrace-worker {}", env!("CARGO_PKG_VERSION")))
         }
         Some("") => Err(Failure::Usage("a command is missing".into())),
         _ => Err(Failure::Usage(format!("no such command: {}", command.display()))),
@@ -110,27 +116,27 @@ fn install(options: Options) -> Result<(), Failure> {
 
 fn status(options: Options) -> Result<(), Failure> {
     if options.prefix.is_some() {
-        return describe(&options.prefix()?).map_err(Failure::from);
+        return describe(&options.prefix()?);
     }
     if let Ok(prefix) = options.prefix()
-        && let Err(error) = describe(&prefix)
+        && let Err(Failure::Failed(why)) = describe(&prefix)
     {
-        println!("{error}");
+        say(why)?;
     }
     let (passed, found) = Search::of_this_process().trace();
     let found = found.map_err(|error| Failure::Failed(error.to_string()))?;
     for candidate in passed {
-        println!("{} ({}): {}", candidate.path.display(), candidate.origin, candidate.refused);
+        let (path, origin) = (candidate.path.display(), candidate.origin);
+        say(format_args!("{path} ({origin}): {}", candidate.refused))?;
     }
-    println!("sessions use {} ({})", found.library.display(), found.origin);
-    Ok(())
+    say(format_args!("sessions use {} ({})", found.library.display(), found.origin))
 }
 
-fn describe(prefix: &Path) -> Result<(), InstallError> {
+fn describe(prefix: &Path) -> Result<(), Failure> {
     let manifest = install::status(prefix)?;
-    println!("{}: {manifest}", prefix.display());
+    say(format_args!("{}: {manifest}", prefix.display()))?;
     for package in &manifest.packages {
-        println!("  {} {}", package.name, package.version);
+        say(format_args!("  {} {}", package.name, package.version))?;
     }
     Ok(())
 }

@@ -10,13 +10,16 @@
 //! pointers inside keep them from being sent.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
 use dtrace_sys::abi::*;
 use dtrace_sys::{Api, Library};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::callbacks::{self, Context, Walk};
 use super::inquiry;
@@ -230,8 +233,7 @@ impl Compiling {
             number: libc::EINVAL,
             message: message.to_owned(),
         };
-        // An empty memory file cannot be opened; a blank one says the same to the compiler.
-        let text: &[u8] = if source.text.is_empty() { b"\n" } else { &source.text };
+        let text = &source.text[..];
         let mut arguments = Vec::with_capacity(source.arguments.len() + 1);
         for argument in std::iter::once(&source.argument_zero).chain(&source.arguments) {
             let argument = CString::new(argument.as_str())
@@ -260,14 +262,7 @@ impl Compiling {
                 (program, program.is_null().then(|| self.handle.failure(call)))
             }
             None => {
-                // SAFETY: the memory is only read (mode "r"), is as long as said and outlives the
-                // stream.
-                let file = unsafe {
-                    libc::fmemopen(text.as_ptr().cast_mut().cast(), text.len(), c"r".as_ptr())
-                };
-                if file.is_null() {
-                    return Err(refused("the script cannot be opened as a memory file"));
-                }
+                let file = script_file(text).map_err(|e| refused(&e.to_string()))?;
                 // SAFETY: handle and file are open, and the arguments are C strings.
                 let program = unsafe {
                     (api.dtrace_program_fcompile)(raw, file.cast(), flags, count, arguments)
@@ -478,6 +473,23 @@ impl Tracing {
         // within calls that take `&mut self`, so not during this borrow.
         unsafe { &mut (*self.context).encoder }
     }
+}
+
+/// A C stream that reads `text`. It has a descriptor, which the preprocessor needs.
+fn script_file(text: &[u8]) -> std::io::Result<*mut libc::FILE> {
+    let memory = memfd_create(c"script", MFdFlags::MFD_CLOEXEC)?;
+    let mut memory = File::from(memory);
+    memory.write_all(text)?;
+    memory.rewind()?;
+    let fd = memory.into_raw_fd();
+    // SAFETY: the descriptor is open, and from here on it is the stream's.
+    let file = unsafe { libc::fdopen(fd, c"r".as_ptr()) };
+    if file.is_null() {
+        let error = std::io::Error::last_os_error();
+        close_foreign(fd);
+        return Err(error);
+    }
+    Ok(file)
 }
 
 /// A descriptor of this process under a name of its own.
