@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -206,7 +206,7 @@ fn a_command_is_killed_when_its_worker_dies() {
         return;
     }
     let (_lock, guard) = alone();
-    let (theirs, _ours) = std::io::pipe().expect("a pipe");
+    let (theirs, ours) = std::io::pipe().expect("a pipe");
     let result = run_synchronous("BEGIN { trace($target); }", traced_program("wait", 0))
         .configure_command(|command| {
             command.stdin(theirs);
@@ -225,6 +225,7 @@ fn a_command_is_killed_when_its_worker_dies() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&command.status), Some(9));
     // A worker that is killed cannot tidy up; the next one does it.
     run_synchronous("BEGIN { }", ["true"]).run().expect("the next session works");
+    drop(ours);
     guard.check();
 }
 
@@ -248,8 +249,9 @@ fn a_worker_that_was_stopped_for_a_while_goes_on() {
     guard.check();
 }
 
-/// Kills a consumer in the middle of its session. Its worker and its command are to end too.
-fn consumer_killed(how: &str, sign: &str) -> Vec<i32> {
+/// Kills a consumer in the middle of its session. Its worker and its command are to end too; the
+/// command does so by itself when its input ends, which is the other result.
+fn consumer_killed(how: &str, sign: &str) -> (Vec<i32>, Option<ChildStdin>) {
     let mut words = traced_program("consumer", how).into_iter();
     let mut consumer = Command::new(words.next().expect("the program"))
         .args(words)
@@ -268,9 +270,10 @@ fn consumer_killed(how: &str, sign: &str) -> Vec<i32> {
     // The worker of a run is a child of the thread that runs it, and so is the command.
     wait_until("worker and command are there", || family().len() == 2);
     let family = family();
+    let input = consumer.stdin.take();
     consumer.kill().expect("it is there");
     consumer.wait().expect("it is a child");
-    family
+    (family, input)
 }
 
 fn gone(pid: i32) -> bool {
@@ -285,8 +288,8 @@ fn a_consumer_that_is_killed_leaves_no_worker_behind() {
         return;
     }
     let (_lock, guard) = alone();
-    // The command sees the end of its standard input, and ends.
-    let family = consumer_killed("running", "tracing");
+    let (family, input) = consumer_killed("running", "tracing");
+    drop(input);
     wait_until("worker and command have ended", || family.iter().all(|pid| gone(*pid)));
     guard.check();
 }
@@ -297,8 +300,9 @@ fn a_consumer_that_is_killed_leaves_no_held_command_behind() {
         return;
     }
     let (_lock, guard) = alone();
-    let family = consumer_killed("held", "holding");
+    let (family, input) = consumer_killed("held", "holding");
     wait_until("worker and command have ended", || family.iter().all(|pid| gone(*pid)));
+    drop(input);
     guard.check();
 }
 
