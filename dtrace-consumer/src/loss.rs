@@ -207,13 +207,13 @@ impl Losses {
     /// How many of `kind` were dropped on all CPUs together.
     #[must_use]
     pub fn dropped(&self, kind: DropKind) -> u64 {
-        self.drops().filter(|(k, ..)| *k == kind).map(|(.., n)| n).sum()
+        sum(self.drops().filter(|(k, ..)| *k == kind))
     }
 
     /// How many of every kind were dropped.
     #[must_use]
     pub fn total_drops(&self) -> u64 {
-        self.drops().map(|(.., n)| n).sum()
+        sum(self.drops())
     }
 
     /// Run-time errors of clauses by the probe's name, with their number.
@@ -226,6 +226,11 @@ impl Losses {
     pub fn total_faults(&self) -> u64 {
         self.faults.values().sum()
     }
+}
+
+/// Saturates: the numbers come from the stream, and a damaged one may say anything.
+fn sum(drops: impl Iterator<Item = (DropKind, Option<u32>, u64)>) -> u64 {
+    drops.fold(0, |sum, (.., n)| n.saturating_add(sum))
 }
 
 impl fmt::Display for Losses {
