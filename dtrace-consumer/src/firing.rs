@@ -114,7 +114,8 @@ impl<'a> Firing<'a> {
     /// Record number `index`, from 0.
     #[must_use]
     pub fn record(&self, index: usize) -> Option<Record<'a>> {
-        self.records().nth(index)
+        let field = self.fields.get(index)?;
+        Some(Record { firing: *self, index, field })
     }
 
     /// The values that the actions recorded: printf arguments, traced expressions, stacks. An
