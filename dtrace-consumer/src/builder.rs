@@ -231,6 +231,13 @@ impl<C> Builder<C> {
         self
     }
 
+    /// Ends the session as damaged at a frame of more than `bytes`; 64 MiB unless set. The largest
+    /// frames are those of single firings, with all of their records and text.
+    pub fn frame_limit(mut self, bytes: usize) -> Self {
+        self.settings.frame_limit = Some(bytes);
+        self
+    }
+
     /// Looks for libdtrace in this prefix first; see [`crate::locate`].
     pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> Self {
         self.settings.prefix = Some(prefix.into());

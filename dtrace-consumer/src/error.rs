@@ -110,6 +110,29 @@ pub enum Error {
         cause: io::Error,
     },
 
+    /// What was to be replayed is no recording.
+    #[error("{name} is not a recording: {reason}")]
+    NotARecording {
+        /// The file, or a word for another source.
+        name: String,
+        /// What it has instead of a recording's beginning.
+        reason: &'static str,
+    },
+
+    /// A recording was made by a later version of this crate, in a format that this one cannot read.
+    #[error(
+        "{name}: its format has version {found}, this version of the crate reads up to \
+         {supported}; replay it with the version that made it or a later one"
+    )]
+    RecordingVersion {
+        /// The file, or a word for another source.
+        name: String,
+        /// The version of its format.
+        found: u16,
+        /// The latest version that can be read.
+        supported: u16,
+    },
+
     /// A closure returned an error.
     #[error("the {closure} closure: {cause}")]
     Callback {

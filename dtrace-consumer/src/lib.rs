@@ -12,6 +12,9 @@ mod error;
 mod events;
 mod firing;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod install;
 mod launch;
 mod layout;

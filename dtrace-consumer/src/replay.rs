@@ -10,7 +10,8 @@ use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
 use crate::error::{Error, Failure};
 use crate::option;
 use crate::outcome::Outcome;
-use crate::stream::reader::{FrameReader, ReadError};
+use crate::stream::frame::FORMAT_VERSION;
+use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
 use crate::stream::wire::Malformed;
 
 /// A recording that is to be replayed; made by [`replay`] or [`replay_from`].
@@ -19,6 +20,13 @@ pub struct Replay<'f> {
     source: Source<'f>,
     closures: Closures<'f>,
     mode: Mode,
+    frame_limit: usize,
+}
+
+impl std::fmt::Debug for Replay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").finish_non_exhaustive()
+    }
 }
 
 /// Replays a recording made with [`record`](crate::Builder::record).
@@ -58,7 +66,12 @@ enum Source<'f> {
 
 impl<'f> Replay<'f> {
     fn new(source: Source<'f>) -> Replay<'f> {
-        Replay { source, closures: Closures::default(), mode: Mode::default() }
+        Replay {
+            source,
+            closures: Closures::default(),
+            mode: Mode::default(),
+            frame_limit: FRAME_LIMIT,
+        }
     }
 
     closure_methods!('f);
@@ -69,24 +82,36 @@ impl<'f> Replay<'f> {
         self
     }
 
+    /// Refuses frames of more than `bytes` as damaged; 64 MiB unless set. The memory that decoding
+    /// takes is bounded by a small multiple of it and of what the recording describes.
+    pub fn frame_limit(mut self, bytes: usize) -> Self {
+        self.frame_limit = bytes;
+        self
+    }
+
     /// Delivers the recording to the closures.
     ///
     /// # Errors
     /// [`Failure`], with what was delivered before: the file or reader cannot be read
-    /// ([`Error::Recording`], [`Error::System`]), the recording is damaged or breaks off
-    /// ([`Error::Stream`]), or a closure failed.
+    /// ([`Error::Recording`], [`Error::System`]), what it gives is no recording
+    /// ([`Error::NotARecording`]) or one of a later version ([`Error::RecordingVersion`]), the recording
+    /// is damaged or breaks off ([`Error::Stream`]), or a closure failed.
     pub fn run(self) -> Result<Outcome, Failure> {
         let mut dispatcher = Dispatcher::new(self.closures, LossPolicy::Count, self.mode);
         let result = match self.source {
             Source::File(path) => {
                 let unreadable = |cause| Error::Recording { path: path.clone(), cause };
-                File::open(&path)
-                    .map_err(unreadable)
-                    .and_then(|file| deliver(file, unreadable, &mut dispatcher))
+                File::open(&path).map_err(unreadable).and_then(|file| {
+                    let reader = FrameReader::new(file).with_limit(self.frame_limit);
+                    let name = path.display().to_string();
+                    deliver(reader, &name, unreadable, &mut dispatcher)
+                })
             }
             Source::Reader(reader) => {
                 let attempt = "read the recording";
-                deliver(reader, |cause| Error::System { attempt, cause }, &mut dispatcher)
+                let unreadable = |cause| Error::System { attempt, cause };
+                let reader = FrameReader::new(reader).with_limit(self.frame_limit);
+                deliver(reader, "what was to be replayed", unreadable, &mut dispatcher)
             }
         };
         let outcome = Box::new(dispatcher.outcome);
@@ -98,16 +123,35 @@ impl<'f> Replay<'f> {
 }
 
 fn deliver(
-    recording: impl Read,
+    mut reader: FrameReader<impl Read>,
+    name: &str,
     unreadable: impl Fn(io::Error) -> Error,
     dispatcher: &mut Dispatcher<'_>,
 ) -> Result<(), Error> {
-    let mut reader = FrameReader::new(recording);
+    let explain = |error| match error {
+        ReadError::Io(cause) => unreadable(cause),
+        ReadError::Malformed { position, cause } => Error::Stream { position, cause },
+        ReadError::Truncated { position } => breaks_off(position),
+    };
+    match reader.format_version().map_err(explain)? {
+        Some(FORMAT_VERSION) => {}
+        Some(found) => {
+            let (name, supported) = (name.to_owned(), FORMAT_VERSION);
+            return Err(Error::RecordingVersion { name, found, supported });
+        }
+        None => {
+            let reason = match reader.is_empty() {
+                true => "it is empty",
+                false => "it begins like something else",
+            };
+            return Err(Error::NotARecording { name: name.to_owned(), reason });
+        }
+    }
     let mut complete = false;
     loop {
         let position = reader.position();
-        match reader.next() {
-            Ok(Some(frame)) => {
+        match reader.next().map_err(explain)? {
+            Some(frame) => {
                 match dispatcher.take(frame, position)? {
                     Step::Continue | Step::Started => {}
                     // What follows was not seen by the worker: how the command ended.
@@ -126,13 +170,8 @@ fn deliver(
                     }
                 }
             }
-            Ok(None) if complete => return Ok(()),
-            Ok(None) => return Err(breaks_off(position)),
-            Err(ReadError::Io(cause)) => return Err(unreadable(cause)),
-            Err(ReadError::Malformed { position, cause }) => {
-                return Err(Error::Stream { position, cause });
-            }
-            Err(ReadError::Truncated { position }) => return Err(breaks_off(position)),
+            None if complete => return Ok(()),
+            None => return Err(breaks_off(position)),
         }
     }
 }
@@ -148,9 +187,9 @@ mod tests {
 
     #[test]
     fn what_breaks_off_is_no_complete_recording() {
-        for part in [&b""[..], b"\x05"] {
-            let failure = replay_from(part).run().unwrap_err();
-            assert!(matches!(failure.error, Error::Stream { position: 0, .. }), "{failure}");
-        }
+        let failure = replay_from(&b"\x05"[..]).run().unwrap_err();
+        assert!(matches!(failure.error, Error::Stream { position: 0, .. }), "{failure}");
+        let failure = replay_from(&b""[..]).run().unwrap_err();
+        assert!(matches!(failure.error, Error::NotARecording { .. }), "{failure}");
     }
 }

@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) mode: Mode,
     pub(crate) interval: Option<Duration>,
     pub(crate) recording: Option<PathBuf>,
+    pub(crate) frame_limit: Option<usize>,
     pub(crate) read_options: Vec<String>,
     pub(crate) processes: Vec<Process>,
     pub(crate) formatted: bool,
@@ -284,6 +285,9 @@ fn attempt<'f>(
     };
     let copy = settings.recording.as_deref().map(create_recording).transpose()?;
     let mut reader = FrameReader::new(Tee { source: duplicate()?, copy, failure: None });
+    if let Some(bytes) = settings.frame_limit {
+        reader = reader.with_limit(bytes);
+    }
     let sent = (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode());
     if sent.is_err() {
         return Err(worker.post_mortem());

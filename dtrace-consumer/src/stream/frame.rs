@@ -24,6 +24,23 @@ pub(crate) const FORMAT_VERSION: u16 = 1;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DTrS");
 
+/// Bytes of the first frame's body, up to its version, that every version of the format has: kind,
+/// magic, version.
+pub(crate) const PREAMBLE: usize = 7;
+
+/// The version in the body of a stream's first frame; `None` if it is not one.
+pub(crate) fn format_version(body: &[u8]) -> Option<u16> {
+    let t = &mut Take::new(body);
+    let begins = t.u8("frame kind") == Ok(1) && t.u32("magic") == Ok(MAGIC);
+    begins.then(|| t.u16("format version").ok()).flatten()
+}
+
+/// Whether `body` is the beginning of a stream's first frame, as far as it goes.
+pub(crate) fn may_begin(body: &[u8]) -> bool {
+    let beginning = [&[1][..], &MAGIC.to_le_bytes()].concat();
+    body.iter().zip(&beginning).all(|(a, b)| a == b)
+}
+
 /// How the records of one clause lie in its firings' data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClauseFrame {

@@ -6,4 +6,8 @@
 pub(crate) mod frame;
 pub(crate) mod job;
 pub(crate) mod reader;
+#[cfg(test)]
+pub(crate) mod strategies;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wire;

@@ -1,8 +1,11 @@
 //! Where does one frame end and the next begin?
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read};
 
-use super::frame::Frame;
+use super::frame::{self, Frame};
 use super::wire::Malformed;
 
 /// The largest frame that a reader accepts unless told otherwise, in bytes.
@@ -43,11 +46,36 @@ impl<R: Read> FrameReader<R> {
     pub(crate) fn new(source: R) -> FrameReader<R> {
         FrameReader {
             source,
-            buffer: Vec::new(),
+            // Zeroed by the system, page by page as it is used.
+            buffer: vec![0; CHUNK],
             start: 0,
             end: 0,
             limit: FRAME_LIMIT,
             position: 0,
+        }
+    }
+
+    /// Accepts frames of up to `bytes`, whatever their source.
+    pub(crate) fn with_limit(mut self, bytes: usize) -> FrameReader<R> {
+        self.limit = bytes;
+        self
+    }
+
+    /// The version of the format in which the stream is written, without going on to a frame; `None`
+    /// if it does not begin as a stream does.
+    pub(crate) fn format_version(&mut self) -> Result<Option<u16>, ReadError> {
+        let complete = self.fill(ENVELOPE + frame::PREAMBLE)?;
+        let beginning = &self.buffer[self.start..self.end];
+        let Some(body) = beginning.get(ENVELOPE..).filter(|body| !body.is_empty()) else {
+            return match beginning {
+                [] => Ok(None),
+                _ => Err(ReadError::Truncated { position: self.position }),
+            };
+        };
+        match frame::format_version(body) {
+            None if complete || !frame::may_begin(body) => Ok(None),
+            None => Err(ReadError::Truncated { position: self.position }),
+            version => Ok(version),
         }
     }
 
@@ -61,8 +89,13 @@ impl<R: Read> FrameReader<R> {
                     Err(ReadError::Truncated { position: self.position })
                 };
             };
-            if length == 0 || length > self.limit {
-                let cause = Malformed::new("frame length", "zero, or more than the limit");
+            let refused = match length {
+                0 => Some("zero"),
+                n if n > self.limit => Some("more than the limit"),
+                _ => None,
+            };
+            if let Some(reason) = refused {
+                let cause = Malformed::new("frame length", reason);
                 return Err(ReadError::Malformed { position: self.position, cause });
             }
             if !self.fill(ENVELOPE + length)? {
@@ -78,6 +111,11 @@ impl<R: Read> FrameReader<R> {
                     .map_err(|cause| ReadError::Malformed { position, cause });
             }
         }
+    }
+
+    /// Whether nothing has been read that is not yet taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
     }
 
     /// Bytes from the beginning of the stream to the next frame.
