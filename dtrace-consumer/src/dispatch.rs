@@ -3,6 +3,9 @@
 //! The same for live sessions and recordings: descriptions are kept, firings and aggregations are
 //! decoded against them and handed to the closures, and the rest is put into the outcome.
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;

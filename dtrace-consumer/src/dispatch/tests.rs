@@ -1,0 +1,218 @@
+//! Whatever a stream says, and in whatever order, the closures see it or it is refused: nothing panics.
+
+use proptest::prelude::*;
+
+use crate::aggregation::Mode;
+use crate::description::{Platform, SessionInfo};
+use crate::error::Error;
+use crate::fuzzing;
+use crate::outcome::Outcome;
+use crate::probe::Probe;
+use crate::record::{Action, RecordDescription};
+use crate::stream::frame::{AggregationFrame, ClauseFrame, EntryFrame, FiringFrame, Frame};
+use crate::stream::strategies;
+use crate::{Failure, ValueRef};
+
+fn json(value: ValueRef<'_>) {
+    let text = serde_json::to_string(&value).expect("a value is serialised");
+    let _: serde_json::Value = serde_json::from_str(&text).expect("what is serialised is JSON");
+}
+
+fn session() -> SessionInfo {
+    SessionInfo {
+        library_version: String::new(),
+        library: String::new(),
+        platform: Platform::Linux,
+        kernel: String::new(),
+        machine: String::new(),
+        omitted_libraries: Vec::new(),
+    }
+}
+
+/// A recording of the frames between a session's beginning and its end.
+fn recording<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Frame::Begin(session()).encode(&mut bytes);
+    frames.into_iter().for_each(|frame| frame.encode(&mut bytes));
+    Frame::End.encode(&mut bytes);
+    bytes
+}
+
+fn replay<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> Result<Outcome, Failure> {
+    fuzzing::replay(&recording(frames), Mode::Cumulative, &json)
+}
+
+/// A closure that panics ends the replay with this error; it must never be the crate's own panic.
+fn did_not_panic(result: Result<Outcome, Failure>) -> Result<(), TestCaseError> {
+    match result.map_err(|failure| failure.error) {
+        Err(Error::Panicked { closure, message }) => {
+            Err(TestCaseError::fail(format!("{closure}: {message}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn closures_may_look_at_everything_whatever_the_frames_say(
+        samples in strategies::frames(),
+        delta in any::<bool>(),
+    ) {
+        let mode = if delta { Mode::Delta } else { Mode::Cumulative };
+        let bytes = recording(samples.iter().map(|sample| sample.frame()));
+        did_not_panic(fuzzing::replay(&bytes, mode, &json))?;
+        let described = samples.iter().filter(|sample| {
+            !matches!(sample.frame(), Frame::Failure(_) | Frame::End | Frame::Begin(_))
+        });
+        let mut kept: Vec<_> = described.collect();
+        // An error ends a replay, so each frame that is refused is left out until the rest passes.
+        while let Err(failure) = replay(kept.iter().map(|sample| sample.frame())) {
+            let Error::Stream { position, .. } = failure.error else {
+                return Err(TestCaseError::fail(failure.to_string()));
+            };
+            let mut start = 0;
+            let mut frame_at = |sample: &strategies::Sample| {
+                let mut bytes = Vec::new();
+                sample.frame().encode(&mut bytes);
+                start += bytes.len() as u64;
+                start
+            };
+            let mut begin = Vec::new();
+            Frame::Begin(session()).encode(&mut begin);
+            let index = kept
+                .iter()
+                .position(|sample| begin.len() as u64 + frame_at(sample) > position);
+            let index = index.expect("the position is that of a frame");
+            kept.remove(index);
+        }
+    }
+}
+
+fn probe() -> Frame<'static> {
+    let part = String::new;
+    Frame::Probe(Probe { id: 1, provider: part(), module: part(), function: part(), name: part() })
+}
+
+fn record(action: Action, offset: u32, size: u32) -> RecordDescription {
+    RecordDescription { action, offset, size, alignment: 8, argument: 0, format: None }
+}
+
+fn clause(records: Vec<RecordDescription>) -> Frame<'static> {
+    Frame::Clause(ClauseFrame { key: 1, statement: 1, records })
+}
+
+fn firing<'a>(data: &'a [u8], text: &'a [u8], text_ends: &'a [u8]) -> Frame<'a> {
+    Frame::Firing(FiringFrame { probe: 1, clause: 1, cpu: 0, flow: None, data, text, text_ends })
+}
+
+fn outputs(text: &[u8], ends: &[(u32, u32)]) -> Vec<String> {
+    let ends: Vec<u8> =
+        ends.iter().flat_map(|(r, end)| [r.to_le_bytes(), end.to_le_bytes()].concat()).collect();
+    let frames = [probe(), clause(vec![record(Action::Trace, 0, 8)]), firing(&[0; 8], text, &ends)];
+    assert!(replay(frames.clone()).is_ok());
+    let mut seen = Vec::new();
+    crate::replay_from(&recording(frames)[..])
+        .out(|output| {
+            seen.push(output.to_string());
+            Ok(())
+        })
+        .run()
+        .unwrap();
+    seen
+}
+
+#[test]
+fn output_whose_end_lies_outside_of_the_text_is_left_out() {
+    assert_eq!(outputs(b"onetwo", &[(0, 3), (0, 6)]), ["one", "two"]);
+    assert_eq!(outputs(b"onetwo", &[(0, 3), (0, u32::MAX), (0, 6)]), ["one", "two"]);
+    assert_eq!(outputs(b"onetwo", &[(0, 3), (0, 2), (0, 6)]), ["one", "two"]);
+    assert_eq!(outputs(b"", &[(0, 1), (7, 0), (0, 0)]), [""; 0]);
+    assert_eq!(outputs(b"one", &[(u32::MAX, 3)]), ["one"]);
+}
+
+#[test]
+fn records_that_lie_outside_of_the_data_hold_nothing() {
+    for action in (0..0x700).step_by(3).map(Action::from_number) {
+        for (offset, size) in [(0, 9), (8, 1), (u32::MAX, u32::MAX), (4, 8), (u32::MAX, 0)] {
+            let frames =
+                [probe(), clause(vec![record(action, offset, size)]), firing(&[1; 8], b"", b"")];
+            let mut seen = Vec::new();
+            crate::replay_from(&recording(frames.clone())[..])
+                .chewrec(|record| {
+                    seen.push(record.value().to_owned());
+                    Ok(())
+                })
+                .run()
+                .unwrap();
+            assert_eq!(seen, [crate::Value::Nothing], "{action:?} {offset} {size}");
+            assert!(replay(frames).is_ok());
+        }
+    }
+}
+
+fn aggregation(function: u16, signature: u64, normal: u64) -> Frame<'static> {
+    Frame::Aggregation(AggregationFrame {
+        key: 1,
+        variable: 1,
+        name: "a".to_owned(),
+        function,
+        signature,
+        normal,
+        keys: vec![record(Action::Trace, 0, 8)],
+    })
+}
+
+fn entry(value: &[u8]) -> Frame<'_> {
+    Frame::Entry(EntryFrame { aggregation: 1, generation: 0, keys: &[0; 8], value, per_cpu: &[] })
+}
+
+/// What a replay of the frames says is damaged.
+fn damaged<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> &'static str {
+    match replay(frames).map_err(|failure| failure.error) {
+        Err(Error::Stream { cause, .. }) => cause.field,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn aggregation_values_of_a_wrong_size_are_refused() {
+    let lquantize = 1u64 << 48 | 5 << 32;
+    for (function, size) in [(1, 8), (2, 8), (3, 8), (4, 8), (5, 16), (6, 32), (7, 1016), (8, 56)] {
+        let right = vec![1; size];
+        assert!(replay([aggregation(function, lquantize, 1), entry(&right)]).is_ok(), "{function}");
+        for wrong in [0, 1, 7, size - 1, size + 1, size + 8] {
+            let value = vec![1; wrong];
+            let field = damaged([aggregation(function, lquantize, 1), entry(&value)]);
+            assert_eq!(field, "aggregation value", "{function} {wrong}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_described_or_makes_no_sense_is_refused() {
+    assert_eq!(damaged([aggregation(1, 0, 0), entry(&[0; 8])]), "aggregation value");
+    assert_eq!(damaged([aggregation(99, 0, 1)]), "function");
+    assert_eq!(damaged([aggregation(9, 0, 1), entry(&[0; 8])]), "aggregation value");
+    assert_eq!(damaged([entry(&[0; 8])]), "aggregation");
+    assert_eq!(damaged([firing(b"", b"", b"")]), "firing");
+    assert_eq!(damaged([probe(), firing(b"", b"", b"")]), "firing");
+}
+
+#[test]
+fn the_last_of_several_descriptions_holds() {
+    let one = clause(vec![record(Action::Trace, 0, 8)]);
+    let two = clause(vec![record(Action::Trace, 0, 1), record(Action::Trace, 1, 1)]);
+    let frames = [probe(), one.clone(), probe(), two, firing(&[3; 8], b"", b"")];
+    let mut row = None;
+    let bytes = recording(frames);
+    crate::replay_from(&bytes[..])
+        .rows(|values: (u8, u8)| {
+            row = Some(values);
+            Ok(())
+        })
+        .run()
+        .unwrap();
+    assert_eq!(row, Some((3, 3)));
+}
