@@ -71,11 +71,7 @@ fn main() -> ExitCode {
             Err(unavailable) if cli.live || cli.record.is_some() => Err(unavailable.into()),
             Err(unavailable) => {
                 note(&unavailable);
-                show_recording(
-                    &cli,
-                    replay_from("tcp_segments.dtrace", lab::RECORDING),
-                    lab::COMMAND,
-                )
+                show_recording(&cli, replay_from(lab::RECORDING), lab::COMMAND)
             }
         }
     };

@@ -110,23 +110,23 @@ pub enum Error {
         cause: io::Error,
     },
 
-    /// A file is no recording.
-    #[error("{} is not a recording: {reason}", .path.display())]
+    /// What was to be replayed is no recording.
+    #[error("{name} is not a recording: {reason}")]
     NotARecording {
-        /// The file.
-        path: PathBuf,
+        /// The file, or a word for another source.
+        name: String,
         /// What it has instead of a recording's beginning.
         reason: &'static str,
     },
 
     /// A recording was made by a later version of this crate, in a format that this one cannot read.
     #[error(
-        "recording {}: its format has version {found}, this version of the crate reads up to \
-         {supported}; replay it with the version that made it or a later one", .path.display()
+        "{name}: its format has version {found}, this version of the crate reads up to \
+         {supported}; replay it with the version that made it or a later one"
     )]
     RecordingVersion {
-        /// The file.
-        path: PathBuf,
+        /// The file, or a word for another source.
+        name: String,
         /// The version of its format.
         found: u16,
         /// The latest version that can be read.

@@ -65,7 +65,7 @@ pub fn replay(
     mode: Mode,
     serialize: &dyn Fn(ValueRef<'_>),
 ) -> Result<Outcome, Failure> {
-    let result = crate::replay_from("bytes", bytes)
+    let result = crate::replay_from(bytes)
         .mode(mode)
         .chew(|firing| {
             look_at_firing(firing, serialize);
@@ -81,6 +81,13 @@ pub fn replay(
         })
         .walk(|entry| {
             look_at_entry(entry, serialize);
+            Ok(())
+        })
+        .walk_joined(["a", "b", ""], |row| {
+            row.keys().for_each(|key| look_at_value(key, serialize));
+            let n = row.keys().len();
+            assert!(row.key::<Value>(n).is_err(), "a key after the last");
+            say(&row.values());
             Ok(())
         })
         .walked(|| Ok(()))
@@ -156,7 +163,7 @@ fn look_at_value(value: ValueRef<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
 
 fn look_at_symbol(symbol: crate::SymbolRef<'_>) {
     let _ = (symbol.address(), symbol.pid(), symbol.module(), symbol.symbol(), symbol.offset());
-    let _ = (symbol.to_string(), symbol == symbol);
+    let _ = (symbol.to_string(), symbol.demangled());
     say(&symbol);
 }
 
@@ -212,6 +219,7 @@ fn look_at_record(record: &Record<'_>) {
     say(record);
     let _ = (record.firing().cpu(), record.index(), record.action(), record.description());
     let _ = (record.get::<i64>(), record.get::<String>());
+    record.aggregated().for_each(|entry| look_at_entry(&entry, &|_| ()));
     let size = record.description().size as usize;
     assert!(matches!(record.bytes().len(), 0) || record.bytes().len() == size, "a cut record");
 }
@@ -229,6 +237,7 @@ fn look_at_entry(entry: &Aggregated<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
     let n = entry.keys().len();
     assert!(entry.key::<Value>(n).is_err(), "a key after the last");
     rows!(entry);
+    entry.per_cpu().for_each(|value| say(&value));
     let value = entry.value();
     let _ = (value.function(), value.normal(), value.as_i64(), value.render());
     let mut sum = value.clone();

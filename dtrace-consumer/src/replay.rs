@@ -1,8 +1,8 @@
 //! A recording, replayed to the same closures on any machine and without privileges.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::PathBuf;
 
 use crate::aggregation::Mode;
 use crate::builder::closure_methods;
@@ -17,9 +17,7 @@ use crate::stream::wire::Malformed;
 /// A recording that is to be replayed; made by [`replay`] or [`replay_from`].
 #[must_use = "a replay does nothing until it is run"]
 pub struct Replay<'f> {
-    /// The file, or what stands for it in messages.
-    path: PathBuf,
-    source: Option<Box<dyn Read + 'f>>,
+    source: Source<'f>,
     closures: Closures<'f>,
     mode: Mode,
     frame_limit: usize,
@@ -27,7 +25,7 @@ pub struct Replay<'f> {
 
 impl std::fmt::Debug for Replay<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replay").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Replay").finish_non_exhaustive()
     }
 }
 
@@ -43,29 +41,39 @@ impl std::fmt::Debug for Replay<'_> {
 /// # Ok::<(), dtrace_consumer::Failure>(())
 /// ```
 pub fn replay<'f>(path: impl Into<PathBuf>) -> Replay<'f> {
-    Replay {
-        path: path.into(),
-        source: None,
-        closures: Closures::default(),
-        mode: Mode::default(),
-        frame_limit: FRAME_LIMIT,
-    }
+    Replay::new(Source::File(path.into()))
 }
 
-/// Replays a recording from anywhere: standard input, a decompressor, another machine. `name` stands
-/// for it in messages.
+/// Replays a recording from wherever it can be read: memory, standard input, a socket.
 ///
 /// ```no_run
-/// let outcome = dtrace_consumer::replay_from("standard input", std::io::stdin())
-///     .out(|output| Ok(print!("{output}")))
+/// dtrace_consumer::replay_from(std::io::stdin())
+///     .out(|output| {
+///         print!("{output}");
+///         Ok(())
+///     })
 ///     .run()?;
 /// # Ok::<(), dtrace_consumer::Failure>(())
 /// ```
-pub fn replay_from<'f>(name: impl Into<PathBuf>, source: impl Read + 'f) -> Replay<'f> {
-    Replay { source: Some(Box::new(source)), ..replay(name) }
+pub fn replay_from<'f>(reader: impl Read + 'f) -> Replay<'f> {
+    Replay::new(Source::Reader(Box::new(reader)))
+}
+
+enum Source<'f> {
+    File(PathBuf),
+    Reader(Box<dyn Read + 'f>),
 }
 
 impl<'f> Replay<'f> {
+    fn new(source: Source<'f>) -> Replay<'f> {
+        Replay {
+            source,
+            closures: Closures::default(),
+            mode: Mode::default(),
+            frame_limit: FRAME_LIMIT,
+        }
+    }
+
     closure_methods!('f);
 
     /// What the values of a walk stand for; see [`crate::Builder::mode`].
@@ -75,7 +83,7 @@ impl<'f> Replay<'f> {
     }
 
     /// Refuses frames of more than `bytes` as damaged; 64 MiB unless set. The memory that decoding
-    /// takes is bounded by a small multiple of it, and of what the recording describes.
+    /// takes is bounded by a small multiple of it and of what the recording describes.
     pub fn frame_limit(mut self, bytes: usize) -> Self {
         self.frame_limit = bytes;
         self
@@ -84,16 +92,27 @@ impl<'f> Replay<'f> {
     /// Delivers the recording to the closures.
     ///
     /// # Errors
-    /// [`Failure`], with what was delivered before: the file cannot be read ([`Error::Recording`]), is
-    /// none ([`Error::NotARecording`]) or one of a later version ([`Error::RecordingVersion`]), is
-    /// damaged or breaks off ([`Error::Stream`]), or a closure failed.
+    /// [`Failure`], with what was delivered before: the file or reader cannot be read
+    /// ([`Error::Recording`], [`Error::System`]), what it gives is no recording
+    /// ([`Error::NotARecording`]) or one of a later version ([`Error::RecordingVersion`]), the recording
+    /// is damaged or breaks off ([`Error::Stream`]), or a closure failed.
     pub fn run(self) -> Result<Outcome, Failure> {
         let mut dispatcher = Dispatcher::new(self.closures, LossPolicy::Count, self.mode);
         let result = match self.source {
-            Some(source) => deliver(&self.path, source, self.frame_limit, &mut dispatcher),
-            None => File::open(&self.path)
-                .map_err(|cause| Error::Recording { path: self.path.clone(), cause })
-                .and_then(|file| deliver(&self.path, file, self.frame_limit, &mut dispatcher)),
+            Source::File(path) => {
+                let unreadable = |cause| Error::Recording { path: path.clone(), cause };
+                File::open(&path).map_err(unreadable).and_then(|file| {
+                    let reader = FrameReader::new(file).with_limit(self.frame_limit);
+                    let name = path.display().to_string();
+                    deliver(reader, &name, unreadable, &mut dispatcher)
+                })
+            }
+            Source::Reader(reader) => {
+                let attempt = "read the recording";
+                let unreadable = |cause| Error::System { attempt, cause };
+                let reader = FrameReader::new(reader).with_limit(self.frame_limit);
+                deliver(reader, "what was to be replayed", unreadable, &mut dispatcher)
+            }
         };
         let outcome = Box::new(dispatcher.outcome);
         match result {
@@ -104,57 +123,73 @@ impl<'f> Replay<'f> {
 }
 
 fn deliver(
-    path: &Path,
-    source: impl Read,
-    frame_limit: usize,
+    mut reader: FrameReader<impl Read>,
+    name: &str,
+    unreadable: impl Fn(io::Error) -> Error,
     dispatcher: &mut Dispatcher<'_>,
 ) -> Result<(), Error> {
-    let mut reader = FrameReader::new(source).with_limit(frame_limit);
-    match reader.format_version().map_err(|e| explain(e, path))? {
+    let explain = |error| match error {
+        ReadError::Io(cause) => unreadable(cause),
+        ReadError::Malformed { position, cause } => Error::Stream { position, cause },
+        ReadError::Truncated { position } => breaks_off(position),
+    };
+    match reader.format_version().map_err(explain)? {
         Some(FORMAT_VERSION) => {}
         Some(found) => {
-            let (path, supported) = (path.to_owned(), FORMAT_VERSION);
-            return Err(Error::RecordingVersion { path, found, supported });
+            let (name, supported) = (name.to_owned(), FORMAT_VERSION);
+            return Err(Error::RecordingVersion { name, found, supported });
         }
         None => {
-            let empty = reader.next().is_ok_and(|frame| frame.is_none()) && reader.position() == 0;
-            let reason = if empty { "it is empty" } else { "it begins like some other file" };
-            return Err(Error::NotARecording { path: path.to_owned(), reason });
+            let reason = match reader.is_empty() {
+                true => "it is empty",
+                false => "it begins like something else",
+            };
+            return Err(Error::NotARecording { name: name.to_owned(), reason });
         }
     }
-    let mut ended = false;
+    let mut complete = false;
     loop {
         let position = reader.position();
-        match reader.next().map_err(|e| explain(e, path))? {
-            Some(frame) => match dispatcher.take(frame, position)? {
-                Step::Failed(failure) => {
-                    return Err(Error::Libdtrace {
-                        advice: option::advice(&failure.attempt, &failure.message, failure.number),
-                        call: failure.attempt,
-                        number: failure.number,
-                        message: failure.message,
-                    });
+        match reader.next().map_err(explain)? {
+            Some(frame) => {
+                match dispatcher.take(frame, position)? {
+                    Step::Continue | Step::Started => {}
+                    // What follows was not seen by the worker: how the command ended.
+                    Step::End => complete = true,
+                    Step::Failed(failure) => {
+                        return Err(Error::Libdtrace {
+                            advice: option::advice(
+                                &failure.attempt,
+                                &failure.message,
+                                failure.number,
+                            ),
+                            call: failure.attempt,
+                            number: failure.number,
+                            message: failure.message,
+                        });
+                    }
                 }
-                Step::End => ended = true,
-                Step::Continue | Step::Started => {}
-            },
-            None if ended => return Ok(()),
-            // A session that is cut short leaves whole frames, but not the last one.
-            None => {
-                let cause = Malformed::new("frame", "the recording breaks off before its end");
-                return Err(Error::Stream { position, cause });
             }
+            None if complete => return Ok(()),
+            None => return Err(breaks_off(position)),
         }
     }
 }
 
-fn explain(error: ReadError, path: &Path) -> Error {
-    match error {
-        ReadError::Io(cause) => Error::Recording { path: path.to_owned(), cause },
-        ReadError::Malformed { position, cause } => Error::Stream { position, cause },
-        ReadError::Truncated { position } => {
-            let cause = Malformed::new("frame", "the recording breaks off within it");
-            Error::Stream { position, cause }
-        }
+fn breaks_off(position: u64) -> Error {
+    let reason = "the recording breaks off here";
+    Error::Stream { position, cause: Malformed { field: "frame", reason } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_breaks_off_is_no_complete_recording() {
+        let failure = replay_from(&b"\x05"[..]).run().unwrap_err();
+        assert!(matches!(failure.error, Error::Stream { position: 0, .. }), "{failure}");
+        let failure = replay_from(&b""[..]).run().unwrap_err();
+        assert!(matches!(failure.error, Error::NotARecording { .. }), "{failure}");
     }
 }

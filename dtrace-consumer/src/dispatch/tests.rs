@@ -113,7 +113,7 @@ fn outputs(text: &[u8], ends: &[(u32, u32)]) -> Vec<String> {
     let frames = [probe(), clause(vec![record(Action::Trace, 0, 8)]), firing(&[0; 8], text, &ends)];
     assert!(replay(frames.clone()).is_ok());
     let mut seen = Vec::new();
-    crate::replay_from("frames", &recording(frames)[..])
+    crate::replay_from(&recording(frames)[..])
         .out(|output| {
             seen.push(output.to_string());
             Ok(())
@@ -139,7 +139,7 @@ fn records_that_lie_outside_of_the_data_hold_nothing() {
             let frames =
                 [probe(), clause(vec![record(action, offset, size)]), firing(&[1; 8], b"", b"")];
             let mut seen = Vec::new();
-            crate::replay_from("frames", &recording(frames.clone())[..])
+            crate::replay_from(&recording(frames.clone())[..])
                 .chewrec(|record| {
                     seen.push(record.value().to_owned());
                     Ok(())
@@ -207,7 +207,7 @@ fn the_last_of_several_descriptions_holds() {
     let frames = [probe(), one.clone(), probe(), two, firing(&[3; 8], b"", b"")];
     let mut row = None;
     let bytes = recording(frames);
-    crate::replay_from("frames", &bytes[..])
+    crate::replay_from(&bytes[..])
         .rows(|values: (u8, u8)| {
             row = Some(values);
             Ok(())

@@ -113,6 +113,11 @@ impl<R: Read> FrameReader<R> {
         }
     }
 
+    /// Whether nothing has been read that is not yet taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// Bytes from the beginning of the stream to the next frame.
     pub(crate) fn position(&self) -> u64 {
         self.position

@@ -13,11 +13,12 @@ use super::frame::{
     Frame, StepTimes, SymbolFrame,
 };
 use super::job::{Command, Job, Process, Purpose, Source, Specifier};
-use crate::aggregation::{AggregationFunction, DistributionParameters, ParameterEncoding};
+use crate::aggregation::{AggregationFunction, DistributionParameters, Order, ParameterEncoding};
 use crate::description::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
 use crate::listing::{Attributes, ListedProbe, ProbeDetails};
+use crate::lookup::KernelSymbol;
 use crate::loss::{DropKind, DropReport, Fault};
 use crate::outcome::CommandOutcome;
 use crate::probe::Probe;
@@ -148,6 +149,11 @@ fn listed() -> impl Strategy<Value = ListedProbe> {
     (probe(), option::of(details)).prop_map(|(probe, details)| ListedProbe { probe, details })
 }
 
+fn found() -> impl Strategy<Value = KernelSymbol> {
+    (text(), text(), any::<u64>(), any::<u64>())
+        .prop_map(|(module, name, address, size)| KernelSymbol { module, name, address, size })
+}
+
 fn omitted() -> impl Strategy<Value = OmittedLibrary> {
     (text(), text()).prop_map(|(file, reason)| OmittedLibrary { file, reason })
 }
@@ -207,7 +213,8 @@ fn aggregation() -> impl Strategy<Value = AggregationFrame> {
     let function = prop_oneof![8 => 1u16..10, 1 => any::<u16>()];
     let normal = prop_oneof![6 => Just(1u64), 2 => 0u64..5, 1 => any::<u64>()];
     let variable = prop_oneof![0u64..3, any::<u64>()];
-    (reference(), variable, text(), function, signature(), normal, vec(record(), 0..4)).prop_map(
+    let name = prop_oneof![2 => Just("a".to_owned()), 1 => Just("b".to_owned()), 1 => text()];
+    (reference(), variable, name, function, signature(), normal, vec(record(), 0..4)).prop_map(
         |(key, variable, name, function, signature, normal, keys)| AggregationFrame {
             key,
             variable,
@@ -241,8 +248,9 @@ fn entry() -> impl Strategy<Value = Sample> {
 
 /// An aggregation and entries whose values have the size that its parameters ask for.
 fn walk() -> impl Strategy<Value = Vec<Sample>> {
-    (aggregation(), vec((bytes(), any::<u64>(), 0u64..2), 1..4)).prop_map(
-        |(aggregation, entries)| {
+    let begin = prop::sample::select(vec![Frame::SnapshotBegin, Frame::PrintaBegin]);
+    (aggregation(), vec((bytes(), any::<u64>(), 0u64..2), 1..4), begin).prop_map(
+        |(aggregation, entries, begin)| {
             let function = u8::try_from(aggregation.function).ok();
             let slots =
                 function.and_then(|f| AggregationFunction::from_wire(f).ok()).map_or(0, |f| {
@@ -256,7 +264,7 @@ fn walk() -> impl Strategy<Value = Vec<Sample>> {
                 });
             let key = aggregation.key;
             let mut samples = vec![Sample::Plain(Frame::Aggregation(aggregation))];
-            samples.push(Sample::Plain(Frame::SnapshotBegin));
+            samples.push(Sample::Plain(begin));
             for (keys, seed, generation) in entries {
                 let words =
                     (0..slots as u64).map(|i| seed.wrapping_mul(i.wrapping_add(seed >> 32)));
@@ -365,6 +373,8 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
         }),
         vec((text(), word()), 0..4).prop_map(Frame::Options),
         listed().prop_map(Frame::Listed),
+        Just(Frame::PrintaBegin),
+        option::of(found()).prop_map(Frame::Found),
     ]
 }
 
@@ -413,6 +423,8 @@ fn job() -> impl Strategy<Value = Job> {
         Just(Purpose::Check),
         (vec(text(), 0..3), any::<bool>())
             .prop_map(|(patterns, describe)| Purpose::List { patterns, describe }),
+        (vec(text(), 0..3), vec(any::<u64>(), 0..3))
+            .prop_map(|(names, addresses)| Purpose::Lookup { names, addresses }),
     ];
     let specifier = prop::sample::select(vec![
         Specifier::Provider,
@@ -434,24 +446,22 @@ fn job() -> impl Strategy<Value = Job> {
         any::<i32>().prop_map(Process::Grab),
     ];
     let options = vec((text(), option::of(text())), 0..3);
-    let flags = (any::<bool>(), any::<u32>(), any::<[bool; 3]>());
+    let flags = (any::<bool>(), any::<u32>(), any::<[bool; 5]>());
+    let order = (0u8..9).prop_map(|n| Order::from_number(n).unwrap_or_default());
     let rest = (vec(text(), 0..3), option::of(any::<u64>().prop_map(Duration::from_nanos)));
     (
         (purpose, text(), option::of(text()), vec(omitted(), 0..3)),
         options,
         flags,
         vec(source, 0..3),
-        (option::of(any::<i32>()), vec(process, 0..3)),
+        (option::of(any::<i32>()), vec(process, 0..3), order),
         rest,
     )
-        .prop_map(|(files, options, flags, sources, (target, processes), rest)| {
+        .prop_map(|(files, options, flags, sources, (target, processes, order), rest)| {
             let (purpose, library, syslibdir, omit) = files;
-            let (all_libraries, compile_flags, [firings, text, report]) = flags;
+            let (all_libraries, compile_flags, [firings, text, report, printed, drain]) = flags;
             let (read_options, snapshot_interval) = rest;
             Job {
-                printed: false,
-                order: crate::aggregation::Order::default(),
-                drain: false,
                 purpose,
                 library: library.into(),
                 syslibdir: syslibdir.map(Into::into),
@@ -464,6 +474,9 @@ fn job() -> impl Strategy<Value = Job> {
                 processes,
                 firings,
                 text,
+                printed,
+                order,
+                drain,
                 report,
                 read_options,
                 snapshot_interval,

@@ -105,7 +105,7 @@ fn expected(bytes: &[u8], limit: usize) -> Vec<Read1> {
             break;
         };
         at += 4 + length;
-        if (1..=22).contains(&body[0]) {
+        if Frame::knows(body[0]) {
             match Frame::decode(body) {
                 Ok(frame) => results.push(Read1::Frame(at as u64, again(&frame))),
                 Err(cause) => {
