@@ -1,0 +1,2 @@
+# Writes one line to stdout.
+echo from the command
