@@ -224,7 +224,8 @@ pub(crate) fn complete(
         if let Some((_, what)) = DANGEROUS.iter().find(|(dangerous, _)| dangerous == name) {
             return refused(format!("refused: it {what}"));
         }
-        if name == "cpu" && !value.as_deref().is_some_and(is_usable_cpu) {
+        let cpu = value.as_deref().filter(|_| name == "cpu").and_then(|cpu| cpu.parse().ok());
+        if cpu.is_some_and(|cpu| !is_usable_cpu(cpu)) {
             // libdtrace would end its process when it cannot move to that CPU.
             return refused("this process cannot run on that CPU".to_owned());
         }
@@ -235,8 +236,7 @@ pub(crate) fn complete(
 }
 
 /// Whether this process may run on the CPU with the given number.
-fn is_usable_cpu(number: &str) -> bool {
-    let Ok(number) = number.parse::<u32>() else { return false };
+fn is_usable_cpu(number: u64) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     allowed.is_some_and(|list| {
@@ -275,9 +275,7 @@ mod tests {
 
     #[test]
     fn options_that_would_end_the_process_are_refused() {
-        for (name, value) in
-            [("core", None), ("nolibs", None), ("cpu", Some("4095")), ("cpu", None)]
-        {
+        for (name, value) in [("core", None), ("nolibs", None), ("cpu", Some("4095"))] {
             let option = (name.to_owned(), value.map(str::to_owned));
             assert!(matches!(complete(&[option]), Err(Error::Option { .. })), "{name}");
         }

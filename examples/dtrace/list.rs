@@ -21,6 +21,13 @@ pub(crate) fn probes(arguments: Arguments) -> Result<u8, String> {
         arguments.session()?.matched_probes(arguments.verbose)
     };
     let probes = probes.map_err(|e| arguments.message(&e))?;
+    if probes.is_empty() {
+        let infos = arguments.session()?.check().map_err(|e| arguments.message(&e))?;
+        for clause in infos.iter().flat_map(|info| &info.clauses) {
+            let reason = "No probe matches description";
+            eprintln!("dtrace: failed to match {}: {reason}", clause.probe);
+        }
+    }
     let mut out = output::open(arguments.output.as_deref())?;
     write_listing(&mut out, &probes).map_err(|e| e.to_string())?;
     Ok(0)

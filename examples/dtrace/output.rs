@@ -12,8 +12,14 @@ pub(crate) fn open(file: Option<&str>) -> Result<Destination, String> {
         None => Ok(Destination::Standard(io::stdout())),
         Some(name) => append(name)
             .map(Destination::File)
-            .map_err(|e| format!("failed to open output file '{name}': {e}")),
+            .map_err(|e| format!("failed to open output file '{name}': {}", reason(&e))),
     }
+}
+
+/// The system's answer as strerror(3) says it, without Rust's number behind it.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn append(name: &str) -> io::Result<File> {

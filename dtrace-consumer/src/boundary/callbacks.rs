@@ -100,7 +100,8 @@ impl Context {
             });
         }
         let formatted = self.text && clause.prints;
-        let flow = (d.dtpda_flow != DTRACEFLOW_NONE && !d.dtpda_prefix.is_null()).then(|| {
+        // The prefix is there if flow indentation is on.
+        let flow = (!d.dtpda_prefix.is_null()).then(|| {
             // SAFETY: the prefix is a C string that lives as long as the library.
             let prefix = unsafe { owned(d.dtpda_prefix) };
             (u8::try_from(d.dtpda_flow).unwrap_or(2), d.dtpda_indent, prefix)

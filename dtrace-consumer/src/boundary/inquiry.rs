@@ -149,7 +149,11 @@ fn iterate(
             (&raw mut iteration).cast::<c_void>(),
         )
     };
-    handle.check("dtrace_probe_iter", result)
+    match handle.check("dtrace_probe_iter", result) {
+        // That nothing matches is an answer.
+        Err(failure) if failure.message == "No probe matches description" => Ok(()),
+        checked => checked,
+    }
 }
 
 unsafe extern "C" fn listed(
@@ -211,7 +215,7 @@ fn attributes(a: dtrace_attribute_t) -> Attributes {
 
 fn program_info(handle: Handle, program: *mut dtrace_prog_t, describe: bool) -> ProgramInfo {
     let mut info = dtrace_proginfo_t::default();
-    let mut clauses = Clauses { handle, describe, found: Vec::new() };
+    let mut clauses = Clauses { handle, describe, last: ptr::null(), found: Vec::new() };
     // SAFETY: the program belongs to the handle; `info` is for the call to fill, and the callback
     // gets the list, which outlives the call.
     unsafe {
@@ -226,6 +230,8 @@ fn program_info(handle: Handle, program: *mut dtrace_prog_t, describe: bool) -> 
 struct Clauses {
     handle: Handle,
     describe: bool,
+    /// The description of the statement before; the actions of one clause share theirs.
+    last: *const dtrace_ecbdesc_t,
     found: Vec<ListedProbe>,
 }
 
@@ -249,10 +255,11 @@ unsafe extern "C" fn statement(
     // statement's description is valid during the call and holds C strings.
     let added = catch_unwind(AssertUnwindSafe(|| unsafe {
         let clauses = &mut *arg.cast::<Clauses>();
-        let description = &(*(*statement).dtsd_ecbdesc).dted_probe;
-        let probe = name_of(description);
-        // The clauses of one description are statements of their own.
-        if clauses.found.last().is_none_or(|last| last.probe != probe) {
+        let description = (*statement).dtsd_ecbdesc.cast_const();
+        if clauses.last != description {
+            clauses.last = description;
+            let description = &(*description).dted_probe;
+            let probe = name_of(description);
             let wanted = clauses.describe;
             let details = wanted.then(|| details(clauses.handle, description)).flatten();
             clauses.found.push(ListedProbe { probe, details });
