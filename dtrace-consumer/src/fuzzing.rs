@@ -216,7 +216,7 @@ fn look_at_firing(firing: &Firing<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
 }
 
 fn look_at_record(record: &Record<'_>) {
-    say(record);
+    say(&record.value());
     let _ = (record.firing().cpu(), record.index(), record.action(), record.description());
     let _ = (record.get::<i64>(), record.get::<String>());
     record.aggregated().for_each(|entry| look_at_entry(&entry, &|_| ()));
@@ -225,7 +225,7 @@ fn look_at_record(record: &Record<'_>) {
 }
 
 fn look_at_output(output: &Output<'_>) {
-    say(output);
+    say(&output.text());
     let _ = (output.firing().cpu(), output.probe(), output.action(), output.to_string());
     assert!(!output.bytes().is_empty(), "output of nothing");
 }

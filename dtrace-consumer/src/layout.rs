@@ -4,6 +4,9 @@
 //! signed. The conversions of a printf's format say more. Both are put together here, once for each
 //! clause; then decoding a firing's record is a look at its bytes.
 
+#[cfg(test)]
+mod properties;
+
 use crate::format::{Conversion, conversions};
 use crate::record::{Action, RecordDescription};
 use crate::stack::Addresses;

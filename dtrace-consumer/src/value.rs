@@ -3,6 +3,9 @@
 //! [`ValueRef`] borrows from the data as they were delivered; [`Value`] owns. [`FromValue`] turns
 //! either into the types of a program.
 
+#[cfg(test)]
+mod properties;
+
 use std::borrow::Cow;
 use std::fmt;
 

@@ -10,7 +10,9 @@ pub(crate) const MARKER: &str = "DTRACE_CONSUMER_WORKER";
 /// The value of [`MARKER`] for this version of the crate.
 pub(crate) const MARKER_VALUE: &str = "1";
 
-#[ctor::ctor]
+// Miri runs no function before main whose type is not exactly the one that it expects.
+#[cfg_attr(not(miri), ctor::ctor)]
+#[cfg_attr(miri, allow(dead_code))]
 fn become_worker_if_asked() {
     if std::env::var_os(MARKER).is_none_or(|v| v != MARKER_VALUE) || privileges_were_raised() {
         return;

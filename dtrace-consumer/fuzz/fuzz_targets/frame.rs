@@ -1,0 +1,6 @@
+//! The body of one frame.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| dtrace_consumer::fuzzing::frame(body));
