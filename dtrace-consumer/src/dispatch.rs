@@ -145,6 +145,8 @@ impl<'f> Dispatcher<'f> {
         self.clauses.clear();
         self.aggregations.clear();
         self.symbols.clear();
+        self.printed.clear();
+        self.printing = false;
     }
 
     /// Takes one frame. `position` is where it lies in the stream, for errors.

@@ -440,7 +440,8 @@ fn describe(handle: Handle, r: &dtrace_recdesc_t) -> RecordDescription {
         offset: r.dtrd_offset,
         size: r.dtrd_size,
         alignment: r.dtrd_alignment,
-        argument: r.dtrd_arg,
+        // Of printa() this is an address in this process, which is nobody's business.
+        argument: if action == Action::Printa { 0 } else { r.dtrd_arg },
         format: (has_format && !r.dtrd_format.is_null()).then(|| format_of(handle, r)),
     }
 }
