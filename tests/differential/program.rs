@@ -16,7 +16,7 @@ use crate::case::Case;
 use crate::normalise::normalise;
 
 /// A run that has not ended by then never will: a firing was lost or a session hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a run left behind, normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
