@@ -12,7 +12,7 @@ use crate::description::ProgramInfo;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, RowsError};
 use crate::error::Error;
 use crate::listing::ListedProbe;
-use crate::option::Setting;
+use crate::option::{PREPROCESS, Setting};
 use crate::session::{self, Settings, StopHandle};
 use crate::stream::job::{Process, Purpose, Source, Specifier};
 
@@ -103,6 +103,14 @@ impl<C> Builder<C> {
         self
     }
 
+    /// Lets the worker write to this process's standard error: what a process of
+    /// [`create`](Builder::create) or the preprocessor says, and libdtrace's own logs. Otherwise that is
+    /// kept for the message of a worker that dies.
+    pub fn inherit_stderr(mut self) -> Self {
+        self.settings.inherit_stderr = true;
+        self
+    }
+
     /// Leaves commands of the script's `system()` action to the closures, which find them among a
     /// firing's [output](crate::Firing::output). Otherwise they are run by the shell, in the user's
     /// process and in their order among the other output.
@@ -160,8 +168,7 @@ impl<C> Builder<C> {
 
     /// Runs the scripts through the C preprocessor, as `dtrace -C` does; cpp(1) must be installed.
     pub fn preprocess(self) -> Self {
-        const CPP: u32 = 0x10;
-        self.compile_flags(CPP)
+        self.compile_flags(PREPROCESS)
     }
 
     /// Defines a name for the preprocessor, as `name` or `name=value` (`dtrace -D`).

@@ -30,7 +30,13 @@ pub(crate) struct Worker {
 }
 
 /// Starts a worker: `program` if one is named, this process's own executable otherwise.
-pub(crate) fn launch(program: Option<&Path>, library: &Libdtrace) -> Result<Worker, Error> {
+///
+/// What it writes to its standard error is kept for messages, or goes where this process's goes.
+pub(crate) fn launch(
+    program: Option<&Path>,
+    library: &Libdtrace,
+    inherit_stderr: bool,
+) -> Result<Worker, Error> {
     let program = match program {
         Some(program) => program.to_owned(),
         None => own_executable()?,
@@ -38,7 +44,12 @@ pub(crate) fn launch(program: Option<&Path>, library: &Libdtrace) -> Result<Work
     let failed =
         |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
     let (channel, theirs) = UnixStream::pair().map_err(failed)?;
-    let stderr = scratch_file();
+    let stderr = if inherit_stderr { None } else { scratch_file() };
+    let written = match stderr.as_ref().and_then(|file| file.try_clone().ok()) {
+        Some(file) => Stdio::from(file),
+        None if inherit_stderr => Stdio::inherit(),
+        None => Stdio::null(),
+    };
     let mut command = match &library.loader {
         // A libdtrace that needs a newer C library than the system's comes with a loader of its own.
         Some(loader) => {
@@ -52,7 +63,7 @@ pub(crate) fn launch(program: Option<&Path>, library: &Libdtrace) -> Result<Work
     command
         .env(MARKER, MARKER_VALUE)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stderr(stderr.as_ref().and_then(|f| f.try_clone().ok()).map_or(Stdio::null(), Stdio::from))
+        .stderr(written)
         // Ctrl-C at the terminal is for the user's process alone.
         .process_group(0);
     let mut child = command.spawn().map_err(failed)?;

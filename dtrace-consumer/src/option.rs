@@ -201,6 +201,9 @@ flags! {
     rawbytes;
 }
 
+/// `DTRACE_C_CPP`: scripts are preprocessed.
+pub(crate) const PREPROCESS: u32 = 0x10;
+
 /// `DTRACE_C_ETAGS`: messages of the compiler carry their tag.
 pub(crate) const ERROR_TAGS: u32 = 0x100;
 
@@ -224,8 +227,14 @@ pub(crate) fn complete(
         if let Some((_, what)) = DANGEROUS.iter().find(|(dangerous, _)| dangerous == name) {
             return refused(format!("refused: it {what}"));
         }
-        let cpu = value.as_deref().filter(|_| name == "cpu").and_then(|cpu| cpu.parse().ok());
-        if cpu.is_some_and(|cpu| !is_usable_cpu(cpu)) {
+        // What is no number the library itself refuses.
+        let cpu = value.as_deref().map(str::parse);
+        let usable = match cpu {
+            Some(Ok(cpu)) => is_usable_cpu(cpu),
+            Some(Err(_)) => true,
+            None => false,
+        };
+        if name == "cpu" && !usable {
             // libdtrace would end its process when it cannot move to that CPU.
             return refused("this process cannot run on that CPU".to_owned());
         }

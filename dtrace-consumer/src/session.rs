@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) formatted: bool,
     pub(crate) keep_system: bool,
     pub(crate) printed: bool,
+    pub(crate) inherit_stderr: bool,
     pub(crate) order: Order,
 }
 
@@ -164,6 +165,13 @@ pub(crate) fn start<'f>(
                 }
                 dispatcher.restart();
             }
+            Attempt::Died(back, error) => {
+                dispatcher = back;
+                if !widen(&mut job) {
+                    return Err(error.into());
+                }
+                dispatcher.restart();
+            }
         }
     }
 }
@@ -176,14 +184,18 @@ pub(crate) fn inquire(
 ) -> Result<(), Error> {
     let (library, mut job) = job(settings, purpose)?;
     loop {
-        let worker = launch(settings.worker.as_deref(), &library)?;
+        let worker = launch(settings.worker.as_deref(), &library, settings.inherit_stderr)?;
         if (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode()).is_err() {
             return Err(worker.post_mortem());
         }
         let mut reader = FrameReader::new(&worker.channel);
         loop {
             let position = reader.position();
-            match next_frame(&mut reader, &worker).and_then(|frame| take(frame, position))? {
+            let frame = match next_frame(&mut reader, &worker) {
+                Err(Error::WorkerDied { .. }) if widen(&mut job) => break,
+                frame => frame?,
+            };
+            match take(frame, position)? {
                 Step::Continue | Step::Started => {}
                 Step::End => return Ok(()),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
@@ -244,12 +256,14 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
     }
     let options = option::complete(&settings.options)?;
     let library = preflight(settings.prefix.as_deref()).require()?;
+    // Nobody knows what a script uses before it is preprocessed.
+    let preprocessed = settings.compile_flags & option::PREPROCESS != 0;
     let job = Job {
         purpose,
         library: library.library.clone(),
         syslibdir: library.syslibdir.clone(),
-        omit: Vec::new(),
-        all_libraries: false,
+        omit: if preprocessed { known_bad(&library.library) } else { Vec::new() },
+        all_libraries: preprocessed,
         options,
         compile_flags: settings.compile_flags | option::ERROR_TAGS,
         sources: settings.sources.clone(),
@@ -269,7 +283,10 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
 
 enum Attempt<'f> {
     Live(Live<'f>),
+    /// The worker said why it cannot go on.
     Failed(Dispatcher<'f>, FailureFrame),
+    /// It died without a word: libdtrace aborts where it trusts that a D library is there.
+    Died(Dispatcher<'f>, Error),
 }
 
 fn attempt<'f>(
@@ -279,7 +296,7 @@ fn attempt<'f>(
     stop: &StopHandle,
     mut dispatcher: Dispatcher<'f>,
 ) -> Result<Attempt<'f>, Error> {
-    let worker = launch(settings.worker.as_deref(), library)?;
+    let worker = launch(settings.worker.as_deref(), library, settings.inherit_stderr)?;
     let duplicate = || {
         let attempt = "duplicate the channel to the worker";
         worker.channel.try_clone().map_err(|cause| Error::System { attempt, cause })
@@ -294,7 +311,11 @@ fn attempt<'f>(
         return Err(worker.post_mortem());
     }
     loop {
-        match step(&mut reader, &mut dispatcher, &worker)? {
+        let step = match step(&mut reader, &mut dispatcher, &worker) {
+            Err(error @ Error::WorkerDied { .. }) => return Ok(Attempt::Died(dispatcher, error)),
+            step => step?,
+        };
+        match step {
             Step::Continue => {}
             Step::Started => {
                 stop.attach(duplicate()?);
@@ -340,11 +361,8 @@ fn next_frame<'r, R: Read>(
 fn retry(job: &mut Job, failure: &FailureFrame) -> bool {
     match failure.kind {
         // A script that cannot be parsed is wrong with any libraries.
-        FailureKind::Compile if !job.all_libraries && !failure.message.contains("[D_SYNTAX]") => {
-            job.all_libraries = true;
-            job.omit = known_bad(&job.library);
-            true
-        }
+        FailureKind::Compile if failure.message.contains("[D_SYNTAX]") => false,
+        FailureKind::Compile | FailureKind::Call => widen(job),
         FailureKind::Library => {
             let library =
                 OmittedLibrary { file: failure.attempt.clone(), reason: failure.message.clone() };
@@ -360,6 +378,16 @@ fn retry(job: &mut Job, failure: &FailureFrame) -> bool {
         }
         _ => false,
     }
+}
+
+/// Lets the scripts see every D library from now on; `false` if they do already.
+fn widen(job: &mut Job) -> bool {
+    if job.all_libraries {
+        return false;
+    }
+    job.all_libraries = true;
+    job.omit = known_bad(&job.library);
+    true
 }
 
 fn known_bad(library: &Path) -> Vec<OmittedLibrary> {

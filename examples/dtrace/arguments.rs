@@ -128,6 +128,7 @@ impl Arguments {
             'e' => self.check_only = true,
             'v' => self.verbose = true,
             'C' => self.compile_flags |= 0x10,
+            'S' => self.compile_flags |= 0x1,
             'Z' => self.zero_matches = true,
             'F' => self.set("flowindent", None, "-F"),
             'H' => self.set("cpphdrs", None, "-H"),
@@ -224,7 +225,7 @@ impl Arguments {
         if self.zero_matches {
             session = session.allow_zero_matches();
         }
-        Ok(session.compile_flags(self.compile_flags))
+        Ok(session.compile_flags(self.compile_flags).inherit_stderr())
     }
 
     /// dtrace(1)'s message for a session that failed.

@@ -1,7 +1,6 @@
 //! dtrace(1), built on the crate alone: the same options, text, messages and exit statuses.
 //!
-//! What it cannot serve it says: `-B`, `-S` and `-Vv` show internals of libdtrace that the crate does
-//! not pass on, `-G` and `-h` make files for programs with probes of their own, and `-A`, `-a` are of
+//! What it cannot serve it says: `-B` shows internals of libdtrace that the crate does not pass on, `-G` and `-h` make files for programs with probes of their own, and `-A`, `-a` are of
 //! other systems.
 
 mod arguments;

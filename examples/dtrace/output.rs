@@ -52,6 +52,10 @@ impl Write for Destination {
 pub(crate) struct Style {
     pub(crate) quiet: Cell<bool>,
     pub(crate) flow: Cell<bool>,
+    /// What `setopt()` has changed: it counts from the records of the next firing on, which is the one
+    /// that called it.
+    pub(crate) quiet_next: Cell<Option<bool>>,
+    pub(crate) flow_next: Cell<Option<bool>>,
     headed: Cell<bool>,
 }
 
@@ -66,6 +70,11 @@ impl Style {
             }
         }
         self.write_name(out, firing)?;
+        for (now, next) in [(&self.quiet, &self.quiet_next), (&self.flow, &self.flow_next)] {
+            if let Some(changed) = next.take() {
+                now.set(changed);
+            }
+        }
         for output in firing.output() {
             match output.action() {
                 Some(Action::System) => {
@@ -73,7 +82,14 @@ impl Style {
                     let command = output.text().into_owned();
                     std::process::Command::new("/bin/sh").arg("-c").arg(command).status()?;
                 }
-                Some(Action::Freopen) => *out = reopened(&output.text())?,
+                Some(Action::Freopen) => match reopened(&output.text()) {
+                    Ok(reopened) => *out = reopened,
+                    Err(e) => eprintln!(
+                        "dtrace: couldn't freopen() \"{}\": {}",
+                        output.text(),
+                        reason(&e)
+                    ),
+                },
                 _ => out.write_all(output.bytes())?,
             }
         }

@@ -9,6 +9,8 @@ use crate::arguments::Arguments;
 use crate::list::write_stability;
 use crate::output::{self, Style};
 
+const NO_PROBES: &str = "no probes matched";
+
 pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     if arguments.programs.is_empty() {
         return Err("no probes specified".to_owned());
@@ -35,6 +37,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
         .stop_handle(&stop)
         .on_start(|session| {
             announce(&arguments, &style, session);
+            if !arguments.zero_matches && session.programs.iter().all(|info| info.matches == 0) {
+                return Err(NO_PROBES.into());
+            }
             if arguments.verbose {
                 write_stability(&mut *out.borrow_mut(), &arguments, &session.programs)?;
             }
@@ -45,8 +50,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
         })
         .on_option(|change| {
             match change.name.as_str() {
-                "quiet" => style.quiet.set(change.new.is_some()),
-                "flowindent" => style.flow.set(change.new.is_some()),
+                "quiet" => style.quiet_next.set(Some(change.new.is_some())),
+                "flowindent" => style.flow_next.set(Some(change.new.is_some())),
                 _ => {}
             }
             Ok(())
@@ -82,7 +87,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
             {
                 announce(&arguments, &style, &failure.outcome);
             }
-            Err(arguments.message(&failure.error))
+            match failure.error {
+                Error::Callback { cause, .. } => Err(cause.to_string()),
+                error => Err(arguments.message(&error)),
+            }
         }
     }
 }

@@ -192,6 +192,10 @@ impl Compiling {
                 ("dtrace_proc_create", created)
             }
         };
+        if matches!(process, Process::Create(words) if words.is_empty()) {
+            let message = "No such process".to_owned();
+            return Err(CallFailure { call, number: libc::ESRCH, message });
+        }
         if controlled.is_null() {
             return Err(self.handle.failure(call));
         }
