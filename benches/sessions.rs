@@ -14,7 +14,7 @@ use dtrace_consumer::{Failure, run_synchronous};
 use nix::sys::resource::{UsageWho, getrusage};
 use support::dtrace1::Dtrace1;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const RECORDS: u32 = 100_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -81,8 +81,8 @@ impl<C> Builder<C> {
     }
 
     /// Starts a process for libdtrace to control, as `dtrace -c` does: it runs as the worker does, is
-    /// held until tracing is on, and becomes `$target`. The session ends with the last process that
-    /// was created or grabbed. May be called several times; the last is `$target`.
+    /// held until tracing is on. The first process is `$target`. The session ends with the last one that
+    /// was created or grabbed. May be called several times.
     pub fn create<S: Into<String>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
         let words = command.into_iter().map(Into::into).collect();
         self.settings.processes.push(Process::Create(words));
@@ -90,7 +90,8 @@ impl<C> Builder<C> {
     }
 
     /// Has libdtrace control a running process, as `dtrace -p` does: it is stopped until tracing is
-    /// on, and becomes `$target`. The session ends with the last process that was created or grabbed.
+    /// on. The first process is `$target`. The session ends with the last one that was created or
+    /// grabbed.
     pub fn grab(mut self, pid: i32) -> Self {
         self.settings.processes.push(Process::Grab(pid));
         self
