@@ -1,0 +1,67 @@
+# Boots a guest, runs one command in it, and brings back what it did. Sourced by `lane`.
+
+# Copies what a guest is to have into an archive on standard output, under the same names.
+archive_of() { # SCRATCH PATH…
+  local scratch=$1/copies path file
+  shift
+  mkdir -p "$scratch"
+  for path; do
+    [ -e "$path" ] || fail "$path is not there"
+    while IFS= read -r -d '' file; do
+      mkdir -p "$scratch${file%/*}"
+      # Debug information is most of a program, and nothing in a guest reads it. Symbols stay.
+      if [ -x "$file" ] && [ "$(head -c4 "$file" | tail -c3)" = ELF ]; then
+        strip --strip-debug -o "$scratch$file" "$file"
+      else
+        ln -f "$file" "$scratch$file" 2>/dev/null || cp -p "$file" "$scratch$file"
+      fi
+    done < <(find -L "$path" -type f -print0)
+  done
+  (cd "$scratch" && find . -mindepth 1 | pack)
+}
+
+run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
+  local kernel=$1 seconds=$2 out=$3 command=$4 image=$CACHE/$1 status
+  shift 4
+  # Global, for the trap.
+  SCRATCH=$(mktemp -d "$CACHE/run.XXXXXX")
+  trap 'rm -rf "$SCRATCH"' EXIT
+  mkdir "$SCRATCH/guest"
+  {
+    printf 'cd %q 2>/dev/null || cd /root\n' "$PWD"
+    printf '%s\n' "$command"
+  } >"$SCRATCH/guest/cmd"
+  # An initramfs may be several archives in a row.
+  {
+    cat "$CACHE/userland/userland.cpio" "$image/modules.cpio"
+    (cd "$SCRATCH/guest" && echo cmd | pack)
+    archive_of "$SCRATCH" "$@"
+  } >"$SCRATCH/initrd"
+  : >"$SCRATCH/status"
+  : >"$SCRATCH/out.tar"
+  # An io provider needs a disk.
+  truncate -s 16M "$SCRATCH/disk"
+  # Plain `-cpu max` crashes guests now and then; without cx16 it does not. One CPU is faster under
+  # emulation, and spares waiting for other CPUs when probes are removed.
+  timeout -k 5 "$seconds" qemu-system-x86_64 -accel tcg -M q35 -cpu max,-cx16 \
+    -smp "${VM_CPUS:-1}" -m "${VM_MEMORY:-1536}" -nodefaults -display none -no-reboot \
+    -drive "file=$SCRATCH/disk,format=raw,if=virtio" \
+    -kernel "$image/vmlinuz" -initrd "$SCRATCH/initrd" \
+    -append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable \
+random.trust_cpu=on audit=0 apparmor=0 rcupdate.rcu_expedited=1 rdinit=/init ${VM_APPEND:-}" \
+    -serial "file:$SCRATCH/console" -chardev stdio,id=o,signal=off -serial chardev:o \
+    -serial "file:$SCRATCH/status" -serial "file:$SCRATCH/out.tar" </dev/null || :
+  cp "$SCRATCH/console" "$image/console" 2>/dev/null || :
+  if [ -n "$out" ] && [ -s "$SCRATCH/out.tar" ]; then
+    mkdir -p "$out"
+    tar -C "$out" -xf "$SCRATCH/out.tar"
+  fi
+  status=$(tr -dc 0-9 <"$SCRATCH/status")
+  rm -rf "$SCRATCH"
+  if [ -z "$status" ]; then
+    echo "vm: the guest gave no status within $seconds s: it crashed or hangs. Its console:" >&2
+    tail -40 "$image/console" >&2
+    return 125
+  fi
+  return "$status"
+}

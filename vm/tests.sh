@@ -1,0 +1,112 @@
+# The workspace's tests on stock kernels. Sourced by `lane`.
+#
+# They are the very programs that `cargo test` runs on the host: the guest's C library is Debian
+# sid's, which runs what was linked against an older one. They lie under the same names there, since
+# tests look for programs and data by the paths that cargo compiled in.
+
+# How long one kernel's tests may take, in seconds. They end far earlier; a guest that hangs does not.
+TEST_TIME=${VM_TEST_TIME:-1500}
+
+# Builds the tests; prints `kind executable package-directory` of all that was built.
+built_programs() {
+  need jq jq
+  cargo test --workspace --no-run --message-format=json |
+    jq -r 'select(.executable != null) |
+      [.target.kind[0], .executable, (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv'
+}
+
+# The command that runs the tests in a guest: every program, whatever came of those before.
+test_command() { # KERNEL FILTER… <programs
+  local kernel=$1 kind program package name
+  shift
+  # Tests that need function tracing fail where it is missing, instead of saying so.
+  echo "export DTRACE_STOCK_KERNEL=$kernel DTRACE_CONSUMER_REQUIRE_LIVE=1 CARGO_TARGET_DIR=$TARGET RUST_BACKTRACE=1 failed="
+  while read -r kind program package; do
+    [ "$kind" = test ] || continue
+    name=${program##*/}
+    [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" ${name%-*} "* ]] || continue
+    echo "echo '== ${program##*/}'; cd $package && $program --color never $* || failed=\"\$failed ${program##*/}\""
+  done
+  # shellcheck disable=SC2016 # for the guest's shell
+  echo '[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }'
+}
+
+run_tests() {
+  local kernel programs paths status=0
+  cd "$WORKSPACE"
+  programs=$(built_programs)
+  mapfile -t paths < <(awk '$1 ~ /^(test|example|bin)$/ { print $2 }' <<<"$programs")
+  # Programs under the names by which tests start them, without the hash.
+  [ ! -e "$TARGET/debug/dtrace-worker" ] || paths+=("$TARGET/debug/dtrace-worker")
+  for kernel in "${kernels[@]}"; do
+    build "$kernel"
+    echo "== kernel $(cat "$CACHE/$kernel/release")"
+    run_in_guest "$kernel" "${seconds:-$TEST_TIME}" "$out" \
+      "$(test_command "$kernel" "$*" <<<"$programs")" \
+      "${paths[@]}" "$WORKSPACE"/{,dtrace-*/}tests || status=1
+  done
+  return $status
+}
+
+# One kernel's column: `provider <tab> state <tab> remark` lines.
+providers_of() { # KERNEL, or `host`
+  local program=$TARGET/debug/examples/providers
+  if [ "$1" = host ]; then
+    "$program"
+    return
+  fi
+  build "$1"
+  run_in_guest "$1" "$TEST_TIME" "" "$program" "$program"
+}
+
+# Writes the table in docs/platforms.md anew: a probe of each provider is enabled on each kernel.
+write_table() {
+  local page=$WORKSPACE/docs/platforms.md kernel columns=() scratch release
+  cd "$WORKSPACE"
+  cargo build --example providers
+  scratch=$(mktemp -d "$CACHE/table.XXXXXX")
+  for kernel in "${kernels[@]}" host; do
+    echo "vm: providers of $kernel" >&2
+    providers_of "$kernel" >"$scratch/$kernel" || echo "vm: not all of them on $kernel" >&2
+    release=$([ "$kernel" = host ] && echo "without function tracing: $(uname -r | cut -d- -f1)" ||
+      cat "$CACHE/$kernel/release")
+    echo "$release" >"$scratch/$kernel.release"
+    columns+=("$kernel")
+  done
+  table_of "$scratch" "${columns[@]}" >"$scratch/table"
+  sed -i -e "/^<!-- table -->/,/^<!-- end of table -->/{/^<!-- table -->/r $scratch/table" \
+    -e '/^<!--/!d}' "$page"
+  rm -rf "$scratch"
+}
+
+table_of() { # DIRECTORY COLUMN…
+  local dir=$1
+  shift
+  awk -F '\t' -v dir="$dir" -v columns="$*" '
+    BEGIN {
+      n = split(columns, column, " ")
+      head = "| provider |"; rule = "|---|"
+      for (c = 1; c <= n; c++) {
+        getline release <(dir "/" column[c] ".release")
+        head = head " " release " |"; rule = rule "---|"
+        while ((getline line <(dir "/" column[c])) > 0) {
+          split(line, f, "\t")
+          if (!(f[1] in seen)) { seen[f[1]] = 1; order[++rows] = f[1] }
+          state[f[1], c] = f[2]
+          if (f[2] == "refused" && f[3] != "") {
+            if (!(f[3] in note)) { note[f[3]] = ++notes; text[notes] = f[3] }
+            state[f[1], c] = "refused [" note[f[3]] "]"
+          }
+        }
+      }
+      print ""; print head; print rule
+      for (r = 1; r <= rows; r++) {
+        line = "| " order[r] " |"
+        for (c = 1; c <= n; c++) line = line " " ((order[r], c) in state ? state[order[r], c] : "-") " |"
+        print line
+      }
+      print ""
+      for (i = 1; i <= notes; i++) print i ". " text[i]
+      if (notes) print ""
+    }' </dev/null
+}
