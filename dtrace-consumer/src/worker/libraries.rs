@@ -36,9 +36,7 @@ fn needed(directory: &Path, sources: &[Source]) -> Option<BTreeSet<String>> {
         // Translated arguments may need any library, and preprocessed text may say anything.
         let directives = text.lines().map(str::trim_start).filter(|line| line.starts_with('#'));
         let harmless = |line: &str| line.starts_with("#!") || line.starts_with("#pragma D option");
-        if !{ directives }.all(harmless)
-            || words_of(&text).any(|word| word == "args" || word == "xlate")
-        {
+        if !{ directives }.all(harmless) || words_of(&text).any(needs_all) {
             return None;
         }
         words.extend(words_of(&code_of(&text)).map(str::to_owned));
@@ -62,6 +60,12 @@ fn needed(directory: &Path, sources: &[Source]) -> Option<BTreeSet<String>> {
         }
     }
     Some(needed)
+}
+
+/// Whether a word may need any library: translated arguments do, and the subroutines for addresses of
+/// networks make libdtrace abort without their types.
+fn needs_all(word: &str) -> bool {
+    matches!(word, "args" | "xlate") || word.starts_with("inet_nto") || word == "link_ntop"
 }
 
 /// Whether a script has what libdtrace builds from the kernel's types when tracing begins, without
