@@ -24,7 +24,7 @@ use crate::option;
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::preflight::preflight;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
-use crate::stream::job::{Command, Job, Process, Purpose, Source};
+use crate::stream::job::{Command, Job, Process, Purpose, Source, Target};
 use crate::stream::reader::{FrameReader, ReadError};
 
 /// What a session is to be like, as far as its closures do not decide it.
@@ -135,7 +135,7 @@ pub(crate) fn start<'f>(
     settings: &Settings,
     closures: Closures<'f>,
     stop: &StopHandle,
-    target: Option<i32>,
+    target: Option<Target>,
 ) -> Result<Live<'f>, Failure> {
     let began = Instant::now();
     let (library, mut job) = job(settings, Purpose::Trace)?;

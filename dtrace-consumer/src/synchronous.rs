@@ -11,6 +11,7 @@ use crate::dispatch::Closures;
 use crate::error::{Error, Failure};
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::session::{Live, StopHandle};
+use crate::stream::job::{Source, Target};
 
 /// A command that is to be run under tracing; made by [`run_synchronous`].
 ///
@@ -80,13 +81,14 @@ impl<'f> Builder<Closures<'f>> {
             return finish(live, delivered, None);
         };
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = held_command::spawn_held(&mut command)
+        let at_entry = settings.sources.iter().any(names_target_probes);
+        let (child, gate) = held_command::spawn_held(&mut command, at_entry)
             .map_err(|cause| Error::Command { program, cause })?;
         // It keeps the command's ends of pipes open, on whose end a closure may wait.
         drop(command);
-        let held = Held(Some(child));
-        let pid = held.pid();
-        let mut live = crate::session::start(&settings, closures, &stop, Some(pid))?;
+        let held = Held { child: Some(child), gated: gate.is_some() };
+        let target = Target { pid: held.pid(), gate };
+        let mut live = crate::session::start(&settings, closures, &stop, Some(target))?;
         let waiting = held.release(stop)?;
         let delivered = live.deliver();
         finish(live, delivered, Some(waiting))
@@ -115,6 +117,14 @@ pub fn session<'f>() -> Synchronous<'f> {
     Builder::empty()
 }
 
+/// Whether a script may have probes on the functions of the command: `pid$target:…`. It is about the
+/// text alone; where it is wrong, the command is attached to without need.
+fn names_target_probes(source: &Source) -> bool {
+    let text = String::from_utf8_lossy(&source.text);
+    let mut after = text.split("$target").skip(1);
+    after.any(|rest| rest.trim_start().starts_with(':'))
+}
+
 /// Puts together what the session and the command came to.
 fn finish(
     mut live: Live<'_>,
@@ -139,21 +149,24 @@ fn finish(
 }
 
 /// A command that is held; it is killed unless it is released.
-struct Held(Option<Child>);
+struct Held {
+    child: Option<Child>,
+    gated: bool,
+}
 
 impl Held {
     fn pid(&self) -> i32 {
-        self.0.as_ref().map_or(0, |child| child.id().cast_signed())
+        self.child.as_ref().map_or(0, |child| child.id().cast_signed())
     }
 
     /// Lets the command run; its end stops the session.
     fn release(mut self, stop: StopHandle) -> Result<Waiting, Error> {
         let system = |attempt| move |cause| Error::System { attempt, cause };
-        let Some(mut child) = self.0.take() else {
+        let Some(mut child) = self.child.take() else {
             return Err(system("release the command")(io::ErrorKind::NotFound.into()));
         };
         let pid = child.id().cast_signed();
-        if let Err(e) = held_command::release(&child) {
+        if let Err(e) = held_command::release(&child, self.gated) {
             kill(&mut child);
             return Err(system("let the command run")(e));
         }
@@ -174,7 +187,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
+        if let Some(child) = &mut self.child {
             kill(child);
         }
     }
@@ -205,6 +218,31 @@ impl Waiting {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
                 self.wait()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source {
+            name: String::new(),
+            argument_zero: String::new(),
+            text: text.as_bytes().to_vec(),
+            arguments: Vec::new(),
+            specifier: None,
+        }
+    }
+
+    #[test]
+    fn probes_on_the_commands_own_functions_are_told_from_other_uses_of_target() {
+        for text in ["pid$target:a.out:main:entry", "BEGIN{}\nmyapp$target :::request {}"] {
+            assert!(names_target_probes(&source(text)), "{text}");
+        }
+        for text in ["syscall:::entry /pid == $target/ {}", "BEGIN { trace($target); }", ""] {
+            assert!(!names_target_probes(&source(text)), "{text}");
         }
     }
 }

@@ -25,8 +25,9 @@ use super::callbacks::{self, Context, Walk};
 use super::inquiry;
 use crate::aggregation::Order;
 use crate::description::ProgramInfo;
-use crate::stream::job::{Process, Source};
+use crate::stream::job::{Process, Source, Target};
 use crate::worker::encoder::Encoder;
+use crate::worker::held_process;
 
 /// A call into libdtrace that failed.
 #[derive(Debug)]
@@ -149,17 +150,35 @@ impl Compiling {
         self.handle.set_option(name, value)
     }
 
-    /// Makes the process `$target`, without attaching to it: it goes on as it is.
-    pub(crate) fn set_target(&mut self, pid: i32) -> Result<(), CallFailure> {
+    /// Makes a held command `$target`.
+    ///
+    /// If it is behind a gate, libdtrace attaches to it, and holds it until
+    /// [`Tracing::release_processes`]; otherwise it goes on as it is.
+    pub(crate) fn set_target(&mut self, target: &Target) -> Result<(), CallFailure> {
         let Some(grab) = self.handle.api.dtrace_proc_grab_pid else {
             return Err(self.missing("dtrace_proc_grab_pid"));
         };
+        if target.gate.is_some() {
+            held_process::let_circle(target.pid);
+        }
+        let flags = if target.gate.is_some() { 0 } else { DTRACE_PROC_SHORTLIVED };
         // SAFETY: the handle is open and not used by another thread.
-        let process = unsafe { grab(self.handle.raw, pid, DTRACE_PROC_SHORTLIVED) };
+        let process = unsafe { grab(self.handle.raw, target.pid, flags) };
         if process.is_null() {
             return Err(self.handle.failure("dtrace_proc_grab_pid"));
         }
+        if target.gate.is_some() {
+            self.processes.push(process);
+        }
         Ok(())
+    }
+
+    /// Lets go of processes that libdtrace has attached to, and takes its breakpoints out of them.
+    pub(crate) fn abandon(self) {
+        if !self.processes.is_empty() {
+            // SAFETY: the handle is open, nothing was enabled, and it is not used any more.
+            unsafe { (self.handle.api.dtrace_close)(self.handle.raw) };
+        }
     }
 
     /// Starts a process, or stops a running one, for libdtrace to control: it is held until

@@ -82,7 +82,7 @@ pub(crate) struct Job {
     pub(crate) compile_flags: u32,
     pub(crate) sources: Vec<Source>,
     /// A held process that becomes `$target`.
-    pub(crate) target: Option<i32>,
+    pub(crate) target: Option<Target>,
     /// Processes that libdtrace controls; the session ends with the last of them.
     pub(crate) processes: Vec<Process>,
     /// Whether firings are wanted at all.
@@ -101,6 +101,40 @@ pub(crate) struct Job {
     pub(crate) read_options: Vec<String>,
     /// How often to send the aggregations while tracing; at the end they are always sent.
     pub(crate) snapshot_interval: Option<Duration>,
+}
+
+/// A command that is held until tracing is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) pid: i32,
+    /// What it waits behind, if libdtrace is to attach to it.
+    pub(crate) gate: Option<Gate>,
+}
+
+/// Where in a process an instruction jumps to itself, and what stood there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gate {
+    pub(crate) address: u64,
+    pub(crate) original: Vec<u8>,
+}
+
+impl Target {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_i32(self.pid);
+        b.put_option(self.gate.as_ref(), |b, gate| {
+            b.put_u64(gate.address);
+            b.put_bytes(&gate.original);
+        });
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Target, Malformed> {
+        Ok(Target {
+            pid: t.i32("target")?,
+            gate: t.option("gate", |t| {
+                Ok(Gate { address: t.u64("address")?, original: t.bytes("code")?.to_vec() })
+            })?,
+        })
+    }
 }
 
 /// One message to the worker.
@@ -144,7 +178,7 @@ impl Job {
             b.put_list(s.arguments.iter(), |b, a| b.put_str(a));
             b.put_option(s.specifier, |b, s| b.put_u8(s as u8));
         });
-        b.put_option(self.target, |b, v| b.put_i32(v));
+        b.put_option(self.target.as_ref(), |b, target| target.put(b));
         b.put_list(self.processes.iter(), |b, process| match process {
             Process::Create(words) => {
                 b.put_u8(1);
@@ -203,7 +237,7 @@ impl Job {
                     })?,
                 })
             })?,
-            target: t.option("target", |t| t.i32("target"))?,
+            target: t.option("target", Target::take)?,
             processes: t.list("processes", |t| match t.u8("process")? {
                 1 => Ok(Process::Create(t.list("words", |t| t.string("word"))?)),
                 2 => Ok(Process::Grab(t.i32("pid")?)),
@@ -274,7 +308,10 @@ mod tests {
                 arguments: vec!["a".into()],
                 specifier: Some(Specifier::Module),
             }],
-            target: Some(42),
+            target: Some(Target {
+                pid: 42,
+                gate: Some(Gate { address: 0x5555_0040, original: vec![0x31, 0xed] }),
+            }),
             processes: vec![Process::Create(vec!["true".into()]), Process::Grab(7)],
             firings: true,
             text: false,

@@ -12,7 +12,7 @@ use super::frame::{
     AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FailureKind, FiringFrame, FlowFrame,
     Frame, StepTimes, SymbolFrame,
 };
-use super::job::{Command, Job, Process, Purpose, Source, Specifier};
+use super::job::{Command, Gate, Job, Process, Purpose, Source, Specifier, Target};
 use crate::aggregation::{AggregationFunction, DistributionParameters, Order, ParameterEncoding};
 use crate::description::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
@@ -77,6 +77,11 @@ impl Sample {
             Sample::Report(text) => Frame::Report(text),
         }
     }
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let gate = (any::<u64>(), bytes()).prop_map(|(address, original)| Gate { address, original });
+    (any::<i32>(), option::of(gate)).prop_map(|(pid, gate)| Target { pid, gate })
 }
 
 /// A number that is often the same, so that frames refer to each other.
@@ -454,7 +459,7 @@ fn job() -> impl Strategy<Value = Job> {
         options,
         flags,
         vec(source, 0..3),
-        (option::of(any::<i32>()), vec(process, 0..3), order),
+        (option::of(target()), vec(process, 0..3), order),
         rest,
     )
         .prop_map(|(files, options, flags, sources, (target, processes, order), rest)| {

@@ -5,6 +5,7 @@
 
 pub(crate) mod control;
 pub(crate) mod encoder;
+pub(crate) mod held_process;
 pub(crate) mod libraries;
 pub(crate) mod surroundings;
 
@@ -92,12 +93,15 @@ fn serve(job: Job, channel: UnixStream) -> io::Result<()> {
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
     let result = session(&job, channel, &control);
+    // After a failure the consumer kills the command.
+    let outlived = job.target.as_ref().filter(|_| result.is_ok()).map(|target| target.pid);
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }
     let _ = reporter.finish();
     control.close();
     leave();
+    outlived.into_iter().for_each(held_process::outlive);
     Ok(())
 }
 
@@ -138,23 +142,9 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     for (name, value) in &job.options {
         set_option(&mut compiling, name, value.as_deref())?;
     }
-    if let Some(pid) = job.target {
-        compiling.set_target(pid).map_err(|f| Failed::of(FailureKind::Process, f))?;
-    }
-    for process in &job.processes {
-        compiling.control(process).map_err(|f| Failed::of(FailureKind::Process, f))?;
-    }
-    compiling.init().map_err(|f| with_shortcomings(f, &shortcomings))?;
-    for (index, source) in job.sources.iter().enumerate() {
-        compiling.compile(source, job.compile_flags).map_err(|failure| {
-            let mut failed = Failed::of(FailureKind::Compile, failure);
-            failed.0.script = u32::try_from(index).ok();
-            if let Some(library) = libraries::named_in(&failed.0.message) {
-                failed.0.kind = FailureKind::Library;
-                failed.0.attempt = library.to_owned();
-            }
-            failed
-        })?;
+    if let Err(failed) = compile(&mut compiling, job, &shortcomings) {
+        compiling.abandon();
+        return Err(failed);
     }
     if libraries::needs_kernel_types(&job.sources) {
         compiling.read_kernel_types();
@@ -197,6 +187,10 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     tracing.encoder().flush();
     tracing.go().map_err(|f| with_shortcomings(f, &shortcomings))?;
     times.go = clock.lap();
+    if let Some((pid, gate)) = job.target.as_ref().and_then(|t| Some((t.pid, t.gate.as_ref()?))) {
+        held_process::open_gate(pid, gate)
+            .map_err(|e| surroundings_failed("let the command run", &e))?;
+    }
     tracing.encoder().send(&Frame::Started(times));
     tracing.encoder().flush();
 
@@ -211,6 +205,33 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     };
     tracing.encoder().flush();
     result
+}
+
+/// From the processes to the last script.
+fn compile(
+    compiling: &mut Compiling,
+    job: &Job,
+    shortcomings: &[Shortcoming],
+) -> Result<(), Failed> {
+    if let Some(target) = &job.target {
+        compiling.set_target(target).map_err(|f| Failed::of(FailureKind::Process, f))?;
+    }
+    for process in &job.processes {
+        compiling.control(process).map_err(|f| Failed::of(FailureKind::Process, f))?;
+    }
+    compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
+    for (index, source) in job.sources.iter().enumerate() {
+        compiling.compile(source, job.compile_flags).map_err(|failure| {
+            let mut failed = Failed::of(FailureKind::Compile, failure);
+            failed.0.script = u32::try_from(index).ok();
+            if let Some(library) = libraries::named_in(&failed.0.message) {
+                failed.0.kind = FailureKind::Library;
+                failed.0.attempt = library.to_owned();
+            }
+            failed
+        })?;
+    }
+    Ok(())
 }
 
 /// Lists the probes of the patterns, or of the scripts' clauses, or all.

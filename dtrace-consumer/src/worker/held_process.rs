@@ -1,0 +1,46 @@
+//! How does libdtrace get hold of a command that its parent holds, and how is that let run?
+//!
+//! See [`crate::boundary::held_command`] for what holds it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::stream::job::Gate;
+
+/// How often to look whether a process has ended that this one is not the parent of.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Lets the process run against its gate.
+pub(crate) fn let_circle(pid: i32) {
+    // It fails only if the process is gone, and then the next step says so.
+    let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+}
+
+/// Whether this process is the one that traces it, as a debugger does.
+pub(crate) fn is_traced(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+    let tracer: Option<u32> = tracer.and_then(|id| id.trim().parse().ok()).filter(|id| *id != 0);
+    // The tracer is a thread, with an id of its own.
+    tracer.is_some_and(|thread| Path::new(&format!("/proc/self/task/{thread}")).exists())
+}
+
+/// Puts back what stood in the place of the gate. The process is stopped meanwhile.
+pub(crate) fn open_gate(pid: i32, gate: &Gate) -> io::Result<()> {
+    let memory = File::options().write(true).open(format!("/proc/{pid}/mem"))?;
+    memory.write_all_at(&gate.original, gate.address)
+}
+
+/// Waits for the end of a process that libdtrace has attached to. Were this process to end before, it
+/// would leave breakpoints behind that nobody answers.
+pub(crate) fn outlive(pid: i32) {
+    while is_traced(pid) {
+        std::thread::sleep(LOOK);
+    }
+}
