@@ -1,0 +1,120 @@
+//! Which providers work on this kernel? One probe of each is enabled while a command does what it
+//! should see; the result is a row of the table in docs/platforms.md.
+//!
+//! Started without arguments it prints `provider <tab> state <tab> remark`, a line for each.
+
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use dtrace_consumer::{Error, run_synchronous};
+
+#[usdt::provider(provider = "providers")]
+mod probes {
+    /// The activity goes its round.
+    fn round(number: u64) {}
+}
+
+/// Provider as named in the table, and a probe of it.
+const PROBES: &[(&str, &str)] = &[
+    ("dtrace", "dtrace:::BEGIN"),
+    ("syscall", "syscall::write:entry"),
+    ("rawtp", "rawtp:sched::sched_process_exec"),
+    ("sdt", "sdt:sched::sched_process_exec"),
+    ("fbt", "fbt::vfs_write:entry"),
+    ("rawfbt", "rawfbt::vfs_write:entry"),
+    ("profile", "profile:::profile-99"),
+    ("tick", "profile:::tick-10ms"),
+    ("cpc", "cpc:::cpu_clock-all-1000000"),
+    ("proc", "proc:::exec-success"),
+    ("sched", "sched:::on-cpu"),
+    ("lockstat", "lockstat:::adaptive-acquire"),
+    ("io", "io:::start"),
+    ("ip", "ip:::send"),
+    ("tcp send", "tcp:::send"),
+    ("tcp receive", "tcp:::receive"),
+    ("tcp state-change", "tcp:::state-change"),
+    ("udp", "udp:::send"),
+    ("pid$target", "pid$target:a.out:providers_function:entry"),
+    ("USDT, `usdt` crate", "providers$target:::round"),
+];
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn providers_function(round: u64) -> u64 {
+    black_box(round + 1)
+}
+
+/// Does a bit of everything.
+fn activity() -> Result<(), Box<dyn std::error::Error>> {
+    usdt::register_probes()?;
+    let begin = Instant::now();
+    for round in 0..3u64 {
+        black_box(providers_function(round));
+        probes::round!(|| round);
+        fs::write("/dev/null", "something")?;
+        Command::new("true").status()?;
+        let here = UdpSocket::bind("127.0.0.1:0")?;
+        here.send_to(b"datagram", here.local_addr()?)?;
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut client = TcpStream::connect(listener.local_addr()?)?;
+        let (mut server, _) = listener.accept()?;
+        client.write_all(b"segment")?;
+        drop(client);
+        server.read_to_end(&mut Vec::new())?;
+        thread::sleep(Duration::from_millis(20));
+    }
+    if let Ok(disk) = env::var("DTRACE_SCRATCH_DISK") {
+        let file = fs::File::options().write(true).open(disk)?;
+        (&file).write_all(&[0; 4096])?;
+        file.sync_all()?;
+    }
+    while begin.elapsed() < Duration::from_millis(500) {
+        black_box(fs::metadata("/proc/self")?);
+    }
+    Ok(())
+}
+
+/// What became of one probe.
+fn state(probe: &str) -> Result<(&'static str, String), Box<dyn std::error::Error>> {
+    let program = env::current_exe()?;
+    let mut fired = 0u64;
+    let result = run_synchronous(
+        &format!("{probe} {{ @ = count(); }}"),
+        [program.as_os_str(), "activity".as_ref()],
+    )
+    .walk(|entry| {
+        fired += u64::try_from(entry.number()?)?;
+        Ok(())
+    })
+    .run();
+    Ok(match result {
+        Ok(_) if fired > 0 => ("works", String::new()),
+        Ok(_) => ("silent", "it can be enabled, but did not fire".to_owned()),
+        Err(failure) => {
+            let message = match failure.error {
+                Error::Compile(error) => error.message,
+                other => other.to_string(),
+            };
+            let message = message.lines().next().unwrap_or_default().replace('\t', " ");
+            ("refused", message)
+        }
+    })
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if env::args().nth(1).as_deref() == Some("activity") {
+        return activity();
+    }
+    for (provider, probe) in PROBES {
+        let (state, mut remark) = state(probe)?;
+        if state == "silent" && *provider == "io" && env::var_os("DTRACE_SCRATCH_DISK").is_none() {
+            "it can be enabled; nothing was written to a disk".clone_into(&mut remark);
+        }
+        println!("{provider}\t{state}\t{remark}");
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Probes that a Rust program defines itself, with the `usdt` crate, as typed rows.
+//!
+//! The program is both sides: it traces a second copy of itself, which answers a few requests and has
+//! two probes in it. See docs/platforms.md for what such probes need.
+
+use std::env;
+
+use dtrace_consumer::run_synchronous;
+
+#[usdt::provider(provider = "shop")]
+mod shop {
+    /// A request begins: its number and what is asked for.
+    fn request__begin(number: u64, path: &str) {}
+    /// It is answered: its number and the length of the answer.
+    fn request__end(number: u64, length: u32) {}
+}
+
+/// The program that is traced.
+fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    usdt::register_probes()?;
+    for (number, path) in (1..).zip(["/", "/apples", "/pears"]) {
+        shop::request__begin!(|| (number, path));
+        let answer = format!("<h1>{path}</h1>");
+        shop::request__end!(|| (number, answer.len() as u32));
+    }
+    Ok(())
+}
+
+const SCRIPT: &str = r#"
+shop$target:::request-begin { self->path = copyinstr(arg1); }
+shop$target:::request-end { printf("%d %d %s", arg0, arg1, self->path); }
+"#;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if env::args().nth(1).as_deref() == Some("serve") {
+        return serve();
+    }
+    let program = env::current_exe()?;
+    run_synchronous(SCRIPT, [program.as_os_str(), "serve".as_ref()])
+        .rows(|(number, length, path): (u64, u32, String)| {
+            println!("request {number} for {path}: {length} bytes");
+            Ok(())
+        })
+        .run()?;
+    Ok(())
+}

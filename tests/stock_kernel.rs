@@ -1,0 +1,358 @@
+//! What only a kernel with function tracing can show: `fbt`, and what libdtrace builds upon it.
+//!
+//! `vm/lane test` runs this on Debian's kernels and sets `DTRACE_STOCK_KERNEL`. Elsewhere, where the
+//! kernel has no such probes, each test says so and returns.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Benchmark, has_function_tracing, spawn_words};
+use dtrace_consumer::{Error, ValueRef, run_synchronous, trace};
+use serde::Deserialize;
+
+const SYN: u8 = 0x02;
+const FIN: u8 = 0x01;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// A segment as `tcp:::send` or `tcp:::receive` sees it. The length is that of the data alone: what
+/// the socket buffer holds, less the header, whose length is in the high half of its byte 12.
+#[derive(Debug, Clone, Deserialize)]
+struct Segment {
+    probe: String,
+    from: u16,
+    to: u16,
+    sequence: u32,
+    acknowledged: u32,
+    flags: u8,
+    data: u32,
+    state: String,
+}
+
+const SEGMENTS: &str = r#"
+tcp:::send, tcp:::receive
+{
+    printf("%s %d %d %u %u %d %d %s", probename, args[4]->tcp_sport, args[4]->tcp_dport,
+        args[4]->tcp_seq, args[4]->tcp_ack, args[4]->tcp_flags,
+        (uint32_t)(((struct sk_buff *)args[0]->pkt_addr)->len -
+            (*((uint8_t *)args[4]->tcp_hdr + 12) >> 4) * 4),
+        tcp_state_string[args[3]->tcps_state]);
+}
+"#;
+
+impl Segment {
+    /// How far the segment moves the sequence: by its data, and by one for each of SYN and FIN.
+    fn next(&self) -> u32 {
+        let marks = u32::from(self.flags & SYN != 0) + u32::from(self.flags & FIN != 0);
+        self.sequence.wrapping_add(self.data + marks)
+    }
+}
+
+/// Every segment that arrived from `from`, repetitions left out.
+fn stream<'s>(segments: &'s [Segment], probe: &str, from: u16) -> Vec<&'s Segment> {
+    segments.iter().filter(|s| s.probe == probe && s.from == from).collect()
+}
+
+#[track_caller]
+fn assert_continuous(stream: &[&Segment]) {
+    for pair in stream.windows(2) {
+        assert_eq!(pair[1].sequence, pair[0].next(), "{:?} after {:?}", pair[1], pair[0]);
+    }
+}
+
+fn data(stream: &[&Segment]) -> u64 {
+    stream.iter().map(|s| u64::from(s.data)).sum()
+}
+
+#[test]
+fn tcp_probes_show_every_segment_that_the_benchmark_sent() {
+    if !has_function_tracing() {
+        return;
+    }
+    let mut benchmark = Benchmark::new("-i tcp -b 64 -t 1024 2thread");
+    let mut segments = Vec::new();
+    let outcome = run_synchronous(SEGMENTS, benchmark.words())
+        .configure_command(|command| benchmark.capture(command))
+        .rows(|segment: Segment| {
+            segments.push(segment);
+            Ok(())
+        })
+        .run()
+        .unwrap();
+    assert!(outcome.losses.is_empty(), "{}", outcome.losses);
+    let (client, server) = benchmark.ports();
+    let between =
+        |s: &Segment| (s.from == client && s.to == server) || (s.from == server && s.to == client);
+    segments.retain(between);
+    assert!(segments.iter().all(|s| s.flags & RST == 0), "{segments:#?}");
+
+    let to_server = stream(&segments, "receive", client);
+    let to_client = stream(&segments, "receive", server);
+    assert_continuous(&to_server);
+    assert_continuous(&to_client);
+    assert_eq!((data(&to_server), data(&to_client)), (1024, 0));
+    // Nagle's algorithm is off: what one write(2) gave leaves as one segment.
+    assert!(to_server.iter().all(|s| matches!(s.data, 0 | 64)), "{to_server:#?}");
+    // What was sent is what arrived.
+    let sequences = |stream: &[&Segment]| -> Vec<(u32, u32, u8)> {
+        stream.iter().map(|s| (s.sequence, s.data, s.flags)).collect()
+    };
+    let sent = stream(&segments, "send", client);
+    assert_eq!(sequences(&sent), sequences(&to_server));
+
+    // Handshake: SYN to a listener, SYN and ACK to the one who asked, ACK.
+    let (syn, established) = (to_server[0], to_server[1]);
+    let answer = to_client[0];
+    assert_eq!((syn.flags & (SYN | ACK), syn.state.as_str()), (SYN, "state-listen"));
+    assert_eq!((answer.flags & (SYN | ACK), answer.state.as_str()), (SYN | ACK, "state-syn-sent"));
+    assert_eq!(answer.acknowledged, syn.next());
+    assert_eq!((established.flags, established.data), (ACK, 0));
+    assert_eq!(
+        (established.state.as_str(), established.acknowledged),
+        ("state-syn-received", answer.next())
+    );
+    for segment in to_server.iter().filter(|s| s.data > 0) {
+        assert_eq!(segment.state, "state-established", "{segment:?}");
+    }
+    // Close: the sender's FIN comes after all data, the receiver's FIN acknowledges all of it.
+    let fin = to_server.iter().find(|s| s.flags & FIN != 0).expect("the sender's FIN");
+    assert_eq!(fin.sequence.wrapping_sub(syn.next()), 1024);
+    assert_eq!(fin.state, "state-established");
+    let last = to_client.iter().find(|s| s.flags & FIN != 0).expect("the receiver's FIN");
+    assert_eq!(last.acknowledged, fin.next());
+    assert!(matches!(last.state.as_str(), "state-fin-wait-1" | "state-fin-wait-2"), "{last:?}");
+    let end = to_server.last().expect("the last segment");
+    assert_eq!((end.state.as_str(), end.acknowledged), ("state-last-ack", last.next()));
+}
+
+/// The transitions of a connection that is opened and closed in an orderly way, as Linux makes them:
+/// the socket that waits in TIME-WAIT is another one, and the first is closed then.
+const TRANSITIONS: &[(&str, &str)] = &[
+    ("closed", "listen"),
+    ("closed", "syn-sent"),
+    ("listen", "syn-received"),
+    // A request is no full socket yet; it has no state before.
+    ("<unknown>", "syn-received"),
+    ("syn-sent", "established"),
+    ("syn-received", "established"),
+    ("established", "fin-wait-1"),
+    ("established", "close-wait"),
+    ("fin-wait-1", "fin-wait-2"),
+    ("fin-wait-1", "closing"),
+    ("fin-wait-1", "time-wait"),
+    ("closing", "time-wait"),
+    ("fin-wait-2", "time-wait"),
+    ("fin-wait-2", "closed"),
+    ("fin-wait-1", "closed"),
+    ("closing", "closed"),
+    ("close-wait", "last-ack"),
+    ("last-ack", "closed"),
+    ("listen", "closed"),
+];
+
+#[test]
+fn tcp_state_changes_follow_the_protocol() {
+    if !has_function_tracing() {
+        return;
+    }
+    let mut benchmark = Benchmark::new("-i tcp -b 4096 -t 8192 2thread");
+    let mut changes: Vec<(String, String, u16)> = Vec::new();
+    run_synchronous(
+        r#"tcp:::state-change
+        {
+            printf("%s %s %d", tcp_state_string[args[5]->tcps_state],
+                tcp_state_string[args[3]->tcps_state], args[3]->tcps_lport);
+        }"#,
+        benchmark.words(),
+    )
+    .configure_command(|command| benchmark.capture(command))
+    .rows(|change| {
+        changes.push(change);
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    let (client, server) = benchmark.ports();
+    let name = |state: &str| state.trim_start_matches("state-").to_owned();
+    let mut of: BTreeMap<u16, BTreeSet<(String, String)>> = BTreeMap::new();
+    for (before, after, port) in &changes {
+        let change = (name(before), name(after));
+        let legal = TRANSITIONS.iter().any(|(b, a)| (*b, *a) == (&change.0, &change.1));
+        assert!(legal, "{change:?} is no transition of TCP; all: {changes:#?}");
+        of.entry(*port).or_default().insert(change);
+    }
+    let has = |port: u16, before: &str, after: &str| {
+        of.get(&port).is_some_and(|set| set.contains(&(before.to_owned(), after.to_owned())))
+    };
+    for (before, after) in [("syn-sent", "established"), ("established", "fin-wait-1")] {
+        assert!(has(client, before, after), "{before} -> {after} of {client} in {changes:#?}");
+    }
+    for (before, after) in [
+        ("closed", "listen"),
+        ("established", "close-wait"),
+        ("close-wait", "last-ack"),
+        ("last-ack", "closed"),
+    ] {
+        assert!(has(server, before, after), "{before} -> {after} of {server} in {changes:#?}");
+    }
+}
+
+#[test]
+fn kernel_structures_are_read_through_arguments_of_the_function_that_receives_segments() {
+    if !has_function_tracing() {
+        return;
+    }
+    let mut benchmark = Benchmark::new("-i tcp -b 64 -t 1024 2thread");
+    let mut received: BTreeMap<u16, u64> = BTreeMap::new();
+    run_synchronous(
+        r#"fbt::tcp_rcv_established:entry
+        {
+            this->sock = (struct sock *)arg0;
+            this->buffer = (struct sk_buff *)arg1;
+            printf("%d %d", this->sock->__sk_common.skc_num, (uint32_t)
+                (this->buffer->len - (*((uint8_t *)this->buffer->data + 12) >> 4) * 4));
+        }"#,
+        benchmark.words(),
+    )
+    .configure_command(|command| benchmark.capture(command))
+    .rows(|(port, bytes): (u16, u64)| {
+        *received.entry(port).or_default() += bytes;
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    let (client, server) = benchmark.ports();
+    assert_eq!(received.get(&server), Some(&1024), "{received:?}");
+    assert_eq!(received.get(&client).copied().unwrap_or(0), 0, "{received:?}");
+}
+
+#[test]
+fn entry_and_return_of_a_kernel_function_show_arguments_and_result() {
+    if !has_function_tracing() {
+        return;
+    }
+    let mut calls: Vec<(String, i64)> = Vec::new();
+    run_synchronous(
+        r#"fbt::vfs_write:entry /pid == $target/ { printf("%s %d", probename, args[2]); }
+           fbt::vfs_write:return /pid == $target/ { printf("%s %d", probename, arg1); }"#,
+        spawn_words("sh -c"),
+    )
+    .configure_command(|command| {
+        command.arg("printf twelve-bytes > /dev/null");
+    })
+    .rows(|call| {
+        calls.push(call);
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    assert_eq!(calls, [("entry".to_owned(), 12), ("return".to_owned(), 12)]);
+}
+
+#[test]
+fn profile_probes_have_kernel_stacks_with_symbols() {
+    if !has_function_tracing() {
+        return;
+    }
+    let mut frames: BTreeMap<String, usize> = BTreeMap::new();
+    trace("profile-99 { @[stack()] = count(); n++; } profile-99 /n >= 20/ { exit(0); }")
+        .walk(|entry| {
+            let Some(ValueRef::Stack(stack)) = entry.keys().next() else {
+                return Err("the key is no stack".into());
+            };
+            for frame in stack.frames() {
+                if let (Some("vmlinux"), Some(symbol)) = (frame.module(), frame.symbol()) {
+                    *frames.entry(symbol.to_owned()).or_default() += 1;
+                }
+            }
+            Ok(())
+        })
+        .run()
+        .unwrap();
+    assert!(!frames.is_empty(), "no frame of the kernel has a name");
+}
+
+#[test]
+fn writes_to_a_disk_are_seen_by_the_io_provider() {
+    // Writing to a disk destroys what is on it: only a disk that is said to be for that will do.
+    let Some(disk) = common::scratch_disk() else { return };
+    let mut started: BTreeMap<String, u64> = BTreeMap::new();
+    let outcome = run_synchronous(
+        r#"io:::start { printf("%s %d", args[1]->dev_statname, args[0]->b_bcount); }"#,
+        spawn_words(&format!("dd if=/dev/zero of={disk} bs=4096 count=4 conv=fsync")),
+    )
+    .rows(|(device, bytes): (String, u64)| {
+        *started.entry(device).or_default() += bytes;
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    assert!(outcome.command.is_some_and(|c| c.finished()));
+    let name = disk.rsplit('/').next().unwrap_or_default();
+    assert_eq!(started.get(name), Some(&16384), "{started:?}");
+}
+
+#[test]
+fn proc_and_sched_probes_tell_of_a_commands_life() {
+    if !has_function_tracing() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    run_synchronous(
+        r#"proc:::exec-success /ppid == $target/ { printf("%s %s", probename, execname); }
+           proc:::exit /ppid == $target/ { printf("%s %s", probename, execname); }
+           sched:::on-cpu /execname == "expr"/ { printf("%s %s", probename, execname); }"#,
+        spawn_words("sh -c"),
+    )
+    .configure_command(|command| {
+        command.arg("/usr/bin/expr 3 '*' 4 > /dev/null; true");
+    })
+    .rows(|row: (String, String)| {
+        seen.insert(row);
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    for probe in ["exec-success", "exit", "on-cpu"] {
+        assert!(seen.contains(&(probe.to_owned(), "expr".to_owned())), "{probe} in {seen:?}");
+    }
+}
+
+#[test]
+fn speculations_are_delivered_only_if_committed() {
+    if !has_function_tracing() {
+        return;
+    }
+    // Speculate at entry; only what wrote 7 bytes is of interest at return.
+    let mut committed = Vec::new();
+    run_synchronous(
+        r#"fbt::vfs_write:entry /pid == $target/ { self->s = speculation(); }
+           fbt::vfs_write:entry /self->s/ { speculate(self->s); printf("%d", args[2]); }
+           fbt::vfs_write:return /self->s && arg1 == 7/ { commit(self->s); self->s = 0; }
+           fbt::vfs_write:return /self->s/ { discard(self->s); self->s = 0; }"#,
+        spawn_words("sh -c"),
+    )
+    .option("nspec", "16")
+    .configure_command(|command| {
+        command
+            .arg("for text in four-1 seven-7 eight--8 seven.7; do printf $text > /dev/null; done");
+    })
+    .rows(|(bytes,): (u64,)| {
+        committed.push(bytes);
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    assert_eq!(committed, [7, 7]);
+}
+
+#[test]
+fn a_probe_that_does_not_exist_is_named_by_the_error() {
+    if !has_function_tracing() {
+        return;
+    }
+    let failure = trace("fbt::no_such_function_here:entry { exit(0); }").run().unwrap_err();
+    assert!(matches!(failure.error, Error::Compile(_)), "{failure}");
+    assert!(failure.to_string().contains("fbt::no_such_function_here:entry"), "{failure}");
+}
