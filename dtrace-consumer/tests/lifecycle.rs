@@ -10,7 +10,7 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::leftovers::{Guard, children};
+use common::leftovers::{Guard, children, orphans_ended};
 use common::{live, traced_program, wait_until};
 use dtrace_consumer::{ConsumerThread, Error, Failure, run_synchronous};
 use nix::sys::signal::{Signal, kill};
@@ -276,12 +276,6 @@ fn consumer_killed(how: &str, sign: &str) -> (Vec<i32>, Option<ChildStdin>) {
     (family, input)
 }
 
-fn gone(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(") ").next().unwrap_or("");
-    state.is_empty() || state.starts_with('Z')
-}
-
 #[test]
 fn a_consumer_that_is_killed_leaves_no_worker_behind() {
     if !live() {
@@ -290,7 +284,7 @@ fn a_consumer_that_is_killed_leaves_no_worker_behind() {
     let (_lock, guard) = alone();
     let (family, input) = consumer_killed("running", "tracing");
     drop(input);
-    wait_until("worker and command have ended", || family.iter().all(|pid| gone(*pid)));
+    orphans_ended(&family);
     guard.check();
 }
 
@@ -301,7 +295,7 @@ fn a_consumer_that_is_killed_leaves_no_held_command_behind() {
     }
     let (_lock, guard) = alone();
     let (family, input) = consumer_killed("held", "holding");
-    wait_until("worker and command have ended", || family.iter().all(|pid| gone(*pid)));
+    orphans_ended(&family);
     drop(input);
     guard.check();
 }

@@ -2,11 +2,19 @@
 //!
 //! Everything is compared with what was there before, and waited for: a worker goes on closing for a
 //! while after its session.
+//!
+//! Processes whose parent ends before them become children of the test, so that none is overlooked. Other
+//! programs may trace meanwhile: their programs and maps in the kernel go in time, too.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use aya::maps::loaded_maps;
+use aya::programs::loaded_programs;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use super::wait_until;
 
@@ -17,6 +25,7 @@ pub struct Guard {
     temporary: BTreeSet<String>,
     descriptors: BTreeSet<String>,
     events: BTreeSet<String>,
+    kernel: BTreeSet<String>,
 }
 
 impl Guard {
@@ -24,12 +33,14 @@ impl Guard {
     /// [`check`](Guard::check).
     #[must_use]
     pub fn new() -> Guard {
+        nix::sys::prctl::set_child_subreaper(true).expect("orphans can be had");
         no_children();
         Guard {
             mounts: mounts(),
             temporary: temporary(),
             descriptors: descriptors(),
             events: uprobe_events_of_the_dead(),
+            kernel: kernel_objects(),
         }
     }
 
@@ -44,12 +55,24 @@ impl Guard {
         };
         wait_until("descriptors are closed", || new(descriptors(), &self.descriptors).is_empty());
         assert_eq!(new(temporary(), &self.temporary), Vec::<String>::new(), "files remain");
+        let suspects: BTreeSet<String> = new(kernel_objects(), &self.kernel).into_iter().collect();
+        wait_until("programs and maps are gone from the kernel", || {
+            kernel_objects().is_disjoint(&suspects)
+        });
     }
 }
 
 /// Waits until this process has no child, not even a zombie.
 pub fn no_children() {
     wait_until("no child process remains", || children().is_empty());
+}
+
+/// Waits until processes have ended whose parent was killed, and takes notice of it as init(8) would.
+pub fn orphans_ended(orphans: &[i32]) {
+    for pid in orphans {
+        // No child any more: it was taken notice of.
+        let _ = waitpid(Pid::from_raw(*pid), None);
+    }
 }
 
 /// The child processes of this process, by number.
@@ -60,6 +83,18 @@ pub fn children() -> Vec<i32> {
         .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
         .flat_map(|list| list.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<_>>())
         .collect()
+}
+
+/// Programs and maps in the kernel, each with its number, which is not used again. Without the
+/// privilege to ask there are none.
+#[must_use]
+pub fn kernel_objects() -> BTreeSet<String> {
+    let programs =
+        loaded_programs().flatten().map(|it| (it.id(), it.name_as_str().map(str::to_owned)));
+    let programs = programs.map(|(id, name)| format!("program {id} {}", name.unwrap_or_default()));
+    let maps = loaded_maps().flatten();
+    let maps = maps.map(|it| format!("map {} {}", it.id(), it.name_as_str().unwrap_or_default()));
+    programs.chain(maps).collect()
 }
 
 fn mounts() -> String {
