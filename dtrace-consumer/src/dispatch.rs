@@ -251,7 +251,8 @@ impl<'f> Dispatcher<'f> {
                     call("report", || report(text))?;
                 }
             }
-            Frame::SnapshotBegin | Frame::Listed(_) | Frame::Found(_) => {}
+            Frame::SnapshotBegin | Frame::Listed(_) => {}
+            Frame::Found(_) | Frame::FoundType(_) => {}
         }
         Ok(Step::Continue)
     }

@@ -60,8 +60,8 @@
 //! | [`Builder::events`] | a thread of its own | dropping [`Events`], or `exit()` | none: a channel and an iterator |
 //! | [`replay()`] | the calling thread | the recording | may borrow |
 //!
-//! [`Builder::check`] compiles without tracing; [`ProbeQuery`] lists probes; [`SymbolQuery`] looks up
-//! symbols of the kernel. [`mod@option`] has the options of tracing with the types of their values.
+//! [`Builder::check`] compiles without tracing; [`ProbeQuery`] lists probes; [`SymbolQuery`] and
+//! [`TypeQuery`] look up symbols and types of the kernel. [`mod@option`] has the options of tracing with the types of their values.
 //!
 //! # Closures
 //! Four closures have the names that python-dtrace gave them:
@@ -223,6 +223,7 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod install;
+mod kernel_type;
 mod launch;
 mod layout;
 mod listing;
@@ -255,6 +256,7 @@ pub use dispatch::{Closures, LossPolicy};
 pub use error::{CallbackError, CallbackResult, CompileError, Error, Failure};
 pub use events::{AggregatedEvent, Event, Events, FiringEvent};
 pub use firing::{Firing, Flow, FlowKind, Output, Record};
+pub use kernel_type::{Enumerator, KernelType, TypeKind, TypeMember, TypeQuery};
 pub use listing::{Attributes, DependencyClass, ListedProbe, ProbeDetails, ProbeQuery, Stability};
 pub use lookup::{KernelSymbol, SymbolQuery};
 pub use loss::{DropKind, DropReport, Fault, Losses};

@@ -15,6 +15,7 @@ use crate::aggregation::{Mode, Order};
 use crate::description::OmittedLibrary;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
 use crate::error::{CompileError, Error, Failure};
+use crate::kernel_type::KernelType;
 use crate::launch::{Worker, launch};
 use crate::listing::ListedProbe;
 use crate::locate::Libdtrace;
@@ -229,6 +230,16 @@ pub(crate) fn look_up(
 }
 
 /// Asks something whose answer is a list; `item` takes one out of a frame, or gives the frame back.
+pub(crate) fn look_up_types(
+    settings: &Settings,
+    purpose: Purpose,
+) -> Result<Vec<Option<KernelType>>, Error> {
+    collect(settings, purpose, |frame| match frame {
+        Frame::FoundType(found) => ControlFlow::Break(found),
+        other => ControlFlow::Continue(other),
+    })
+}
+
 fn collect<T>(
     settings: &Settings,
     purpose: Purpose,
@@ -258,12 +269,14 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
     let library = preflight(settings.prefix.as_deref()).require()?;
     // Nobody knows what a script uses before it is preprocessed.
     let preprocessed = settings.compile_flags & option::PREPROCESS != 0;
+    // Types may be those of any library.
+    let everything = preprocessed || matches!(purpose, Purpose::Types { .. });
     let job = Job {
         purpose,
         library: library.library.clone(),
         syslibdir: library.syslibdir.clone(),
-        omit: if preprocessed { known_bad(&library.library) } else { Vec::new() },
-        all_libraries: preprocessed,
+        omit: if everything { known_bad(&library.library) } else { Vec::new() },
+        all_libraries: everything,
         options,
         compile_flags: settings.compile_flags | option::ERROR_TAGS,
         sources: settings.sources.clone(),

@@ -408,6 +408,34 @@ api! {
             buf: *mut c_char,
             len: usize
         ) -> *mut c_char;
+        /// libctf's: the type that typedefs and qualifiers stand for; -1 on failure.
+        fn ctf_type_resolve(ctfp: *mut ctf_file_t, id: ctf_id_t) -> ctf_id_t;
+        /// libctf's: the type's kind, a `CTF_K_`; -1 on failure.
+        fn ctf_type_kind(ctfp: *mut ctf_file_t, id: ctf_id_t) -> c_int;
+        /// libctf's: the type's size in bytes; -1 on failure, as for a type that is only declared.
+        fn ctf_type_size(ctfp: *mut ctf_file_t, id: ctf_id_t) -> isize;
+        /// libctf's: how an integer or floating type, or a bit field, is laid out; -1 on failure.
+        fn ctf_type_encoding(
+            ctfp: *mut ctf_file_t,
+            id: ctf_id_t,
+            encoding: *mut ctf_encoding_t
+        ) -> c_int;
+        /// libctf's: calls a function for each member of a structure or union, as declared, until
+        /// it returns something else than 0; -1 on failure.
+        fn ctf_member_iter(
+            ctfp: *mut ctf_file_t,
+            id: ctf_id_t,
+            func: Option<ctf_member_f>,
+            arg: *mut c_void
+        ) -> c_int;
+        /// libctf's: calls a function for each constant of an enumeration, until it returns something
+        /// else than 0; -1 on failure.
+        fn ctf_enum_iter(
+            ctfp: *mut ctf_file_t,
+            id: ctf_id_t,
+            func: Option<ctf_enum_f>,
+            arg: *mut c_void
+        ) -> c_int;
         /// Linux: must be called between setting options and compiling.
         fn dtrace_init(dtp: *mut dtrace_hdl_t) -> c_int;
         /// Linux: sets options from environment variables with this prefix.

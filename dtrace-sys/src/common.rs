@@ -53,6 +53,49 @@ pub use libc::{FILE, pid_t};
 pub type caddr_t = *mut c_char;
 /// libctf's identifier of a type inside one container.
 pub type ctf_id_t = core::ffi::c_long;
+/// Gets a member of a structure or union: its name, type and offset in bits.
+pub type ctf_member_f = unsafe extern "C" fn(
+    *const c_char,
+    ctf_id_t,
+    core::ffi::c_ulong,
+    *mut core::ffi::c_void,
+) -> c_int;
+/// Gets a constant of an enumeration: its name and value.
+pub type ctf_enum_f = unsafe extern "C" fn(*const c_char, c_int, *mut core::ffi::c_void) -> c_int;
+/// How an integer, a floating type or a bit field is laid out, as libctf says.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ctf_encoding_t {
+    /// `CTF_INT_` flags of an integer.
+    pub cte_format: u32,
+    /// Where the value begins in its storage, in bits.
+    pub cte_offset: u32,
+    /// How many bits it has.
+    pub cte_bits: u32,
+}
+layout!(ctf_encoding_t, size 12, align 4, { cte_format @ 0, cte_offset @ 4, cte_bits @ 8 });
+
+/// An integer: one of the kinds that `ctf_type_kind` tells.
+pub const CTF_K_INTEGER: c_int = 1;
+/// A floating type.
+pub const CTF_K_FLOAT: c_int = 2;
+/// A pointer.
+pub const CTF_K_POINTER: c_int = 3;
+/// An array.
+pub const CTF_K_ARRAY: c_int = 4;
+/// A function.
+pub const CTF_K_FUNCTION: c_int = 5;
+/// A structure.
+pub const CTF_K_STRUCT: c_int = 6;
+/// A union.
+pub const CTF_K_UNION: c_int = 7;
+/// An enumeration.
+pub const CTF_K_ENUM: c_int = 8;
+/// A type that is declared and not defined.
+pub const CTF_K_FORWARD: c_int = 9;
+/// The flag of a signed integer in [`ctf_encoding_t::cte_format`].
+pub const CTF_INT_SIGNED: u32 = 1;
+
 /// An address in an ELF file (`GElf_Addr`).
 pub type GElf_Addr = u64;
 /// A probe's number.

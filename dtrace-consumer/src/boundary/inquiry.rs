@@ -7,6 +7,7 @@ use std::ptr;
 use dtrace_sys::abi::*;
 
 use super::callbacks::{name_of, slice};
+use super::kernel_types::Container;
 use super::libdtrace::{CallFailure, Compiling, Handle, owned};
 use crate::description::ProgramInfo;
 use crate::listing::{Attributes, ListedProbe, ProbeDetails};
@@ -191,22 +192,8 @@ fn details(handle: Handle, probe: &dtrace_probedesc_t) -> Option<ProbeDetails> {
     Some(ProbeDetails {
         stability: attributes(info.dtp_attr),
         argument_stability: attributes(info.dtp_arga),
-        arguments: types.iter().map(|t| type_name(handle, t)).collect(),
+        arguments: types.iter().map(|t| Container::of(handle, t)?.name(t.dtt_type)).collect(),
     })
-}
-
-fn type_name(handle: Handle, type_: &dtrace_typeinfo_t) -> Option<String> {
-    let name = handle.api.ctf_type_name?;
-    if type_.dtt_ctfp.is_null() {
-        return None;
-    }
-    let mut buffer = [0; 512];
-    // SAFETY: container and type are as libdtrace gave them, and the buffer is as long as said.
-    unsafe {
-        let start = buffer.as_mut_ptr();
-        let named = name(type_.dtt_ctfp, type_.dtt_type, start, buffer.len());
-        (!named.is_null()).then(|| owned(start))
-    }
 }
 
 fn attributes(a: dtrace_attribute_t) -> Attributes {

@@ -10,6 +10,8 @@ pub(crate) mod held_command;
 #[cfg(target_os = "linux")]
 mod inquiry;
 #[cfg(target_os = "linux")]
+mod kernel_types;
+#[cfg(target_os = "linux")]
 pub(crate) mod libdtrace;
 #[cfg(target_os = "linux")]
 mod memstream;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::wire::{Malformed, Put, Take};
 use crate::description::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
+use crate::kernel_type::KernelType;
 use crate::listing::ListedProbe;
 use crate::lookup::KernelSymbol;
 use crate::loss::{DropReport, Fault};
@@ -200,6 +201,8 @@ pub(crate) enum Frame<'a> {
     PrintaBegin,
     /// The answer to one question of a look-up; `None` if there is no such symbol.
     Found(Option<KernelSymbol>),
+    /// The answer to one question for a type; `None` if there is no such type.
+    FoundType(Option<KernelType>),
 }
 
 impl Frame<'_> {
@@ -229,6 +232,7 @@ impl Frame<'_> {
             Frame::Report(_) => 22,
             Frame::PrintaBegin => 23,
             Frame::Found(_) => 24,
+            Frame::FoundType(_) => 25,
         }
     }
 
@@ -318,6 +322,7 @@ impl Frame<'_> {
             Frame::Listed(probe) => probe.put(b),
             Frame::Report(text) => b.put_bytes(text),
             Frame::Found(symbol) => b.put_option(symbol.as_ref(), |b, s| s.put(b)),
+            Frame::FoundType(found) => b.put_option(found.as_ref(), |b, f| f.put(b)),
             Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End | Frame::PrintaBegin => {}
         }
     }
@@ -326,7 +331,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Whether this version knows frames of `kind`; others are skipped.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=24).contains(&kind)
+        (1..=25).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -419,6 +424,7 @@ impl<'a> Frame<'a> {
             22 => Frame::Report(t.bytes("report")?),
             23 => Frame::PrintaBegin,
             24 => Frame::Found(t.option("symbol", KernelSymbol::take)?),
+            25 => Frame::FoundType(t.option("type", KernelType::take)?),
             _ => return Err(Malformed::new("frame kind", "not one that this crate knows")),
         })
     }

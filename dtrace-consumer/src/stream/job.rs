@@ -67,6 +67,8 @@ pub(crate) enum Purpose {
     List { patterns: Vec<String>, describe: bool },
     /// To look up kernel symbols, by name or by address.
     Lookup { names: Vec<String>, addresses: Vec<u64> },
+    /// To look up types.
+    Types { names: Vec<String> },
 }
 
 /// Everything that a worker needs to run one session.
@@ -161,6 +163,10 @@ impl Job {
                 b.put_list(names.iter(), |b, n| b.put_str(n));
                 b.put_list(addresses.iter(), |b, a| b.put_u64(*a));
             }
+            Purpose::Types { names } => {
+                b.put_u8(4);
+                b.put_list(names.iter(), |b, n| b.put_str(n));
+            }
         }
         b.put_bytes(self.library.as_os_str().as_bytes());
         b.put_option(self.syslibdir.as_ref(), |b, p| b.put_bytes(p.as_os_str().as_bytes()));
@@ -214,6 +220,7 @@ impl Job {
                     names: t.list("names", |t| t.string("name"))?,
                     addresses: t.list("addresses", |t| t.u64("address"))?,
                 },
+                4 => Purpose::Types { names: t.list("names", |t| t.string("name"))? },
                 _ => return Err(Malformed::new("purpose", "not one that this worker knows")),
             },
             library: path(t.bytes("library")?),

@@ -17,6 +17,7 @@ use crate::aggregation::{AggregationFunction, DistributionParameters, Order, Par
 use crate::description::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
+use crate::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
 use crate::listing::{Attributes, ListedProbe, ProbeDetails};
 use crate::lookup::KernelSymbol;
 use crate::loss::{DropKind, DropReport, Fault};
@@ -157,6 +158,31 @@ fn listed() -> impl Strategy<Value = ListedProbe> {
 fn found() -> impl Strategy<Value = KernelSymbol> {
     (text(), text(), any::<u64>(), any::<u64>())
         .prop_map(|(module, name, address, size)| KernelSymbol { module, name, address, size })
+}
+
+fn found_type() -> impl Strategy<Value = KernelType> {
+    let kind = || prop::sample::select(TypeKind::ALL.to_vec());
+    let member = (text(), text(), kind(), any::<u64>(), any::<u64>()).prop_map(
+        |(name, type_name, kind, offset, width)| TypeMember {
+            name,
+            type_name,
+            kind,
+            offset,
+            width,
+        },
+    );
+    let enumerator = (text(), any::<i32>()).prop_map(|(name, value)| Enumerator { name, value });
+    let parts = (vec(member, 0..3), vec(enumerator, 0..3));
+    (text(), text(), kind(), option::of(any::<u64>()), parts).prop_map(
+        |(module, name, kind, size, (members, enumerators))| KernelType {
+            module,
+            name,
+            kind,
+            size,
+            members,
+            enumerators,
+        },
+    )
 }
 
 fn omitted() -> impl Strategy<Value = OmittedLibrary> {
@@ -380,13 +406,14 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
         listed().prop_map(Frame::Listed),
         Just(Frame::PrintaBegin),
         option::of(found()).prop_map(Frame::Found),
+        option::of(found_type()).prop_map(Frame::FoundType),
     ]
 }
 
 /// Any frame.
 pub(crate) fn sample() -> impl Strategy<Value = Sample> {
     prop_oneof![
-        19 => plain().prop_map(Sample::Plain),
+        20 => plain().prop_map(Sample::Plain),
         2 => firing(),
         2 => entry(),
         1 => bytes().prop_map(Sample::Report),
@@ -430,6 +457,7 @@ fn job() -> impl Strategy<Value = Job> {
             .prop_map(|(patterns, describe)| Purpose::List { patterns, describe }),
         (vec(text(), 0..3), vec(any::<u64>(), 0..3))
             .prop_map(|(names, addresses)| Purpose::Lookup { names, addresses }),
+        vec(text(), 0..3).prop_map(|names| Purpose::Types { names }),
     ];
     let specifier = prop::sample::select(vec![
         Specifier::Provider,

@@ -171,6 +171,13 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
             encoder.flush();
             return Ok(());
         }
+        Purpose::Types { names } => {
+            for name in names {
+                encoder.send(&Frame::FoundType(compiling.type_named(name)));
+            }
+            encoder.flush();
+            return Ok(());
+        }
     }
 
     let (mut tracing, programs) = compiling.enable(encoder, job.text, job.printed)?;

@@ -1,0 +1,101 @@
+//! What does the crate say of the kernel's probes, symbols and types?
+
+mod common;
+
+use common::live;
+use dtrace_consumer::{SymbolQuery, TypeKind, TypeQuery};
+
+#[test]
+fn types_of_the_kernel_have_kinds_sizes_and_members() {
+    if !live() {
+        return;
+    }
+    let names = ["struct list_head", "pid_t", "struct task_struct *", "enum pid_type", "nothing_t"];
+    let query = names.iter().fold(TypeQuery::new(), |query, name| query.name(*name));
+    let found = query.look_up().expect("libdtrace answers");
+    let [Some(list), Some(pid), Some(pointer), Some(which), None] = &found[..] else {
+        panic!("{found:#?}");
+    };
+
+    assert_eq!((list.kind, list.size), (TypeKind::Struct, Some(16)));
+    assert_eq!(list.module, "vmlinux");
+    let members: Vec<_> = list
+        .members
+        .iter()
+        .map(|m| (m.name.as_str(), m.type_name.as_str(), m.kind, m.offset, m.width))
+        .collect();
+    let of_both = "struct list_head *";
+    let kind = TypeKind::Pointer;
+    assert_eq!(members, [("next", of_both, kind, 0, 64), ("prev", of_both, kind, 64, 64)]);
+
+    assert_eq!(pid.name, "pid_t");
+    assert_eq!((pid.kind, pid.size), (TypeKind::Integer { signed: true }, Some(4)));
+    assert_eq!((pointer.kind, pointer.size), (TypeKind::Pointer, Some(8)));
+    assert!(which.enumerators.iter().any(|e| e.name == "PIDTYPE_PID" && e.value == 0), "{which:?}");
+}
+
+#[test]
+fn members_of_unnamed_members_stand_in_their_place() {
+    if !live() {
+        return;
+    }
+    // Its first member is a union without a name on every kernel with BTF.
+    let found = TypeQuery::new().name("struct page").look_up().expect("libdtrace answers");
+    let page = found[0].as_ref().expect("every kernel has it");
+    let mapping = page.member("mapping").expect("a member of a structure in the union");
+    assert!(mapping.offset >= 64, "behind the flags: {mapping:?}");
+    assert!(page.members.iter().all(|member| !member.name.is_empty()), "{page:#?}");
+}
+
+#[test]
+fn bit_fields_tell_their_bits() {
+    if !live() {
+        return;
+    }
+    let found = TypeQuery::new().name("struct iphdr").look_up().expect("libdtrace answers");
+    let header = found[0].as_ref().expect("every kernel has it");
+    let part = |name| header.member(name).map(|m| (m.offset, m.width));
+    assert_eq!(part("ihl"), Some((0, 4)));
+    assert_eq!(part("version"), Some((4, 4)));
+    assert_eq!(part("tos"), Some((8, 8)));
+}
+
+#[test]
+fn types_of_d_libraries_are_found() {
+    if !live() {
+        return;
+    }
+    let query = TypeQuery::new().name("psinfo_t").name("tcpinfo_t");
+    let found = query.look_up().expect("libdtrace answers");
+    let [Some(process), Some(tcp)] = &found[..] else { panic!("{found:#?}") };
+    assert!(process.member("pr_psargs").is_some(), "{process:#?}");
+    let sequence = tcp.member("tcp_seq").expect("translated from the header");
+    assert_eq!((sequence.kind, sequence.width), (TypeKind::Integer { signed: false }, 32));
+}
+
+#[test]
+fn symbols_are_found_by_name_and_by_an_address_inside_them() {
+    if !live() {
+        return;
+    }
+    let found = SymbolQuery::new().name("vfs_read").name("no_such_symbol").look_up();
+    let found = found.expect("libdtrace answers");
+    let [Some(read), None] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!((read.name.as_str(), read.module.as_str()), ("vfs_read", "vmlinux"));
+    let inside = SymbolQuery::new().address(read.address + 1).look_up().expect("libdtrace answers");
+    assert_eq!(inside[0].as_ref().map(|s| s.name.as_str()), Some("vfs_read"));
+}
+
+#[test]
+fn names_that_no_type_can_have_are_not_found() {
+    if !live() {
+        return;
+    }
+    let long = "struct ".to_owned() + &"x".repeat(10_000);
+    let names =
+        ["", "struct ", "`", "no_module`pid_t", "struct no_module`x", "\0", "*", "union *", &long];
+    let query = names.iter().fold(TypeQuery::new(), |query, name| query.name(*name));
+    let found = query.look_up().expect("libdtrace answers");
+    assert_eq!(found.len(), names.len());
+    assert!(found.iter().all(Option::is_none), "{found:?}");
+}
