@@ -7,7 +7,9 @@ use std::ptr;
 use dtrace_sys::Api;
 use dtrace_sys::abi::*;
 
-use super::libdtrace::{Compiling, Handle, owned};
+use super::delivered::owned;
+use super::libdtrace::{Compiling, Handle};
+use super::platform;
 use crate::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
 
 /// How deep members without names are followed. C's own depth is far less.
@@ -27,11 +29,7 @@ impl Compiling {
         let every = ptr::without_provenance(DTRACE_OBJ_EVERY.addr());
         let objects = module.as_ref().map_or([c"vmlinux".as_ptr(), every], |m| [m.as_ptr(); 2]);
         let info = objects.into_iter().find_map(|object| {
-            let mut info = dtrace_typeinfo_t {
-                dtt_object: ptr::null(),
-                dtt_ctfp: ptr::null_mut(),
-                dtt_type: 0,
-            };
+            let mut info = platform::no_type();
             // SAFETY: the handle is open, both texts end in NUL, and the structure is for the call
             // to fill.
             let result = unsafe {

@@ -9,7 +9,7 @@
 //! Both types stay on one thread, as libdtrace demands (its compiler is a process-wide global); raw
 //! pointers inside keep them from being sent.
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CString, c_char, c_void};
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
@@ -21,9 +21,10 @@ use dtrace_sys::abi::*;
 use dtrace_sys::{Api, Library};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::callbacks::{self, Context, Walk};
+use super::callbacks::{self, Context};
+use super::delivered::{Misdelivered, owned};
 use super::inquiry;
-use crate::aggregation::Order;
+use super::platform;
 use crate::description::ProgramInfo;
 use crate::stream::job::{Process, Source, Target};
 use crate::worker::encoder::Encoder;
@@ -38,6 +39,13 @@ pub(crate) struct CallFailure {
     pub(crate) number: i32,
     /// libdtrace's words.
     pub(crate) message: String,
+}
+
+impl CallFailure {
+    /// A call that has delivered what cannot be.
+    pub(super) fn misdelivered(call: &'static str, what: &Misdelivered) -> CallFailure {
+        CallFailure { call, number: 0, message: what.to_string() }
+    }
 }
 
 /// What `dtrace_work` found.
@@ -61,12 +69,16 @@ impl Handle {
         unsafe {
             let number = (self.api.dtrace_errno)(self.raw);
             let message = owned((self.api.dtrace_errmsg)(self.raw, number));
-            CallFailure { call, number, message: message.trim_end().to_owned() }
+            let message = match message.trim_end() {
+                "" => format!("error {number}, of which libdtrace says nothing"),
+                words => words.to_owned(),
+            };
+            CallFailure { call, number, message }
         }
     }
 
     pub(super) fn check(self, call: &'static str, result: i32) -> Result<(), CallFailure> {
-        if result == -1 { Err(self.failure(call)) } else { Ok(()) }
+        if result < 0 { Err(self.failure(call)) } else { Ok(()) }
     }
 
     fn set_option(self, name: &str, value: Option<&str>) -> Result<(), CallFailure> {
@@ -81,18 +93,6 @@ impl Handle {
         let result = unsafe { (self.api.dtrace_setopt)(self.raw, c_name.as_ptr(), value) };
         self.check("dtrace_setopt", result)
     }
-}
-
-/// A C string's text; empty for a null pointer.
-///
-/// # Safety
-/// `text` is null or points to a string that ends in NUL and is not changed during the call.
-pub(super) unsafe fn owned(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: as the caller promises.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// An open handle on which scripts can still be compiled.
@@ -155,17 +155,14 @@ impl Compiling {
     /// If it is behind a gate, libdtrace attaches to it, and holds it until
     /// [`Tracing::release_processes`]; otherwise it goes on as it is.
     pub(crate) fn set_target(&mut self, target: &Target) -> Result<(), CallFailure> {
-        let Some(grab) = self.handle.api.dtrace_proc_grab_pid else {
-            return Err(self.missing("dtrace_proc_grab_pid"));
-        };
         if target.gate.is_some() {
             held_process::let_circle(target.pid);
         }
-        let flags = if target.gate.is_some() { 0 } else { DTRACE_PROC_SHORTLIVED };
         // SAFETY: the handle is open and not used by another thread.
-        let process = unsafe { grab(self.handle.raw, target.pid, flags) };
+        let process = unsafe { platform::grab(self.handle, target.pid, target.gate.is_some()) };
+        let Some(process) = process else { return Err(self.missing(platform::GRAB)) };
         if process.is_null() {
-            return Err(self.handle.failure("dtrace_proc_grab_pid"));
+            return Err(self.handle.failure(platform::GRAB));
         }
         if target.gate.is_some() {
             self.processes.push(process);
@@ -184,37 +181,28 @@ impl Compiling {
     /// Starts a process, or stops a running one, for libdtrace to control: it is held until
     /// [`Tracing::release_processes`], and its end is told.
     pub(crate) fn control(&mut self, process: &Process) -> Result<(), CallFailure> {
-        let Handle { api, raw } = self.handle;
         let (call, controlled) = match process {
             Process::Grab(pid) => {
-                let Some(grab) = api.dtrace_proc_grab_pid else {
-                    return Err(self.missing("dtrace_proc_grab_pid"));
-                };
                 // SAFETY: the handle is open.
-                ("dtrace_proc_grab_pid", unsafe { grab(raw, *pid, 0) })
+                let grabbed = unsafe { platform::grab(self.handle, *pid, true) };
+                (platform::GRAB, grabbed.ok_or_else(|| self.missing(platform::GRAB))?)
             }
             Process::Create(words) => {
+                let call = "dtrace_proc_create";
                 let words: Vec<CString> =
                     words.iter().filter_map(|w| CString::new(w.as_str()).ok()).collect();
+                if words.is_empty() {
+                    let message = "No such process".to_owned();
+                    return Err(CallFailure { call, number: libc::ESRCH, message });
+                }
                 let mut argv: Vec<*mut c_char> =
                     words.iter().map(|w| w.as_ptr().cast_mut()).collect();
                 argv.push(ptr::null_mut());
-                // SAFETY: the handle is open; the words are C strings that outlive the call, and
-                // their list ends with null. An empty list gives a null file, which is refused here.
-                let created = unsafe {
-                    if words.is_empty() {
-                        ptr::null_mut()
-                    } else {
-                        (api.dtrace_proc_create)(raw, argv[0], argv.as_ptr(), 0)
-                    }
-                };
-                ("dtrace_proc_create", created)
+                // SAFETY: the handle is open; the words are C strings that outlive the call, there is
+                // one, and their list ends with null.
+                (call, unsafe { platform::create(self.handle, &argv) })
             }
         };
-        if matches!(process, Process::Create(words) if words.is_empty()) {
-            let message = "No such process".to_owned();
-            return Err(CallFailure { call, number: libc::ESRCH, message });
-        }
         if controlled.is_null() {
             return Err(self.handle.failure(call));
         }
@@ -335,10 +323,10 @@ impl Compiling {
             handle.check("dtrace_handle_drop", result)?;
             let result = (api.dtrace_handle_setopt)(raw, Some(callbacks::option), arg);
             handle.check("dtrace_handle_setopt", result)?;
-            let result = (api.dtrace_handle_proc)(raw, Some(callbacks::process), arg);
+            let result = (api.dtrace_handle_proc)(raw, Some(platform::process), arg);
             handle.check("dtrace_handle_proc", result)?;
         }
-        let mut infos = self.programs(false);
+        let mut infos = self.programs(false)?;
         for (program, described) in self.programs.iter().zip(&mut infos) {
             let mut info = dtrace_proginfo_t::default();
             // SAFETY: the program belongs to this handle; `info` is valid for the call.
@@ -362,7 +350,7 @@ impl Tracing {
     /// Turns tracing on.
     pub(crate) fn go(&mut self) -> Result<(), CallFailure> {
         // SAFETY: the handle is open, and handlers are installed.
-        let result = unsafe { (self.handle.api.dtrace_go)(self.handle.raw, 0) };
+        let result = unsafe { platform::go(self.handle) };
         self.handle.check("dtrace_go", result)
     }
 
@@ -378,27 +366,34 @@ impl Tracing {
     /// Waits for data (a second at most, see [`set_option`](Tracing::set_option) `switchrate`) and
     /// hands everything to the encoder.
     pub(crate) fn work(&mut self) -> Result<Work, CallFailure> {
-        // SAFETY: the context is valid and no reference to it is alive while the library runs.
-        let file = unsafe { (*self.context).output().file() };
-        // SAFETY: the handle is open, the callbacks fit, and the context stays valid.
+        platform::wait(self.handle);
+        // SAFETY: the handle is open, the callbacks fit, and the context stays valid and is only
+        // shared while the library runs.
         let status = unsafe {
             (self.handle.api.dtrace_work)(
                 self.handle.raw,
-                file.cast(),
+                self.context().output().file().cast(),
                 Some(callbacks::chew),
                 Some(callbacks::chewrec),
                 self.context.cast::<c_void>(),
             )
         };
-        match status {
-            DTRACE_WORKSTATUS_OKAY => Ok(Work::Okay),
-            DTRACE_WORKSTATUS_DONE => Ok(Work::Done),
+        let unfinished = self.context().forget_unfinished();
+        let done = match status {
+            DTRACE_WORKSTATUS_OKAY => Work::Okay,
+            DTRACE_WORKSTATUS_DONE => Work::Done,
             _ => {
                 let failure = self.handle.failure("dtrace_work");
-                // A signal ended the wait; the library says so as an error.
-                if failure.number == libc::EINTR { Ok(Work::Okay) } else { Err(failure) }
+                // A signal ended the wait; the library says so as an error. A firing that had begun
+                // then comes again.
+                return if failure.number == libc::EINTR { Ok(Work::Okay) } else { Err(failure) };
             }
+        };
+        if unfinished || self.context().has_failed() {
+            let what = Misdelivered::new("a firing without its end");
+            return Err(CallFailure::misdelivered("dtrace_work", &what));
         }
+        Ok(done)
     }
 
     /// Turns tracing off; END probes fire, and what is in the buffers can still be consumed.
@@ -424,77 +419,34 @@ impl Tracing {
         let result = unsafe {
             (self.handle.api.dtrace_getopt)(self.handle.raw, name.as_ptr(), &raw mut value)
         };
-        (result == 0 && value != DTRACEOPT_UNSET).then_some(value)
+        if result == 0 { callbacks::option_value(value) } else { None }
     }
 
     /// What dtrace(1) would print at the end: the aggregations that are not printed yet.
     pub(crate) fn report(&mut self) -> Result<Vec<u8>, CallFailure> {
-        // SAFETY: the context is valid; this reference to it ends before the library runs.
-        let file = unsafe {
-            let output = (*self.context).output();
-            output.rewind();
-            output.file()
-        };
+        let output = self.context().output();
+        output.rewind();
         // SAFETY: the handle is open and tracing, and so is the stream.
-        let result =
-            unsafe { (self.handle.api.dtrace_aggregate_print)(self.handle.raw, file.cast(), None) };
+        let result = unsafe {
+            (self.handle.api.dtrace_aggregate_print)(self.handle.raw, output.file().cast(), None)
+        };
         self.handle.check("dtrace_aggregate_print", result)?;
-        // SAFETY: the context is valid, and the library does not run during this borrow.
-        let output = unsafe { (*self.context).output() };
         Ok(output.text(output.position()).to_vec())
     }
 
-    /// Reads the aggregations and hands every entry to the encoder; `drain` removes them.
-    pub(crate) fn snapshot(&mut self, order: Order, drain: bool) -> Result<(), CallFailure> {
-        let Handle { api, raw } = self.handle;
-        // SAFETY: the handle is open and tracing.
-        let result = unsafe { (api.dtrace_aggregate_snap)(raw) };
-        self.handle.check("dtrace_aggregate_snap", result)?;
-        let (call, walk_entries) = match order {
-            Order::Unsorted => ("dtrace_aggregate_walk", api.dtrace_aggregate_walk),
-            Order::Key => ("dtrace_aggregate_walk_keysorted", api.dtrace_aggregate_walk_keysorted),
-            Order::KeyReversed => {
-                ("dtrace_aggregate_walk_keyrevsorted", api.dtrace_aggregate_walk_keyrevsorted)
-            }
-            Order::KeyAcross => {
-                ("dtrace_aggregate_walk_keyvarsorted", api.dtrace_aggregate_walk_keyvarsorted)
-            }
-            Order::KeyAcrossReversed => {
-                ("dtrace_aggregate_walk_keyvarrevsorted", api.dtrace_aggregate_walk_keyvarrevsorted)
-            }
-            Order::Value => {
-                ("dtrace_aggregate_walk_valsorted", api.dtrace_aggregate_walk_valsorted)
-            }
-            Order::ValueReversed => {
-                ("dtrace_aggregate_walk_valrevsorted", api.dtrace_aggregate_walk_valrevsorted)
-            }
-            Order::ValueAcross => {
-                ("dtrace_aggregate_walk_valvarsorted", api.dtrace_aggregate_walk_valvarsorted)
-            }
-            Order::ValueAcrossReversed => {
-                ("dtrace_aggregate_walk_valvarrevsorted", api.dtrace_aggregate_walk_valvarrevsorted)
-            }
-        };
-        // SAFETY: the context is valid, and nobody else uses it during the walk: its callback works
-        // with this borrow of the encoder.
-        let context = unsafe { &mut *self.context };
-        let mut walk = Walk {
-            handle: self.handle,
-            cpus: context.cpus,
-            encoder: &mut context.encoder,
-            only: None,
-            remove: drain,
-        };
-        // SAFETY: the handle is open, and the callback gets the walk, which outlives the call.
-        let result = unsafe { walk_entries(raw, Some(callbacks::entry), (&raw mut walk).cast()) };
-        self.handle.check(call, result)
+    /// What the callbacks work with.
+    pub(super) fn context(&self) -> &Context {
+        // SAFETY: it lives for ever, and is only shared, by the callbacks too; but for its encoder,
+        // between two calls into the library, as of `encoder`.
+        unsafe { &*self.context }
     }
 
     /// The encoder, between two calls into the library.
     pub(crate) fn encoder(&mut self) -> &mut Encoder {
-        // SAFETY: the context is valid; the callbacks, which are the only others to use it, run only
-        // within calls that take `&mut self`, so not during this borrow.
-        unsafe { &mut (*self.context).encoder }
+        // SAFETY: the context is valid; `context` borrows from `&self`, and the callbacks, which are the
+        // only others to use the encoder, run only within calls that borrow `self` too, so not during
+        // this borrow.
+        unsafe { std::cell::RefCell::get_mut(&mut (*self.context).encoder) }
     }
 }
 

@@ -5,7 +5,11 @@
 //! must keep, is said where each function is.
 
 #[cfg(target_os = "linux")]
+mod aggregations;
+#[cfg(target_os = "linux")]
 mod callbacks;
+#[cfg(target_os = "linux")]
+mod delivered;
 pub(crate) mod held_command;
 #[cfg(target_os = "linux")]
 mod inquiry;
@@ -15,4 +19,8 @@ mod kernel_types;
 pub(crate) mod libdtrace;
 #[cfg(target_os = "linux")]
 mod memstream;
+#[cfg(target_os = "linux")]
+mod platform;
+#[cfg(target_os = "linux")]
+pub(crate) use platform::PLATFORM;
 pub(crate) mod start_up;

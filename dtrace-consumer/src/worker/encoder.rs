@@ -98,10 +98,10 @@ pub(crate) struct Encoder {
     processes_gone: usize,
     probes: HashSet<u32>,
     clauses: HashMap<(u32, usize), Rc<Clause>>,
-    aggregations: HashMap<u32, Described>,
+    aggregations: HashMap<u64, Described>,
     next_aggregation: u32,
     symbols: HashSet<(u32, u64)>,
-    panicked: bool,
+    given_up: bool,
 }
 
 impl Encoder {
@@ -118,7 +118,7 @@ impl Encoder {
             aggregations: HashMap::new(),
             next_aggregation: 0,
             symbols: HashSet::new(),
-            panicked: false,
+            given_up: false,
         }
     }
 
@@ -127,9 +127,9 @@ impl Encoder {
         self.broken
     }
 
-    /// Whether a callback panicked.
-    pub(crate) fn has_panicked(&self) -> bool {
-        self.panicked
+    /// Whether the reason for the session's end has been sent.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.given_up
     }
 
     pub(crate) fn wants_firings(&self) -> bool {
@@ -205,7 +205,7 @@ impl Encoder {
     /// The number of an aggregation, described when it is first met and whenever its normal changes.
     pub(crate) fn aggregation(
         &mut self,
-        variable: u32,
+        variable: u64,
         normal: u64,
         describe: impl FnOnce(u32) -> AggregationFrame,
     ) -> u32 {
@@ -274,13 +274,30 @@ impl Encoder {
 
     /// A callback panicked: the session is about to end, and this is why.
     pub(crate) fn panicked(&mut self) {
-        self.panicked = true;
-        self.send(&Frame::Failure(FailureFrame {
-            kind: FailureKind::Surroundings,
-            attempt: "decode what libdtrace delivered".to_owned(),
-            number: 0,
-            message: "the worker panicked; this is a bug of dtrace-consumer".to_owned(),
-            script: None,
-        }));
+        self.failed(
+            FailureKind::Surroundings,
+            "decode what libdtrace delivered",
+            "the worker panicked; this is a bug of dtrace-consumer".to_owned(),
+        );
+    }
+
+    /// A callback cannot make sense of what it was given by `call`: the session is about to end, and this
+    /// is why.
+    pub(crate) fn give_up(&mut self, call: &str, message: String) {
+        self.failed(FailureKind::Call, call, message);
+    }
+
+    fn failed(&mut self, kind: FailureKind, attempt: &str, message: String) {
+        // The first failure is the cause of those that come after it.
+        if !std::mem::replace(&mut self.given_up, true) {
+            let attempt = attempt.to_owned();
+            self.send(&Frame::Failure(FailureFrame {
+                kind,
+                attempt,
+                number: 0,
+                message,
+                script: None,
+            }));
+        }
     }
 }

@@ -16,8 +16,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::boundary::PLATFORM;
 use crate::boundary::libdtrace::{CallFailure, Compiling, Tracing, Work, close_foreign};
-use crate::description::{Platform, SessionInfo};
+use crate::description::SessionInfo;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame, StepTimes};
 use crate::stream::job::{Command, Job, Purpose};
 use control::Control;
@@ -154,7 +155,7 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     match &job.purpose {
         Purpose::Trace => {}
         Purpose::Check => {
-            for info in compiling.programs(true) {
+            for info in compiling.programs(true)? {
                 encoder.send(&Frame::Program(info));
             }
             encoder.flush();
@@ -204,7 +205,7 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     tracing.release_processes();
     let traced = trace(&mut tracing, control, job);
     // Whatever went wrong, what there is gets delivered, and the first failure is told.
-    let result = if tracing.encoder().has_panicked() {
+    let result = if tracing.encoder().has_given_up() {
         Ok(())
     } else {
         let ended = traced.and(snapshot(&mut tracing, job));
@@ -249,7 +250,7 @@ fn list(
     describe: bool,
 ) -> Result<(), Failed> {
     let mut send = |probe| encoder.send(&Frame::Listed(probe));
-    let clauses: Vec<_> = compiling.programs(false).into_iter().flat_map(|p| p.clauses).collect();
+    let clauses: Vec<_> = compiling.programs(false)?.into_iter().flat_map(|p| p.clauses).collect();
     if patterns.is_empty() && clauses.is_empty() {
         compiling.list(None, describe, &mut send)?;
     }
@@ -272,7 +273,7 @@ fn trace(tracing: &mut Tracing, control: &Control, job: &Job) -> Result<(), Fail
         let work = tracing.work()?;
         let encoder = tracing.encoder();
         encoder.flush();
-        if encoder.is_broken() || control.is_abandoned() {
+        if encoder.is_broken() || encoder.has_given_up() || control.is_abandoned() {
             return Ok(());
         }
         if work == Work::Done {
@@ -345,7 +346,7 @@ fn session_info(job: &Job, library_version: &str) -> SessionInfo {
     SessionInfo {
         library_version: library_version.to_owned(),
         library: job.library.display().to_string(),
-        platform: Platform::Linux,
+        platform: PLATFORM,
         kernel: field(|u| u.release()),
         machine: field(|u| u.machine()),
         omitted_libraries: job.omit.clone(),
