@@ -53,8 +53,8 @@ const ANCESTORS: usize = 4;
 pub struct Libdtrace {
     /// The shared library to load.
     pub library: PathBuf,
-    /// The directory of its D libraries, for the option `syslibdir`. `None`: the library's own
-    /// default is right.
+    /// The directory of its D libraries, for the option `syslibdir`. `None`: it is not known, and the
+    /// library's own default must do; then no D library can be left out.
     pub syslibdir: Option<PathBuf>,
     /// The dynamic loader that the process has to be started with, when the library needs a newer
     /// C library than the system's. `None`: any process can load it.
@@ -298,7 +298,7 @@ impl Search {
                 Ok(version) => {
                     return Some(Libdtrace {
                         library,
-                        syslibdir: None,
+                        syslibdir: d_libraries_beside(directory),
                         loader: None,
                         origin: Origin::System,
                         version: Some(version),
@@ -351,7 +351,7 @@ impl Search {
             }
         }
         let version = examine(&library)?;
-        let syslibdir = Some(directory.join("dtrace")).filter(|it| it.is_dir());
+        let syslibdir = d_libraries_beside(&directory);
         // A prefix without a C library of its own (/usr/local, /opt/dtrace) runs on the system's.
         let of_system = self.system.iter().any(|it| same_file(it, &directory));
         let loader = find_loader(&directory)
@@ -367,6 +367,11 @@ impl Search {
         }
         Ok(Libdtrace { library, syslibdir, loader, origin, version: Some(version) })
     }
+}
+
+/// The directory of the D libraries that come with the libdtrace in `directory`.
+fn d_libraries_beside(directory: &Path) -> Option<PathBuf> {
+    Some(directory.join("dtrace")).filter(|it| it.is_dir())
 }
 
 /// The directory of a prefix that holds libdtrace: Debian's triplet directories first.

@@ -109,6 +109,16 @@ fn a_prefix_without_a_c_library_runs_on_the_systems() {
 }
 
 #[test]
+fn the_systems_d_libraries_are_those_beside_its_library() {
+    let tree = Tree::new();
+    tree.file(&format!("system/{SONAME}"), &library("2.0.7"));
+    assert_eq!(tree.search().run().expect("found").syslibdir, None);
+    tree.file("system/dtrace/io.d", b"");
+    let found = tree.search().run().expect("found");
+    assert_eq!((found.loader, found.syslibdir), (None, Some(tree.path("system/dtrace"))));
+}
+
+#[test]
 fn places_are_taken_in_their_order() {
     let tree = Tree::new();
     for prefix in ["caller", "environment", "bin/libdtrace", "data"] {
