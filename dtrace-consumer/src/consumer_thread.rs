@@ -105,13 +105,14 @@ impl Builder<SendClosures> {
         let thread = std::thread::Builder::new()
             .name("dtrace-consumer".to_owned())
             .spawn(move || {
-                let mut live = match session::start(&settings, closures.into_local(), &stop, None) {
-                    Ok(live) => live,
-                    Err(failure) => {
-                        let _ = tell.send(Err(failure.error));
-                        return Ok(Outcome::default());
-                    }
-                };
+                let mut live =
+                    match session::start(&settings, closures.into_local(), &stop, || Ok(None)) {
+                        Ok(live) => live,
+                        Err(failure) => {
+                            let _ = tell.send(Err(failure.error));
+                            return Ok(Outcome::default());
+                        }
+                    };
                 let _ = tell.send(Ok(()));
                 let delivered = live.deliver();
                 let outcome = live.into_outcome();

@@ -131,16 +131,15 @@ impl Read for Tee {
 /// D libraries that were found not to compile, by the libdtrace whose they are.
 static KNOWN_BAD: Mutex<Option<HashMap<PathBuf, Vec<OmittedLibrary>>>> = Mutex::new(None);
 
-/// Starts tracing; returns when it is on.
+/// Starts tracing; returns when it is on. Each attempt at it asks `target` for the command.
 pub(crate) fn start<'f>(
     settings: &Settings,
     closures: Closures<'f>,
     stop: &StopHandle,
-    target: Option<Target>,
+    mut target: impl FnMut() -> Result<Option<Target>, Error>,
 ) -> Result<Live<'f>, Failure> {
     let began = Instant::now();
     let (library, mut job) = job(settings, Purpose::Trace)?;
-    job.target = target;
     job.firings = closures.want_firings();
     job.text = closures.want_text() || settings.formatted;
     job.report = closures.report.is_some();
@@ -149,6 +148,7 @@ pub(crate) fn start<'f>(
     let mut attempts = 0;
     loop {
         attempts += 1;
+        job.target = target()?;
         match attempt(settings, &library, &job, stop, dispatcher)? {
             Attempt::Live(mut live) => {
                 let timings = &mut live.dispatcher.outcome.timings;

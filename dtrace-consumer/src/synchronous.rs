@@ -11,7 +11,7 @@ use crate::dispatch::Closures;
 use crate::error::{Error, Failure};
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::session::{Live, StopHandle};
-use crate::stream::job::{Source, Target};
+use crate::stream::job::{Gate, Source, Target};
 
 /// A command that is to be run under tracing; made by [`run_synchronous`].
 ///
@@ -76,19 +76,23 @@ impl<'f> Builder<Closures<'f>> {
     pub fn run(self) -> Result<Outcome, Failure> {
         let Builder { settings, closures, command, stop } = self;
         let Some(mut command) = command else {
-            let mut live = crate::session::start(&settings, closures, &stop, None)?;
+            let mut live = crate::session::start(&settings, closures, &stop, || Ok(None))?;
             let delivered = live.deliver();
             return finish(live, delivered, None);
         };
-        let program = command.get_program().to_string_lossy().into_owned();
         let at_entry = settings.sources.iter().any(names_target_probes);
-        let (child, gate) = held_command::spawn_held(&mut command, at_entry)
-            .map_err(|cause| Error::Command { program, cause })?;
+        held_command::prepare(&mut command, at_entry);
+        let mut held = Held::default();
+        let mut live = crate::session::start(&settings, closures, &stop, || {
+            // A worker that failed may have left breakpoints in a command that it was attached to.
+            if held.child.is_none() || held.gate.is_some() {
+                held = Held::default();
+                held = Held::spawn(&mut command, at_entry)?;
+            }
+            Ok(Some(Target { pid: held.pid(), gate: held.gate.clone() }))
+        })?;
         // It keeps the command's ends of pipes open, on whose end a closure may wait.
         drop(command);
-        let held = Held { child: Some(child), gated: gate.is_some() };
-        let target = Target { pid: held.pid(), gate };
-        let mut live = crate::session::start(&settings, closures, &stop, Some(target))?;
         let waiting = held.release(stop)?;
         let delivered = live.deliver();
         finish(live, delivered, Some(waiting))
@@ -149,12 +153,21 @@ fn finish(
 }
 
 /// A command that is held; it is killed unless it is released.
+#[derive(Default)]
 struct Held {
     child: Option<Child>,
-    gated: bool,
+    gate: Option<Gate>,
 }
 
 impl Held {
+    fn spawn(command: &mut Command, at_entry: bool) -> Result<Held, Error> {
+        let (child, gate) = held_command::spawn_held(command, at_entry).map_err(|cause| {
+            let program = command.get_program().to_string_lossy().into_owned();
+            Error::Command { program, cause }
+        })?;
+        Ok(Held { child: Some(child), gate })
+    }
+
     fn pid(&self) -> i32 {
         self.child.as_ref().map_or(0, |child| child.id().cast_signed())
     }
@@ -166,7 +179,7 @@ impl Held {
             return Err(system("release the command")(io::ErrorKind::NotFound.into()));
         };
         let pid = child.id().cast_signed();
-        if let Err(e) = held_command::release(&child, self.gated) {
+        if let Err(e) = held_command::release(&child, self.gate.is_some()) {
             kill(&mut child);
             return Err(system("let the command run")(e));
         }

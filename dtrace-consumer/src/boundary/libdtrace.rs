@@ -172,10 +172,8 @@ impl Compiling {
 
     /// Lets go of processes that libdtrace has attached to, and takes its breakpoints out of them.
     pub(crate) fn abandon(self) {
-        if !self.processes.is_empty() {
-            // SAFETY: the handle is open, nothing was enabled, and it is not used any more.
-            unsafe { (self.handle.api.dtrace_close)(self.handle.raw) };
-        }
+        // SAFETY: the handle is open, nothing was enabled, and it is not used any more.
+        unsafe { (self.handle.api.dtrace_close)(self.handle.raw) };
     }
 
     /// Starts a process, or stops a running one, for libdtrace to control: it is held until

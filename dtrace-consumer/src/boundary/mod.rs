@@ -10,6 +10,7 @@ mod aggregations;
 mod callbacks;
 #[cfg(target_os = "linux")]
 mod delivered;
+mod gate;
 pub(crate) mod held_command;
 #[cfg(target_os = "linux")]
 mod inquiry;

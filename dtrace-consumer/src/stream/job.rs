@@ -113,11 +113,11 @@ pub(crate) struct Target {
     pub(crate) gate: Option<Gate>,
 }
 
-/// Where in a process an instruction jumps to itself, and what stood there before.
+/// Where in a process to write what, to let it go on: see `boundary/gate.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) address: u64,
-    pub(crate) original: Vec<u8>,
+    pub(crate) opening: Vec<u8>,
 }
 
 impl Target {
@@ -125,7 +125,7 @@ impl Target {
         b.put_i32(self.pid);
         b.put_option(self.gate.as_ref(), |b, gate| {
             b.put_u64(gate.address);
-            b.put_bytes(&gate.original);
+            b.put_bytes(&gate.opening);
         });
     }
 
@@ -133,7 +133,10 @@ impl Target {
         Ok(Target {
             pid: t.i32("target")?,
             gate: t.option("gate", |t| {
-                Ok(Gate { address: t.u64("address")?, original: t.bytes("code")?.to_vec() })
+                Ok(Gate {
+                    address: t.u64("address")?,
+                    opening: t.bytes("what opens a gate")?.to_vec(),
+                })
             })?,
         })
     }
@@ -317,7 +320,7 @@ mod tests {
             }],
             target: Some(Target {
                 pid: 42,
-                gate: Some(Gate { address: 0x5555_0040, original: vec![0x31, 0xed] }),
+                gate: Some(Gate { address: 0x5555_0040, opening: vec![0x31, 0xed] }),
             }),
             processes: vec![Process::Create(vec!["true".into()]), Process::Grab(7)],
             firings: true,

@@ -81,7 +81,7 @@ impl Sample {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    let gate = (any::<u64>(), bytes()).prop_map(|(address, original)| Gate { address, original });
+    let gate = (any::<u64>(), bytes()).prop_map(|(address, opening)| Gate { address, opening });
     (any::<i32>(), option::of(gate)).prop_map(|(pid, gate)| Target { pid, gate })
 }
 

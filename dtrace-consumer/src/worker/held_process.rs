@@ -16,7 +16,7 @@ use crate::stream::job::Gate;
 /// How often to look whether a process has ended that this one is not the parent of.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Lets the process run against its gate.
+/// Lets the process run to its gate, where it goes in a circle.
 pub(crate) fn let_circle(pid: i32) {
     // It fails only if the process is gone, and then the next step says so.
     let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
@@ -31,10 +31,10 @@ pub(crate) fn is_traced(pid: i32) -> bool {
     tracer.is_some_and(|thread| Path::new(&format!("/proc/self/task/{thread}")).exists())
 }
 
-/// Puts back what stood in the place of the gate. The process is stopped meanwhile.
+/// Opens the gate.
 pub(crate) fn open_gate(pid: i32, gate: &Gate) -> io::Result<()> {
     let memory = File::options().write(true).open(format!("/proc/{pid}/mem"))?;
-    memory.write_all_at(&gate.original, gate.address)
+    memory.write_all_at(&gate.opening, gate.address)
 }
 
 /// Waits for the end of a process that libdtrace has attached to. Were this process to end before, it

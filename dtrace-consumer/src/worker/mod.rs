@@ -144,7 +144,10 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
         set_option(&mut compiling, name, value.as_deref())?;
     }
     if let Err(failed) = compile(&mut compiling, job, &shortcomings) {
-        compiling.abandon();
+        // Other processes than the command live on.
+        if !job.processes.is_empty() {
+            compiling.abandon();
+        }
         return Err(failed);
     }
     if libraries::needs_kernel_types(&job.sources) {

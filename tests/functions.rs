@@ -1,0 +1,272 @@
+//! Probes on functions of a program (`pid`): Rust's and a library's, with arguments, results and
+//! stacks; and what becomes of the command, which libdtrace attaches to, when something fails.
+//!
+//! They are uprobes, which all kernels of docs/platforms.md have. The test binary is also the program
+//! that is traced: see [`program`].
+
+use std::ffi::OsString;
+use std::hint::black_box;
+use std::io::{BufRead, BufReader, Read, pipe};
+use std::process::{Command, Stdio, exit, id};
+
+use dtrace_consumer::{Error, ValueRef, run_synchronous};
+use parking_lot::Mutex;
+use support::live::can_trace;
+use support::programs::{children_of, wait_until_gone};
+
+/// The first argument with which this binary is a program to trace, or one that traces.
+const WORD: &str = "not-a-test";
+
+/// It runs behind the program's entry point, as `main` does, and ends before any test would run.
+#[ctor::ctor]
+fn program() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [WORD, "traced"] => traced(),
+        [WORD, "consumer", how] => consumer(how),
+        _ => {}
+    }
+}
+
+fn traced() -> ! {
+    for number in 1..=3 {
+        black_box(mangled::caller_in_rust(black_box(number)));
+    }
+    // They are looked up by getenv(3).
+    for name in ["FIRST_VARIABLE", "SECOND_VARIABLE"] {
+        black_box(std::env::var_os(name));
+    }
+    // Symbols of a process can be told only while it is there.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    exit(0)
+}
+
+/// A function under a name that can be written.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn functions_product(number: i32, factor: u8, label: *const u8) -> i64 {
+    black_box(label);
+    black_box(i64::from(number) * i64::from(factor))
+}
+
+mod mangled {
+    #[inline(never)]
+    pub(crate) fn caller_in_rust(number: i32) -> i64 {
+        super::functions_product(-number, 7, c"seven".as_ptr().cast()) - 1
+    }
+}
+
+/// Traces, for a test that kills it while the command is `held` or `running`.
+fn consumer(how: &str) -> ! {
+    let mut session = run_synchronous(PRODUCTS, command_line("traced")).rows(|_: (i32,)| {
+        println!("traced");
+        Ok(())
+    });
+    if how == "held" {
+        // A worker that says nothing for as long as its standard input, the channel, lasts.
+        session = session.worker("/bin/cat");
+        println!("holding");
+    }
+    println!("{:?}", session.run());
+    exit(0)
+}
+
+fn command_line(mode: &str) -> Vec<OsString> {
+    let this = std::env::current_exe().expect("the test knows its own file");
+    vec![this.into(), WORD.into(), mode.into()]
+}
+
+const PRODUCTS: &str = r#"pid$target:a.out:functions_product:entry { printf("%d", (int)arg0); }"#;
+
+/// Children of this process are counted, so there is one test at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+#[test]
+fn functions_of_a_rust_program_show_typed_arguments_and_results() {
+    if !can_trace() {
+        return;
+    }
+    let _lock = ONE_AT_A_TIME.lock();
+    let mut entries: Vec<(i32, u8, String)> = Vec::new();
+    let mut results: Vec<(i64, String)> = Vec::new();
+    run_synchronous(
+        r#"pid$target:a.out:functions_product:entry
+           {
+               printf("%d %u %s", (int)arg0, (uint8_t)arg1, copyinstr(arg2));
+           }
+           pid$target:a.out:functions_product:return,
+           pid$target:a.out:*caller_in_rust*:return
+           {
+               printf("%d %s", (int64_t)arg1, probefunc);
+           }"#,
+        command_line("traced"),
+    )
+    .configure_command(|command| {
+        command.stdin(Stdio::null());
+    })
+    .chew(|firing| {
+        if firing.probe().name == "entry" {
+            entries.push(firing.row()?);
+        } else {
+            results.push(firing.row()?);
+        }
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    let entry = |number| (number, 7, "seven".to_owned());
+    assert_eq!(entries, [entry(-1), entry(-2), entry(-3)]);
+    let [products, sums] = ["functions_product", "caller_in_rust"].map(|function| {
+        let of = results.iter().filter(|(_, name)| name.contains(function));
+        of.map(|(result, _)| *result).collect::<Vec<_>>()
+    });
+    assert_eq!(products, [-7, -14, -21]);
+    assert_eq!(sums, [-8, -15, -22]);
+}
+
+#[test]
+fn stacks_name_rust_functions_as_their_source_does() {
+    if !can_trace() {
+        return;
+    }
+    let _lock = ONE_AT_A_TIME.lock();
+    let (theirs, ours) = pipe().expect("a pipe");
+    let mut lets_go = Some(ours);
+    let mut innermost = Vec::new();
+    run_synchronous(
+        r#"pid$target:a.out:functions_product:entry { ustack(1); }
+           pid$target:a.out:functions_product:return { ustack(1); }
+           pid$target:libc.so.6:getenv:entry { exit(0); }"#,
+        command_line("traced"),
+    )
+    .configure_command(|command| {
+        command.stdin(theirs);
+    })
+    .chew(|firing| {
+        if let Some(ValueRef::Stack(stack)) = firing.values().next() {
+            let frame = stack.frames().next().ok_or("a stack without frames")?;
+            let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+            innermost.push((owned(frame.module()), owned(frame.symbol()), frame.demangled()));
+        } else {
+            lets_go.take();
+        }
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    let this = std::env::current_exe().expect("the test knows its own file");
+    let this = this.file_name().expect("a name").to_string_lossy();
+    assert!(innermost.iter().all(|(module, ..)| *module == this), "{innermost:?}");
+    // A function returns to the one that called it.
+    let called_then_caller: Vec<_> = innermost.iter().map(|(_, _, name)| name.as_deref()).collect();
+    let expected = [Some("functions_product"), Some("functions::mangled::caller_in_rust")];
+    assert_eq!(called_then_caller, expected.repeat(3));
+    assert!(innermost[1].1.starts_with("_ZN") || innermost[1].1.starts_with("_R"));
+}
+
+#[test]
+fn functions_of_a_library_are_traced_like_those_of_the_program() {
+    if !can_trace() {
+        return;
+    }
+    let _lock = ONE_AT_A_TIME.lock();
+    let mut names = Vec::new();
+    run_synchronous(
+        r#"pid$target:libc.so.6:getenv:entry { printf("%s", copyinstr(arg0)); }"#,
+        command_line("traced"),
+    )
+    .configure_command(|command| {
+        command.stdin(Stdio::null());
+    })
+    .rows(|(name,): (String,)| {
+        names.push(name);
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    names.retain(|name| name.ends_with("_VARIABLE"));
+    assert_eq!(names, ["FIRST_VARIABLE", "SECOND_VARIABLE"]);
+}
+
+#[test]
+fn a_script_that_does_not_compile_ends_the_held_command() {
+    if !can_trace() {
+        return;
+    }
+    let _lock = ONE_AT_A_TIME.lock();
+    for (script, words) in [
+        ("pid$target:a.out:functions_product:entry { nothing(); }", "nothing"),
+        ("pid$target:a.out:no_such_function:entry { }", "no_such_function"),
+    ] {
+        let failure = run_synchronous(script, command_line("traced")).run().unwrap_err();
+        assert!(matches!(failure.error, Error::Compile(_)), "{failure}");
+        assert!(failure.to_string().contains(words), "{failure}");
+        assert!(failure.outcome.command.is_none());
+        wait_until_gone(&children_of(id()));
+    }
+}
+
+#[test]
+fn tracing_that_cannot_begin_ends_the_held_command() {
+    if !can_trace() {
+        return;
+    }
+    let _lock = ONE_AT_A_TIME.lock();
+    // Only dtrace_go() finds out that the option is missing, and by then there are probes.
+    let script = "pid$target:a.out:functions_product:entry { system(\"true\"); }";
+    let failure = run_synchronous(script, command_line("traced")).run().unwrap_err();
+    assert!(
+        matches!(&failure.error, Error::Libdtrace { call, .. } if call == "dtrace_go"),
+        "{failure}"
+    );
+    wait_until_gone(&children_of(id()));
+    // And the next one works.
+    let mut products = 0;
+    run_synchronous(PRODUCTS, command_line("traced"))
+        .configure_command(|command| {
+            command.stdin(Stdio::null());
+        })
+        .rows(|_: (i32,)| {
+            products += 1;
+            Ok(())
+        })
+        .run()
+        .unwrap();
+    assert_eq!(products, 3);
+}
+
+/// Kills a consumer in the middle of its session; its command, which would wait for its input for
+/// ever, and its worker are to end.
+fn kill_consumer(how: &str, sign: &str) {
+    let mut words = command_line("consumer").into_iter();
+    let mut consumer = Command::new(words.next().expect("the program"))
+        .args(words)
+        .arg(how)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the consumer can be started");
+    let mut lines = BufReader::new(consumer.stdout.take().expect("its output")).lines();
+    assert_eq!(lines.next().expect("a line").expect("text"), sign);
+    let mut family = children_of(consumer.id());
+    while family.len() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        family = children_of(consumer.id());
+    }
+    assert_eq!(family.len(), 2, "a worker and a command");
+    let input = consumer.stdin.take();
+    consumer.kill().expect("it is there");
+    consumer.wait().expect("it is a child");
+    wait_until_gone(&family);
+    drop(input);
+}
+
+#[test]
+fn a_command_whose_functions_are_traced_ends_with_its_consumer() {
+    if !can_trace() {
+        return;
+    }
+    let _lock = ONE_AT_A_TIME.lock();
+    kill_consumer("held", "holding");
+    kill_consumer("running", "traced");
+}
