@@ -11,6 +11,11 @@ use crate::probe::Probe;
 use crate::stream::wire::{Malformed, Put, Take};
 
 /// What kind of data was dropped (`dtrace_dropkind_t`).
+///
+/// libdtrace 2.0.7 on Linux never reports the kinds [`DynamicRinse`](DropKind::DynamicRinse),
+/// [`DynamicDirty`](DropKind::DynamicDirty), [`StackStringOverflow`](DropKind::StackStringOverflow) and
+/// [`DoubleError`](DropKind::DoubleError): its dynamic variables are not rinsed, its stacks are
+/// addresses without strings, and an error inside an `ERROR` clause goes uncounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DropKind {
@@ -32,7 +37,7 @@ pub enum DropKind {
     SpeculationUnavailable,
     /// Strings of stacks, for want of space: raise `strsize` or `jstackstrsize`.
     StackStringOverflow,
-    /// Errors inside the ERROR probe.
+    /// Errors inside the ERROR probe. The error that the probe was about is told all the same.
     DoubleError,
     /// A kind that this version of the crate does not know.
     Other(i32),
@@ -176,6 +181,24 @@ impl fmt::Display for Fault {
 }
 
 /// Everything that was lost in a session, added up.
+///
+/// What a script emits is delivered or counted here, exactly: firings and run-time errors that found
+/// no room in the principal buffer, additions to aggregations, assignments to dynamic variables,
+/// records and requests of speculations. Where libdtrace counts wrongly or not at all, the worker puts
+/// it right with the kernel's own counters, when the session ends: so drops of the last moment are told
+/// then. If the worker dies, what it had not told by then is not known.
+///
+/// Not losses in this sense, and not counted by anybody:
+///
+/// - strings longer than `strsize` and stacks deeper than `stackframes` or `ustackframes`, which are
+///   cut;
+/// - speculations that are discarded, or not committed before the session ends;
+/// - probes that fire while the kernel runs another BPF program of a probe on the same CPU, as an
+///   interrupt does: the kernel passes over those;
+/// - what happens after `exit()`.
+///
+/// There is no deadman on Linux: libdtrace does not end a session whose consumer is slow. Data are
+/// dropped, and counted, for as long as it takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Losses {
     drops: BTreeMap<(DropKind, Option<u32>), u64>,

@@ -342,7 +342,7 @@ fn cpu_number(cpu: processorid_t) -> u32 {
 }
 
 /// How many CPUs the system may have; libdtrace's lists by CPU are as long.
-fn possible_cpus() -> usize {
+pub(super) fn possible_cpus() -> usize {
     let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
     let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());
     last.map_or(0, |last| last + 1)

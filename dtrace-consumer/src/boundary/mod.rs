@@ -10,6 +10,8 @@ mod aggregations;
 mod callbacks;
 #[cfg(target_os = "linux")]
 mod delivered;
+pub(crate) mod drop_counters;
+#[cfg(target_os = "linux")]
 mod gate;
 pub(crate) mod held_command;
 #[cfg(target_os = "linux")]

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
+use super::ledger::Ledger;
+use crate::boundary::drop_counters::CpuDrops;
 use crate::description::{OptionChange, ProcessEvent};
 use crate::layout::{self, Field};
 use crate::loss::{DropReport, Fault};
@@ -102,6 +104,7 @@ pub(crate) struct Encoder {
     next_aggregation: u32,
     symbols: HashSet<(u32, u64)>,
     given_up: bool,
+    ledger: Ledger,
 }
 
 impl Encoder {
@@ -119,6 +122,7 @@ impl Encoder {
             next_aggregation: 0,
             symbols: HashSet::new(),
             given_up: false,
+            ledger: Ledger::default(),
         }
     }
 
@@ -254,8 +258,18 @@ impl Encoder {
         self.send(&Frame::Fault(fault));
     }
 
+    /// libdtrace tells of drops.
     pub(crate) fn dropped(&mut self, report: DropReport) {
-        self.send(&Frame::Drop(report));
+        if let Some(report) = self.ledger.correct(report) {
+            self.send(&Frame::Drop(report));
+        }
+    }
+
+    /// Tells of the drops that libdtrace has not told of, when nothing can be dropped any more.
+    pub(crate) fn settle_drops(&mut self, counters: &[CpuDrops]) {
+        for report in self.ledger.settle(counters) {
+            self.send(&Frame::Drop(report));
+        }
     }
 
     pub(crate) fn option(&mut self, change: OptionChange) {

@@ -6,6 +6,7 @@
 pub(crate) mod control;
 pub(crate) mod encoder;
 pub(crate) mod held_process;
+pub(crate) mod ledger;
 pub(crate) mod libraries;
 pub(crate) mod surroundings;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::boundary::PLATFORM;
+use crate::boundary::drop_counters;
 use crate::boundary::libdtrace::{CallFailure, Compiling, Tracing, Work, close_foreign};
 use crate::description::SessionInfo;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame, StepTimes};
@@ -212,6 +214,7 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
         Ok(())
     } else {
         let ended = traced.and(snapshot(&mut tracing, job));
+        tracing.encoder().settle_drops(&drop_counters::read());
         if job.report { ended.and(report(&mut tracing)) } else { ended }
     };
     tracing.encoder().flush();
@@ -280,7 +283,7 @@ fn trace(tracing: &mut Tracing, control: &Control, job: &Job) -> Result<(), Fail
             return Ok(());
         }
         if work == Work::Done {
-            return Ok(());
+            return drain(tracing, control);
         }
         let processes = job.processes.len();
         let processes_ended = processes > 0 && encoder.processes_gone() >= processes;
@@ -304,16 +307,20 @@ fn trace(tracing: &mut Tracing, control: &Control, job: &Job) -> Result<(), Fail
         }
     }
     tracing.stop()?;
+    drain(tracing, control)
+}
+
+/// Delivers what is left in the buffers when tracing is off.
+fn drain(tracing: &mut Tracing, control: &Control) -> Result<(), Failed> {
     // Whatever is left is at hand: waiting for more, up to a second, has no purpose any more.
     tracing.set_option("switchrate", Some("1us"))?;
-    while tracing.work()? == Work::Okay {
+    loop {
+        let work = tracing.work()?;
         tracing.encoder().flush();
-        if tracing.encoder().is_broken() || control.is_abandoned() {
+        if work == Work::Done || tracing.encoder().is_broken() || control.is_abandoned() {
             return Ok(());
         }
     }
-    tracing.encoder().flush();
-    Ok(())
 }
 
 fn snapshot(tracing: &mut Tracing, job: &Job) -> Result<(), Failed> {
