@@ -37,6 +37,12 @@ fn run(mode: &str, argument: &str) -> ! {
                 let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
             }
         }
+        // So many getppid(2) every millisecond, until its standard input ends.
+        "bursts" => {
+            while !input_ends_within(1) {
+                call(number());
+            }
+        }
         // A consumer of its own: see `lifecycle.rs`.
         "consumer" => super::consumer(argument),
         _ => exit(99),
@@ -48,4 +54,11 @@ pub fn call(times: i32) {
     for _ in 0..times {
         std::hint::black_box(nix::unistd::getppid());
     }
+}
+
+fn input_ends_within(milliseconds: u8) -> bool {
+    use nix::poll::{PollFd, PollFlags, poll};
+    use std::os::fd::AsFd;
+    let input = std::io::stdin();
+    poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], milliseconds).unwrap_or(1) != 0
 }
