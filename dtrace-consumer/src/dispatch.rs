@@ -79,6 +79,8 @@ pub(crate) enum Step {
     Continue,
     /// Tracing is on.
     Started,
+    /// The worker has done as [`Command::CatchUp`](crate::stream::job::Command::CatchUp) said.
+    CaughtUp,
     /// The worker cannot go on.
     Failed(FailureFrame),
     /// Everything has been delivered.
@@ -245,6 +247,7 @@ impl<'f> Dispatcher<'f> {
             Frame::CommandEnd(end) => self.outcome.command = Some(end),
             Frame::Failure(failure) => return Ok(Step::Failed(failure)),
             Frame::End => return Ok(Step::End),
+            Frame::CaughtUp => return Ok(Step::CaughtUp),
             Frame::Options(options) => self.outcome.initial_options = options,
             Frame::Report(text) => {
                 if let Some(report) = &mut self.closures.report {

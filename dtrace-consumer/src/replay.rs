@@ -153,7 +153,7 @@ fn deliver(
         match reader.next().map_err(explain)? {
             Some(frame) => {
                 match dispatcher.take(frame, position)? {
-                    Step::Continue | Step::Started => {}
+                    Step::Continue | Step::Started | Step::CaughtUp => {}
                     // What follows was not seen by the worker: how the command ended.
                     Step::End => complete = true,
                     Step::Failed(failure) => {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use crate::aggregation::{Mode, Order};
@@ -27,6 +28,9 @@ use crate::preflight::preflight;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
 use crate::stream::job::{Command, Job, Process, Purpose, Source, Target};
 use crate::stream::reader::{FrameReader, ReadError};
+
+/// How long a command waits at its end for its symbols to be looked up.
+const CATCHING_UP: Duration = Duration::from_secs(2);
 
 /// What a session is to be like, as far as its closures do not decide it.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +87,12 @@ impl StopHandle {
         }
     }
 
+    /// Sends a command to the session's worker; `false` if it takes none any more.
+    fn send(&self, command: &Command) -> bool {
+        let mut stop = self.0.lock();
+        stop.channel.as_mut().is_some_and(|channel| channel.write_all(&command.encode()).is_ok())
+    }
+
     fn attach(&self, channel: UnixStream) {
         let mut stop = self.0.lock();
         stop.channel = Some(channel);
@@ -107,6 +117,24 @@ pub(crate) struct Live<'f> {
     reader: FrameReader<Tee>,
     worker: Worker,
     stop: StopHandle,
+    /// Who waits for the worker to have caught up.
+    caught_up: Option<Sender<()>>,
+}
+
+/// Makes sure that what a process did is told with its symbols, while they can be had.
+pub(crate) struct CatchUp {
+    session: StopHandle,
+    caught_up: Receiver<()>,
+}
+
+impl CatchUp {
+    /// Returns when what was recorded up to now has been delivered, or the session is over, or it has
+    /// taken too long.
+    pub(crate) fn wait(self) {
+        if self.session.send(&Command::CatchUp) {
+            let _ = self.caught_up.recv_timeout(CATCHING_UP);
+        }
+    }
 }
 
 /// Copies what is read into a recording.
@@ -197,7 +225,7 @@ pub(crate) fn inquire(
                 frame => frame?,
             };
             match take(frame, position)? {
-                Step::Continue | Step::Started => {}
+                Step::Continue | Step::Started | Step::CaughtUp => {}
                 Step::End => return Ok(()),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
                 Step::Failed(failure) => {
@@ -229,7 +257,6 @@ pub(crate) fn look_up(
     })
 }
 
-/// Asks something whose answer is a list; `item` takes one out of a frame, or gives the frame back.
 pub(crate) fn look_up_types(
     settings: &Settings,
     purpose: Purpose,
@@ -240,6 +267,7 @@ pub(crate) fn look_up_types(
     })
 }
 
+/// Asks something whose answer is a list; `item` takes one out of a frame, or gives the frame back.
 fn collect<T>(
     settings: &Settings,
     purpose: Purpose,
@@ -329,11 +357,17 @@ fn attempt<'f>(
             step => step?,
         };
         match step {
-            Step::Continue => {}
+            Step::Continue | Step::CaughtUp => {}
             Step::Started => {
                 stop.attach(duplicate()?);
                 let stop = stop.clone();
-                return Ok(Attempt::Live(Live { dispatcher, reader, worker, stop }));
+                return Ok(Attempt::Live(Live {
+                    dispatcher,
+                    reader,
+                    worker,
+                    stop,
+                    caught_up: None,
+                }));
             }
             Step::Failed(failure) => return Ok(Attempt::Failed(dispatcher, failure)),
             Step::End => return Err(worker.post_mortem()),
@@ -458,6 +492,7 @@ impl<'f> Live<'f> {
         let result = loop {
             match step(&mut self.reader, &mut self.dispatcher, &self.worker) {
                 Ok(Step::Continue | Step::Started) => {}
+                Ok(Step::CaughtUp) => self.caught_up = None,
                 Ok(Step::End) => break Ok(()),
                 // The worker goes on to deliver what it has; the first failure is the cause.
                 Ok(Step::Failed(failure)) => {
@@ -472,6 +507,7 @@ impl<'f> Live<'f> {
                 Err(error) => break Err(error),
             }
         };
+        self.caught_up = None;
         // From here on nobody can write to a worker that has ended.
         if let Some(asked) = self.stop.detach() {
             self.dispatcher.outcome.timings.delivery = asked.elapsed();
@@ -483,6 +519,13 @@ impl<'f> Live<'f> {
             }
             _ => result,
         }
+    }
+
+    /// To be waited for once, on another thread than the one that delivers.
+    pub(crate) fn catch_up(&mut self) -> CatchUp {
+        let (tell, caught_up) = crossbeam_channel::bounded(0);
+        self.caught_up = Some(tell);
+        CatchUp { session: self.stop.clone(), caught_up }
     }
 
     /// Notes the end of the traced command, also in the recording.

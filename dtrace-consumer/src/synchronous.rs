@@ -5,12 +5,14 @@ use std::io;
 use std::process::{Child, Command};
 use std::time::Instant;
 
+#[cfg(target_os = "linux")]
+use crate::boundary::exit_stop;
 use crate::boundary::held_command;
 use crate::builder::{Builder, closure_methods};
 use crate::dispatch::Closures;
 use crate::error::{Error, Failure};
 use crate::outcome::{CommandOutcome, Outcome};
-use crate::session::{Live, StopHandle};
+use crate::session::{CatchUp, Live, StopHandle};
 use crate::stream::job::{Gate, Source, Target};
 
 /// A command that is to be run under tracing; made by [`run_synchronous`].
@@ -24,6 +26,11 @@ pub type Synchronous<'f> = Builder<Closures<'f>>;
 /// The command is started but held, with `$target` set to its process, until tracing is on; then it
 /// runs, with the caller's standard input, output and error. [`run`](Synchronous::run) returns
 /// when it has ended and everything that was recorded up to then has been delivered to the closures.
+///
+/// If the script asks for functions of processes (`ustack()`, `usym()` and their kin), the command
+/// stops at its end for as long as it takes to look up the names of its functions, at most two seconds:
+/// afterwards they cannot be had. It is traced for that (ptrace), so a set-uid program that it
+/// executes does not get its privileges unless this process has them.
 ///
 /// ```no_run
 /// use std::collections::BTreeMap;
@@ -80,6 +87,9 @@ impl<'f> Builder<Closures<'f>> {
             let delivered = live.deliver();
             return finish(live, delivered, None);
         };
+        // Were it only in a comment, the command would stop at its end without need.
+        let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
+        let wants_symbols = settings.sources.iter().any(|it| it.mentions(&user_symbols));
         let at_entry = settings.sources.iter().any(names_target_probes);
         held_command::prepare(&mut command, at_entry);
         let mut held = Held::default();
@@ -93,7 +103,8 @@ impl<'f> Builder<Closures<'f>> {
         })?;
         // It keeps the command's ends of pipes open, on whose end a closure may wait.
         drop(command);
-        let waiting = held.release(stop)?;
+        let catch_up = wants_symbols.then(|| live.catch_up());
+        let waiting = held.release(stop, catch_up)?;
         let delivered = live.deliver();
         finish(live, delivered, Some(waiting))
     }
@@ -172,14 +183,21 @@ impl Held {
         self.child.as_ref().map_or(0, |child| child.id().cast_signed())
     }
 
-    /// Lets the command run; its end stops the session.
-    fn release(mut self, stop: StopHandle) -> Result<Waiting, Error> {
+    /// Lets the command run; its end stops the session. If its symbols are wanted, it stops at its
+    /// end until they have been looked up.
+    fn release(mut self, stop: StopHandle, catch_up: Option<CatchUp>) -> Result<Waiting, Error> {
         let system = |attempt| move |cause| Error::System { attempt, cause };
         let Some(mut child) = self.child.take() else {
             return Err(system("release the command")(io::ErrorKind::NotFound.into()));
         };
         let pid = child.id().cast_signed();
-        if let Err(e) = held_command::release(&child, self.gate.is_some()) {
+        // One that libdtrace traces cannot be traced otherwise.
+        let catch_up = catch_up.filter(|_| self.gate.is_none() && cfg!(target_os = "linux"));
+        let released = match &catch_up {
+            Some(_) => held_command::leave_stopped(&child),
+            None => held_command::release(&child, self.gate.is_some()),
+        };
+        if let Err(e) = released {
             kill(&mut child);
             return Err(system("let the command run")(e));
         }
@@ -188,7 +206,11 @@ impl Held {
         std::thread::Builder::new()
             .name("dtrace-command".to_owned())
             .spawn(move || {
-                let status = child.wait();
+                let status = match catch_up {
+                    #[cfg(target_os = "linux")]
+                    Some(catch_up) => exit_stop::run_to_exit(&child, || catch_up.wait()),
+                    _ => child.wait(),
+                };
                 let ran = began.elapsed();
                 stop.stop();
                 let _ = tell.send(status.ok().map(|status| CommandOutcome { status, ran }));

@@ -17,16 +17,24 @@ use crate::worker::encoder::Encoder;
 type WalkFunction =
     unsafe extern "C" fn(*mut dtrace_hdl_t, Option<dtrace_aggregate_f>, *mut c_void) -> c_int;
 
+/// What a walk is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// To send all entries, and remove them if that is said.
+    Entries { remove: bool },
+    /// To send the entries of one variable.
+    Variable(Option<u64>),
+    /// To send the symbols of the addresses among the keys.
+    Symbols,
+}
+
 /// What a walk over aggregations works with.
 struct Walk<'e> {
     handle: Handle,
     encoder: &'e RefCell<Encoder>,
     /// How many CPUs there may be.
     cpus: usize,
-    /// Only this variable's entries are wanted.
-    only: Option<u64>,
-    /// Whether entries are removed when they have been sent.
-    remove: bool,
+    wanted: Wanted,
     /// What cannot be among what was delivered.
     refused: Option<Misdelivered>,
 }
@@ -34,13 +42,22 @@ struct Walk<'e> {
 impl Tracing {
     /// Reads the aggregations and hands every entry to the encoder; `drain` removes them.
     pub(crate) fn snapshot(&mut self, order: Order, drain: bool) -> Result<(), CallFailure> {
+        self.read(order, Wanted::Entries { remove: drain })
+    }
+
+    /// Reads the aggregations and hands the symbols of the addresses among their keys to the encoder.
+    pub(crate) fn resolve_keys(&mut self) -> Result<(), CallFailure> {
+        self.read(Order::Unsorted, Wanted::Symbols)
+    }
+
+    fn read(&mut self, order: Order, wanted: Wanted) -> Result<(), CallFailure> {
         let context = self.context();
         let handle = context.handle;
         // SAFETY: the handle is open and tracing.
         let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
         handle.check("dtrace_aggregate_snap", result)?;
         let (call, function) = function_for(order, handle);
-        let result = walk(context, call, function, None, drain);
+        let result = walk(context, call, function, wanted);
         handle.check(call, result)
     }
 }
@@ -53,23 +70,16 @@ pub(super) fn send_printed(context: &Context, variable: Option<u64>) {
     // SAFETY: libdtrace reads aggregations for printa() at this point, too.
     unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
     let (call, function) = function_for(Order::Value, handle);
-    walk(context, call, function, variable, false);
+    walk(context, call, function, Wanted::Variable(variable));
     context.encoder.borrow_mut().send(&Frame::SnapshotEnd);
 }
 
-fn walk(
-    context: &Context,
-    call: &str,
-    function: WalkFunction,
-    only: Option<u64>,
-    remove: bool,
-) -> c_int {
+fn walk(context: &Context, call: &str, function: WalkFunction, wanted: Wanted) -> c_int {
     let mut walk = Walk {
         handle: context.handle,
         encoder: &context.encoder,
         cpus: context.cpus,
-        only,
-        remove,
+        wanted,
         refused: None,
     };
     // SAFETY: the handle is open and tracing; the callback gets the walk, which outlives the call.
@@ -114,7 +124,7 @@ impl Walk<'_> {
     unsafe fn entry(&mut self, a: &dtrace_aggdata_t) -> Result<(), Misdelivered> {
         // SAFETY: as of this function.
         let found = unsafe { platform::entry(a)? };
-        if self.only.is_some_and(|only| only != found.variable) {
+        if matches!(self.wanted, Wanted::Variable(Some(only)) if only != found.variable) {
             return Ok(());
         }
         let handle = self.handle;
@@ -152,6 +162,9 @@ impl Walk<'_> {
             keys: found.keys.iter().skip(1).map(|r| describe(handle, r)).collect(),
         });
         encoder.key_addresses(key, found.key_bytes, |pid, address| resolve(handle, pid, address));
+        if self.wanted == Wanted::Symbols {
+            return Ok(());
+        }
         encoder.entry(&EntryFrame {
             aggregation: key,
             generation: found.generation,
@@ -192,7 +205,7 @@ unsafe extern "C" fn entry(a: *const dtrace_aggdata_t, arg: *mut c_void) -> c_in
         walk.entry(reference(a, "an entry of an aggregation")?)
     }));
     match sent {
-        Ok(Ok(())) if walk.remove => DTRACE_AGGWALK_REMOVE,
+        Ok(Ok(())) if walk.wanted == (Wanted::Entries { remove: true }) => DTRACE_AGGWALK_REMOVE,
         Ok(Ok(())) => DTRACE_AGGWALK_NEXT,
         Ok(Err(what)) => {
             walk.refused = Some(what);

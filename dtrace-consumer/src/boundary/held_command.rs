@@ -98,7 +98,12 @@ pub(crate) fn release(child: &Child, gated: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn pid_of(child: &Child) -> io::Result<Pid> {
+/// Lets go of a held command for another thread to let it run; it is stopped as by a signal.
+pub(crate) fn leave_stopped(child: &Child) -> io::Result<()> {
+    Ok(ptrace::detach(pid_of(child)?, Signal::SIGSTOP)?)
+}
+
+pub(super) fn pid_of(child: &Child) -> io::Result<Pid> {
     i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)
 }
 

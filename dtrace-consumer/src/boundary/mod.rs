@@ -10,7 +10,10 @@ mod aggregations;
 mod callbacks;
 #[cfg(target_os = "linux")]
 mod delivered;
+#[cfg(target_os = "linux")]
 pub(crate) mod drop_counters;
+#[cfg(target_os = "linux")]
+pub(crate) mod exit_stop;
 #[cfg(target_os = "linux")]
 mod gate;
 pub(crate) mod held_command;

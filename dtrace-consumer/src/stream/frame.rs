@@ -203,6 +203,9 @@ pub(crate) enum Frame<'a> {
     Found(Option<KernelSymbol>),
     /// The answer to one question for a type; `None` if there is no such type.
     FoundType(Option<KernelType>),
+    /// What was recorded when the consumer asked for it has been delivered, and its addresses are
+    /// described.
+    CaughtUp,
 }
 
 impl Frame<'_> {
@@ -233,6 +236,7 @@ impl Frame<'_> {
             Frame::PrintaBegin => 23,
             Frame::Found(_) => 24,
             Frame::FoundType(_) => 25,
+            Frame::CaughtUp => 26,
         }
     }
 
@@ -323,7 +327,8 @@ impl Frame<'_> {
             Frame::Report(text) => b.put_bytes(text),
             Frame::Found(symbol) => b.put_option(symbol.as_ref(), |b, s| s.put(b)),
             Frame::FoundType(found) => b.put_option(found.as_ref(), |b, f| f.put(b)),
-            Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End | Frame::PrintaBegin => {}
+            Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End => {}
+            Frame::PrintaBegin | Frame::CaughtUp => {}
         }
     }
 }
@@ -331,7 +336,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Whether this version knows frames of `kind`; others are skipped.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=25).contains(&kind)
+        (1..=26).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -424,6 +429,7 @@ impl<'a> Frame<'a> {
             22 => Frame::Report(t.bytes("report")?),
             23 => Frame::PrintaBegin,
             24 => Frame::Found(t.option("symbol", KernelSymbol::take)?),
+            26 => Frame::CaughtUp,
             25 => Frame::FoundType(t.option("type", KernelType::take)?),
             _ => return Err(Malformed::new("frame kind", "not one that this crate knows")),
         })

@@ -23,6 +23,18 @@ pub(crate) struct Source {
     pub(crate) specifier: Option<Specifier>,
 }
 
+impl Source {
+    /// Whether one of the words stands in the text, were it only in a comment.
+    pub(crate) fn mentions(&self, words: &[&str]) -> bool {
+        words_of(&String::from_utf8_lossy(&self.text)).any(|word| words.contains(&word))
+    }
+}
+
+/// The words of a D text: identifiers, keywords, numbers.
+pub(crate) fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
+}
+
 /// What a bare word as program stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Specifier {
@@ -149,6 +161,9 @@ pub(crate) enum Command {
     Job(Box<Job>),
     /// End tracing, deliver what there is, and finish.
     Stop,
+    /// Deliver what there is, with the symbols of all addresses, also of those in aggregations, and
+    /// say so.
+    CatchUp,
 }
 
 impl Job {
@@ -281,6 +296,7 @@ impl Command {
                 job.put(&mut b);
             }
             Command::Stop => b.put_u8(2),
+            Command::CatchUp => b.put_u8(3),
         }
         let length = u32::try_from(b.len() - 4).unwrap_or(u32::MAX);
         b[..4].copy_from_slice(&length.to_le_bytes());
@@ -292,6 +308,7 @@ impl Command {
         match t.u8("command")? {
             1 => Job::take(t).map(|job| Command::Job(Box::new(job))),
             2 => Ok(Command::Stop),
+            3 => Ok(Command::CatchUp),
             _ => Err(Malformed::new("command", "not one that this worker knows")),
         }
     }

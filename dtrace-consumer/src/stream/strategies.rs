@@ -405,6 +405,7 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
         vec((text(), word()), 0..4).prop_map(Frame::Options),
         listed().prop_map(Frame::Listed),
         Just(Frame::PrintaBegin),
+        Just(Frame::CaughtUp),
         option::of(found()).prop_map(Frame::Found),
         option::of(found_type()).prop_map(Frame::FoundType),
     ]
@@ -446,6 +447,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         9 => job().prop_map(|job| Command::Job(Box::new(job))),
         1 => Just(Command::Stop),
+        1 => Just(Command::CatchUp),
     ]
 }
 

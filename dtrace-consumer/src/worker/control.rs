@@ -24,6 +24,7 @@ const MESSAGE_LIMIT: usize = 64 << 20;
 pub(crate) struct Control {
     stop: AtomicBool,
     snapshot: AtomicBool,
+    catch_up: AtomicBool,
     abandoned: AtomicBool,
     closed: AtomicBool,
     waker: Mutex<Option<File>>,
@@ -36,6 +37,7 @@ impl Control {
         Control {
             stop: AtomicBool::new(false),
             snapshot: AtomicBool::new(false),
+            catch_up: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             waker: Mutex::new(None),
@@ -52,7 +54,8 @@ impl Control {
         }
     }
 
-    fn wake(&self) {
+    /// Ends the wait of the working thread, or its next one.
+    pub(crate) fn wake(&self) {
         *self.asked.lock() = true;
         self.asking.notify_all();
         if let Some(waker) = &mut *self.waker.lock() {
@@ -76,6 +79,10 @@ impl Control {
 
     pub(crate) fn take_snapshot(&self) -> bool {
         self.snapshot.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn take_catch_up(&self) -> bool {
+        self.catch_up.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the consumer is gone.
@@ -106,6 +113,7 @@ pub(crate) fn listen(
             }
             match read_command(&channel) {
                 Ok(Some(Command::Stop)) => control.stop.store(true, Ordering::Release),
+                Ok(Some(Command::CatchUp)) => control.catch_up.store(true, Ordering::Release),
                 Ok(Some(Command::Job(_))) => {}
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     control.snapshot.store(true, Ordering::Release);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::surroundings::d_libraries;
 use crate::description::OmittedLibrary;
-use crate::stream::job::Source;
+use crate::stream::job::{Source, words_of};
 
 /// Tells for each library file below `directory` whether it is to be left in sight.
 pub(crate) fn wanted(
@@ -71,10 +71,7 @@ fn needs_all(word: &str) -> bool {
 /// Whether a script has what libdtrace builds from the kernel's types when tracing begins, without
 /// having read them for it: it counts on a D library for that, and here there may be none.
 pub(crate) fn needs_kernel_types(sources: &[Source]) -> bool {
-    sources.iter().any(|source| {
-        let text = String::from_utf8_lossy(&source.text);
-        words_of(&text).any(|word| matches!(word, "execname" | "ppid" | "progenyof"))
-    })
+    sources.iter().any(|source| source.mentions(&["execname", "ppid", "progenyof"]))
 }
 
 /// What the files of one library, for all kernel versions together, define and depend on.
@@ -183,10 +180,6 @@ pub(crate) fn named_in(message: &str) -> Option<&str> {
 
 fn name_of(file: &Path) -> String {
     PathBuf::from(file).file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
-}
-
-fn words_of(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
 }
 
 #[cfg(test)]

@@ -290,6 +290,21 @@ fn trace(tracing: &mut Tracing, control: &Control, job: &Job) -> Result<(), Fail
         if control.take_stop() || processes_ended {
             break;
         }
+        if control.take_catch_up() {
+            // What is at hand was recorded before; there is no more to wait for.
+            control.wake();
+            let done = tracing.work()? == Work::Done;
+            // libdtrace puts a function's own address for any in it while it can, and would tell one
+            // from the other later.
+            if !job.sources.iter().any(|it| it.mentions(&["usym", "umod", "ufunc"])) {
+                tracing.resolve_keys()?;
+            }
+            tracing.encoder().send(&Frame::CaughtUp);
+            tracing.encoder().flush();
+            if done {
+                return Ok(());
+            }
+        }
         if control.take_snapshot() {
             snapshot(tracing, job)?;
             tracing.encoder().flush();

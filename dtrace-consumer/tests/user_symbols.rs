@@ -1,0 +1,94 @@
+//! Do the functions of a command have names, however soon it ends?
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use common::{live, traced_program, wait_until};
+use dtrace_consumer::{ValueRef, run_synchronous};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The innermost function of the stack that a value holds.
+fn innermost(value: &ValueRef<'_>) -> String {
+    let ValueRef::Stack(stack) = value else { panic!("{value:?}") };
+    let frame = stack.frames().next().expect("a frame");
+    frame.symbol().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn functions_of_a_command_that_ends_at_once_have_names() {
+    if !live() {
+        return;
+    }
+    let (mut firings, mut keys) = (Vec::new(), Vec::new());
+    let script = r#"
+        syscall::getppid:entry /pid == $target/ { ustack(); @["by stack", ustack(3)] = count(); }
+        syscall::getppid:entry /pid == $target/ { printf("%d", 1); uaddr(uregs[R_RIP]); }"#;
+    let outcome = run_synchronous(script, traced_program("calls", 1))
+        .chew(|firing| {
+            firings.extend(firing.values().filter(|v| v.kind() == "stack").map(|v| innermost(&v)));
+            Ok(())
+        })
+        .walk(|entry| {
+            keys.push(innermost(&entry.keys().nth(1).expect("two keys")));
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert!(outcome.command.expect("it ran").status.success());
+    assert_eq!(firings, ["getppid"]);
+    assert_eq!(keys, ["getppid"]);
+}
+
+#[test]
+fn a_command_whose_functions_are_asked_for_ends_as_it_would() {
+    if !live() {
+        return;
+    }
+    let script = "syscall::getppid:entry /pid == $target/ { ustack(); }";
+    for (mode, argument, code, signal) in
+        [("exit", 7, Some(7), None), ("killed", libc::SIGTERM, None, Some(libc::SIGTERM))]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        let outcome = run_synchronous(script, traced_program(mode, argument)).run();
+        let status = outcome.expect("it runs").command.expect("it ran").status;
+        assert_eq!((status.code(), status.signal()), (code, signal));
+    }
+}
+
+#[test]
+fn a_command_whose_functions_are_asked_for_can_be_stopped_and_continued() {
+    if !live() {
+        return;
+    }
+    let script = r#"syscall::getppid:entry /pid == $target/ { printf("%d", pid); /* ustack */ }"#;
+    let (read, mut write) = std::io::pipe().expect("a pipe");
+    let (tell, pid) = std::sync::mpsc::channel();
+    let controller = std::thread::spawn(move || {
+        write.write_all(b".").expect("it reads");
+        let pid = Pid::from_raw(pid.recv().expect("a command"));
+        let state = |wanted: &str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| wanted.contains(&rest[..1]))
+        };
+        wait_until("it waits", || state("S"));
+        kill(pid, Signal::SIGSTOP).expect("it runs");
+        // Stopped under a tracer.
+        wait_until("it has stopped", || state("tT"));
+        kill(pid, Signal::SIGCONT).expect("it is stopped");
+        wait_until("it goes on", || state("S"));
+        drop(write);
+    });
+    let outcome = run_synchronous(script, traced_program("answer", 1))
+        .configure_command(|command| {
+            command.stdin(read).stdout(Stdio::null());
+        })
+        .rows(|pid: i32| Ok(tell.send(pid)?))
+        .run()
+        .expect("it runs");
+    controller.join().expect("it was stopped and continued");
+    assert!(outcome.command.expect("it ran").status.success());
+}
