@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::aggregation::{Mode, Order};
 use crate::description::ProgramInfo;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, RowsError};
+use crate::elevation::Elevation;
 use crate::error::Error;
 use crate::listing::ListedProbe;
 use crate::option::{PREPROCESS, Setting};
@@ -284,6 +285,17 @@ impl<C> Builder<C> {
     /// module of an interpreter.
     pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
         self.settings.worker = Some(program.into());
+        self
+    }
+
+    /// How the worker gets the privilege that tracing needs, where this process does not have it.
+    ///
+    /// The installed program [`dtrace-worker`](crate::INSTALLED_WORKERS), or the one that
+    /// [`worker`](Builder::worker) names, is started by sudo(8), doas(1)… with the argument `serve`. It
+    /// refuses what would give this user more than tracing: [`crate::serve`] has the rules. The traced
+    /// command, and commands of `system()`, stay unprivileged: this process starts them.
+    pub fn elevation(mut self, elevation: Elevation) -> Self {
+        self.settings.elevation = elevation;
         self
     }
 }

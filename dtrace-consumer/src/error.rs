@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::elevation::ElevationProblem;
 use crate::loss::Losses;
 use crate::outcome::Outcome;
 use crate::preflight::Unavailable;
@@ -78,6 +79,28 @@ pub enum Error {
         /// The program that was to be the worker.
         program: PathBuf,
         /// Why, and what to do.
+        reason: String,
+    },
+
+    /// The program that was to give the worker its privilege did not start it.
+    #[error("{program} {problem}{}\n{remedy}", after_a_colon(.said))]
+    Elevation {
+        /// The program, as `sudo`.
+        program: String,
+        /// What kept it from doing so.
+        problem: ElevationProblem,
+        /// What it wrote to its standard error.
+        said: String,
+        /// What to do.
+        remedy: String,
+    },
+
+    /// An elevated worker does not do what was asked of it for this user.
+    #[error("the elevated worker refuses {what}: {reason}")]
+    Refused {
+        /// What was asked: an option by its name, `process 1`…
+        what: String,
+        /// Why not, and what an administrator can do about it.
         reason: String,
     },
 
@@ -175,6 +198,10 @@ pub enum Error {
         #[source]
         cause: io::Error,
     },
+}
+
+fn after_a_colon(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(": {words}") }
 }
 
 fn after_a_semicolon(words: &str) -> String {

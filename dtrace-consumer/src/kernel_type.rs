@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::elevation::Elevation;
 use crate::error::Error;
 use crate::session::{self, Settings};
 use crate::stream::job::{Purpose, Source};
@@ -192,6 +193,12 @@ impl TypeQuery {
     /// Names the program that is started as worker; see [`crate::Builder::worker`].
     pub fn worker(mut self, program: impl Into<PathBuf>) -> TypeQuery {
         self.settings.worker = Some(program.into());
+        self
+    }
+
+    /// How the worker gets its privilege; see [`crate::Builder::elevation`].
+    pub fn elevation(mut self, elevation: Elevation) -> TypeQuery {
+        self.settings.elevation = elevation;
         self
     }
 

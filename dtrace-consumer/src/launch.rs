@@ -1,7 +1,9 @@
 //! How is a worker process started, and how is its end noticed?
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -11,9 +13,12 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use crate::boundary::own_process::without_terminal;
 use crate::boundary::start_up::{MARKER, MARKER_VALUE, address_of_this_code};
+use crate::elevation::{self, Elevation, ElevationProblem};
 use crate::error::Error;
 use crate::locate::Libdtrace;
+use crate::session::Settings;
 
 /// How much of what a worker wrote to its standard error is kept for a message, in bytes.
 const LAST_WORDS: u64 = 4096;
@@ -21,7 +26,11 @@ const LAST_WORDS: u64 = 4096;
 /// How long to wait for the end of a worker that has closed its channel without a word.
 const END_OF_WORKER: Duration = Duration::from_secs(1);
 
-/// A running worker.
+/// How long to wait for the first sign of an elevated worker.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(120);
+
+/// A running worker. It may be somebody else's process, which this one cannot kill: it ends because
+/// its channel does.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) channel: UnixStream,
@@ -29,17 +38,26 @@ pub(crate) struct Worker {
     stderr: Option<File>,
 }
 
-/// Starts a worker: `program` if one is named, this process's own executable otherwise.
+/// Starts a worker: the program that is named, or this process's own executable; elevated, the
+/// installed one. `library` is given unless it is elevated.
 ///
 /// What it writes to its standard error is kept for messages, or goes where this process's goes.
-pub(crate) fn launch(
-    program: Option<&Path>,
-    library: &Libdtrace,
-    inherit_stderr: bool,
-) -> Result<Worker, Error> {
-    let program = match program {
-        Some(program) => program.to_owned(),
-        None => own_executable()?,
+pub(crate) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result<Worker, Error> {
+    let Settings { elevation, inherit_stderr, .. } = settings;
+    let (named, inherit_stderr) = (settings.worker.as_deref(), *inherit_stderr);
+    let (program, mut command) = match elevation.words() {
+        Some(words) => {
+            let program = elevation::installed_worker(named)
+                .or(named.map(Path::to_owned))
+                .unwrap_or_else(|| PathBuf::from(elevation::INSTALLED_WORKERS[0]));
+            let command = elevated(&words, &program);
+            (program, command)
+        }
+        None => {
+            let program = named.map_or_else(own_executable, |named| Ok(named.to_owned()))?;
+            let command = plain(&program, library);
+            (program, command)
+        }
     };
     let failed =
         |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
@@ -50,23 +68,14 @@ pub(crate) fn launch(
         None if inherit_stderr => Stdio::inherit(),
         None => Stdio::null(),
     };
-    let mut command = match &library.loader {
-        // A libdtrace that needs a newer C library than the system's comes with a loader of its own.
-        Some(loader) => {
-            let mut command = Command::new(&loader.ld_so);
-            command.arg("--inhibit-cache").arg("--library-path");
-            command.arg(loader.library_path_argument()).arg(&program);
-            command
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(written);
+    let mut child = match command.spawn() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && *elevation != Elevation::None => {
+            let problem = Some(ElevationProblem::NotInstalled);
+            return Err(elevation::failed(elevation, &program, problem, ""));
         }
-        None => Command::new(&program),
+        child => child.map_err(failed)?,
     };
-    command
-        .env(MARKER, MARKER_VALUE)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stderr(written)
-        // Ctrl-C at the terminal is for the user's process alone.
-        .process_group(0);
-    let mut child = command.spawn().map_err(failed)?;
     // The command still holds the worker's end of the channel; without it, the end of the worker is
     // the end of the channel.
     drop(command);
@@ -78,10 +87,83 @@ pub(crate) fn launch(
             let _ = tell.send(child.wait());
         })
         .map_err(failed)?;
-    Ok(Worker { channel, ended, stderr })
+    let worker = Worker { channel, ended, stderr };
+    if *elevation != Elevation::None {
+        worker
+            .greet()
+            .map_err(|(problem, said)| elevation::failed(elevation, &program, problem, &said))?;
+    }
+    Ok(worker)
+}
+
+/// The user's own executable, or what is named instead of it.
+fn plain(program: &Path, library: Option<&Libdtrace>) -> Command {
+    let mut command = match library.and_then(|library| library.loader.as_ref()) {
+        // A libdtrace that needs a newer C library than the system's comes with a loader of its own.
+        Some(loader) => loader.command(program),
+        None => Command::new(program),
+    };
+    // Ctrl-C at the terminal is for the user's process alone.
+    command.env(MARKER, MARKER_VALUE).process_group(0);
+    command
+}
+
+/// The installed worker, started by a program that gives it privilege.
+fn elevated(words: &[OsString], program: &Path) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).arg(program).arg(elevation::SERVE);
+    // Its messages are to be understood, also by this crate.
+    command.env("LC_ALL", "C").stdout(Stdio::null());
+    without_terminal(&mut command);
+    command
+}
+
+/// A worker that nobody listens to any more ends, also where a process forked off this one still
+/// has the channel.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.channel.shutdown(Shutdown::Both);
+    }
 }
 
 impl Worker {
+    /// Waits for the first words of an elevated worker. Before them nothing is sent: what is started
+    /// may be something else, that would read it. The error is what went wrong, if that is known, and what was
+    /// written to standard error.
+    fn greet(&self) -> Result<(), (Option<ElevationProblem>, String)> {
+        let read = || -> io::Result<String> {
+            self.channel.set_read_timeout(Some(SIGN_OF_LIFE))?;
+            let mut greeting = [0; 5];
+            (&self.channel).read_exact(&mut greeting)?;
+            if !greeting.starts_with(elevation::GREETING) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            let mut version = vec![0; usize::from(greeting[4])];
+            (&self.channel).read_exact(&mut version)?;
+            self.channel.set_read_timeout(None)?;
+            Ok(String::from_utf8_lossy(&version).into_owned())
+        };
+        match read() {
+            Ok(version) if version == elevation::VERSION => Ok(()),
+            Ok(version) => {
+                let said = format!("it is {version}, this is {}", elevation::VERSION);
+                Err((Some(ElevationProblem::Version), said))
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err((Some(ElevationProblem::Silent), self.last_words()))
+            }
+            Err(_) => {
+                // Its last words come before its end.
+                let status = self.ended.recv_timeout(END_OF_WORKER);
+                let words = self.last_words();
+                match status {
+                    Ok(Ok(status)) if words.is_empty() => Err((None, status.to_string())),
+                    _ => Err((None, words)),
+                }
+            }
+        }
+    }
+
     /// What became of a worker that closed its channel before the end of its stream.
     pub(crate) fn post_mortem(&self) -> Error {
         let status = match self.ended.recv_timeout(END_OF_WORKER) {

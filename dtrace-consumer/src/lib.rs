@@ -215,6 +215,7 @@ mod builder;
 mod consumer_thread;
 mod description;
 mod dispatch;
+mod elevation;
 mod error;
 mod events;
 mod firing;
@@ -238,6 +239,7 @@ mod probe;
 mod record;
 mod replay;
 mod row;
+pub mod serve;
 mod session;
 mod stack;
 mod stream;
@@ -253,6 +255,7 @@ pub use description::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
 pub use dispatch::{Closures, LossPolicy};
+pub use elevation::{Elevation, ElevationProblem, INSTALLED_WORKERS};
 pub use error::{CallbackError, CallbackResult, CompileError, Error, Failure};
 pub use events::{AggregatedEvent, Event, Events, FiringEvent};
 pub use firing::{Firing, Flow, FlowKind, Output, Record};
@@ -261,7 +264,7 @@ pub use listing::{Attributes, DependencyClass, ListedProbe, ProbeDetails, ProbeQ
 pub use lookup::{KernelSymbol, SymbolQuery};
 pub use loss::{DropKind, DropReport, Fault, Losses};
 pub use outcome::{CommandOutcome, EX_USAGE, Outcome, Timings};
-pub use preflight::{Check, Preflight, Unavailable, preflight};
+pub use preflight::{Check, Preflight, Unavailable, preflight, preflight_elevated};
 pub use probe::Probe;
 pub use record::{Action, RecordDescription};
 pub use replay::{Replay, replay, replay_from};

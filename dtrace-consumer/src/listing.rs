@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::elevation::Elevation;
 use crate::error::Error;
 use crate::probe::Probe;
 use crate::session::{self, Settings};
@@ -225,6 +226,12 @@ impl ProbeQuery {
     /// Names the program that is started as worker; see [`crate::Builder::worker`].
     pub fn worker(mut self, program: impl Into<PathBuf>) -> ProbeQuery {
         self.settings.worker = Some(program.into());
+        self
+    }
+
+    /// How the worker gets its privilege; see [`crate::Builder::elevation`].
+    pub fn elevation(mut self, elevation: Elevation) -> ProbeQuery {
+        self.settings.elevation = elevation;
         self
     }
 

@@ -25,6 +25,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[path = "locate/cache.rs"]
 mod cache;
@@ -77,6 +78,14 @@ pub struct Loader {
 }
 
 impl Loader {
+    /// Starts a program through this loader.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(&self.ld_so);
+        command.arg("--inhibit-cache").arg("--library-path");
+        command.arg(self.library_path_argument()).arg(program);
+        command
+    }
+
     /// `library_path` as the loader's argument `--library-path` takes it: joined with colons.
     pub fn library_path_argument(&self) -> OsString {
         let mut joined = OsString::new();

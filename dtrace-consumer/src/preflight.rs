@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+use crate::elevation::{self, Elevation};
 use crate::locate::{self, Libdtrace};
 
 /// One thing that tracing needs.
@@ -77,12 +78,16 @@ impl Preflight {
     ///
     /// # Errors
     /// [`Unavailable`] with what is missing.
-    pub fn require(self) -> Result<Libdtrace, Unavailable> {
+    pub fn require(mut self) -> Result<Libdtrace, Unavailable> {
+        let library = self.library.take();
+        self.missing()?;
+        library.ok_or_else(|| Unavailable { missing: Vec::new() })
+    }
+
+    /// Fails with what is missing, if anything is.
+    pub(crate) fn missing(self) -> Result<(), Unavailable> {
         let missing: Vec<Check> = self.checks.into_iter().filter(|c| !c.met).collect();
-        match self.library {
-            Some(library) if missing.is_empty() => Ok(library),
-            _ => Err(Unavailable { missing }),
-        }
+        if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }) }
     }
 }
 
@@ -129,13 +134,8 @@ impl std::error::Error for Unavailable {}
 /// [`locate`](crate::locate::locate) for where else.
 #[must_use]
 pub fn preflight(prefix: Option<&Path>) -> Preflight {
-    let mut checks = Vec::new();
-    if !cfg!(target_os = "linux") {
-        checks.push(Check::unmet(
-            "system",
-            format!("live tracing on {} is not implemented yet", std::env::consts::OS),
-            "Trace on Linux; recordings can be replayed here.",
-        ));
+    let mut checks = Vec::from_iter(system());
+    if !checks.is_empty() {
         return Preflight { checks, library: None };
     }
     let library = match locate::locate(prefix) {
@@ -155,11 +155,45 @@ pub fn preflight(prefix: Option<&Path>) -> Preflight {
         }
     };
     checks.push(privilege());
-    checks.push(btf());
-    checks.push(lockdown());
-    checks.push(debugfs());
-    checks.push(proc_files());
+    checks.extend(kernel());
     Preflight { checks, library }
+}
+
+/// As [`preflight`], for sessions whose worker is [elevated](crate::Builder::elevation): they need no
+/// privilege and no libdtrace here, but the program that gives the privilege and an installed worker,
+/// which `worker` may name. Whether the program permits it is seen when a session begins.
+#[must_use]
+pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Preflight {
+    let Some(words) = elevation.words() else { return preflight(None) };
+    let mut checks = Vec::from_iter(system());
+    if !checks.is_empty() {
+        return Preflight { checks, library: None };
+    }
+    let by = words[0].to_string_lossy();
+    checks.push(if elevation::is_installed(&words[0]) {
+        Check::met("elevation", by)
+    } else {
+        let detail = format!("{by} is not installed");
+        Check::unmet("elevation", detail, "Install it, or choose another elevation.")
+    });
+    checks.push(match elevation::installed_worker(worker) {
+        Some(worker) => Check::met("worker", worker.display().to_string()),
+        None => Check::unmet("worker", "no dtrace-worker is installed", elevation::no_worker()),
+    });
+    checks.extend(kernel());
+    Preflight { checks, library: None }
+}
+
+/// Why live tracing is not possible on this system at all.
+fn system() -> Option<Check> {
+    let detail = format!("live tracing on {} is not implemented yet", std::env::consts::OS);
+    let remedy = "Trace on Linux; recordings can be replayed here.";
+    (!cfg!(target_os = "linux")).then(|| Check::unmet("system", detail, remedy))
+}
+
+/// What the kernel must have.
+fn kernel() -> [Check; 4] {
+    [btf(), lockdown(), debugfs(), proc_files()]
 }
 
 /// Numbers of capabilities, of `capability.h`: to administrate the system, which loading programs that
@@ -179,7 +213,8 @@ fn privilege() -> Check {
         _ => Check::unmet(
             "privilege",
             "this process may not load tracing programs into the kernel",
-            "Run it as root, or with the ambient capabilities CAP_SYS_ADMIN and CAP_DAC_OVERRIDE.",
+            "Let its worker have it by sudo or doas (elevation), run it as root, or with the ambient \
+             capabilities CAP_SYS_ADMIN and CAP_DAC_OVERRIDE.",
         ),
     }
 }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::aggregation::{Mode, Order};
 use crate::description::OmittedLibrary;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
+use crate::elevation::Elevation;
 use crate::error::{CompileError, Error, Failure};
 use crate::kernel_type::KernelType;
 use crate::launch::{Worker, launch};
@@ -24,7 +25,7 @@ use crate::lookup::KernelSymbol;
 use crate::near;
 use crate::option;
 use crate::outcome::{CommandOutcome, Outcome};
-use crate::preflight::preflight;
+use crate::preflight::{preflight, preflight_elevated};
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
 use crate::stream::job::{Command, Job, Process, Purpose, Source, Target};
 use crate::stream::reader::{FrameReader, ReadError};
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) compile_flags: u32,
     pub(crate) prefix: Option<PathBuf>,
     pub(crate) worker: Option<PathBuf>,
+    pub(crate) elevation: Elevation,
     pub(crate) losses: LossPolicy,
     pub(crate) mode: Mode,
     pub(crate) interval: Option<Duration>,
@@ -177,7 +179,7 @@ pub(crate) fn start<'f>(
     loop {
         attempts += 1;
         job.target = target()?;
-        match attempt(settings, &library, &job, stop, dispatcher)? {
+        match attempt(settings, library.as_ref(), &job, stop, dispatcher)? {
             Attempt::Live(mut live) => {
                 let timings = &mut live.dispatcher.outcome.timings;
                 timings.startup = began.elapsed();
@@ -213,7 +215,7 @@ pub(crate) fn inquire(
 ) -> Result<(), Error> {
     let (library, mut job) = job(settings, purpose)?;
     loop {
-        let worker = launch(settings.worker.as_deref(), &library, settings.inherit_stderr)?;
+        let worker = launch(settings, library.as_ref())?;
         if (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode()).is_err() {
             return Err(worker.post_mortem());
         }
@@ -285,8 +287,9 @@ fn collect<T>(
     Ok(items)
 }
 
-/// Checks what the user has set, and makes a job of it.
-fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error> {
+/// Checks what the user has set, and makes a job of it. An elevated worker uses the library that its
+/// administrator chose.
+fn job(settings: &Settings, purpose: Purpose) -> Result<(Option<Libdtrace>, Job), Error> {
     for source in &settings.sources {
         if source.text.contains(&0) {
             let reason = "it contains a NUL byte".to_owned();
@@ -294,16 +297,34 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Libdtrace, Job), Error>
         }
     }
     let options = option::complete(&settings.options)?;
-    let library = preflight(settings.prefix.as_deref()).require()?;
+    let library = match settings.elevation {
+        Elevation::None => Some(preflight(settings.prefix.as_deref()).require()?),
+        _ if settings.prefix.is_some() => {
+            let what = "the prefix".to_owned();
+            let reason = format!(
+                "an elevated worker loads the libdtrace that its administrator chose, in {}",
+                crate::serve::CONFIGURATION
+            );
+            return Err(Error::Refused { what, reason });
+        }
+        _ => {
+            preflight_elevated(&settings.elevation, settings.worker.as_deref()).missing()?;
+            None
+        }
+    };
+    let (file, syslibdir) = match &library {
+        Some(library) => (library.library.clone(), library.syslibdir.clone()),
+        None => Default::default(),
+    };
     // Nobody knows what a script uses before it is preprocessed.
     let preprocessed = settings.compile_flags & option::PREPROCESS != 0;
     // Types may be those of any library.
     let everything = preprocessed || matches!(purpose, Purpose::Types { .. });
     let job = Job {
         purpose,
-        library: library.library.clone(),
-        syslibdir: library.syslibdir.clone(),
-        omit: if everything { known_bad(&library.library) } else { Vec::new() },
+        omit: if everything { known_bad(&file) } else { Vec::new() },
+        library: file,
+        syslibdir,
         all_libraries: everything,
         options,
         compile_flags: settings.compile_flags | option::ERROR_TAGS,
@@ -332,12 +353,12 @@ enum Attempt<'f> {
 
 fn attempt<'f>(
     settings: &Settings,
-    library: &Libdtrace,
+    library: Option<&Libdtrace>,
     job: &Job,
     stop: &StopHandle,
     mut dispatcher: Dispatcher<'f>,
 ) -> Result<Attempt<'f>, Error> {
-    let worker = launch(settings.worker.as_deref(), library, settings.inherit_stderr)?;
+    let worker = launch(settings, library)?;
     let duplicate = || {
         let attempt = "duplicate the channel to the worker";
         worker.channel.try_clone().map_err(|cause| Error::System { attempt, cause })
@@ -459,6 +480,7 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
             let value = value.and_then(|(_, value)| value.clone());
             Error::Option { name: attempt, value, reason: message }
         }
+        FailureKind::Refused => Error::Refused { what: attempt, reason: message },
         FailureKind::Load
         | FailureKind::Library
         | FailureKind::Process
@@ -477,12 +499,20 @@ fn suggest(settings: &Settings, error: &mut Error) {
     let only_where = Settings {
         prefix: settings.prefix.clone(),
         worker: settings.worker.clone(),
+        elevation: settings.elevation.clone(),
         ..Settings::default()
     };
     let everything = Purpose::List { patterns: Vec::new(), describe: false };
     // The complaint stands without, if that fails.
     if let Ok(probes) = list(&only_where, everything) {
         error.similar = near::similar(description, &probes);
+    }
+}
+
+/// Whoever keeps a stop handle must not keep the channel of a session that is over.
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.stop.detach();
     }
 }
 
@@ -540,7 +570,7 @@ impl<'f> Live<'f> {
         }
     }
 
-    pub(crate) fn into_outcome(self) -> Box<Outcome> {
-        Box::new(self.dispatcher.outcome)
+    pub(crate) fn into_outcome(mut self) -> Box<Outcome> {
+        Box::new(std::mem::take(&mut self.dispatcher.outcome))
     }
 }

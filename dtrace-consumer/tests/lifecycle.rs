@@ -251,7 +251,7 @@ fn a_worker_that_was_stopped_for_a_while_goes_on() {
 
 /// Kills a consumer in the middle of its session. Its worker and its command are to end too; the
 /// command does so by itself when its input ends, which is the other result.
-fn consumer_killed(how: &str, sign: &str) -> (Vec<i32>, Option<ChildStdin>) {
+fn consumer_killed(how: &str, sign: &str) -> Option<ChildStdin> {
     let mut words = traced_program("consumer", how).into_iter();
     let mut consumer = Command::new(words.next().expect("the program"))
         .args(words)
@@ -269,11 +269,10 @@ fn consumer_killed(how: &str, sign: &str) -> (Vec<i32>, Option<ChildStdin>) {
     };
     // The worker of a run is a child of the thread that runs it, and so is the command.
     wait_until("worker and command are there", || family().len() == 2);
-    let family = family();
     let input = consumer.stdin.take();
     consumer.kill().expect("it is there");
     consumer.wait().expect("it is a child");
-    (family, input)
+    input
 }
 
 #[test]
@@ -282,9 +281,9 @@ fn a_consumer_that_is_killed_leaves_no_worker_behind() {
         return;
     }
     let (_lock, guard) = alone();
-    let (family, input) = consumer_killed("running", "tracing");
+    let input = consumer_killed("running", "tracing");
     drop(input);
-    orphans_ended(&family);
+    orphans_ended();
     guard.check();
 }
 
@@ -294,8 +293,8 @@ fn a_consumer_that_is_killed_leaves_no_held_command_behind() {
         return;
     }
     let (_lock, guard) = alone();
-    let (family, input) = consumer_killed("held", "holding");
-    orphans_ended(&family);
+    let input = consumer_killed("held", "holding");
+    orphans_ended();
     drop(input);
     guard.check();
 }

@@ -8,13 +8,16 @@ use std::process::ExitCode;
 
 use dtrace_consumer::install::{self, InstallError, Installer};
 use dtrace_consumer::locate::Search;
+use dtrace_consumer::serve;
 
 const USAGE: &str = "\
-usage: dtrace-worker install [--prefix DIR] [--with-dtrace]
+usage: dtrace-worker serve
+       dtrace-worker install [--prefix DIR] [--with-dtrace]
        dtrace-worker status [--prefix DIR]
        dtrace-worker uninstall [--prefix DIR]
        dtrace-worker --help | --version
 
+serve      serves a session of another program; sudo and the like start it
 install    unpacks a private libdtrace from the distribution's packages
              --with-dtrace  also unpacks the dtrace(1) program
 status     tells what is unpacked and which libdtrace sessions use
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let done = match command.to_str() {
         Some("install") => options(arguments, true).and_then(install),
         Some("status") => options(arguments, false).and_then(status),
+        Some("serve") => serve(arguments),
         Some("uninstall") => options(arguments, false).and_then(uninstall),
         Some("--help" | "-h") => say(USAGE.trim_end()),
         Some("--version" | "-V") => {
@@ -105,6 +109,15 @@ fn options(
         }
     }
     Ok(options)
+}
+
+fn serve(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+    let under_loader = match (arguments.next(), arguments.next()) {
+        (None, _) => false,
+        (Some(word), None) if word == serve::UNDER_LOADER => true,
+        _ => return Err(Failure::Usage("serve takes no arguments".into())),
+    };
+    serve::serve(under_loader).map(|never| match never {}).map_err(Failure::Failed)
 }
 
 fn install(options: Options) -> Result<(), Failure> {

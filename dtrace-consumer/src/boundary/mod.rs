@@ -1,5 +1,5 @@
 //! Everything in this crate that the compiler cannot check: calls into libdtrace and its callbacks,
-//! the start-up hook, and the traced command's way through fork and exec.
+//! the start-up hook, the traced command's way through fork and exec, and bare calls to the system.
 //!
 //! The rest of the crate denies unsafe code. What a caller of these modules may rely on, and what it
 //! must keep, is said where each function is.
@@ -25,6 +25,7 @@ mod kernel_types;
 pub(crate) mod libdtrace;
 #[cfg(target_os = "linux")]
 mod memstream;
+pub(crate) mod own_process;
 #[cfg(target_os = "linux")]
 mod platform;
 #[cfg(target_os = "linux")]

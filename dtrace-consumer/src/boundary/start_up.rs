@@ -3,6 +3,8 @@
 
 use std::panic::catch_unwind;
 
+use super::own_process;
+
 /// Set in the environment of a process that is to be a worker; its value is the version of what the
 /// two sides say to each other.
 pub(crate) const MARKER: &str = "DTRACE_CONSUMER_WORKER";
@@ -17,6 +19,7 @@ fn become_worker_if_asked() {
     if std::env::var_os(MARKER).is_none_or(|v| v != MARKER_VALUE) || privileges_were_raised() {
         return;
     }
+    own_process::close_inherited_descriptors();
     // SAFETY: no other thread exists yet: this runs before main.
     unsafe {
         // Programs that tracing starts, by `system()`, must not become workers.
@@ -28,16 +31,14 @@ fn become_worker_if_asked() {
         libc::signal(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
     }
     let status = catch_unwind(crate::worker::main).unwrap_or(101);
-    // SAFETY: always sound. Exit handlers are skipped: libdtrace's would take seconds to free what
-    // the end of the process frees at once.
-    unsafe { libc::_exit(status) }
+    own_process::end(status)
 }
 
 extern "C" fn do_nothing(_signal: i32) {}
 
 /// Whether this process runs with more privileges than whoever started it (set-uid and the like), so
 /// that nothing in its environment may decide what it does.
-fn privileges_were_raised() -> bool {
+pub(crate) fn privileges_were_raised() -> bool {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: always sound.

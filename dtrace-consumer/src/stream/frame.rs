@@ -142,14 +142,26 @@ pub(crate) enum FailureKind {
     Call = 6,
     /// Something around libdtrace failed (mounts, channel).
     Surroundings = 7,
+    /// A worker that serves another user does not do it for that user; `attempt` says what. It comes
+    /// in place of the first frame, so no recording has it.
+    Refused = 8,
 }
 
 impl FailureKind {
     fn from_number(n: u8) -> Option<FailureKind> {
         use FailureKind as K;
-        [K::Load, K::Option, K::Compile, K::Library, K::Process, K::Call, K::Surroundings]
-            .get(usize::from(n).checked_sub(1)?)
-            .copied()
+        [
+            K::Load,
+            K::Option,
+            K::Compile,
+            K::Library,
+            K::Process,
+            K::Call,
+            K::Surroundings,
+            K::Refused,
+        ]
+        .get(usize::from(n).checked_sub(1)?)
+        .copied()
     }
 }
 

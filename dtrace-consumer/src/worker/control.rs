@@ -7,18 +7,26 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use parking_lot::{Condvar, Mutex};
 
 use crate::boundary::libdtrace::duplicate;
+use crate::boundary::own_process::{self, watch_process};
 use crate::stream::job::Command;
 
 /// The longest message that a worker accepts, in bytes.
-const MESSAGE_LIMIT: usize = 64 << 20;
+pub(crate) const MESSAGE_LIMIT: usize = 64 << 20;
+
+/// How long a worker whose consumer is gone may still be inside libdtrace before it ends all the same.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What has been asked of the worker.
 pub(crate) struct Control {
@@ -90,6 +98,21 @@ impl Control {
         self.abandoned.load(Ordering::Acquire)
     }
 
+    /// The consumer is gone, and what it asked for with it. The waiting thread ends the process;
+    /// if libdtrace does not return to it, this does.
+    fn abandon(&self) {
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
+        self.abandoned.store(true, Ordering::Release);
+        self.wake();
+        std::thread::sleep(GRACE);
+        if !self.closed.load(Ordering::Acquire) {
+            super::leave();
+            own_process::end(1);
+        }
+    }
+
     /// The session is over; the end of the channel means nothing any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -102,28 +125,23 @@ pub(crate) fn listen(
     channel: UnixStream,
     interval: Option<Duration>,
 ) -> io::Result<()> {
+    // The end of the channel tells of the consumer's end, unless a process that it forked has the
+    // channel, too. Without this, that is not noticed.
+    let consumer = getsockopt(&channel, PeerCredentials)
+        .ok()
+        .and_then(|consumer| watch_process(consumer.pid()).ok());
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         let mut next = interval.map(|every| Instant::now() + every);
         loop {
-            let wait = next.map(|next| {
-                next.saturating_duration_since(Instant::now()).max(Duration::from_micros(1))
-            });
-            if channel.set_read_timeout(wait).is_err() {
-                return;
-            }
-            match read_command(&channel) {
-                Ok(Some(Command::Stop)) => control.stop.store(true, Ordering::Release),
-                Ok(Some(Command::CatchUp)) => control.catch_up.store(true, Ordering::Release),
-                Ok(Some(Command::Job(_))) => {}
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            match wait(&channel, consumer.as_ref(), next) {
+                Asked::Stop => control.stop.store(true, Ordering::Release),
+                Asked::CatchUp => control.catch_up.store(true, Ordering::Release),
+                Asked::Nothing => {
                     control.snapshot.store(true, Ordering::Release);
                     next = interval.map(|every| Instant::now() + every);
                 }
-                Ok(None) | Err(_) => {
-                    if !control.closed.load(Ordering::Acquire) {
-                        control.abandoned.store(true, Ordering::Release);
-                        control.wake();
-                    }
+                Asked::Gone => {
+                    control.abandon();
                     return;
                 }
             }
@@ -133,15 +151,54 @@ pub(crate) fn listen(
     Ok(())
 }
 
+enum Asked {
+    Stop,
+    CatchUp,
+    /// Until the time was over.
+    Nothing,
+    /// The consumer is, and will never ask again.
+    Gone,
+}
+
+fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Option<Instant>) -> Asked {
+    loop {
+        let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None => PollTimeout::NONE,
+            // A part of a millisecond is waited for, too.
+            Some(left) => {
+                let left = left + Duration::from_micros(999);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let watched = std::iter::once(channel.as_fd()).chain(consumer.map(AsFd::as_fd));
+        let mut watched: Vec<_> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut watched, timeout) {
+            Ok(0) if until.is_some_and(|until| until <= Instant::now()) => return Asked::Nothing,
+            Ok(0) | Err(Errno::EINTR) => continue,
+            Ok(_) => {}
+            Err(_) => return Asked::Gone,
+        }
+        if watched[0].any().unwrap_or(true) {
+            match read_command(channel, MESSAGE_LIMIT) {
+                Ok(Some(Command::Stop)) => return Asked::Stop,
+                Ok(Some(Command::CatchUp)) => return Asked::CatchUp,
+                Ok(Some(Command::Job(_))) => continue,
+                Ok(None) | Err(_) => return Asked::Gone,
+            }
+        }
+        return Asked::Gone;
+    }
+}
+
 /// The next message; `None` when the consumer has closed the channel.
-pub(crate) fn read_command(channel: &UnixStream) -> io::Result<Option<Command>> {
+pub(crate) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Option<Command>> {
     let mut length = [0; 4];
     match super::read_exactly(channel, &mut length) {
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         result => result?,
     }
     let length = u32::from_le_bytes(length) as usize;
-    if length > MESSAGE_LIMIT {
+    if length > limit {
         return Err(io::Error::new(ErrorKind::InvalidData, "a message beyond the limit"));
     }
     let mut body = vec![0; length];

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::serve::policy::belongs_to;
 use crate::stream::job::Gate;
 
 /// How often to look whether a process has ended that this one is not the parent of.
@@ -31,9 +32,14 @@ pub(crate) fn is_traced(pid: i32) -> bool {
     tracer.is_some_and(|thread| Path::new(&format!("/proc/self/task/{thread}")).exists())
 }
 
-/// Opens the gate.
-pub(crate) fn open_gate(pid: i32, gate: &Gate) -> io::Result<()> {
+/// Opens the gate, of a process that belongs to `owner` if one is named.
+pub(crate) fn open_gate(pid: i32, gate: &Gate, owner: Option<u32>) -> io::Result<()> {
     let memory = File::options().write(true).open(format!("/proc/{pid}/mem"))?;
+    // What was opened stays the memory of the program that runs now. Should it be another one by now,
+    // with more privilege, then it is not written to.
+    if owner.is_some_and(|owner| !belongs_to(pid, owner)) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     memory.write_all_at(&gate.opening, gate.address)
 }
 

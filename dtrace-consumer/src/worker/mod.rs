@@ -17,6 +17,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
 use crate::boundary::PLATFORM;
 use crate::boundary::drop_counters;
 use crate::boundary::libdtrace::{CallFailure, Compiling, Tracing, Work, close_foreign};
@@ -40,8 +42,9 @@ const BUSY_FIRINGS: u64 = 4;
 /// Serves one session; the result is the process's exit status.
 pub(crate) fn main() -> i32 {
     match channel().and_then(|channel| {
+        require_own(&channel)?;
         let job = first_message(&channel)?;
-        serve(job, channel)
+        serve(job, channel, None)
     }) {
         Ok(()) => 0,
         Err(e) => {
@@ -53,7 +56,7 @@ pub(crate) fn main() -> i32 {
 }
 
 /// Takes over standard input, and leaves nothing in its place for programs that tracing starts.
-fn channel() -> io::Result<UnixStream> {
+pub(crate) fn channel() -> io::Result<UnixStream> {
     let input = io::stdin().as_fd().try_clone_to_owned()?;
     let channel = UnixStream::from(input);
     // Fails if it is no such socket: the marker was set by something else than a consumer.
@@ -62,8 +65,18 @@ fn channel() -> io::Result<UnixStream> {
     Ok(channel)
 }
 
+/// A worker that anybody can start serves the user that it runs as, and nobody else: only
+/// [`crate::serve`] knows what others may be given.
+fn require_own(channel: &UnixStream) -> io::Result<()> {
+    let peer = getsockopt(channel, PeerCredentials)?;
+    if peer.uid() == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::other("the channel belongs to another user"))
+}
+
 fn first_message(channel: &UnixStream) -> io::Result<Job> {
-    match control::read_command(channel)? {
+    match control::read_command(channel, control::MESSAGE_LIMIT)? {
         Some(Command::Job(job)) => Ok(*job),
         _ => Err(io::Error::other("the consumer sent no job")),
     }
@@ -90,12 +103,13 @@ impl From<CallFailure> for Failed {
     }
 }
 
-fn serve(job: Job, channel: UnixStream) -> io::Result<()> {
+/// Serves one session, from its job to its end. `owner` is the user whom an elevated worker serves.
+pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?, false);
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
-    let result = session(&job, channel, &control);
+    let result = session(&job, channel, &control, owner);
     // After a failure the consumer kills the command.
     let outlived = job.target.as_ref().filter(|_| result.is_ok()).map(|target| target.pid);
     if let Err(Failed(frame)) = result {
@@ -108,7 +122,12 @@ fn serve(job: Job, channel: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Failed> {
+fn session(
+    job: &Job,
+    channel: UnixStream,
+    control: &Control,
+    owner: Option<u32>,
+) -> Result<(), Failed> {
     let shortcomings = prepare(job);
     let mut times = StepTimes::default();
     let mut clock = Clock(Instant::now());
@@ -201,7 +220,7 @@ fn session(job: &Job, channel: UnixStream, control: &Control) -> Result<(), Fail
     tracing.go().map_err(|f| with_shortcomings(f, &shortcomings))?;
     times.go = clock.lap();
     if let Some((pid, gate)) = job.target.as_ref().and_then(|t| Some((t.pid, t.gate.as_ref()?))) {
-        held_process::open_gate(pid, gate)
+        held_process::open_gate(pid, gate, owner)
             .map_err(|e| surroundings_failed("let the command run", &e))?;
     }
     tracing.encoder().send(&Frame::Started(times));

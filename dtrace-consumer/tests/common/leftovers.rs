@@ -14,7 +14,6 @@ use std::process::Command;
 use aya::maps::loaded_maps;
 use aya::programs::loaded_programs;
 use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 
 use super::wait_until;
 
@@ -67,12 +66,10 @@ pub fn no_children() {
     wait_until("no child process remains", || children().is_empty());
 }
 
-/// Waits until processes have ended whose parent was killed, and takes notice of it as init(8) would.
-pub fn orphans_ended(orphans: &[i32]) {
-    for pid in orphans {
-        // No child any more: it was taken notice of.
-        let _ = waitpid(Pid::from_raw(*pid), None);
-    }
+/// Waits until all processes have ended whose parent ended before, and takes notice of it as init(8)
+/// would. There must be no other children.
+pub fn orphans_ended() {
+    while waitpid(None, None).is_ok() {}
 }
 
 /// The child processes of this process, by number.

@@ -1,0 +1,432 @@
+//! What may an unprivileged user do with a worker that sudo or doas has started, and what not?
+//!
+//! The tests run as root, and become an ordinary user in a mount namespace with an /etc and a
+//! /usr/local/libexec of its own, so that nothing of the system is changed: there they write sudoers(5),
+//! doas.conf(5) and the worker's configuration, and start this binary again as that user, who does what
+//! [`user`] says.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use common::leftovers::{Guard, orphans_ended};
+use common::live;
+use dtrace_consumer::{
+    Builder, Closures, ConsumerThread, Elevation, Error, ProbeQuery, SymbolQuery,
+    preflight_elevated, run_synchronous, trace,
+};
+use parking_lot::{Mutex, MutexGuard};
+
+/// The first argument of this binary that makes it the user.
+const USER: &str = "as-user";
+
+const SUDOERS: &str = "Defaults use_pty\nnobody ALL=(root) NOPASSWD: \
+    /usr/local/libexec/dtrace-worker serve\n";
+const DOAS: &str = "permit nopass nobody as root cmd /usr/local/libexec/dtrace-worker args serve\n";
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> (MutexGuard<'static, ()>, Guard) {
+    let lock = ONE_AT_A_TIME.lock();
+    (lock, Guard::new())
+}
+
+/// What is written in the user's /etc, and what is missing on the user's system.
+#[derive(Default)]
+struct System<'a> {
+    sudoers: &'a str,
+    doas: &'a str,
+    worker: &'a str,
+    commands: &'a str,
+}
+
+/// The output of the user who does `case` on such a system.
+fn as_user(system: &System<'_>, case: &str) -> String {
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    let library = dtrace_consumer::preflight(None).require().expect("live() said so");
+    // A private libdtrace is a prefix of root's, if it is not the system's.
+    let prefix = library.loader.as_ref().and_then(|_| library.library.ancestors().nth(4));
+    let prefix = prefix.map(|prefix| prefix.display().to_string()).unwrap_or_default();
+    let script = r#"
+        set -e
+        mount --make-rprivate /
+        mount -t tmpfs -o mode=755 scratch /mnt
+        mkdir /mnt/etc /mnt/libexec
+        cp -a /etc/. /mnt/etc/
+        cp "$WORKER" /mnt/libexec/dtrace-worker
+        cp "$TEST" /mnt/libexec/user
+        if test -n "$PREFIX"; then
+            cp -a --no-preserve=ownership "$PREFIX" /mnt/libdtrace
+            echo "prefix = /mnt/libdtrace" > /mnt/etc/dtrace-worker.conf
+        fi
+        mkdir -p /usr/local/libexec
+        mount --bind /mnt/etc /etc
+        mount --bind /mnt/libexec /usr/local/libexec
+        printf %s "$SUDOERS" > /etc/sudoers
+        chmod 440 /etc/sudoers
+        rm -rf /etc/sudoers.d
+        printf %s "$DOAS" > /etc/doas.conf
+        chmod 400 /etc/doas.conf
+        printf %s "$CONFIGURATION" >> /etc/dtrace-worker.conf
+        eval "$COMMANDS"
+        exec env -i PATH="$PATH" TMPDIR=/mnt setpriv --reuid 65534 --regid 65534 --clear-groups \
+            /usr/local/libexec/user "$USER_WORD" "$CASE"
+    "#;
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script])
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("TEST", exe)
+        .env("WORKER", env!("CARGO_BIN_EXE_dtrace-worker"))
+        .env("PREFIX", prefix)
+        .env("SUDOERS", system.sudoers)
+        .env("DOAS", system.doas)
+        .env("CONFIGURATION", system.worker)
+        .env("COMMANDS", system.commands)
+        .env("USER_WORD", USER)
+        .env("CASE", case)
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare(1) can be run");
+    // Its workers may end after it.
+    orphans_ended();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{case}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[ctor::ctor]
+fn become_the_user() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, case] = &arguments[..]
+        && word == USER
+    {
+        user(case);
+        std::process::exit(0);
+    }
+}
+
+const CALLS: &str = "syscall::getppid:entry /pid == $target/ { @[probefunc] = count(); trace(1); }";
+
+/// Runs a session around this binary, and prints what it came to.
+fn calls(elevation: Elevation) {
+    report(run_synchronous(CALLS, common::traced_program("calls", 7)), elevation);
+}
+
+fn report(session: Builder<Closures<'_>>, elevation: Elevation) {
+    let (mut firings, mut counts) = (0, Vec::new());
+    let result = session
+        .elevation(elevation)
+        .chew(|_| {
+            firings += 1;
+            Ok(())
+        })
+        .walk(|entry| {
+            counts.push(format!("{}={}", entry.key::<String>(0)?, entry.number()?));
+            Ok(())
+        })
+        .run();
+    match result {
+        Ok(outcome) => println!("{firings} {counts:?} {:?} {}", outcome.exit, outcome.losses),
+        Err(failure) => say(&failure.error),
+    }
+}
+
+fn say(error: &Error) {
+    match error {
+        Error::Elevation { program, problem, .. } => println!("Elevation {program} {problem:?}"),
+        Error::Refused { what, .. } => println!("Refused {what}"),
+        Error::Compile(_) => println!("Compile"),
+        other => println!("{other:?}"),
+    }
+    println!("{error}");
+}
+
+fn say_of<T: std::fmt::Debug>(result: Result<T, impl Into<Error>>) {
+    match result {
+        Ok(it) => println!("{it:?}"),
+        Err(error) => say(&error.into()),
+    }
+}
+
+/// What the user does.
+fn user(case: &str) {
+    let sudo = || Elevation::Sudo;
+    match case {
+        "sudo" => calls(sudo()),
+        "doas" => calls(Elevation::Doas),
+        "pfexec" => calls(Elevation::Pfexec),
+        "custom" => calls(Elevation::custom(["env", "sudo", "-n"])),
+        "no such command" => calls(Elevation::custom(["/no/such/command"])),
+        "no command" => calls(Elevation::Custom(Vec::new())),
+        "command that does something else" => calls(Elevation::custom(["echo", "something else"])),
+        "command that would ask" => calls(Elevation::custom(["sudo"])),
+        "all ways" => all_ways(),
+        "preflight" => println!("{}", preflight_elevated(&sudo(), None)),
+        "who runs the command" => {
+            let session = run_synchronous(
+                "syscall::getppid:entry /pid == $target/ { @[\"uid\"] = max(uid); }",
+                common::traced_program("calls", 1),
+            );
+            report(session, sudo());
+        }
+        "marker" => calls(Elevation::custom(["env", "DTRACE_CONSUMER_WORKER=1", "sudo", "-n"])),
+        "destructive" => {
+            report(
+                trace("BEGIN { system(\"echo it ran\"); exit(0); }").flag("destructive"),
+                sudo(),
+            );
+        }
+        "destructive by pragma" => {
+            report(trace("#pragma D option destructive\nBEGIN { chill(1); exit(0); }"), sudo());
+        }
+        "libdir" => report(trace("BEGIN { exit(0); }").library_dir("/tmp"), sudo()),
+        "preprocess" => {
+            report(trace("#include \"/etc/shadow\"\nBEGIN { exit(0); }").preprocess(), sudo());
+        }
+        "write a file" => {
+            let script = "BEGIN { setopt(\"ctypes\", \"/etc/written\"); exit(0); }";
+            report(trace(script), sudo());
+        }
+        "create" => report(trace("BEGIN { exit(0); }").create(["true"]), sudo()),
+        "grab" => report(trace("BEGIN { exit(0); }").grab(1), sudo()),
+        "prefix" => report(trace("BEGIN { exit(0); }").prefix("/tmp"), sudo()),
+        "buffers" => report(trace("BEGIN { exit(0); }").option("bufsize", "1g"), sudo()),
+        "by hand" => by_hand(),
+        other => panic!("{other}?"),
+    }
+}
+
+/// Every entry point.
+fn all_ways() {
+    report(trace("BEGIN { exit(3); }"), Elevation::Sudo);
+    let thread = ConsumerThread::builder("BEGIN { exit(4); }").elevation(Elevation::Sudo).spawn();
+    say_of(thread.and_then(|thread| {
+        let outcome = thread.join()?;
+        Ok(outcome.exit)
+    }));
+    say_of(trace("BEGIN { }").elevation(Elevation::Sudo).check().map(|programs| programs.len()));
+    say_of(trace("BEGIN {").elevation(Elevation::Sudo).check().map(|programs| programs.len()));
+    let probes = ProbeQuery::new().pattern("dtrace:::BEGIN").elevation(Elevation::Sudo).list();
+    say_of(probes.map(|probes| probes.len()));
+    let symbols = SymbolQuery::new().name("vfs_read").elevation(Elevation::Sudo).look_up();
+    say_of(symbols.map(|symbols| symbols.iter().flatten().count()));
+}
+
+/// Talks to the worker as this crate would not: it names a library.
+fn by_hand() {
+    let (mut channel, theirs) = UnixStream::pair().expect("a pair");
+    let mut worker = Command::new("sudo")
+        .args(["-n", "/usr/local/libexec/dtrace-worker", "serve"])
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .expect("sudo is installed");
+    let mut greeting = [0; 5];
+    channel.read_exact(&mut greeting).expect("a greeting");
+    let mut version = vec![0; usize::from(greeting[4])];
+    channel.read_exact(&mut version).expect("a version");
+    // Purpose 0, library "/tmp/evil.so", and nothing of anything else.
+    let library = b"/tmp/evil.so";
+    let mut job = vec![1, 0];
+    job.extend((library.len() as u32).to_le_bytes());
+    job.extend(library);
+    job.push(0);
+    job.extend([0; 8]);
+    job.push(0);
+    job.extend([0; 8]);
+    job.push(0);
+    job.extend([0; 4]);
+    job.extend([0; 3]);
+    job.push(0);
+    job.extend([0; 2]);
+    job.extend([0; 4]);
+    job.push(0);
+    let mut message = (job.len() as u32).to_le_bytes().to_vec();
+    message.extend(job);
+    channel.write_all(&message).expect("it listens");
+    let mut answer = Vec::new();
+    channel.read_to_end(&mut answer).expect("an answer");
+    println!("{} {}", worker.wait().expect("a child"), String::from_utf8_lossy(&answer));
+}
+
+/// Whether the programs that give privilege are there, too.
+fn ready() -> bool {
+    if !live() {
+        return false;
+    }
+    let missing: Vec<&str> = ["sudo", "doas", "unshare", "setpriv"]
+        .into_iter()
+        .filter(|program| {
+            let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+            !found.is_ok_and(|found| found.status.success())
+        })
+        .collect();
+    assert!(!common::required() || missing.is_empty(), "not installed: {missing:?}");
+    if !missing.is_empty() {
+        eprintln!("NOT RUN, not installed: {missing:?}");
+    }
+    missing.is_empty()
+}
+
+const PERMITTED: System<'_> = System { sudoers: SUDOERS, doas: DOAS, worker: "", commands: "" };
+
+#[test]
+fn an_unprivileged_user_gets_the_data_that_root_gets() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    for way in ["sudo", "doas", "custom"] {
+        assert_eq!(as_user(&PERMITTED, way), "7 [\"getppid=7\"] None nothing lost\n", "{way}");
+    }
+    guard.check();
+}
+
+#[test]
+fn every_entry_point_can_be_elevated() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let said = as_user(&PERMITTED, "all ways");
+    let mut lines = said.lines();
+    assert_eq!(lines.next(), Some("1 [] Some(3) nothing lost"), "{said}");
+    for expected in ["Some(4)", "1", "Compile"] {
+        assert_eq!(lines.next(), Some(expected), "{said}");
+    }
+    let rest: Vec<&str> = lines.collect();
+    assert_eq!(rest[rest.len() - 2..], ["1", "1"], "{said}");
+    let preflight = as_user(&PERMITTED, "preflight");
+    assert!(!preflight.contains("missing"), "{preflight}");
+    guard.check();
+}
+
+#[test]
+fn the_command_stays_unprivileged() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let said = as_user(&PERMITTED, "who runs the command");
+    assert!(said.contains("uid=65534"), "{said}");
+    guard.check();
+}
+
+#[test]
+fn what_gives_no_privilege_is_an_error_that_says_what_to_do() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let nothing = System::default();
+    let password = System {
+        sudoers: "nobody ALL=(root) ALL\n",
+        doas: "permit nobody as root\n",
+        ..System::default()
+    };
+    let other = System {
+        sudoers: "root ALL=(root) ALL\n",
+        doas: "permit nopass nobody as root cmd /bin/true\n",
+        ..System::default()
+    };
+    let no_worker = System { commands: "rm /usr/local/libexec/dtrace-worker", ..PERMITTED };
+    let only_doas =
+        "mkdir /mnt/bin; ln -s $(command -v env) $(command -v setpriv) /mnt/bin; PATH=/mnt/bin";
+    let no_sudo = System { commands: only_doas, ..PERMITTED };
+    let worker = "/usr/local/libexec/dtrace-worker serve";
+    for (system, case, sign, advice) in [
+        (&password, "sudo", "Elevation sudo PasswordNeeded", "NOPASSWD: /usr/local"),
+        (&other, "sudo", "Elevation sudo ", "nobody ALL=(root) NOPASSWD: "),
+        (&password, "doas", "Elevation doas PasswordNeeded", "permit nopass nobody as root"),
+        (&other, "doas", "Elevation doas NotPermitted", "permit nopass nobody as root"),
+        (&nothing, "pfexec", "pfexec is not installed", "Install it"),
+        (&PERMITTED, "no such command", "is not installed", "Install it"),
+        (&PERMITTED, "no command", "is not installed", "Install it"),
+        (&PERMITTED, "command that does something else", "Elevation echo Failed", worker),
+        (&password, "command that would ask", "Elevation sudo Failed", worker),
+        (&no_sudo, "sudo", "sudo is not installed", "Install it"),
+        (&no_worker, "sudo", "no dtrace-worker is installed", "install -D"),
+    ] {
+        let said = as_user(system, case);
+        assert!(said.contains(sign) && said.contains(advice), "{case}: {said}");
+    }
+    guard.check();
+}
+
+#[test]
+fn an_elevated_worker_refuses_what_would_give_more_than_tracing() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    for (case, what) in [
+        ("destructive", "Refused option destructive"),
+        ("destructive by pragma", "Refused option destructive"),
+        ("libdir", "Refused option libdir"),
+        ("preprocess", "Refused compiler flags 0x10"),
+        ("write a file", "Refused setopt()"),
+        ("create", "Refused to create a process"),
+        ("grab", "Refused to grab a process"),
+        ("prefix", "Refused the prefix"),
+        ("buffers", "Refused option bufsize"),
+        ("by hand", "the library"),
+    ] {
+        let said = as_user(&PERMITTED, case);
+        assert!(said.contains(what), "{case}: {said}");
+    }
+    guard.check();
+}
+
+#[test]
+fn a_worker_of_the_usual_kind_serves_nobody_else() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let sudoers = format!("Defaults env_keep += DTRACE_CONSUMER_WORKER\n{SUDOERS}");
+    let said = as_user(&System { sudoers: &sudoers, ..PERMITTED }, "marker");
+    assert!(said.contains("the channel belongs to another user"), "{said}");
+    guard.check();
+}
+
+#[test]
+fn what_an_administrator_permits_is_done_for_own_processes_only() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let permitted = System { worker: "destructive = yes\ngrab = yes\n", ..PERMITTED };
+    let said = as_user(&permitted, "destructive");
+    // The user's own process runs it.
+    assert!(said.starts_with("it ran\n1 "), "{said}");
+    let said = as_user(&permitted, "grab");
+    assert!(said.contains("Refused process 1\n"), "{said}");
+    guard.check();
+}
+
+#[test]
+fn a_worker_whose_parts_others_can_change_does_not_serve() {
+    if !ready() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    for (commands, part) in [
+        ("chmod 666 /etc/dtrace-worker.conf", "dtrace-worker.conf"),
+        ("chown nobody /usr/local/libexec/dtrace-worker", "libexec/dtrace-worker"),
+        ("mkdir /mnt/u; chown nobody /mnt/u; echo 'prefix = /mnt/u' > /etc/dtrace-worker.conf", ""),
+        (
+            "mkdir /mnt/u; cp -a /mnt/libdtrace /mnt/u; chown nobody /mnt/u; \
+             echo 'prefix = /mnt/u/libdtrace' > /etc/dtrace-worker.conf",
+            "/mnt/u",
+        ),
+        ("find /mnt/libdtrace -name libelf.so.1 -exec chmod o+w {} +", "can be written by others"),
+    ] {
+        let system = System { commands, ..PERMITTED };
+        let said = as_user(&system, "sudo");
+        let refused = said.contains("Elevation sudo Failed") && said.contains(part);
+        assert!(refused, "{commands}: {said}");
+    }
+    guard.check();
+}
