@@ -81,9 +81,13 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Starts a process for libdtrace to control, as `dtrace -c` does: it runs as the worker does, is
-    /// held until tracing is on. The first process is `$target`. The session ends with the last one that
-    /// was created or grabbed. May be called several times.
+    /// Starts a process for libdtrace to control, as `dtrace -c` does: it runs as the worker does, and
+    /// is held until tracing is on. The first process is `$target`. The session ends with the last one
+    /// that was created or grabbed; a process that still runs then, because the script has called
+    /// `exit()`, is killed. May be called several times.
+    ///
+    /// libdtrace holds it where the option `evaltime` says: behind the constructors of its libraries and
+    /// its own, unless that is set to `exec`.
     pub fn create<S: Into<String>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
         let words = command.into_iter().map(Into::into).collect();
         self.settings.processes.push(Process::Create(words));
@@ -92,7 +96,7 @@ impl<C> Builder<C> {
 
     /// Has libdtrace control a running process, as `dtrace -p` does: it is stopped until tracing is
     /// on. The first process is `$target`. The session ends with the last one that was created or
-    /// grabbed.
+    /// grabbed; a grabbed process goes on running.
     pub fn grab(mut self, pid: i32) -> Self {
         self.settings.processes.push(Process::Grab(pid));
         self

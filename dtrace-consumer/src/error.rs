@@ -60,6 +60,18 @@ pub enum Error {
         cause: io::Error,
     },
 
+    /// libdtrace cannot start a process, or take hold of one.
+    #[error("cannot {attempt}: {message}")]
+    Process {
+        /// What was tried, as `start /bin/false` or `take hold of process 42`.
+        attempt: String,
+        /// libdtrace's number; below 1000 it is errno.
+        number: i32,
+        /// libdtrace's words, which are the same for a program that does not exist and for a process
+        /// that another one traces.
+        message: String,
+    },
+
     /// A call into libdtrace failed.
     #[error("{call} failed: {message}{}", .advice.map(|a| format!(" ({a})")).unwrap_or_default())]
     Libdtrace {

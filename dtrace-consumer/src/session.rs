@@ -287,6 +287,19 @@ fn collect<T>(
     Ok(items)
 }
 
+/// libdtrace needs a program's name, and C has no words with a NUL byte.
+fn check_words(words: &[String]) -> Result<(), Error> {
+    let reason = if words.first().is_none_or(String::is_empty) {
+        "no program is named"
+    } else if words.iter().any(|word| word.contains('\0')) {
+        "a word contains a NUL byte"
+    } else {
+        return Ok(());
+    };
+    let cause = io::Error::new(io::ErrorKind::InvalidInput, reason);
+    Err(Error::Command { program: words.join(" "), cause })
+}
+
 /// Checks what the user has set, and makes a job of it. An elevated worker uses the library that its
 /// administrator chose.
 fn job(settings: &Settings, purpose: Purpose) -> Result<(Option<Libdtrace>, Job), Error> {
@@ -294,6 +307,11 @@ fn job(settings: &Settings, purpose: Purpose) -> Result<(Option<Libdtrace>, Job)
         if source.text.contains(&0) {
             let reason = "it contains a NUL byte".to_owned();
             return Err(Error::Script { script: source.name.clone(), reason });
+        }
+    }
+    for process in &settings.processes {
+        if let Process::Create(words) = process {
+            check_words(words)?;
         }
     }
     let options = option::complete(&settings.options)?;
@@ -481,9 +499,9 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
             Error::Option { name: attempt, value, reason: message }
         }
         FailureKind::Refused => Error::Refused { what: attempt, reason: message },
+        FailureKind::Process => Error::Process { attempt, number, message },
         FailureKind::Load
         | FailureKind::Library
-        | FailureKind::Process
         | FailureKind::Call
         | FailureKind::Surroundings => {
             let advice = option::advice(&attempt, &message, number);

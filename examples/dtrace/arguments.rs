@@ -254,6 +254,7 @@ impl Arguments {
                 "dtrace_work" => format!("processing aborted: {message}"),
                 _ => message.clone(),
             },
+            Error::Process { message, .. } => message.clone(),
             other => other.to_string(),
         }
     }

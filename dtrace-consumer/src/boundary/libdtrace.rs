@@ -11,7 +11,7 @@
 
 use std::ffi::{CString, c_char, c_void};
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -22,6 +22,7 @@ use dtrace_sys::{Api, Library};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::callbacks::{self, Context};
+use super::created_process::CreatedProcess;
 use super::delivered::{Misdelivered, owned};
 use super::inquiry;
 use super::platform;
@@ -102,6 +103,8 @@ pub(crate) struct Compiling {
     /// libdtrace's handles of the processes that it controls. They are not released: that would
     /// happen at close.
     processes: Vec<*mut dtrace_proc_handle_t>,
+    /// Those of them that end with this.
+    created: Vec<CreatedProcess>,
     version: String,
 }
 
@@ -133,6 +136,7 @@ impl Compiling {
             handle: Handle { api, raw },
             programs: Vec::new(),
             processes: Vec::new(),
+            created: Vec::new(),
             version,
         })
     }
@@ -187,12 +191,13 @@ impl Compiling {
             }
             Process::Create(words) => {
                 let call = "dtrace_proc_create";
-                let words: Vec<CString> =
-                    words.iter().filter_map(|w| CString::new(w.as_str()).ok()).collect();
-                if words.is_empty() {
-                    let message = "No such process".to_owned();
-                    return Err(CallFailure { call, number: libc::ESRCH, message });
-                }
+                let words: Result<Vec<CString>, _> =
+                    words.iter().map(|w| CString::new(w.as_str())).collect();
+                let words = words.ok().filter(|words| !words.is_empty()).ok_or(CallFailure {
+                    call,
+                    number: libc::EINVAL,
+                    message: "these are not words of a command".to_owned(),
+                })?;
                 let mut argv: Vec<*mut c_char> =
                     words.iter().map(|w| w.as_ptr().cast_mut()).collect();
                 argv.push(ptr::null_mut());
@@ -205,6 +210,19 @@ impl Compiling {
             return Err(self.handle.failure(call));
         }
         self.processes.push(controlled);
+        if matches!(process, Process::Create(_)) {
+            let failed = |error: io::Error| CallFailure {
+                call: "pidfd_open",
+                number: error.raw_os_error().unwrap_or(0),
+                message: error.to_string(),
+            };
+            let pid = self.handle.api.dtrace_proc_getpid;
+            // SAFETY: handle and process are valid.
+            let pid = pid.map(|pid| unsafe { pid(self.handle.raw, controlled) });
+            if let Some(pid) = pid {
+                self.created.push(CreatedProcess::new(pid).map_err(failed)?);
+            }
+        }
         Ok(())
     }
 
@@ -332,7 +350,7 @@ impl Compiling {
             handle.check("dtrace_program_exec", result)?;
             *described = inquiry::filled(&info, std::mem::take(&mut described.clauses));
         }
-        Ok((Tracing { handle, context, processes: self.processes }, infos))
+        Ok((Tracing { handle, context, processes: self.processes, created: self.created }, infos))
     }
 }
 
@@ -342,6 +360,9 @@ pub(crate) struct Tracing {
     context: *mut Context,
     /// Processes that are still held.
     processes: Vec<*mut dtrace_proc_handle_t>,
+    /// They end with the session.
+    #[expect(dead_code, reason = "dropping them is what they are for")]
+    created: Vec<CreatedProcess>,
 }
 
 impl Tracing {

@@ -9,6 +9,8 @@ mod aggregations;
 #[cfg(target_os = "linux")]
 mod callbacks;
 #[cfg(target_os = "linux")]
+mod created_process;
+#[cfg(target_os = "linux")]
 mod delivered;
 #[cfg(target_os = "linux")]
 pub(crate) mod drop_counters;

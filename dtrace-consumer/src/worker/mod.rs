@@ -24,7 +24,7 @@ use crate::boundary::drop_counters;
 use crate::boundary::libdtrace::{CallFailure, Compiling, Tracing, Work, close_foreign};
 use crate::description::SessionInfo;
 use crate::stream::frame::{FailureFrame, FailureKind, Frame, StepTimes};
-use crate::stream::job::{Command, Job, Purpose};
+use crate::stream::job::{Command, Job, Process, Purpose};
 use control::Control;
 use encoder::Encoder;
 use surroundings::{Shortcoming, Surroundings};
@@ -94,6 +94,16 @@ impl Failed {
             message: failure.message,
             script: None,
         })
+    }
+}
+
+impl Failed {
+    fn to_control(process: &Process, failure: CallFailure) -> Failed {
+        let attempt = match process {
+            Process::Create(words) => format!("start {}", words.join(" ")),
+            Process::Grab(pid) => format!("take hold of process {pid}"),
+        };
+        Failed(FailureFrame { attempt, ..Failed::of(FailureKind::Process, failure).0 })
     }
 }
 
@@ -247,10 +257,11 @@ fn compile(
     shortcomings: &[Shortcoming],
 ) -> Result<(), Failed> {
     if let Some(target) = &job.target {
-        compiling.set_target(target).map_err(|f| Failed::of(FailureKind::Process, f))?;
+        let process = Process::Grab(target.pid);
+        compiling.set_target(target).map_err(|f| Failed::to_control(&process, f))?;
     }
     for process in &job.processes {
-        compiling.control(process).map_err(|f| Failed::of(FailureKind::Process, f))?;
+        compiling.control(process).map_err(|f| Failed::to_control(process, f))?;
     }
     compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
     for (index, source) in job.sources.iter().enumerate() {

@@ -30,6 +30,14 @@ fn run(mode: &str, argument: &str) -> ! {
         "wait" => {
             let _ = std::io::stdin().read(&mut [0]);
         }
+        // The same, and loads a library each time.
+        "load" => {
+            while let Ok(1) = std::io::stdin().read(&mut [0]) {
+                load();
+                call(number());
+                let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
+            }
+        }
         // getppid(2) for each byte of its standard input, with an answer after each.
         "answer" => {
             while let Ok(1) = std::io::stdin().read(&mut [0]) {
@@ -61,4 +69,14 @@ fn input_ends_within(milliseconds: u8) -> bool {
     use std::os::fd::AsFd;
     let input = std::io::stdin();
     poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], milliseconds).unwrap_or(1) != 0
+}
+
+/// Loads a library into this process, and unloads it.
+fn load() {
+    // SAFETY: the name is a C string; the library has no initialisers that matter.
+    unsafe {
+        let library = libc::dlopen(c"libresolv.so.2".as_ptr(), libc::RTLD_NOW);
+        assert!(!library.is_null());
+        libc::dlclose(library);
+    }
 }

@@ -1,0 +1,42 @@
+//! How does a process that libdtrace has created end with its session?
+//!
+//! libdtrace kills it when it closes, which a worker does not wait for.
+
+use std::ffi::c_long;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+/// A process that is killed when this is dropped, unless it has ended.
+pub(super) struct CreatedProcess(OwnedFd);
+
+impl CreatedProcess {
+    /// `pid` is a process that nobody has waited for yet.
+    pub(super) fn new(pid: i32) -> io::Result<CreatedProcess> {
+        // SAFETY: the call takes numbers alone.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = i32::try_from(fd).map_err(io::Error::other)?;
+        if fd == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call has just made it, for its caller alone.
+        Ok(CreatedProcess(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+}
+
+impl Drop for CreatedProcess {
+    fn drop(&mut self) {
+        let (fd, signal) = (self.0.as_raw_fd(), c_long::from(libc::SIGKILL));
+        // SAFETY: the descriptor is open, and without details of the signal nothing else is read. It
+        // fails only if the process has ended.
+        unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                fd,
+                signal,
+                ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+    }
+}

@@ -1,0 +1,171 @@
+//! What does libdtrace do with processes that it is told to create or to grab?
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use common::{live, traced_program, wait_until};
+use dtrace_consumer::{Error, Failure, Outcome, trace};
+
+/// A word for libdtrace: this test binary as a program to trace.
+fn words(mode: &str, argument: impl ToString) -> Vec<String> {
+    let words = traced_program(mode, argument).into_iter();
+    words.map(|word| word.into_string().expect("a path in UTF-8")).collect()
+}
+
+/// A program that calls getppid(2) for each byte that it is sent, and answers.
+struct Program(Child);
+
+impl Program {
+    fn start(mode: &str) -> Program {
+        let words = words(mode, 1);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut program = Program(command.spawn().expect("this program starts"));
+        program.ask();
+        program.answered();
+        program
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id().cast_signed()
+    }
+
+    fn ask(&mut self) {
+        self.0.stdin.as_mut().expect("a pipe").write_all(b".").expect("it reads");
+    }
+
+    fn answered(&mut self) {
+        self.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
+    }
+
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().expect("a child").success());
+    }
+}
+
+#[test]
+fn a_session_ends_with_the_last_of_its_processes() {
+    if !live() {
+        return;
+    }
+    let (mut calls, mut gone) = (BTreeMap::new(), Vec::new());
+    let script = "syscall::getppid:entry { @[pid, pid == $target] = count(); }";
+    let outcome = trace(script)
+        .option("evaltime", "exec")
+        .create(words("calls", 3))
+        .create(words("calls", 5))
+        .walk(|entry| {
+            calls.insert(entry.key::<i32>(0)?, (entry.key::<i32>(1)? != 0, entry.number()?));
+            Ok(())
+        })
+        .on_process(|event| {
+            assert_eq!((event.gone, &event.message), (true, &None));
+            gone.push(event.pid);
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_eq!(outcome.losses.total_drops(), 0);
+    // The first is $target, and other processes of the system may call getppid(2), too.
+    let of = |call: &(bool, i64)| gone.iter().filter(|pid| calls.get(pid) == Some(call)).count();
+    assert_eq!(gone.len(), 2, "{gone:?}");
+    assert_eq!((of(&(true, 3)), of(&(false, 5))), (1, 1), "{calls:?} {gone:?}");
+}
+
+#[test]
+fn a_grabbed_process_goes_on_when_the_session_ends() {
+    if !live() {
+        return;
+    }
+    // libdtrace has breakpoints where libraries are loaded: one that stays would kill the process.
+    for mode in ["answer", "load"] {
+        let mut program = Program::start(mode);
+        let mut calls = 0;
+        let pid = program.pid();
+        trace("syscall::getppid:entry /pid == $target/ { trace(1); exit(0); }")
+            .grab(pid)
+            .on_start(|_| {
+                program.ask();
+                Ok(())
+            })
+            .chew(|_| {
+                calls += 1;
+                Ok(())
+            })
+            .run()
+            .expect("it runs");
+        assert_eq!(calls, 1);
+        program.answered();
+        program.ask();
+        program.answered();
+        program.end();
+    }
+}
+
+#[test]
+fn a_grabbed_process_that_ends_ends_the_session() {
+    if !live() {
+        return;
+    }
+    let program = Program::start("answer");
+    let pid = program.pid();
+    let (mut program, mut gone) = (Some(program), Vec::new());
+    trace("BEGIN { trace($target); }")
+        .grab(pid)
+        .rows(|target: i32| {
+            assert_eq!(target, pid);
+            program.take().expect("once").end();
+            Ok(())
+        })
+        .on_process(|event| {
+            gone.push((event.pid, event.gone));
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_eq!(gone, [(pid, true)]);
+}
+
+#[test]
+fn a_created_process_does_not_outlive_its_session() {
+    if !live() {
+        return;
+    }
+    let mut pid = 0;
+    trace("BEGIN { trace($target); exit(0); }")
+        .create(["sleep", "1000"])
+        .rows(|target: i32| {
+            pid = target;
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_ne!(pid, 0);
+    wait_until("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn what_cannot_be_controlled_is_named() {
+    if !live() {
+        return;
+    }
+    let message = |result: Result<Outcome, Failure>| match result.map_err(|f| f.error) {
+        Err(error @ (Error::Process { .. } | Error::Command { .. })) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let start = |words: &[&str]| message(trace("BEGIN {}").create(words.iter().copied()).run());
+    let grab = |pid| message(trace("BEGIN {}").grab(pid).run());
+    assert_eq!(start(&["/no/such", "thing"]), "cannot start /no/such thing: No such process");
+    assert_eq!(start(&[]), "cannot start : no program is named");
+    assert_eq!(start(&[""]), "cannot start : no program is named");
+    assert_eq!(start(&["a\0b"]), "cannot start a\0b: a word contains a NUL byte");
+    for pid in [0, -1, i32::MAX] {
+        let expected = format!("cannot take hold of process {pid}: No such process");
+        assert_eq!(grab(pid), expected);
+    }
+}
