@@ -22,13 +22,26 @@ tcp:::send
 	ours[args[4]->tcp_sport] = 1;
 }
 
+/*
+ * How much data: what the buffer holds from the header on, less the header, whose length is in its byte 12.
+ * libdtrace 2.0.7 tells neither: tcp_offset is always 0, and so is ip_plength of a segment that is sent.
+ * An answer without a connection, as a reset, comes with the buffer of the segment that it answers, and
+ * has no data.
+ */
+tcp:::send, tcp:::receive
+{
+	this->skb = (struct sk_buff *)args[0]->pkt_addr;
+	this->header = (uint8_t *)args[4]->tcp_hdr;
+	this->data = this->header == this->skb->head + this->skb->transport_header ?
+	    this->skb->len - ((this->header[12] >> 4) << 2) : 0;
+}
+
 tcp:::send
 /ours[args[4]->tcp_sport]/
 {
 	printf("%d %s %d %d %u %u %d %d %s", timestamp, "send",
 	    args[4]->tcp_sport, args[4]->tcp_dport, args[4]->tcp_seq, args[4]->tcp_ack,
-	    args[2]->ip_plength - args[4]->tcp_offset,
-	    args[4]->tcp_flags, tcp_state_string[args[3]->tcps_state]);
+	    this->data, args[4]->tcp_flags, tcp_state_string[args[3]->tcps_state]);
 }
 
 tcp:::receive
@@ -36,8 +49,29 @@ tcp:::receive
 {
 	printf("%d %s %d %d %u %u %d %d %s", timestamp, "receive",
 	    args[4]->tcp_sport, args[4]->tcp_dport, args[4]->tcp_seq, args[4]->tcp_ack,
-	    args[2]->ip_plength - args[4]->tcp_offset,
-	    args[4]->tcp_flags, tcp_state_string[args[3]->tcps_state]);
+	    this->data, args[4]->tcp_flags, tcp_state_string[args[3]->tcps_state]);
+}
+
+/*
+ * A listener's answer to a SYN is no tcp:::send in libdtrace 2.0.7. It is sent for a connection that is
+ * half open, which has a state of its own in Linux, 12.
+ */
+rawtp:net::net_dev_queue
+{
+	this->answer = (struct sk_buff *)arg0;
+	this->half_open = this->answer->sk != NULL && this->answer->sk->__sk_common.skc_state == 12;
+	this->bytes = (uint8_t *)(this->answer->head + this->answer->transport_header);
+	this->tcp = (struct tcphdr *)this->bytes;
+}
+
+rawtp:net::net_dev_queue
+/this->half_open && (this->bytes[13] & (TH_SYN | TH_ACK)) == (TH_SYN | TH_ACK) &&
+    ours[ntohs(this->tcp->source)]/
+{
+	printf("%d %s %d %d %u %u %d %d %s", timestamp, "send",
+	    ntohs(this->tcp->source), ntohs(this->tcp->dest),
+	    ntohl(this->tcp->seq), ntohl(this->tcp->ack_seq),
+	    0, this->bytes[13], tcp_state_string[TCP_STATE_SYN_RECEIVED]);
 }
 
 /*
