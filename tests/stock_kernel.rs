@@ -199,32 +199,53 @@ fn tcp_state_changes_follow_the_protocol() {
 }
 
 #[test]
-fn kernel_structures_are_read_through_arguments_of_the_function_that_receives_segments() {
+fn the_function_that_receives_segments_shows_each_of_them_through_its_arguments() {
     if !has_function_tracing() {
         return;
     }
     let mut benchmark = Benchmark::new("-i tcp -b 64 -t 1024 2thread");
-    let mut received: BTreeMap<u16, u64> = BTreeMap::new();
+    let mut segments = Vec::new();
     run_synchronous(
         r#"fbt::tcp_rcv_established:entry
         {
             this->sock = (struct sock *)arg0;
             this->buffer = (struct sk_buff *)arg1;
-            printf("%d %d", this->sock->__sk_common.skc_num, (uint32_t)
-                (this->buffer->len - (*((uint8_t *)this->buffer->data + 12) >> 4) * 4));
+            this->bytes = (uint8_t *)this->buffer->data;
+            this->header = (struct tcphdr *)this->bytes;
+            printf("%s %d %d %u %u %d %d %s", "receive", ntohs(this->header->source),
+                this->sock->__sk_common.skc_num, ntohl(this->header->seq),
+                ntohl(this->header->ack_seq), this->bytes[13],
+                this->buffer->len - ((this->bytes[12] >> 4) << 2),
+                tcp_state_string[this->sock->__sk_common.skc_state]);
         }"#,
         benchmark.words(),
     )
     .configure_command(|command| benchmark.capture(command))
-    .rows(|(port, bytes): (u16, u64)| {
-        *received.entry(port).or_default() += bytes;
+    .rows(|segment: Segment| {
+        segments.push(segment);
         Ok(())
     })
     .run()
     .unwrap();
     let (client, server) = benchmark.ports();
-    assert_eq!(received.get(&server), Some(&1024), "{received:?}");
-    assert_eq!(received.get(&client).copied().unwrap_or(0), 0, "{received:?}");
+    segments.retain(|s| (s.from, s.to) == (client, server) || (s.from, s.to) == (server, client));
+    assert!(segments.iter().all(|s| s.state == "state-established"), "{segments:#?}");
+
+    let to_server = stream(&segments, "receive", client);
+    assert_continuous(&to_server);
+    assert_eq!(data(&to_server), 1024);
+    assert!(to_server.iter().all(|s| s.data <= 64), "{to_server:#?}");
+    let first = to_server[0].sequence;
+    // The other end sends no data: all its segments begin where the first one did, and acknowledge
+    // more and more of what was sent.
+    let to_client = stream(&segments, "receive", server);
+    assert_eq!(data(&to_client), 0);
+    let own = to_server[0].acknowledged;
+    assert!(to_client.iter().all(|s| s.sequence == own), "{to_client:#?}");
+    let acknowledged: Vec<u32> =
+        to_client.iter().map(|s| s.acknowledged.wrapping_sub(first)).collect();
+    assert!(acknowledged.is_sorted(), "{acknowledged:?}");
+    assert!(acknowledged.iter().all(|bytes| *bytes <= 1024), "{acknowledged:?}");
 }
 
 #[test]
@@ -355,4 +376,47 @@ fn a_probe_that_does_not_exist_is_named_by_the_error() {
     let failure = trace("fbt::no_such_function_here:entry { exit(0); }").run().unwrap_err();
     assert!(matches!(failure.error, Error::Compile(_)), "{failure}");
     assert!(failure.to_string().contains("fbt::no_such_function_here:entry"), "{failure}");
+}
+
+#[test]
+fn what_small_buffers_cannot_hold_is_counted() {
+    if !has_function_tracing() {
+        return;
+    }
+    const WRITES: u64 = 20_000;
+    let mut delivered = 0u64;
+    let outcome = run_synchronous(
+        r#"fbt::vfs_write:entry /pid == $target && args[2] == 1/ { trace(args[2]); }"#,
+        spawn_words(&format!("dd if=/dev/zero of=/dev/null bs=1 count={WRITES}")),
+    )
+    .option("bufsize", "16k")
+    .configure_command(|command| {
+        command.stderr(std::process::Stdio::null());
+    })
+    .chew(|_| {
+        // Slower than the command.
+        if delivered == 0 {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+        delivered += 1;
+        Ok(())
+    })
+    .run()
+    .unwrap();
+    let lost = outcome.losses.total_drops();
+    assert!(lost > 0, "{}", outcome.losses);
+    assert_eq!(delivered + lost, WRITES, "{}", outcome.losses);
+}
+
+#[test]
+fn a_pattern_that_matches_what_the_kernel_refuses_is_an_error_that_names_the_probe() {
+    if !has_function_tracing() {
+        return;
+    }
+    // early_printk() is listed, and cannot be probed.
+    let script = "fbt::*printk*:entry { @ = count(); }";
+    let failure = run_synchronous(script, ["true"]).run().unwrap_err();
+    let Error::Enable { probe, .. } = &failure.error else { panic!("{failure}") };
+    assert!(probe.starts_with("fbt:vmlinux:") && probe.contains("printk"), "{probe}");
+    assert!(failure.to_string().contains(probe.as_str()), "{failure}");
 }

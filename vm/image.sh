@@ -33,7 +33,11 @@ need() { # PROGRAM PACKAGE
   command -v "$1" >/dev/null && return
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "vm: installing $2" >&2
-    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends "$2" >&2 </dev/null
+    # A new machine may know of no packages yet.
+    for refresh in true "apt-get -qq update"; do
+      $refresh >&2 && DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq install --no-install-recommends "$2" >&2 </dev/null && break
+    done
   fi
   command -v "$1" >/dev/null || fail "$1 is missing; install it: apt-get install $2"
 }

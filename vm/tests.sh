@@ -15,12 +15,35 @@ built_programs() {
       [.target.kind[0], .executable, (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv'
 }
 
+# Builds the C program with probes of its own for tests/usdt.rs, with the packaged dtrace(1), and
+# prints its path.
+usdt_program() {
+  local sources=$WORKSPACE/tests/usdt to=$CACHE/usdt user=$CACHE/userland/root/usr libraries
+  need gcc gcc
+  libraries=$user/lib/x86_64-linux-gnu
+  rm -rf "$to"
+  mkdir -p "$to/syslib"
+  # Without D libraries, which are about a kernel.
+  cp -r "$libraries/dtrace/drti" "$to/syslib"
+  (
+    cd "$to"
+    dtrace=("$libraries/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$libraries"
+      "$user/sbin/dtrace" "-xsyslibdir=$to/syslib" -s "$sources/shop.d")
+    "${dtrace[@]}" -h -o shop.h
+    gcc -O1 -I. -I"$libraries/dtrace/include" -c "$sources/shop.c" -o shop.o
+    "${dtrace[@]}" -G -o probes.o shop.o
+    gcc shop.o probes.o -o shop
+  ) >&2 || fail "the C program with probes cannot be built"
+  echo "$to/shop"
+}
+
 # The command that runs the tests in a guest: every program, whatever came of those before.
 test_command() { # KERNEL FILTER… <programs
   local kernel=$1 kind program package name
   shift
   # Tests that need function tracing fail where it is missing, instead of saying so.
-  echo "export DTRACE_STOCK_KERNEL=$kernel DTRACE_CONSUMER_REQUIRE_LIVE=1 CARGO_TARGET_DIR=$TARGET RUST_BACKTRACE=1 failed="
+  echo "export DTRACE_STOCK_KERNEL=$kernel DTRACE_CONSUMER_REQUIRE_LIVE=1 CARGO_TARGET_DIR=$TARGET RUST_BACKTRACE=1"
+  echo "export DTRACE_USDT_PROGRAM=$CACHE/usdt/shop failed="
   while read -r kind program package; do
     [ "$kind" = test ] || continue
     name=${program##*/}
@@ -32,7 +55,7 @@ test_command() { # KERNEL FILTER… <programs
 }
 
 run_tests() {
-  local kernel programs paths status=0
+  local kernel programs paths usdt="" status=0
   cd "$WORKSPACE"
   programs=$(built_programs)
   mapfile -t paths < <(awk '$1 ~ /^(test|example|bin)$/ { print $2 }' <<<"$programs")
@@ -40,10 +63,11 @@ run_tests() {
   [ ! -e "$TARGET/debug/dtrace-worker" ] || paths+=("$TARGET/debug/dtrace-worker")
   for kernel in "${kernels[@]}"; do
     build "$kernel"
+    [ -n "${usdt:-}" ] || usdt=$(usdt_program)
     echo "== kernel $(cat "$CACHE/$kernel/release")"
     run_in_guest "$kernel" "${seconds:-$TEST_TIME}" "$out" \
       "$(test_command "$kernel" "$*" <<<"$programs")" \
-      "${paths[@]}" "$WORKSPACE"/{,dtrace-*/}tests || status=1
+      "${paths[@]}" "$usdt" "$WORKSPACE"/{,dtrace-*/}tests || status=1
   done
   return $status
 }

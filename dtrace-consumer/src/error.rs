@@ -85,6 +85,18 @@ pub enum Error {
         advice: Option<&'static str>,
     },
 
+    /// The kernel refuses a probe that the script matches, or the program that libdtrace made for it;
+    /// then nothing is traced. Patterns of `fbt` match functions that cannot be probed: match fewer.
+    #[error("dtrace_go failed: {message} (nothing is traced; let no pattern match {probe})")]
+    Enable {
+        /// The probe: provider, module, function and name.
+        probe: String,
+        /// libdtrace's number; below 1000 it is errno.
+        number: i32,
+        /// libdtrace's words.
+        message: String,
+    },
+
     /// The worker process could not be started.
     #[error("cannot start the worker process {program}: {reason}")]
     WorkerStart {
@@ -364,9 +376,33 @@ impl From<Failure> for Error {
     }
 }
 
+/// The probe that a failed `dtrace_go` complains of.
+pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str> {
+    if call != "dtrace_go" {
+        return None;
+    }
+    if let Some(refused) = message.strip_prefix("Failed to enable ") {
+        return refused.split_once(": ").map(|(probe, _)| probe);
+    }
+    let refused = message.strip_prefix("BPF program load for '")?;
+    refused.split_once("' failed: ").map(|(probe, _)| probe)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_probe_that_the_kernel_refuses_is_found_in_the_message() {
+        let probe = "fbt:vmlinux:tcp_shifted_skb:entry";
+        let attach = format!("Failed to enable {probe}: Operation not supported");
+        let load = format!("BPF program load for '{probe}' failed: Invalid argument");
+        for message in [attach, load] {
+            assert_eq!(refused_probe("dtrace_go", &message), Some(probe));
+            assert_eq!(refused_probe("dtrace_work", &message), None);
+        }
+        assert_eq!(refused_probe("dtrace_go", "Too big"), None);
+    }
 
     #[test]
     fn a_compile_error_shows_the_line_with_a_caret() {

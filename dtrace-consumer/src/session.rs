@@ -16,7 +16,7 @@ use crate::aggregation::{Mode, Order};
 use crate::description::OmittedLibrary;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
 use crate::elevation::Elevation;
-use crate::error::{CompileError, Error, Failure};
+use crate::error::{CompileError, Error, Failure, refused_probe};
 use crate::kernel_type::KernelType;
 use crate::launch::{Worker, launch};
 use crate::listing::ListedProbe;
@@ -503,10 +503,13 @@ fn explain(failure: FailureFrame, job: &Job) -> Error {
         FailureKind::Load
         | FailureKind::Library
         | FailureKind::Call
-        | FailureKind::Surroundings => {
-            let advice = option::advice(&attempt, &message, number);
-            Error::Libdtrace { call: attempt, number, message, advice }
-        }
+        | FailureKind::Surroundings => match refused_probe(&attempt, &message) {
+            Some(probe) => Error::Enable { probe: probe.to_owned(), number, message },
+            None => {
+                let advice = option::advice(&attempt, &message, number);
+                Error::Libdtrace { call: attempt, number, message, advice }
+            }
+        },
     }
 }
 

@@ -249,6 +249,7 @@ impl Arguments {
                 let words = setting.map_or(name.as_str(), |s| s.words.as_str());
                 format!("failed to set {words}: {reason}")
             }
+            Error::Enable { message, .. } => format!("could not enable tracing: {message}"),
             Error::Libdtrace { call, message, .. } => match call.as_str() {
                 "dtrace_go" => format!("could not enable tracing: {message}"),
                 "dtrace_work" => format!("processing aborted: {message}"),

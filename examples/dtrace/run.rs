@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
         // Like dtrace(1): of the script's status what an exit status can hold.
         Ok(outcome) => Ok(outcome.exit.unwrap_or(0) as u8),
         Err(failure) => {
-            if let Error::Libdtrace { .. } = failure.error
+            if matches!(failure.error, Error::Libdtrace { .. } | Error::Enable { .. })
                 && failure.outcome.timings.startup.is_zero()
             {
                 announce(&arguments, &style, &failure.outcome);
