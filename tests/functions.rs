@@ -89,7 +89,7 @@ fn functions_of_a_rust_program_show_typed_arguments_and_results() {
     let _lock = ONE_AT_A_TIME.lock();
     let mut entries: Vec<(i32, u8, String)> = Vec::new();
     let mut results: Vec<(i64, String)> = Vec::new();
-    run_synchronous(
+    let outcome = run_synchronous(
         r#"pid$target:a.out:functions_product:entry
            {
                printf("%d %u %s", (int)arg0, (uint8_t)arg1, copyinstr(arg2));
@@ -115,7 +115,7 @@ fn functions_of_a_rust_program_show_typed_arguments_and_results() {
     .run()
     .unwrap();
     let entry = |number| (number, 7, "seven".to_owned());
-    assert_eq!(entries, [entry(-1), entry(-2), entry(-3)]);
+    assert_eq!(entries, [entry(-1), entry(-2), entry(-3)], "{results:?}, {outcome:?}");
     let [products, sums] = ["functions_product", "caller_in_rust"].map(|function| {
         let of = results.iter().filter(|(_, name)| name.contains(function));
         of.map(|(result, _)| *result).collect::<Vec<_>>()

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 #[cfg(target_os = "linux")]
 use crate::boundary::exit_stop;
-use crate::boundary::held_command;
+use crate::boundary::held_command::{self, Hold};
 use crate::builder::{Builder, closure_methods};
 use crate::dispatch::Closures;
 use crate::error::{Error, Failure};
@@ -90,14 +90,14 @@ impl<'f> Builder<Closures<'f>> {
         // Were it only in a comment, the command would stop at its end without need.
         let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
         let wants_symbols = settings.sources.iter().any(|it| it.mentions(&user_symbols));
-        let at_entry = settings.sources.iter().any(names_target_probes);
-        held_command::prepare(&mut command, at_entry);
+        let at = where_to_hold(&settings.sources);
+        held_command::prepare(&mut command, at);
         let mut held = Held::default();
         let mut live = crate::session::start(&settings, closures, &stop, || {
             // A worker that failed may have left breakpoints in a command that it was attached to.
             if held.child.is_none() || held.gate.is_some() {
                 held = Held::default();
-                held = Held::spawn(&mut command, at_entry)?;
+                held = Held::spawn(&mut command, at)?;
             }
             Ok(Some(Target { pid: held.pid(), gate: held.gate.clone() }))
         })?;
@@ -132,12 +132,26 @@ pub fn session<'f>() -> Synchronous<'f> {
     Builder::empty()
 }
 
-/// Whether a script may have probes on the functions of the command: `pid$target:…`. It is about the
-/// text alone; where it is wrong, the command is attached to without need.
-fn names_target_probes(source: &Source) -> bool {
-    let text = String::from_utf8_lossy(&source.text);
-    let mut after = text.split("$target").skip(1);
-    after.any(|rest| rest.trim_start().starts_with(':'))
+/// Where a command has to be held for probes that the scripts may have in it: on its functions
+/// (`pid$target:…`), or those that it defines itself (`myapp$target:…`). It is about the text alone; where
+/// it is wrong, the command is attached to without need.
+fn where_to_hold(sources: &[Source]) -> Hold {
+    let mut hold = Hold::Exec;
+    for source in sources {
+        let text = String::from_utf8_lossy(&source.text);
+        for (at, target) in text.match_indices("$target") {
+            if text[at + target.len()..].trim_start().starts_with(':') {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || "_-*?[]".contains(c);
+                let before = &text[..at];
+                let provider = &before[before.trim_end_matches(is_name).len()..];
+                if provider != "pid" {
+                    return Hold::Main;
+                }
+                hold = Hold::Entry;
+            }
+        }
+    }
+    hold
 }
 
 /// Puts together what the session and the command came to.
@@ -171,8 +185,8 @@ struct Held {
 }
 
 impl Held {
-    fn spawn(command: &mut Command, at_entry: bool) -> Result<Held, Error> {
-        let (child, gate) = held_command::spawn_held(command, at_entry).map_err(|cause| {
+    fn spawn(command: &mut Command, at: Hold) -> Result<Held, Error> {
+        let (child, gate) = held_command::spawn_held(command, at).map_err(|cause| {
             let program = command.get_program().to_string_lossy().into_owned();
             Error::Command { program, cause }
         })?;
@@ -272,12 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn probes_on_the_commands_own_functions_are_told_from_other_uses_of_target() {
-        for text in ["pid$target:a.out:main:entry", "BEGIN{}\nmyapp$target :::request {}"] {
-            assert!(names_target_probes(&source(text)), "{text}");
-        }
-        for text in ["syscall:::entry /pid == $target/ {}", "BEGIN { trace($target); }", ""] {
-            assert!(!names_target_probes(&source(text)), "{text}");
+    fn a_command_is_held_where_its_own_probes_can_be_found() {
+        for (text, expected) in [
+            ("pid$target:a.out:main:entry", Hold::Entry),
+            ("BEGIN{}\nmyapp$target :::request {}", Hold::Main),
+            ("pid$target:::entry,*$target:::request {}", Hold::Main),
+            ("syscall:::entry /pid == $target/ {}", Hold::Exec),
+            ("BEGIN { trace($target); }", Hold::Exec),
+            ("", Hold::Exec),
+        ] {
+            assert_eq!(where_to_hold(&[source(text)]), expected, "{text}");
         }
     }
 }

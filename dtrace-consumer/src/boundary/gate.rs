@@ -1,12 +1,16 @@
 //! What does a command go round in until tracing is on?
 //!
-//! In a few instructions that look at a word below its stack's end, over and over, and jump to the entry
-//! point of the program once it is not zero. They stand where the file's last page of code is filled
+//! In a few instructions that look at a word below its stack's end, over and over, and jump to where the
+//! program goes on once it is not zero. They stand where the file's last page of code is filled
 //! up, so nothing of the program is overwritten; and whoever may write to the process's memory can open
 //! the gate, also where the kernel keeps code from being written to (`proc_mem.force_override`).
 //!
-//! Where no such place is found, the instruction at the entry point itself is replaced by one that jumps
+//! Where no such place is found, the instruction that comes next is replaced by one that jumps
 //! to itself, and putting it back opens the gate. That takes a kernel which lets code be written to.
+//!
+//! A gate is at the entry point of the program, or at its `main`, behind the initialisers of the program
+//! itself, in which probes of its own are registered. What `main` is nobody needs to know by name: the
+//! code at the entry point hands it to the C library as the first argument.
 
 #[cfg(all(
     target_os = "linux",
@@ -24,21 +28,27 @@ mod here {
     use std::fs;
     use std::io;
     use std::mem::{size_of, zeroed};
+    use std::ops::Range;
 
     use nix::sys::ptrace;
     use nix::unistd::Pid;
 
-    use super::super::held_command::wait_for_trap;
+    use super::super::held_command::{Hold, wait_for_trap};
     use crate::stream::job::Gate;
 
-    /// A breakpoint, and an instruction that jumps to itself.
     #[cfg(target_arch = "x86_64")]
-    const CODE: (&[u8], &[u8]) = (&[0xcc], &[0xeb, 0xfe]);
+    const BREAKPOINT: &[u8] = &[0xcc];
     #[cfg(target_arch = "aarch64")]
-    const CODE: (&[u8], &[u8]) = (&[0x00, 0x00, 0x20, 0xd4], &[0x00, 0x00, 0x00, 0x14]);
+    const BREAKPOINT: &[u8] = &[0x00, 0x00, 0x20, 0xd4];
 
-    /// The circle, which the entry point's address follows. No register is touched that means anything
-    /// to a program that begins.
+    /// An instruction that jumps to itself.
+    #[cfg(target_arch = "x86_64")]
+    const TO_ITSELF: &[u8] = &[0xeb, 0xfe];
+    #[cfg(target_arch = "aarch64")]
+    const TO_ITSELF: &[u8] = &[0x00, 0x00, 0x00, 0x14];
+
+    /// The circle, which the address follows where the program goes on. No register is touched that means
+    /// anything where a program or a function begins.
     #[cfg(target_arch = "x86_64")]
     const CIRCLE: &[u8] = &[
         0xf3, 0x90, // 1: pause
@@ -59,33 +69,91 @@ mod here {
     /// signal's frame, and within the stack that every program begins with.
     const BELOW: u64 = 0x10000;
 
-    /// Lets a process that this thread has stopped at its exec run up to its entry point, and puts
+    /// How many instructions the code at the entry point may have, and what binds it to the C library.
+    const STEPS: u32 = 100;
+
+    /// Lets a process that this thread has stopped at its exec run up to where it is to be held, and puts
     /// a gate there. `None` if its code is not this program's (32 bit).
-    pub(in super::super) fn put(pid: Pid) -> io::Result<Option<Gate>> {
+    pub(in super::super) fn put(pid: Pid, at: Hold) -> io::Result<Option<Gate>> {
         let Some(mut registers) = registers(pid)? else { return Ok(None) };
-        let (breakpoint, to_itself) = CODE;
         let entry = entry_point(pid)?;
-        let original = replace(pid, entry, breakpoint)?;
-        ptrace::cont(pid, None)?;
-        wait_for_trap(pid)?;
-        replace(pid, entry, &original)?;
-        transfer(libc::PTRACE_GETREGSET, pid, &mut registers)?;
+        run_to(pid, entry, &mut registers)?;
+        let mut next = entry;
+        if at == Hold::Main
+            && let Some(main) = main_of(pid)?
+        {
+            run_to(pid, main, &mut registers)?;
+            next = main;
+        }
         let word = *stack_pointer(&mut registers) - BELOW;
         let (goes_on, gate) = match place(pid, CIRCLE.len() + size_of::<u64>())? {
             Some(place) => {
-                replace(pid, place, &[CIRCLE, &entry.to_ne_bytes()].concat())?;
+                replace(pid, place, &[CIRCLE, &next.to_ne_bytes()].concat())?;
                 replace(pid, word, &[0; 4])?;
                 (place, Gate { address: word, opening: vec![1, 0, 0, 0] })
             }
-            None => {
-                let opening = replace(pid, entry, to_itself)?;
-                (entry, Gate { address: entry, opening })
-            }
+            None => (next, Gate { address: next, opening: replace(pid, next, TO_ITSELF)? }),
         };
-        // Also without a circle: some machines stop behind the breakpoint, others at it.
         *counter(&mut registers) = goes_on;
         transfer(libc::PTRACE_SETREGSET, pid, &mut registers)?;
         Ok(Some(gate))
+    }
+
+    /// Lets the process run to an address, and gives its registers there.
+    fn run_to(pid: Pid, address: u64, there: &mut libc::user_regs_struct) -> io::Result<()> {
+        let original = replace(pid, address, BREAKPOINT)?;
+        ptrace::cont(pid, None)?;
+        wait_for_trap(pid)?;
+        replace(pid, address, &original)?;
+        transfer(libc::PTRACE_GETREGSET, pid, there)?;
+        // Some machines stop behind the breakpoint, others at it.
+        *counter(there) = address;
+        transfer(libc::PTRACE_SETREGSET, pid, there)?;
+        Ok(())
+    }
+
+    /// What the code at the entry point, where the process is, gives to the C library as its first
+    /// argument, if that is code. The process is at its entry point again if it is not.
+    fn main_of(pid: Pid) -> io::Result<Option<u64>> {
+        let Some(mut at_entry) = registers(pid)? else { return Ok(None) };
+        let code = mapped_code(pid)?;
+        let within = |address: u64, name: &str| {
+            code.iter().any(|it| it.range.contains(&address) && it.file.contains(name))
+        };
+        for _ in 0..STEPS {
+            ptrace::step(pid, None)?;
+            wait_for_trap(pid)?;
+            let Some(mut now) = registers(pid)? else { break };
+            if within(*counter(&mut now), "/libc.so") {
+                let main = *first_argument(&mut now);
+                if within(main, "/") {
+                    return Ok(Some(main));
+                }
+                break;
+            }
+        }
+        // It has only written below where the stack ends now.
+        transfer(libc::PTRACE_SETREGSET, pid, &mut at_entry)?;
+        Ok(None)
+    }
+
+    /// Code of a file in a process's memory.
+    struct Mapped {
+        range: Range<u64>,
+        file: String,
+    }
+
+    fn mapped_code(pid: Pid) -> io::Result<Vec<Mapped>> {
+        let code = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            let (range, rights, file) = (fields.next()?, fields.next()?, fields.nth(3)?);
+            let (start, end) = range.split_once('-')?;
+            let number = |text: &str| u64::from_str_radix(text, 16).ok();
+            let range = number(start)?..number(end)?;
+            (rights == "r-xp" && file.starts_with('/'))
+                .then(|| Mapped { range, file: file.to_owned() })
+        };
+        Ok(fs::read_to_string(format!("/proc/{pid}/maps"))?.lines().filter_map(code).collect())
     }
 
     /// Where so many bytes of a mapped file's code are filling: the last page's end, if it is of one
@@ -93,15 +161,8 @@ mod here {
     fn place(pid: Pid, length: usize) -> io::Result<Option<u64>> {
         // Breakpoints are written, and so is this, in whole words.
         let length = length.next_multiple_of(size_of::<u64>());
-        for line in fs::read_to_string(format!("/proc/{pid}/maps"))?.lines() {
-            let mut fields = line.split_ascii_whitespace();
-            let (range, rights, file) = (fields.next(), fields.next(), fields.nth(3));
-            let end = range.and_then(|range| range.split_once('-')).map(|(_, end)| end);
-            let Some(end) = end.and_then(|end| u64::from_str_radix(end, 16).ok()) else { continue };
-            if rights != Some("r-xp") || !file.is_some_and(|file| file.starts_with('/')) {
-                continue;
-            }
-            let place = end - length as u64;
+        for code in mapped_code(pid)? {
+            let place = code.range.end - length as u64;
             let tail = read(pid, place, length)?;
             if tail.iter().all(|byte| *byte == tail[0]) {
                 return Ok(Some(place));
@@ -122,6 +183,13 @@ mod here {
         return &mut registers.rsp;
         #[cfg(target_arch = "aarch64")]
         return &mut registers.sp;
+    }
+
+    fn first_argument(registers: &mut libc::user_regs_struct) -> &mut u64 {
+        #[cfg(target_arch = "x86_64")]
+        return &mut registers.rdi;
+        #[cfg(target_arch = "aarch64")]
+        return &mut registers.regs[0];
     }
 
     /// Where the program itself begins, which the kernel tells the loader.
@@ -189,6 +257,9 @@ mod here {
     any(target_arch = "x86_64", target_arch = "aarch64")
 )))]
 /// The code of this machine is not known here.
-pub(super) fn put(_: nix::unistd::Pid) -> std::io::Result<Option<crate::stream::job::Gate>> {
+pub(super) fn put(
+    _: nix::unistd::Pid,
+    _: super::held_command::Hold,
+) -> std::io::Result<Option<crate::stream::job::Gate>> {
     Ok(None)
 }

@@ -6,12 +6,13 @@
 //!
 //! Probes on the command's own functions need more: libdtrace has to attach to the process as a
 //! debugger does, which only one can at a time, and the loader must have done its work, or no function
-//! is found. Nor can the process simply be stopped for that: libdtrace never gets a stopped process
-//! to run again. So such a command runs up to the entry point of its program, and is let go, stopped,
+//! is found; nor probes of the program's own, before its initialisers have registered them. Nor can the process simply be stopped for that: libdtrace never gets a stopped process
+//! to run again. So such a command runs up to the entry point of its program or to `main`, and is let go, stopped,
 //! before a [`Gate`]: it can be continued to be attached to, and goes in a circle until the worker has
-//! opened the gate. Nobody
-//! traces it between that stop and libdtrace's attaching, and libdtrace leaves breakpoints in it that
-//! only its worker answers. So the kernel kills such a command whenever the thread that started it
+//! opened the gate.
+//!
+//! Nobody traces it between that stop and libdtrace's attaching, and libdtrace leaves breakpoints in it
+//! that only its worker answers. So the kernel kills such a command whenever the thread that started it
 //! ends, until the command's own end.
 
 use std::io;
@@ -27,14 +28,27 @@ use nix::unistd::Pid;
 use super::gate;
 use crate::stream::job::Gate;
 
+/// Where a command is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Before its first instruction.
+    Exec,
+    /// At the entry point of its program, behind the loader and the initialisers of the libraries that
+    /// it is linked with.
+    Entry,
+    /// At its `main`, behind the initialisers of the program too; at its entry point if it has none that
+    /// the C library is told of.
+    Main,
+}
+
 /// Has a command stop at its exec whenever it is started, for [`spawn_held`]. To be called once.
-pub(crate) fn prepare(command: &mut Command, at_entry: bool) {
+pub(crate) fn prepare(command: &mut Command, at: Hold) {
     let parent = Pid::this();
     // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls may be made:
     // all of them are bare system calls, and the error is made from a number without allocation.
     unsafe {
         command.pre_exec(move || {
-            let end = if at_entry { end_with_the_parent(parent) } else { Ok(()) };
+            let end = if at == Hold::Exec { Ok(()) } else { end_with_the_parent(parent) };
             let held = end.and_then(|()| ptrace::traceme());
             held.map_err(|e: Errno| io::Error::from_raw_os_error(e as i32))
         });
@@ -44,15 +58,11 @@ pub(crate) fn prepare(command: &mut Command, at_entry: bool) {
 /// Starts a [prepared](prepare) command that does not run yet. Only the calling thread can [`release`]
 /// it.
 ///
-/// `at_entry` lets it run up to the entry point of its program, past the loader and the initialisers
-/// of the libraries that it is linked with, and puts a gate there, where this machine's code is known.
-pub(crate) fn spawn_held(
-    command: &mut Command,
-    at_entry: bool,
-) -> io::Result<(Child, Option<Gate>)> {
+/// Elsewhere than at its exec it is behind a gate, where this machine's code is known.
+pub(crate) fn spawn_held(command: &mut Command, at: Hold) -> io::Result<(Child, Option<Gate>)> {
     let mut child = command.spawn()?;
     // The process stops at exec. This thread forked it, so this thread is the one that it obeys.
-    match hold(&child, at_entry) {
+    match hold(&child, at) {
         Ok(gate) => Ok((child, gate)),
         Err(e) => {
             let _ = child.kill();
@@ -62,11 +72,11 @@ pub(crate) fn spawn_held(
     }
 }
 
-fn hold(child: &Child, at_entry: bool) -> io::Result<Option<Gate>> {
+fn hold(child: &Child, at: Hold) -> io::Result<Option<Gate>> {
     let pid = pid_of(child)?;
     wait_for_trap(pid)?;
     die_with_this_thread(pid)?;
-    let gate = if at_entry { gate::put(pid)? } else { None };
+    let gate = if at == Hold::Exec { None } else { gate::put(pid, at)? };
     if gate.is_some() {
         ptrace::detach(pid, Signal::SIGSTOP)?;
     }
