@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -167,6 +167,9 @@ impl Worker {
     /// What became of a worker that closed its channel before the end of its stream.
     pub(crate) fn post_mortem(&self) -> Error {
         let status = match self.ended.recv_timeout(END_OF_WORKER) {
+            Ok(Ok(status)) if status.signal() == Some(libc::SIGSYS) => {
+                format!("did what a worker may not do once tracing is on, and was ended ({status})")
+            }
             Ok(Ok(status)) => format!("ended ({status})"),
             Ok(Err(e)) => format!("ended ({e})"),
             Err(_) => "closed its channel".to_owned(),

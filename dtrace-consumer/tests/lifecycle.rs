@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -230,6 +230,59 @@ fn a_command_is_killed_when_its_worker_dies() {
 }
 
 #[test]
+fn a_worker_is_confined_while_it_traces() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, _) = counting(&calls_of_this_thread("trace(1);"));
+    let worker = worker();
+    let status = |task: &str, name: &str| -> String {
+        let status = fs::read_to_string(format!("/proc/{worker}/task/{task}/status"));
+        let status = status.expect("the worker is there");
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or_else(String::new, |value| value.trim().to_owned())
+    };
+    for task in fs::read_dir(format!("/proc/{worker}/task")).expect("it is there").flatten() {
+        let task = task.file_name().to_string_lossy().into_owned();
+        assert_eq!(status(&task, "NoNewPrivs:"), "1");
+        // A filter.
+        assert_eq!(status(&task, "Seccomp:"), "2");
+        let capabilities = u64::from_str_radix(&status(&task, "CapPrm:"), 16).expect("a mask");
+        // To administrate the system it needs; to load modules, or to change users, not.
+        let may = |number: u32| capabilities >> number & 1 == 1;
+        assert_eq!((may(21), may(16), may(7)), (true, false, false), "{capabilities:x}");
+    }
+    // Nothing that this process has open was inherited, but the channel and standard error.
+    let descriptors = fs::read_dir(format!("/proc/{worker}/fd")).expect("it is there").flatten();
+    let ours = fs::read_link("/proc/self/exe").expect("it is there");
+    let directory = ours.parent().expect("a directory").to_owned();
+    for descriptor in descriptors {
+        let to = fs::read_link(descriptor.path()).unwrap_or_default();
+        assert!(!to.starts_with(&directory), "{}", to.display());
+    }
+    thread.stop().expect("the session comes to its end");
+    guard.check();
+}
+
+/// Holds the thread that is in libdtrace, so that it seems to be stuck there.
+#[test]
+fn a_worker_that_is_stuck_ends_after_its_consumer() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (mut consumer, worker) = consumer_of("running", "tracing");
+    nix::sys::ptrace::seize(worker, nix::sys::ptrace::Options::empty()).expect("it can be held");
+    nix::sys::ptrace::interrupt(worker).expect("it can be held");
+    consumer.kill().expect("it is there");
+    consumer.wait().expect("it is a child");
+    drop(consumer);
+    orphans_ended();
+    guard.check();
+}
+
+#[test]
 fn a_worker_that_was_stopped_for_a_while_goes_on() {
     if !live() {
         return;
@@ -252,6 +305,15 @@ fn a_worker_that_was_stopped_for_a_while_goes_on() {
 /// Kills a consumer in the middle of its session. Its worker and its command are to end too; the
 /// command does so by itself when its input ends, which is the other result.
 fn consumer_killed(how: &str, sign: &str) -> Option<ChildStdin> {
+    let (mut consumer, _) = consumer_of(how, sign);
+    let input = consumer.stdin.take();
+    consumer.kill().expect("it is there");
+    consumer.wait().expect("it is a child");
+    input
+}
+
+/// A consumer in the middle of its session, and its worker.
+fn consumer_of(how: &str, sign: &str) -> (Child, Pid) {
     let mut words = traced_program("consumer", how).into_iter();
     let mut consumer = Command::new(words.next().expect("the program"))
         .args(words)
@@ -269,10 +331,12 @@ fn consumer_killed(how: &str, sign: &str) -> Option<ChildStdin> {
     };
     // The worker of a run is a child of the thread that runs it, and so is the command.
     wait_until("worker and command are there", || family().len() == 2);
-    let input = consumer.stdin.take();
-    consumer.kill().expect("it is there");
-    consumer.wait().expect("it is a child");
-    input
+    let is_worker = |pid: &i32| {
+        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        !words.contains("wait")
+    };
+    let worker = family().into_iter().find(is_worker).expect("the worker is there");
+    (consumer, Pid::from_raw(worker))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! It is the user's executable started again (see [`crate::boundary::start_up`]), runs one session
 //! with libdtrace, and never returns to `main`. Its standard input is the channel to the consumer.
 
+pub(crate) mod confinement;
 pub(crate) mod control;
 pub(crate) mod encoder;
 pub(crate) mod held_process;
@@ -116,10 +117,16 @@ impl From<CallFailure> for Failed {
 /// Serves one session, from its job to its end. `owner` is the user whom an elevated worker serves.
 pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?, false);
+    if let Err(e) = confinement::give_up_privileges(&job) {
+        reporter.send(&Frame::Failure(surroundings_failed("give up privileges", &e).0));
+        return reporter.finish();
+    }
+    // Mounts are seen by the threads that are started afterwards.
+    let shortcomings = prepare(&job);
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
-    let result = session(&job, channel, &control, owner);
+    let result = session(&job, channel, &control, &shortcomings, owner);
     // After a failure the consumer kills the command.
     let outlived = job.target.as_ref().filter(|_| result.is_ok()).map(|target| target.pid);
     if let Err(Failed(frame)) = result {
@@ -136,9 +143,9 @@ fn session(
     job: &Job,
     channel: UnixStream,
     control: &Control,
+    shortcomings: &[Shortcoming],
     owner: Option<u32>,
 ) -> Result<(), Failed> {
-    let shortcomings = prepare(job);
     let mut times = StepTimes::default();
     let mut clock = Clock(Instant::now());
 
@@ -174,7 +181,7 @@ fn session(
     for (name, value) in &job.options {
         set_option(&mut compiling, name, value.as_deref())?;
     }
-    if let Err(failed) = compile(&mut compiling, job, &shortcomings) {
+    if let Err(failed) = compile(&mut compiling, job, shortcomings) {
         // Other processes than the command live on.
         if !job.processes.is_empty() {
             compiling.abandon();
@@ -227,11 +234,16 @@ fn session(
         tracing.encoder().send(&Frame::Options(options));
     }
     tracing.encoder().flush();
-    tracing.go().map_err(|f| with_shortcomings(f, &shortcomings))?;
+    tracing.go().map_err(|f| with_shortcomings(f, shortcomings))?;
     times.go = clock.lap();
     if let Some((pid, gate)) = job.target.as_ref().and_then(|t| Some((t.pid, t.gate.as_ref()?))) {
         held_process::open_gate(pid, gate, owner)
             .map_err(|e| surroundings_failed("let the command run", &e))?;
+    }
+    match confinement::confine() {
+        Err(e) if owner.is_some() => return Err(surroundings_failed("confine the worker", &e)),
+        // A kernel or machine without that traces all the same, as its own user.
+        _ => {}
     }
     tracing.encoder().send(&Frame::Started(times));
     tracing.encoder().flush();
