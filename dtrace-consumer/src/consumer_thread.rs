@@ -66,6 +66,9 @@ impl SendClosures {
 
 /// A tracing session that delivers to closures in a thread of its own.
 ///
+/// It can be sent to other threads and shared among them, and stopped, joined or dropped on any of them,
+/// one of its own closures included. Closures are called one at a time.
+///
 /// ```no_run
 /// use dtrace_consumer::{ConsumerThread, aggregation::Mode};
 /// use std::time::Duration;
@@ -158,6 +161,10 @@ impl ConsumerThread {
     }
 
     /// Ends the session. Everything that was recorded up to now is delivered before this returns.
+    ///
+    /// A closure of the session itself cannot wait for it. There the session is asked to end, and does
+    /// when the closure has returned; the outcome is empty. The same goes for
+    /// [`join`](ConsumerThread::join) and for dropping.
     ///
     /// # Errors
     /// [`Failure`], with what was delivered before, if the session failed.

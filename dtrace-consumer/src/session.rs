@@ -375,7 +375,7 @@ fn attempt<'f>(
     job: &Job,
     stop: &StopHandle,
     mut dispatcher: Dispatcher<'f>,
-) -> Result<Attempt<'f>, Error> {
+) -> Result<Attempt<'f>, Failure> {
     let worker = launch(settings, library)?;
     let duplicate = || {
         let attempt = "duplicate the channel to the worker";
@@ -388,12 +388,13 @@ fn attempt<'f>(
     }
     let sent = (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode());
     if sent.is_err() {
-        return Err(worker.post_mortem());
+        return Err(worker.post_mortem().into());
     }
     loop {
         let step = match step(&mut reader, &mut dispatcher, &worker) {
+            Ok(step) => step,
             Err(error @ Error::WorkerDied { .. }) => return Ok(Attempt::Died(dispatcher, error)),
-            step => step?,
+            Err(error) => return Err(Failure { error, outcome: Box::new(dispatcher.outcome) }),
         };
         match step {
             Step::Continue | Step::CaughtUp => {}
@@ -409,7 +410,7 @@ fn attempt<'f>(
                 }));
             }
             Step::Failed(failure) => return Ok(Attempt::Failed(dispatcher, failure)),
-            Step::End => return Err(worker.post_mortem()),
+            Step::End => return Err(worker.post_mortem().into()),
         }
     }
 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use common::{live, traced_program};
 use dtrace_consumer::{
-    CallbackResult, ConsumerThread, ConsumerThreadBuilder, Error, Failure, Outcome, Synchronous,
-    run_synchronous,
+    CallbackResult, ConsumerThread, Error, Failure, Outcome, Synchronous, run_synchronous,
 };
 use parking_lot::Mutex;
 
-/// Fires everything that there is a closure for; `trace(2)` makes a row and a record.
-const SCRIPT: &str = "BEGIN { trace(2); @ = count(); } BEGIN { trace(*(int *)0); }";
+/// Fires everything that there is a closure for but drops; `trace(2)` makes a row and a record.
+const SCRIPT: &str = r#"BEGIN { trace(2); @a = count(); setopt("switchrate", "10ms"); }
+    BEGIN { trace(*(int *)0); }"#;
 
 #[derive(Debug, Clone, Copy)]
 enum How {
@@ -31,36 +31,41 @@ impl How {
     }
 }
 
-const CLOSURES: [&str; 7] = ["walk", "walked", "out", "chew", "chewrec", "rows", "on_fault"];
+const CLOSURES: [&str; 12] = [
+    "on_start",
+    "walk",
+    "walk_joined",
+    "walked",
+    "out",
+    "chew",
+    "chewrec",
+    "rows",
+    "report",
+    "on_fault",
+    "on_option",
+    "on_process",
+];
 
-fn with_closure<'f>(session: Synchronous<'f>, name: &str, how: How) -> Synchronous<'f> {
-    match name {
-        "walk" => session.walk(move |_| how.go()),
-        "walked" => session.walked(move || how.go()),
-        "out" => session.out(move |_| how.go()),
-        "chew" => session.chew(move |_| how.go()),
-        "chewrec" => session.chewrec(move |_| how.go()),
-        "rows" => session.rows(move |(_,): (i32,)| how.go()),
-        "on_fault" => session.on_fault(move |_| how.go()),
-        _ => session.on_drop(move |_| how.go()),
-    }
-}
-
-fn with_closure_of_thread(
-    session: ConsumerThreadBuilder,
-    name: &str,
-    how: How,
-) -> ConsumerThreadBuilder {
-    match name {
-        "walk" => session.walk(move |_| how.go()),
-        "walked" => session.walked(move || how.go()),
-        "out" => session.out(move |_| how.go()),
-        "chew" => session.chew(move |_| how.go()),
-        "chewrec" => session.chewrec(move |_| how.go()),
-        "rows" => session.rows(move |(_,): (i32,)| how.go()),
-        "on_fault" => session.on_fault(move |_| how.go()),
-        _ => session.on_drop(move |_| how.go()),
-    }
+/// The same for both kinds of sessions, whose closures differ in type.
+macro_rules! with_closure {
+    ($session:expr, $name:expr, $how:expr) => {{
+        let (session, how) = ($session, $how);
+        match $name {
+            "on_start" => session.on_start(move |_| how.go()),
+            "walk" => session.walk(move |_| how.go()),
+            "walk_joined" => session.walk_joined(["a"], move |_| how.go()),
+            "walked" => session.walked(move || how.go()),
+            "out" => session.out(move |_| how.go()),
+            "chew" => session.chew(move |_| how.go()),
+            "chewrec" => session.chewrec(move |_| how.go()),
+            "rows" => session.rows(move |(_,): (i32,)| how.go()),
+            "report" => session.report(move |_| how.go()),
+            "on_fault" => session.on_fault(move |_| how.go()),
+            "on_option" => session.on_option(move |_| how.go()),
+            "on_process" => session.create(["true"]).on_process(move |_| how.go()),
+            other => panic!("{other}"),
+        }
+    }};
 }
 
 /// The error names the closure, and what was known is kept.
@@ -78,7 +83,6 @@ fn check(name: &str, how: How, result: Result<Outcome, Failure>) -> Outcome {
         _ => panic!("{name} {how:?}: {error:?}"),
     }
     assert!(error.to_string().contains(name), "{error}");
-    assert!(outcome.session.is_some(), "{name}: {outcome:?}");
     *outcome
 }
 
@@ -94,24 +98,28 @@ fn an_error_or_panic_of_a_closure_ends_the_run_with_it() {
     for how in [How::Fails, How::Panics] {
         for name in CLOSURES {
             let session = run_synchronous(SCRIPT, ["true"]);
-            let outcome = check(name, how, with_closure(session, name, how).run());
-            assert!(outcome.command.is_some(), "{name}");
+            let outcome = check(name, how, with_closure!(session, name, how).run());
+            assert!(outcome.session.is_some(), "{name}");
+            assert!(outcome.command.is_some() || name == "on_start", "{name}");
         }
     }
     next_session_works();
 }
 
 #[test]
-fn an_error_or_panic_of_a_closure_ends_the_thread_with_it() {
+fn a_panic_of_a_closure_ends_the_thread_with_it() {
     if !live() {
         return;
     }
-    for how in [How::Fails, How::Panics] {
-        for name in CLOSURES {
-            let session = ConsumerThread::builder(SCRIPT);
-            let thread = with_closure_of_thread(session, name, how).spawn();
-            check(name, how, thread.expect("tracing can be started").stop());
-        }
+    for name in CLOSURES {
+        let session = ConsumerThread::builder(SCRIPT);
+        let result = match with_closure!(session, name, How::Panics).spawn() {
+            Ok(thread) if name == "on_process" => thread.join(),
+            Ok(thread) => thread.stop(),
+            // This one is called before there is a thread to be had.
+            Err(error) => Err(Failure { error, outcome: Box::default() }),
+        };
+        check(name, How::Panics, result);
     }
     next_session_works();
 }
@@ -279,11 +287,11 @@ fn a_closure_can_stop_its_own_session() {
 }
 
 #[test]
-fn a_closure_can_drop_or_stop_the_handle_of_its_own_thread() {
+fn a_closure_can_drop_stop_or_join_the_handle_of_its_own_thread() {
     if !live() {
         return;
     }
-    for drops in [true, false] {
+    for end in ENDS {
         let shared: Arc<Mutex<Option<ConsumerThread>>> = Arc::default();
         let own = shared.clone();
         let (tell, told) = crossbeam_channel::unbounded();
@@ -291,13 +299,7 @@ fn a_closure_can_drop_or_stop_the_handle_of_its_own_thread() {
         let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
             .chew(move |firing| {
                 let handle = own.lock().take();
-                match handle {
-                    Some(handle) if drops => drop(handle),
-                    Some(handle) => {
-                        handle.stop()?;
-                    }
-                    None => {}
-                }
+                handle.into_iter().for_each(end);
                 tell.send(firing.probe().name.clone())?;
                 Ok(())
             })
@@ -308,4 +310,102 @@ fn a_closure_can_drop_or_stop_the_handle_of_its_own_thread() {
         // The channel ends with the closure, and so with the session.
         assert_eq!(told.iter().collect::<Vec<_>>(), ["BEGIN", "END"]);
     }
+}
+
+/// What can be done with the handle, each of which ends the session.
+const ENDS: [fn(ConsumerThread); 3] = [
+    drop,
+    |thread| drop(thread.stop().expect("the session comes to its end")),
+    |thread| {
+        thread.stop_handle().stop();
+        thread.join().expect("the session comes to its end");
+    },
+];
+
+#[test]
+fn a_session_can_be_dropped_stopped_or_joined_on_any_thread() {
+    if !live() {
+        return;
+    }
+    for end in ENDS {
+        let ended = Arc::new(Mutex::new(Vec::new()));
+        let probes = ended.clone();
+        let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
+            .chew(move |firing| {
+                probes.lock().push(firing.probe().name.clone());
+                Ok(())
+            })
+            .spawn()
+            .expect("tracing can be started");
+        std::thread::spawn(move || end(thread)).join().expect("it does not panic");
+        assert_eq!(*ended.lock(), ["BEGIN", "END"]);
+    }
+}
+
+#[test]
+fn several_threads_can_stop_a_session_at_once() {
+    if !live() {
+        return;
+    }
+    let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
+        .chew(|_| Ok(()))
+        .spawn()
+        .expect("tracing can be started");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                thread.stop_handle().stop();
+                let _ = thread.is_finished();
+            });
+        }
+    });
+    let outcome = thread.stop().expect("the session comes to its end");
+    assert_eq!(outcome.firings, 2);
+}
+
+#[test]
+fn what_threads_share_can_be_sent_and_shared() {
+    fn send<T: Send + 'static>() {}
+    fn shared<T: Send + Sync + 'static>() {}
+    send::<dtrace_consumer::ConsumerThreadBuilder>();
+    send::<dtrace_consumer::Event>();
+    shared::<ConsumerThread>();
+    shared::<dtrace_consumer::Events>();
+    shared::<dtrace_consumer::StopHandle>();
+    shared::<Outcome>();
+    shared::<Error>();
+    shared::<Failure>();
+}
+
+/// Data wait in the kernel's buffers, in the channel between the processes, and, the size of a piece, in
+/// the worker. What does not fit there is dropped, and counted.
+#[test]
+fn a_session_outlasts_a_closure_that_is_away_for_long() {
+    if !live() {
+        return;
+    }
+    let seconds = std::env::var("DTRACE_CONSUMER_AWAY").ok().and_then(|s| s.parse().ok());
+    let mut away = Some(std::time::Duration::from_secs(seconds.unwrap_or(3)));
+    let (mut delivered, mut counted) = (0, 0);
+    let outcome = run_synchronous(
+        "syscall::getppid:entry /pid == $target/ { trace(1); @ = count(); }",
+        traced_program("calls", 100_000),
+    )
+    .losses(dtrace_consumer::LossPolicy::Count)
+    .option("bufsize", "64k")
+    .chew(|_| {
+        away.take().into_iter().for_each(std::thread::sleep);
+        delivered += 1;
+        Ok(())
+    })
+    .walk(|entry| {
+        counted = u64::try_from(entry.number()?)?;
+        Ok(())
+    })
+    .run()
+    .expect("losses are no error unless that is asked for");
+    assert!(outcome.command.is_some_and(|command| command.finished()));
+    assert!(outcome.losses.total_drops() > 0, "{}", outcome.losses);
+    let accounted = delivered + outcome.losses.total_drops();
+    assert_eq!((counted, accounted), (100_000, 100_000), "{}", outcome.losses);
 }

@@ -10,20 +10,11 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::leftovers::{Guard, children, orphans_ended};
+use common::leftovers::{alone, children, orphans_ended};
 use common::{live, traced_program, wait_until};
 use dtrace_consumer::{ConsumerThread, Error, Failure, run_synchronous};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use parking_lot::{Mutex, MutexGuard};
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Nothing else of this process traces while a test has this.
-fn alone() -> (MutexGuard<'static, ()>, Guard) {
-    let lock = ONE_AT_A_TIME.lock();
-    (lock, Guard::new())
-}
 
 /// A script about the calls of the thread that asks.
 fn calls_of_this_thread(action: &str) -> String {
@@ -126,7 +117,7 @@ fn sessions_follow_each_other() {
         return;
     }
     let (_lock, guard) = alone();
-    for round in 0..20 {
+    for round in 0..100 {
         let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
         common::program::call(round);
         thread.stop().expect("the session comes to its end");
@@ -141,7 +132,7 @@ fn sessions_run_side_by_side() {
         return;
     }
     let (_lock, guard) = alone();
-    let sessions: Vec<_> = (0..4).map(|_| counting(&calls_of_this_thread("trace(1);"))).collect();
+    let sessions: Vec<_> = (0..8).map(|_| counting(&calls_of_this_thread("trace(1);"))).collect();
     common::program::call(50);
     for (thread, count) in sessions {
         thread.stop().expect("the session comes to its end");

@@ -54,6 +54,8 @@ struct Pending {
     length: usize,
     /// The record being formatted.
     record: Option<u32>,
+    /// How far its records have come, as an index.
+    reached: Option<usize>,
     /// Aggregations whose entries have been sent.
     printed: Vec<u64>,
 }
@@ -184,6 +186,7 @@ impl Context {
             data: data.as_ptr(),
             length: data.len(),
             record: None,
+            reached: None,
             printed: Vec::new(),
         }));
         Ok(DTRACE_CONSUME_THIS)
@@ -207,8 +210,15 @@ impl Context {
         // SAFETY: as of this function.
         let (_, records) = unsafe { platform::records(d)? };
         let index = position(records, r)?;
-        if self.pending.borrow().as_ref().is_none_or(|p| p.records != records.as_ptr()) {
-            return Err(Misdelivered::new("a record without its firing"));
+        match &mut *self.pending.borrow_mut() {
+            Some(pending) if pending.records == records.as_ptr() => {
+                // libdtrace 2.0.7 goes round in a circle over a pcap() of nothing.
+                if pending.reached.is_some_and(|reached| index <= reached) {
+                    return Err(Misdelivered::new("a record that has been there before"));
+                }
+                pending.reached = Some(index);
+            }
+            _ => return Err(Misdelivered::new("a record without its firing")),
         }
         let rest = &records[index..];
         let action = Action::from_number(records[index].dtrd_action);

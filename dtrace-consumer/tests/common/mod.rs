@@ -136,8 +136,11 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// What `traced-program consumer HOW` does: it traces a command that waits, and is to be killed while
-/// the command runs (`running`) or is still held (`held`).
+/// the command runs (`running`) or is still held (`held`). Or its workers are gone at once (`broken`).
 fn consumer(how: &str) -> ! {
+    if how == "broken" {
+        broken_pipe();
+    }
     let mut session =
         run_synchronous("BEGIN { trace(1); }", traced_program("wait", 0)).chew(|_| {
             println!("tracing");
@@ -150,5 +153,15 @@ fn consumer(how: &str) -> ! {
     }
     let result = session.run();
     println!("{result:?}");
+    std::process::exit(0)
+}
+
+/// Writes to workers that may be gone. The process is as it was started: SIGPIPE kills it, which Rust's
+/// runtime would change before `main`.
+fn broken_pipe() -> ! {
+    for _ in 0..20 {
+        let result = run_synchronous("BEGIN { }", ["true"]).worker("/bin/true").run();
+        println!("{}", result.is_err());
+    }
     std::process::exit(0)
 }

@@ -1,0 +1,152 @@
+//! What reaches the user's process of what happens to libdtrace and to the worker?
+//!
+//! A typed error with what is known, and the next session works; nothing else.
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::leftovers::alone;
+use common::{live, traced_program};
+use dtrace_consumer::{Error, Failure, Outcome, Synchronous, run_synchronous};
+
+fn next_session_works() {
+    assert_eq!(common::values_of("BEGIN { trace(1); }").len(), 1);
+}
+
+/// How the worker ended, and its last words.
+fn death(session: Synchronous<'_>) -> (String, String, Outcome) {
+    match session.run() {
+        Err(Failure { error: Error::WorkerDied { status, last_words }, outcome }) => {
+            (status, last_words, *outcome)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_exit_a_crash_or_an_abort_in_libdtrace_is_an_error_that_says_so() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    for (script, how) in [
+        // Its thread for BEGIN and END cannot go to that CPU, and calls exit(1).
+        ("#pragma D option cpu=9999\nBEGIN { trace(1); }", "exit status: 1"),
+        // It divides by the normal when it prints.
+        ("BEGIN { @ = sum(7); normalize(@, 0); printa(@); }", "SIGFPE"),
+        // BEGIN fires in the worker, which so gets the signals of an assertion and of a bad access.
+        ("#pragma D option destructive\nBEGIN { raise(6); }", "SIGABRT"),
+        ("#pragma D option destructive\nBEGIN { raise(11); }", "SIGSEGV"),
+    ] {
+        let (status, ..) = death(run_synchronous(script, ["true"]).out(|_| Ok(())));
+        assert!(status.contains(how), "{script}: {status}");
+        next_session_works();
+    }
+    guard.check();
+}
+
+#[test]
+fn what_was_delivered_before_a_crash_stays_delivered() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let mut text = String::new();
+    let (_, _, outcome) = death(
+        run_synchronous(
+            "BEGIN { trace(1); } END { @ = sum(7); normalize(@, 0); printa(@); }",
+            ["true"],
+        )
+        .out(|output| {
+            text.push_str(&output.text());
+            Ok(())
+        }),
+    );
+    assert_eq!((text.trim(), outcome.firings), ("1", 1));
+    assert!(outcome.session.is_some() && outcome.command.is_some(), "{outcome:?}");
+    // A worker that dies cannot tidy up; the next one does it.
+    next_session_works();
+    guard.check();
+}
+
+#[test]
+fn an_action_over_which_libdtrace_goes_round_in_a_circle_ends_the_session() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    match run_synchronous("BEGIN { pcap(0, 1); }", ["true"]).out(|_| Ok(())).run() {
+        // A later libdtrace may know how.
+        Ok(_) => {}
+        Err(Failure { error: Error::Libdtrace { message, .. }, .. }) => {
+            assert!(message.contains("a record that has been there before"), "{message}");
+        }
+        Err(failure) => panic!("{failure:?}"),
+    }
+    next_session_works();
+    guard.check();
+}
+
+#[test]
+fn a_full_disk_under_a_recording_is_told_and_costs_no_data() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let mut seen = 0;
+    let result = run_synchronous("BEGIN { trace(1); } END { trace(2); }", ["true"])
+        .record("/dev/full")
+        .chew(|_| {
+            seen += 1;
+            Ok(())
+        })
+        .run();
+    let Err(Failure { error: Error::Recording { path, cause }, outcome }) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(path.to_str(), Some("/dev/full"));
+    assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!((seen, outcome.firings), (2, 2));
+    assert!(outcome.command.is_some_and(|command| command.finished()), "{outcome:?}");
+    guard.check();
+}
+
+#[test]
+fn a_pipe_that_is_closed_at_the_other_end_is_the_closures_error() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (theirs, mut ours) = std::io::pipe().expect("a pipe");
+    drop(theirs);
+    let result = run_synchronous("BEGIN { trace(1); }", ["true"])
+        .out(|output| Ok(std::io::Write::write_all(&mut ours, output.bytes())?))
+        .run();
+    let Err(Failure { error: Error::Callback { closure, cause }, .. }) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(closure, "out");
+    let cause = cause.downcast::<std::io::Error>().expect("the pipe's error");
+    assert_eq!(cause.kind(), std::io::ErrorKind::BrokenPipe);
+    drop(ours);
+    guard.check();
+}
+
+#[test]
+fn a_worker_that_is_gone_when_it_is_written_to_does_not_kill_its_consumer() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let mut words = traced_program("consumer", "broken").into_iter();
+    let output = Command::new(words.next().expect("the program"))
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the consumer can be started");
+    assert!(output.status.success(), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stdout);
+    assert!(errors.lines().count() == 20 && errors.lines().all(|l| l == "true"), "{output:?}");
+    guard.check();
+}
