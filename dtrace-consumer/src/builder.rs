@@ -272,6 +272,15 @@ impl<C> Builder<C> {
         self
     }
 
+    /// Ends the session with [`Error::WorkerSilent`], and kills its worker, when the worker says nothing
+    /// for this long where it should: while it starts, and from the request to stop on. 5 minutes
+    /// unless set. libdtrace may need most of a minute for hundreds of probes, and more on slow
+    /// machines.
+    pub fn silence_limit(mut self, limit: Duration) -> Self {
+        self.settings.silence_limit = Some(limit);
+        self
+    }
+
     /// Looks for libdtrace in this prefix first; see [`crate::locate`].
     pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> Self {
         self.settings.prefix = Some(prefix.into());

@@ -137,6 +137,19 @@ pub enum Error {
         last_words: String,
     },
 
+    /// The worker process said nothing for longer than
+    /// [`silence_limit`](crate::Builder::silence_limit) where it should have, and was killed: libdtrace
+    /// is stuck, or something has stopped the process.
+    #[error(
+        "the worker process does not answer, and was killed; it was stopped by somebody, libdtrace \
+         is stuck, or the machine needs a longer `silence_limit`{}",
+        after_a_semicolon(.last_words)
+    )]
+    WorkerSilent {
+        /// The end of what it, or libdtrace in it, wrote to its standard error.
+        last_words: String,
+    },
+
     /// The stream or recording is damaged.
     #[error("the stream is damaged at byte {position}: {cause}")]
     Stream {

@@ -12,6 +12,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::boundary::own_process::without_terminal;
 use crate::boundary::start_up::{MARKER, MARKER_VALUE, address_of_this_code};
@@ -34,6 +36,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) channel: UnixStream,
+    pid: Pid,
     ended: Receiver<io::Result<ExitStatus>>,
     stderr: Option<File>,
 }
@@ -79,6 +82,7 @@ pub(crate) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     // The command still holds the worker's end of the channel; without it, the end of the worker is
     // the end of the channel.
     drop(command);
+    let pid = Pid::from_raw(child.id().cast_signed());
     let (tell, ended) = crossbeam_channel::bounded(1);
     // Somebody must wait for the worker, whose end may be long after the session's.
     std::thread::Builder::new()
@@ -87,7 +91,7 @@ pub(crate) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
             let _ = tell.send(child.wait());
         })
         .map_err(failed)?;
-    let worker = Worker { channel, ended, stderr };
+    let worker = Worker { channel, pid, ended, stderr };
     if *elevation != Elevation::None {
         worker
             .greet()
@@ -164,6 +168,15 @@ impl Worker {
         }
     }
 
+    /// Puts an end to a worker that does not answer. One that is somebody else's process is left to
+    /// notice that its channel has ended.
+    pub(crate) fn kill(&self) {
+        // Only while nobody has reaped it is the number surely this process's.
+        if self.ended.is_empty() {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
+    }
+
     /// What became of a worker that closed its channel before the end of its stream.
     pub(crate) fn post_mortem(&self) -> Error {
         let status = match self.ended.recv_timeout(END_OF_WORKER) {
@@ -177,7 +190,8 @@ impl Worker {
         Error::WorkerDied { status, last_words: self.last_words() }
     }
 
-    fn last_words(&self) -> String {
+    /// The end of what it has written to its standard error.
+    pub(crate) fn last_words(&self) -> String {
         let read = || -> io::Result<String> {
             let mut file = self.stderr.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()?;
             let length = file.seek(SeekFrom::End(0))?;

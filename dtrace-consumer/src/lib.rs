@@ -234,6 +234,7 @@ mod loss;
 mod near;
 pub mod option;
 mod outcome;
+mod patience;
 mod preflight;
 mod probe;
 mod record;

@@ -25,6 +25,7 @@ use crate::lookup::KernelSymbol;
 use crate::near;
 use crate::option;
 use crate::outcome::{CommandOutcome, Outcome};
+use crate::patience::{Patient, SILENCE_LIMIT};
 use crate::preflight::{preflight, preflight_elevated};
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
 use crate::stream::job::{Command, Job, Process, Purpose, Source, Target};
@@ -47,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) interval: Option<Duration>,
     pub(crate) recording: Option<PathBuf>,
     pub(crate) frame_limit: Option<usize>,
+    pub(crate) silence_limit: Option<Duration>,
     pub(crate) read_options: Vec<String>,
     pub(crate) processes: Vec<Process>,
     pub(crate) formatted: bool,
@@ -105,6 +107,11 @@ impl StopHandle {
         }
     }
 
+    /// When the session was asked to end.
+    pub(crate) fn asked(&self) -> Option<Instant> {
+        self.0.lock().asked
+    }
+
     /// The session is over; says when it was asked to end.
     fn detach(&self) -> Option<Instant> {
         let mut stop = self.0.lock();
@@ -141,7 +148,7 @@ impl CatchUp {
 
 /// Copies what is read into a recording.
 struct Tee {
-    source: UnixStream,
+    source: Patient,
     copy: Option<(File, PathBuf)>,
     failure: Option<io::Error>,
 }
@@ -219,7 +226,7 @@ pub(crate) fn inquire(
         if (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode()).is_err() {
             return Err(worker.post_mortem());
         }
-        let mut reader = FrameReader::new(&worker.channel);
+        let mut reader = FrameReader::new(patient(settings, &worker)?);
         loop {
             let position = reader.position();
             let frame = match next_frame(&mut reader, &worker) {
@@ -377,12 +384,9 @@ fn attempt<'f>(
     mut dispatcher: Dispatcher<'f>,
 ) -> Result<Attempt<'f>, Failure> {
     let worker = launch(settings, library)?;
-    let duplicate = || {
-        let attempt = "duplicate the channel to the worker";
-        worker.channel.try_clone().map_err(|cause| Error::System { attempt, cause })
-    };
     let copy = settings.recording.as_deref().map(create_recording).transpose()?;
-    let mut reader = FrameReader::new(Tee { source: duplicate()?, copy, failure: None });
+    let source = patient(settings, &worker)?;
+    let mut reader = FrameReader::new(Tee { source, copy, failure: None });
     if let Some(bytes) = settings.frame_limit {
         reader = reader.with_limit(bytes);
     }
@@ -399,8 +403,9 @@ fn attempt<'f>(
         match step {
             Step::Continue | Step::CaughtUp => {}
             Step::Started => {
-                stop.attach(duplicate()?);
+                stop.attach(duplicate(&worker)?);
                 let stop = stop.clone();
+                reader.source().source.tracing(stop.clone());
                 return Ok(Attempt::Live(Live {
                     dispatcher,
                     reader,
@@ -413,6 +418,18 @@ fn attempt<'f>(
             Step::End => return Err(worker.post_mortem().into()),
         }
     }
+}
+
+fn duplicate(worker: &Worker) -> Result<UnixStream, Error> {
+    let attempt = "duplicate the channel to the worker";
+    worker.channel.try_clone().map_err(|cause| Error::System { attempt, cause })
+}
+
+/// What the worker says, for as long as it may be silent.
+fn patient(settings: &Settings, worker: &Worker) -> Result<Patient, Error> {
+    let attempt = "limit the time of reading from the worker";
+    let limit = settings.silence_limit.unwrap_or(SILENCE_LIMIT);
+    Patient::new(duplicate(worker)?, limit).map_err(|cause| Error::System { attempt, cause })
 }
 
 fn create_recording(path: &Path) -> Result<(File, PathBuf), Error> {
@@ -438,6 +455,10 @@ fn next_frame<'r, R: Read>(
 ) -> Result<Frame<'r>, Error> {
     match reader.next() {
         Ok(Some(frame)) => Ok(frame),
+        Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::TimedOut => {
+            worker.kill();
+            Err(Error::WorkerSilent { last_words: worker.last_words() })
+        }
         // Before the frame that ends a stream, the end of the channel is the end of the worker.
         Ok(None) | Err(ReadError::Io(_) | ReadError::Truncated { .. }) => Err(worker.post_mortem()),
         Err(ReadError::Malformed { position, cause }) => Err(Error::Stream { position, cause }),

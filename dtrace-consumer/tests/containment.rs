@@ -5,10 +5,16 @@
 mod common;
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use common::leftovers::alone;
+use common::leftovers::{alone, children};
 use common::{live, traced_program};
-use dtrace_consumer::{Error, Failure, Outcome, Synchronous, run_synchronous};
+use dtrace_consumer::{ConsumerThread, Error, Failure, Outcome, Synchronous, run_synchronous};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a worker may be silent where the test wants it to be.
+const LIMIT: Duration = Duration::from_secs(2);
 
 fn next_session_works() {
     assert_eq!(common::values_of("BEGIN { trace(1); }").len(), 1);
@@ -130,6 +136,56 @@ fn a_pipe_that_is_closed_at_the_other_end_is_the_closures_error() {
     let cause = cause.downcast::<std::io::Error>().expect("the pipe's error");
     assert_eq!(cause.kind(), std::io::ErrorKind::BrokenPipe);
     drop(ours);
+    guard.check();
+}
+
+#[test]
+fn a_worker_that_is_silent_from_the_beginning_is_told_and_killed() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (theirs, ours) = std::io::pipe().expect("a pipe");
+    let silent = || {
+        // It says nothing for as long as its standard input, the channel, lasts.
+        run_synchronous("BEGIN { }", traced_program("wait", 0))
+            .worker("/usr/bin/tail")
+            .silence_limit(LIMIT)
+    };
+    let result = silent()
+        .configure_command(|command| {
+            command.stdin(theirs);
+        })
+        .run();
+    let Err(Failure { error: Error::WorkerSilent { .. }, .. }) = result else {
+        panic!("{result:?}")
+    };
+    let result = silent().check();
+    assert!(matches!(result, Err(Error::WorkerSilent { .. })), "{result:?}");
+    drop(ours);
+    next_session_works();
+    guard.check();
+}
+
+#[test]
+fn a_worker_that_stays_stopped_is_told_when_the_session_is_to_end() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
+        .silence_limit(LIMIT)
+        .chew(|_| Ok(()))
+        .spawn()
+        .expect("tracing can be started");
+    let [worker] = children()[..] else { panic!("{:?}", children()) };
+    kill(Pid::from_raw(worker), Signal::SIGSTOP).expect("the worker is there");
+    let result = thread.stop();
+    let Err(Failure { error: Error::WorkerSilent { .. }, outcome }) = result else {
+        panic!("{result:?}")
+    };
+    assert!(outcome.session.is_some());
+    next_session_works();
     guard.check();
 }
 

@@ -14,7 +14,6 @@ use std::process::Command;
 use aya::maps::loaded_maps;
 use aya::programs::loaded_programs;
 use nix::sys::wait::waitpid;
-
 use parking_lot::{Mutex, MutexGuard};
 
 use super::wait_until;
@@ -22,7 +21,6 @@ use super::wait_until;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Nothing else of this process traces while a test has this, so that the guard means the test.
-#[must_use]
 pub fn alone() -> (MutexGuard<'static, ()>, Guard) {
     let lock = ONE_AT_A_TIME.lock();
     (lock, Guard::new())
