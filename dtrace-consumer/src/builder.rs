@@ -13,7 +13,7 @@ use crate::dispatch::{Closures, Dispatcher, LossPolicy, RowsError};
 use crate::elevation::Elevation;
 use crate::error::Error;
 use crate::listing::ListedProbe;
-use crate::option::{PREPROCESS, Setting};
+use crate::option::{PREPROCESS, Setting, ZERO_MATCHES};
 use crate::session::{self, Settings, StopHandle};
 use crate::stream::job::{Process, Purpose, Source, Specifier};
 
@@ -221,10 +221,8 @@ impl<C> Builder<C> {
     }
 
     /// Accepts probe descriptions that match no probe, as `dtrace -Z` does: such clauses never fire.
-    pub fn allow_zero_matches(mut self) -> Self {
-        const ZDEFS: u32 = 0x4;
-        self.settings.compile_flags |= ZDEFS;
-        self
+    pub fn allow_zero_matches(self) -> Self {
+        self.compile_flags(ZERO_MATCHES)
     }
 
     /// What to do when something is lost; [`LossPolicy::Warn`] unless set.

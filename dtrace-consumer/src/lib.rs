@@ -60,7 +60,8 @@
 //! | [`Builder::events`] | a thread of its own | dropping [`Events`], or `exit()` | none: a channel and an iterator |
 //! | [`replay()`] | the calling thread | the recording | may borrow |
 //!
-//! [`Builder::check`] compiles without tracing; [`ProbeQuery`] lists probes; [`SymbolQuery`] and
+//! [`Builder::check`] compiles without tracing; [`Builder::header`] and [`Builder::link`] make what C
+//! programs with probes of their own are built with; [`ProbeQuery`] lists probes; [`SymbolQuery`] and
 //! [`TypeQuery`] look up symbols and types of the kernel. [`mod@option`] has the options of tracing with the types of their values.
 //!
 //! # Closures
@@ -246,6 +247,7 @@ mod stack;
 mod stream;
 mod symbol;
 mod synchronous;
+mod usdt;
 mod value;
 #[cfg(target_os = "linux")]
 mod worker;

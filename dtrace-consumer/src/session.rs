@@ -266,6 +266,15 @@ pub(crate) fn look_up(
     })
 }
 
+/// The text that is the answer, if there is one.
+pub(crate) fn text(settings: &Settings, purpose: Purpose) -> Result<Vec<u8>, Error> {
+    let texts = collect(settings, purpose, |frame| match frame {
+        Frame::Report(text) => ControlFlow::Break(text.to_vec()),
+        other => ControlFlow::Continue(other),
+    })?;
+    Ok(texts.concat())
+}
+
 pub(crate) fn look_up_types(
     settings: &Settings,
     purpose: Purpose,

@@ -10,6 +10,8 @@ pub(crate) enum Mode {
     Execute,
     List,
     Version,
+    Header,
+    Link,
     /// An option that this program cannot serve.
     Unserved(char),
 }
@@ -55,7 +57,7 @@ pub(crate) struct Arguments {
     pub(crate) zero_matches: bool,
     compile_flags: u32,
     /// What is no option: `$1`, `$2`…
-    words: Vec<String>,
+    pub(crate) words: Vec<String>,
 }
 
 /// A command line that is refused, with what to say.
@@ -143,8 +145,12 @@ impl Arguments {
                 self.mode = Mode::Version;
                 return true;
             }
-            'G' | 'h' => {
-                self.mode = Mode::Unserved(letter);
+            'h' => {
+                self.mode = Mode::Header;
+                return true;
+            }
+            'G' => {
+                self.mode = Mode::Link;
                 return true;
             }
             _ => self.mode = Mode::Unserved(letter),

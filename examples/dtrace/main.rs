@@ -1,12 +1,13 @@
 //! dtrace(1), built on the crate alone: the same options, text, messages and exit statuses.
 //!
-//! What it cannot serve it says: `-B` shows internals of libdtrace that the crate does not pass on, `-G` and `-h` make files for programs with probes of their own, and `-A`, `-a` are of
-//! other systems.
+//! What it cannot serve it says: `-B` shows internals of libdtrace that the crate does not pass on, and
+//! `-A` and `-a` are of other systems.
 
 mod arguments;
 mod list;
 mod output;
 mod run;
+mod usdt;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
     let status = match arguments.mode {
         Mode::Version => list::version(),
         Mode::List => list::probes(arguments),
+        Mode::Header => usdt::header(&arguments),
+        Mode::Link => usdt::link(arguments),
         Mode::Execute if arguments.check_only => list::check(arguments),
         Mode::Execute => run::run(arguments),
         Mode::Unserved(option) => Err(format!(

@@ -33,3 +33,5 @@ mod platform;
 #[cfg(target_os = "linux")]
 pub(crate) use platform::PLATFORM;
 pub(crate) mod start_up;
+#[cfg(target_os = "linux")]
+mod usdt;

@@ -122,6 +122,9 @@ impl Policy<'_> {
                  there is no need for the others",
             );
         }
+        if let Purpose::Link { .. } = job.purpose {
+            return refuse("to link an object file", "it would be written as root");
+        }
         job.sources.iter().try_for_each(|source| self.check_source(source))?;
         job.target.iter().try_for_each(|target| self.check_target(target))?;
         job.processes.iter().try_for_each(|process| self.check_process(process))
@@ -133,7 +136,9 @@ impl Policy<'_> {
             Purpose::List { patterns, .. } => (patterns.len(), 0),
             Purpose::Lookup { names, addresses } => (0, names.len().max(addresses.len())),
             Purpose::Types { names } => (names.len(), 0),
-            Purpose::Trace | Purpose::Check => (0, 0),
+            Purpose::Trace | Purpose::Check | Purpose::Header { .. } | Purpose::Link { .. } => {
+                (0, 0)
+            }
         };
         let counts = [
             ("scripts", job.sources.len()),

@@ -81,6 +81,10 @@ pub(crate) enum Purpose {
     Lookup { names: Vec<String>, addresses: Vec<u64> },
     /// To look up types.
     Types { names: Vec<String> },
+    /// To write the C header of the scripts' providers, for a file of that name.
+    Header { name: String },
+    /// To write the object file that belongs to the script, and change those of its program.
+    Link { output: PathBuf, objects: Vec<PathBuf> },
 }
 
 /// Everything that a worker needs to run one session.
@@ -185,6 +189,15 @@ impl Job {
                 b.put_u8(4);
                 b.put_list(names.iter(), |b, n| b.put_str(n));
             }
+            Purpose::Header { name } => {
+                b.put_u8(5);
+                b.put_str(name);
+            }
+            Purpose::Link { output, objects } => {
+                b.put_u8(6);
+                b.put_bytes(output.as_os_str().as_bytes());
+                b.put_list(objects.iter(), |b, o| b.put_bytes(o.as_os_str().as_bytes()));
+            }
         }
         b.put_bytes(self.library.as_os_str().as_bytes());
         b.put_option(self.syslibdir.as_ref(), |b, p| b.put_bytes(p.as_os_str().as_bytes()));
@@ -239,6 +252,11 @@ impl Job {
                     addresses: t.list("addresses", |t| t.u64("address"))?,
                 },
                 4 => Purpose::Types { names: t.list("names", |t| t.string("name"))? },
+                5 => Purpose::Header { name: t.string("name")? },
+                6 => Purpose::Link {
+                    output: t.bytes("output").map(path)?,
+                    objects: t.list("objects", |t| t.bytes("object").map(path))?,
+                },
                 _ => return Err(Malformed::new("purpose", "not one that this worker knows")),
             },
             library: path(t.bytes("library")?),

@@ -460,6 +460,11 @@ fn job() -> impl Strategy<Value = Job> {
         (vec(text(), 0..3), vec(any::<u64>(), 0..3))
             .prop_map(|(names, addresses)| Purpose::Lookup { names, addresses }),
         vec(text(), 0..3).prop_map(|names| Purpose::Types { names }),
+        text().prop_map(|name| Purpose::Header { name }),
+        (text(), vec(text(), 0..3)).prop_map(|(output, objects)| Purpose::Link {
+            output: output.into(),
+            objects: objects.into_iter().map(Into::into).collect(),
+        }),
     ];
     let specifier = prop::sample::select(vec![
         Specifier::Provider,

@@ -193,33 +193,8 @@ fn session(
     }
     times.compile = clock.lap();
 
-    match &job.purpose {
-        Purpose::Trace => {}
-        Purpose::Check => {
-            for info in compiling.programs(true)? {
-                encoder.send(&Frame::Program(info));
-            }
-            encoder.flush();
-            return Ok(());
-        }
-        Purpose::List { patterns, describe } => {
-            return list(&compiling, &mut encoder, patterns, *describe);
-        }
-        Purpose::Lookup { names, addresses } => {
-            let by_name = names.iter().map(|name| compiling.symbol_named(name));
-            for found in by_name.chain(addresses.iter().map(|a| compiling.symbol_at(*a))) {
-                encoder.send(&Frame::Found(found));
-            }
-            encoder.flush();
-            return Ok(());
-        }
-        Purpose::Types { names } => {
-            for name in names {
-                encoder.send(&Frame::FoundType(compiling.type_named(name)));
-            }
-            encoder.flush();
-            return Ok(());
-        }
+    if job.purpose != Purpose::Trace {
+        return answer(&compiling, &mut encoder, &job.purpose);
     }
 
     let (mut tracing, programs) = compiling.enable(encoder, job.text, job.printed)?;
@@ -290,6 +265,34 @@ fn compile(
     Ok(())
 }
 
+/// Does what a session is for that does not trace.
+fn answer(compiling: &Compiling, encoder: &mut Encoder, purpose: &Purpose) -> Result<(), Failed> {
+    match purpose {
+        Purpose::Trace => {}
+        Purpose::Check => {
+            for info in compiling.programs(true)? {
+                encoder.send(&Frame::Program(info));
+            }
+        }
+        Purpose::List { patterns, describe } => list(compiling, encoder, patterns, *describe)?,
+        Purpose::Lookup { names, addresses } => {
+            let by_name = names.iter().map(|name| compiling.symbol_named(name));
+            for found in by_name.chain(addresses.iter().map(|a| compiling.symbol_at(*a))) {
+                encoder.send(&Frame::Found(found));
+            }
+        }
+        Purpose::Types { names } => {
+            for name in names {
+                encoder.send(&Frame::FoundType(compiling.type_named(name)));
+            }
+        }
+        Purpose::Header { name } => encoder.send(&Frame::Report(&compiling.header(name)?)),
+        Purpose::Link { output, objects } => compiling.link(output, objects)?,
+    }
+    encoder.flush();
+    Ok(())
+}
+
 /// Lists the probes of the patterns, or of the scripts' clauses, or all.
 fn list(
     compiling: &Compiling,
@@ -308,7 +311,6 @@ fn list(
     for clause in &clauses {
         compiling.list_clause(&clause.probe, describe, &mut send)?;
     }
-    encoder.flush();
     Ok(())
 }
 
