@@ -4,7 +4,7 @@
 //! They are uprobes, which all kernels of docs/platforms.md have. The test binary is also the program
 //! that is traced: see [`program`].
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Read, pipe};
 use std::process::{Command, Stdio, exit, id};
@@ -28,7 +28,11 @@ fn program() {
     }
 }
 
+/// Its page must have been touched before a probe can read it.
+const LABEL: &CStr = c"seven";
+
 fn traced() -> ! {
+    black_box(black_box(LABEL).to_bytes().to_vec());
     for number in 1..=3 {
         black_box(mangled::caller_in_rust(black_box(number)));
     }
@@ -52,7 +56,7 @@ extern "C" fn functions_product(number: i32, factor: u8, label: *const u8) -> i6
 mod mangled {
     #[inline(never)]
     pub(crate) fn caller_in_rust(number: i32) -> i64 {
-        super::functions_product(-number, 7, c"seven".as_ptr().cast()) - 1
+        super::functions_product(-number, 7, super::LABEL.as_ptr().cast()) - 1
     }
 }
 

@@ -11,9 +11,11 @@ int main(void)
 		;
 	for (unsigned long number = 1; number <= 3; number++) {
 		char *path = paths[number - 1];
+		/* Now, since a probe can read only memory that has been touched. */
+		int length = (int)strlen(path);
 
 		SHOP_REQUEST_BEGIN(number, path);
-		SHOP_REQUEST_END(number, -(int)strlen(path));
+		SHOP_REQUEST_END(number, -length);
 	}
 	return 0;
 }
