@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use dtrace_sys::abi::*;
 
 use super::callbacks::{Context, describe, resolve};
-use super::delivered::{Misdelivered, bytes, owned, reference};
+use super::delivered::{Misdelivered, bytes, owned};
 use super::libdtrace::{CallFailure, Handle, Tracing};
 use super::platform;
 use crate::aggregation::Order;
@@ -121,7 +121,7 @@ fn function_for(order: Order, handle: Handle) -> (&'static str, WalkFunction) {
 impl Walk<'_> {
     /// # Safety
     /// `a` is what libdtrace passed to the walk's callback that is running.
-    unsafe fn entry(&mut self, a: &dtrace_aggdata_t) -> Result<(), Misdelivered> {
+    unsafe fn entry(&mut self, a: *const dtrace_aggdata_t) -> Result<(), Misdelivered> {
         // SAFETY: as of this function.
         let found = unsafe { platform::entry(a)? };
         if matches!(self.wanted, Wanted::Variable(Some(only)) if only != found.variable) {
@@ -201,9 +201,7 @@ unsafe extern "C" fn entry(a: *const dtrace_aggdata_t, arg: *mut c_void) -> c_in
         return DTRACE_AGGWALK_ABORT;
     }
     // SAFETY: libdtrace passes valid data for the duration of the call.
-    let sent = catch_unwind(AssertUnwindSafe(|| unsafe {
-        walk.entry(reference(a, "an entry of an aggregation")?)
-    }));
+    let sent = catch_unwind(AssertUnwindSafe(|| unsafe { walk.entry(a) }));
     match sent {
         Ok(Ok(())) if walk.wanted == (Wanted::Entries { remove: true }) => DTRACE_AGGWALK_REMOVE,
         Ok(Ok(())) => DTRACE_AGGWALK_NEXT,

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 
 use dtrace_sys::abi::*;
 
@@ -13,7 +14,7 @@ use super::aggregations;
 use super::delivered::{Misdelivered, bytes, owned, position, reference, within};
 use super::libdtrace::Handle;
 use super::memstream::Memstream;
-use super::platform;
+use super::platform::{self, Firing};
 use crate::description::{OptionChange, ProcessEvent};
 use crate::loss::{DropKind, DropReport, Fault};
 use crate::record::{Action, RecordDescription};
@@ -119,7 +120,7 @@ impl Context {
     ///
     /// # Safety
     /// `d` is what libdtrace passed to the probe callback that is running.
-    unsafe fn chew(&self, d: &dtrace_probedata_t) -> Result<c_int, Misdelivered> {
+    unsafe fn chew(&self, d: &Firing) -> Result<c_int, Misdelivered> {
         if self.forget_unfinished() {
             return Err(Misdelivered::new("a firing within another one"));
         }
@@ -198,7 +199,7 @@ impl Context {
     /// `d` and `r` are what libdtrace passed to the record callback that is running.
     unsafe fn chewrec(
         &self,
-        d: &dtrace_probedata_t,
+        d: &Firing,
         r: *const dtrace_recdesc_t,
     ) -> Result<c_int, Misdelivered> {
         self.mark_text();
@@ -231,13 +232,13 @@ impl Context {
             // libdtrace would print the status as if it were data.
             Action::Exit => DTRACE_CONSUME_NEXT,
             // These are the consumer's to carry out: it has the output that they are about.
-            Action::System | Action::Freopen => {
+            Action::System | Action::Freopen if platform::FORMATS => {
                 // SAFETY: as of this function.
                 unsafe { self.format(d, rest) };
                 DTRACE_CONSUME_NEXT
             }
             // What this does, libdtrace does while it formats it.
-            Action::Pcap => DTRACE_CONSUME_THIS,
+            Action::Pcap | Action::System | Action::Freopen => DTRACE_CONSUME_THIS,
             _ if self.text => DTRACE_CONSUME_THIS,
             _ => DTRACE_CONSUME_NEXT,
         };
@@ -251,7 +252,7 @@ impl Context {
     ///
     /// # Safety
     /// `d` is what libdtrace passed to the record callback that is running, and the records are its.
-    unsafe fn format(&self, d: &dtrace_probedata_t, rest: &[dtrace_recdesc_t]) {
+    unsafe fn format(&self, d: &Firing, rest: &[dtrace_recdesc_t]) {
         let Some(format) = rest.first().and_then(platform::format_data) else { return };
         let pending = self.pending.borrow();
         let Some(pending) = &*pending else { return };
@@ -263,7 +264,7 @@ impl Context {
                 self.handle.raw,
                 self.output.file().cast(),
                 format,
-                d,
+                ptr::from_ref(d).cast(),
                 rest.as_ptr(),
                 std::ffi::c_uint::try_from(rest.len()).unwrap_or(0),
                 pending.data.cast::<c_void>(),
@@ -288,11 +289,8 @@ impl Context {
                 let Some(pending) = &mut *pending else { return };
                 // SAFETY: as of this function, the firing has not ended.
                 let data = unsafe { pending.data() };
-                let start = record.dtrd_offset as usize;
-                let Some(variable) = data.get(start..).and_then(|b| b.first_chunk()) else {
-                    return;
-                };
-                let variable = u64::from(u32::from_ne_bytes(*variable));
+                let place = data.get(record.dtrd_offset as usize..);
+                let Some(variable) = place.and_then(platform::variable_of) else { return };
                 if pending.printed.contains(&variable) {
                     continue;
                 }
@@ -426,7 +424,7 @@ pub(super) fn guarded<T>(
 pub(super) unsafe extern "C" fn chew(d: *const dtrace_probedata_t, arg: *mut c_void) -> c_int {
     // SAFETY: libdtrace passes valid data for the duration of the call.
     guarded(arg, "dtrace_work", DTRACE_CONSUME_ABORT, |context| unsafe {
-        context.chew(reference(d, "a firing")?)
+        context.chew(reference(d.cast::<Firing>(), "a firing")?)
     })
 }
 
@@ -437,7 +435,7 @@ pub(super) unsafe extern "C" fn chewrec(
 ) -> c_int {
     // SAFETY: libdtrace passes valid data for the duration of the call.
     guarded(arg, "dtrace_work", DTRACE_CONSUME_ABORT, |context| unsafe {
-        context.chewrec(reference(d, "a firing")?, r)
+        context.chewrec(reference(d.cast::<Firing>(), "a firing")?, r)
     })
 }
 

@@ -31,6 +31,17 @@ impl fmt::Display for Misdelivered {
 /// kernel bounds.
 const MOST_RECORDS: usize = 1 << 16;
 
+/// An address that may be one of such a value.
+pub(super) fn address<T>(pointer: *const T, what: &str) -> Result<*const T, Misdelivered> {
+    if pointer.is_null() {
+        return Err(Misdelivered::new(format!("{what} at no address")));
+    }
+    if !pointer.is_aligned() {
+        return Err(Misdelivered::new(format!("{what} at an address that is not aligned")));
+    }
+    Ok(pointer)
+}
+
 /// What a pointer points to.
 ///
 /// # Safety
@@ -40,12 +51,7 @@ pub(super) unsafe fn reference<'a, T>(
     pointer: *const T,
     what: &str,
 ) -> Result<&'a T, Misdelivered> {
-    if pointer.is_null() {
-        return Err(Misdelivered::new(format!("{what} at no address")));
-    }
-    if !pointer.is_aligned() {
-        return Err(Misdelivered::new(format!("{what} at an address that is not aligned")));
-    }
+    let pointer = address(pointer, what)?;
     // SAFETY: as the caller promises.
     Ok(unsafe { &*pointer })
 }

@@ -79,7 +79,7 @@ impl Handle {
     }
 
     pub(super) fn check(self, call: &'static str, result: i32) -> Result<(), CallFailure> {
-        if result < 0 { Err(self.failure(call)) } else { Ok(()) }
+        if result == 0 { Ok(()) } else { Err(self.failure(call)) }
     }
 
     fn set_option(self, name: &str, value: Option<&str>) -> Result<(), CallFailure> {
@@ -168,7 +168,7 @@ impl Compiling {
         if process.is_null() {
             return Err(self.handle.failure(platform::GRAB));
         }
-        if target.gate.is_some() {
+        if target.gate.is_some() || platform::GRAB_STOPS {
             self.processes.push(process);
         }
         Ok(())
@@ -385,7 +385,8 @@ impl Tracing {
     /// Waits for data (a second at most, see [`set_option`](Tracing::set_option) `switchrate`) and
     /// hands everything to the encoder.
     pub(crate) fn work(&mut self) -> Result<Work, CallFailure> {
-        platform::wait(self.handle);
+        // SAFETY: the handle is open and tracing, and the context is only shared meanwhile.
+        unsafe { platform::wait(self.handle) };
         // SAFETY: the handle is open, the callbacks fit, and the context stays valid and is only
         // shared while the library runs.
         let status = unsafe {

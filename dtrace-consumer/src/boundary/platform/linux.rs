@@ -15,12 +15,21 @@ use crate::probe::Probe;
 /// The platform's name in the stream.
 pub(crate) const PLATFORM: Platform = Platform::Linux;
 
+/// A firing's structure.
+pub(in crate::boundary) type Firing = dtrace_probedata_t;
+
+/// Whether the text of a format can be had from a record.
+pub(in crate::boundary) const FORMATS: bool = true;
+
+/// Whether a process that was grabbed is stopped until it is let go, however it was grabbed.
+pub(in crate::boundary) const GRAB_STOPS: bool = false;
+
 /// The number of the statement that fired, and its records.
 ///
 /// # Safety
 /// `d` is what libdtrace passed to the callback that is running.
 pub(in crate::boundary) unsafe fn records<'a>(
-    d: &dtrace_probedata_t,
+    d: &Firing,
 ) -> Result<(u32, &'a [dtrace_recdesc_t]), Misdelivered> {
     // SAFETY: descriptions live until the handle is closed, which is at the process's end.
     unsafe {
@@ -34,7 +43,7 @@ pub(in crate::boundary) unsafe fn records<'a>(
 ///
 /// # Safety
 /// `d` is what libdtrace passed to the probe callback that is running.
-pub(in crate::boundary) unsafe fn extent(d: &dtrace_probedata_t) -> Result<usize, Misdelivered> {
+pub(in crate::boundary) unsafe fn extent(d: &Firing) -> Result<usize, Misdelivered> {
     // The data begin with their size, which does not count itself.
     let size = d.dtpda_data.cast::<u32>();
     if size.is_null() {
@@ -69,8 +78,10 @@ pub(in crate::boundary) fn number_of(probe: &dtrace_probedesc_t) -> u32 {
 /// # Safety
 /// `a` is what libdtrace passed to the walk's callback that is running.
 pub(in crate::boundary) unsafe fn entry<'a>(
-    a: &dtrace_aggdata_t,
+    a: *const dtrace_aggdata_t,
 ) -> Result<Entry<'a>, Misdelivered> {
+    // SAFETY: as of this function.
+    let a = unsafe { reference(a, "an entry of an aggregation")? };
     // SAFETY: description, records and data are valid during the callback, and as long as the
     // description says.
     let (description, keys, values, key_bytes, data) = unsafe {
@@ -102,6 +113,11 @@ pub(in crate::boundary) unsafe fn entry<'a>(
         per_cpu: a.dtada_percpu,
         per_cpu_at: value.dtrd_offset as usize,
     })
+}
+
+/// The aggregation that a record of `printa()` names.
+pub(in crate::boundary) fn variable_of(record: &[u8]) -> Option<u64> {
+    record.first_chunk().map(|b| u64::from(u32::from_ne_bytes(*b)))
 }
 
 /// The text of a record's compiled format, if it has one.
@@ -155,7 +171,10 @@ pub(in crate::boundary) unsafe fn go(handle: Handle) -> c_int {
 }
 
 /// Waits until there may be something to do: here `dtrace_work` does that by itself.
-pub(in crate::boundary) fn wait(_handle: Handle) {}
+///
+/// # Safety
+/// None.
+pub(in crate::boundary) unsafe fn wait(_: Handle) {}
 
 /// The name of the function that [`grab`] calls.
 pub(in crate::boundary) const GRAB: &str = "dtrace_proc_grab_pid";

@@ -4,9 +4,17 @@ use std::ffi::c_char;
 
 use dtrace_sys::abi::{caddr_t, dtrace_recdesc_t};
 
+#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
 mod linux;
-pub(crate) use linux::PLATFORM;
-pub(super) use linux::*;
+#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+use linux as own;
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+mod sun;
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+use sun as own;
+
+pub(crate) use own::PLATFORM;
+pub(super) use own::*;
 
 /// One entry of an aggregation, checked as far as it can be.
 pub(super) struct Entry<'a> {

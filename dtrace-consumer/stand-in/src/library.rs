@@ -1,0 +1,519 @@
+//! libdtrace's functions, which do what the plan says.
+
+mod state;
+mod unused;
+mod work;
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ptr;
+
+use dtrace_sys::abi::*;
+
+use crate::memory;
+use crate::plan::ListingOddity;
+use state::{Handlers, STATE, begin};
+
+/// What handles, programs and processes point to. Nobody may look at it.
+static NOTHING: u8 = 0;
+
+fn something<T>() -> *mut T {
+    (&raw const NOTHING).cast_mut().cast()
+}
+
+/// `D 2.0.7` as a string of its own among the constants, where it is looked for without loading.
+static VERSION: [u8; 16] = *b"\0\0\0\0D 2.0.7\0\0\0\0\0";
+
+#[unsafe(no_mangle)]
+#[allow(non_upper_case_globals)]
+static _dtrace_version: &[u8; 12] = match VERSION.split_last_chunk() {
+    Some((_, text)) => text,
+    None => panic!("it is longer"),
+};
+
+/// Begins a call: does what the plan says of it, and returns if there is nothing left to do.
+macro_rules! enter {
+    ($name:literal, $failed:expr) => {
+        match begin($name) {
+            None => {}
+            Some(state::Answer::Failed) => return $failed,
+            // What does not fit is cut, as C would.
+            Some(state::Answer::Number(n)) => return n as _,
+        }
+    };
+    ($name:literal) => {
+        if begin($name).is_some() {
+            return ptr::null_mut();
+        }
+    };
+}
+use enter;
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_open(_: c_int, _: c_int, error: *mut c_int) -> *mut dtrace_hdl_t {
+    if begin("dtrace_open").is_some() {
+        // SAFETY: the caller's to write to.
+        unsafe { *error = STATE.lock().expect("nobody panics").error };
+        return ptr::null_mut();
+    }
+    // As the real one has: what wakes a waiting dtrace_work.
+    // SAFETY: always sound.
+    unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    something()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_close(_: *mut dtrace_hdl_t) {
+    begin("dtrace_close");
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_errno(_: *mut dtrace_hdl_t) -> c_int {
+    enter!("dtrace_errno", -1);
+    STATE.lock().expect("nobody panics").error
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_errmsg(_: *mut dtrace_hdl_t, error: c_int) -> *const c_char {
+    enter!("dtrace_errmsg");
+    memory::text(&format!("stand-in error {error}\n"))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_faultstr(_: *mut dtrace_hdl_t, _: c_int) -> *const c_char {
+    enter!("dtrace_faultstr");
+    c"invalid address".as_ptr()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_setopt(
+    _: *mut dtrace_hdl_t,
+    _: *const c_char,
+    _: *const c_char,
+) -> c_int {
+    enter!("dtrace_setopt", -1);
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_getopt(
+    _: *mut dtrace_hdl_t,
+    _: *const c_char,
+    value: *mut dtrace_optval_t,
+) -> c_int {
+    enter!("dtrace_getopt", -1);
+    // SAFETY: the caller's to write to.
+    unsafe { *value = 7 };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_init(_: *mut dtrace_hdl_t) -> c_int {
+    enter!("dtrace_init", -1);
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_program_strcompile(
+    _: *mut dtrace_hdl_t,
+    _: *const c_char,
+    _: dtrace_probespec_t,
+    _: c_uint,
+    _: c_int,
+    _: *const *mut c_char,
+) -> *mut dtrace_prog_t {
+    enter!("dtrace_program_strcompile");
+    something()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_program_fcompile(
+    _: *mut dtrace_hdl_t,
+    _: *mut FILE,
+    _: c_uint,
+    _: c_int,
+    _: *const *mut c_char,
+) -> *mut dtrace_prog_t {
+    enter!("dtrace_program_fcompile");
+    something()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_program_exec(
+    _: *mut dtrace_hdl_t,
+    _: *mut dtrace_prog_t,
+    info: *mut dtrace_proginfo_t,
+) -> c_int {
+    enter!("dtrace_program_exec", -1);
+    // SAFETY: the caller's to write to.
+    unsafe { *info = dtrace_proginfo_t { dpi_matches: 1, ..dtrace_proginfo_t::default() } };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_program_info(
+    _: *mut dtrace_hdl_t,
+    _: *mut dtrace_prog_t,
+    info: *mut dtrace_proginfo_t,
+) {
+    if begin("dtrace_program_info").is_none() {
+        // SAFETY: the caller's to write to.
+        unsafe { *info = dtrace_proginfo_t { dpi_matches: 1, ..dtrace_proginfo_t::default() } };
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_stmt_iter(
+    handle: *mut dtrace_hdl_t,
+    program: *mut dtrace_prog_t,
+    function: Option<dtrace_stmt_f>,
+    arg: *mut c_void,
+) -> c_int {
+    enter!("dtrace_stmt_iter", -1);
+    let statement = match state::listing() {
+        Some(ListingOddity::NoStatement) => ptr::null_mut(),
+        oddity => memory::statement(oddity != Some(ListingOddity::NoClause)),
+    };
+    let function = function.expect("a callback");
+    // SAFETY: the callback takes this, and gets its own argument.
+    unsafe { function(handle, program, statement, arg) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_stop(_: *mut dtrace_hdl_t) -> c_int {
+    enter!("dtrace_stop", -1);
+    0
+}
+
+fn handle(set: impl FnOnce(&mut Handlers)) -> c_int {
+    set(&mut STATE.lock().expect("nobody panics").handlers);
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_handle_err(
+    _: *mut dtrace_hdl_t,
+    function: Option<dtrace_handle_err_f>,
+    arg: *mut c_void,
+) -> c_int {
+    enter!("dtrace_handle_err", -1);
+    handle(|handlers| handlers.fault = function.map(|f| (f, state::Arg(arg))))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_handle_drop(
+    _: *mut dtrace_hdl_t,
+    function: Option<dtrace_handle_drop_f>,
+    arg: *mut c_void,
+) -> c_int {
+    enter!("dtrace_handle_drop", -1);
+    handle(|handlers| handlers.drop = function.map(|f| (f, state::Arg(arg))))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_handle_setopt(
+    _: *mut dtrace_hdl_t,
+    function: Option<dtrace_handle_setopt_f>,
+    arg: *mut c_void,
+) -> c_int {
+    enter!("dtrace_handle_setopt", -1);
+    handle(|handlers| handlers.option = function.map(|f| (f, state::Arg(arg))))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_handle_proc(
+    _: *mut dtrace_hdl_t,
+    function: Option<dtrace_handle_proc_f>,
+    arg: *mut c_void,
+) -> c_int {
+    enter!("dtrace_handle_proc", -1);
+    handle(|handlers| handlers.process = function.map(|f| (f, state::Arg(arg))))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_probe_iter(
+    handle: *mut dtrace_hdl_t,
+    _: *const dtrace_probedesc_t,
+    function: Option<dtrace_probe_f>,
+    arg: *mut c_void,
+) -> c_int {
+    enter!("dtrace_probe_iter", -1);
+    let function = function.expect("a callback");
+    for id in 1..=3 {
+        let probe = match state::listing() {
+            Some(ListingOddity::NoProbe) if id == 2 => ptr::null_mut(),
+            Some(ListingOddity::CrookedProbe) if id == 2 => {
+                memory::crooked(memory::probe(id, true))
+            }
+            _ => memory::probe(id, true),
+        };
+        // SAFETY: the callback takes this, and gets its own argument.
+        let answer = unsafe { function(handle, probe, arg) };
+        if answer != 0 {
+            return answer;
+        }
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_probe_info(
+    _: *mut dtrace_hdl_t,
+    _: *const dtrace_probedesc_t,
+    info: *mut dtrace_probeinfo_t,
+) -> c_int {
+    enter!("dtrace_probe_info", -1);
+    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    let mut argument: dtrace_typeinfo_t = unsafe { std::mem::zeroed() };
+    argument.dtt_ctfp = something();
+    let (number, list) = match state::listing() {
+        Some(ListingOddity::Arguments(number)) => (number, memory::keep(argument)),
+        Some(ListingOddity::NoArguments) => (3, ptr::null_mut()),
+        _ => (1, memory::keep(argument)),
+    };
+    // SAFETY: the caller's to write to.
+    unsafe { ((*info).dtp_argv, (*info).dtp_argc) = (list, number) };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ctf_type_name(
+    _: *mut ctf_file_t,
+    _: ctf_id_t,
+    buffer: *mut c_char,
+    length: usize,
+) -> *mut c_char {
+    enter!("ctf_type_name");
+    // SAFETY: the caller says how long the buffer is.
+    unsafe { state::print_into(buffer, length, c"int") };
+    buffer
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ctf_type_kind(_: *mut ctf_file_t, _: ctf_id_t) -> c_int {
+    enter!("ctf_type_kind", -1);
+    1
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ctf_type_resolve(_: *mut ctf_file_t, id: ctf_id_t) -> ctf_id_t {
+    enter!("ctf_type_resolve", -1);
+    id
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_str2desc(
+    _: *mut dtrace_hdl_t,
+    _: dtrace_probespec_t,
+    _: *const c_char,
+    description: *mut dtrace_probedesc_t,
+) -> c_int {
+    enter!("dtrace_str2desc", -1);
+    let parts = state::listing() != Some(ListingOddity::NoParts);
+    // SAFETY: the caller's to write to.
+    unsafe { memory::fill_description(description, parts) };
+    0
+}
+
+fn symbol(symbol: &mut GElf_Sym, info: &mut dtrace_syminfo_t) -> c_int {
+    (symbol.st_value, symbol.st_size) = (4096, 16);
+    *info = memory::symbol(state::listing() != Some(ListingOddity::NoSymbol));
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_lookup_by_name(
+    _: *mut dtrace_hdl_t,
+    _: *const c_char,
+    _: *const c_char,
+    found: *mut GElf_Sym,
+    info: *mut dtrace_syminfo_t,
+) -> c_int {
+    enter!("dtrace_lookup_by_name", -1);
+    // SAFETY: the caller's to write to.
+    unsafe { symbol(&mut *found, &mut *info) }
+}
+
+#[cfg(not(dtrace_abi = "macos"))]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_lookup_by_addr(
+    _: *mut dtrace_hdl_t,
+    _: GElf_Addr,
+    found: *mut GElf_Sym,
+    info: *mut dtrace_syminfo_t,
+) -> c_int {
+    enter!("dtrace_lookup_by_addr", -1);
+    // SAFETY: the caller's to write to.
+    unsafe { symbol(&mut *found, &mut *info) }
+}
+
+#[cfg(dtrace_abi = "macos")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_lookup_by_addr(
+    _: *mut dtrace_hdl_t,
+    _: GElf_Addr,
+    _: *mut c_char,
+    _: usize,
+    found: *mut GElf_Sym,
+    info: *mut dtrace_syminfo_t,
+) -> c_int {
+    enter!("dtrace_lookup_by_addr", -1);
+    // SAFETY: the caller's to write to.
+    unsafe { symbol(&mut *found, &mut *info) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_lookup_by_type(
+    _: *mut dtrace_hdl_t,
+    _: *const c_char,
+    _: *const c_char,
+    info: *mut dtrace_typeinfo_t,
+) -> c_int {
+    enter!("dtrace_lookup_by_type", -1);
+    // SAFETY: the caller's to write to, as a structure of integers and pointers.
+    unsafe {
+        info.write_bytes(0, 1);
+        ((*info).dtt_object, (*info).dtt_ctfp) = (c"vmlinux".as_ptr(), something());
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_addr2str(
+    _: *mut dtrace_hdl_t,
+    _: u64,
+    buffer: *mut c_char,
+    length: c_int,
+) -> c_int {
+    enter!("dtrace_addr2str", -1);
+    // SAFETY: the caller says how long the buffer is.
+    unsafe { state::print_into(buffer, length as usize, c"vmlinux`stand_in+0x1") }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_uaddr2str(
+    _: *mut dtrace_hdl_t,
+    _: pid_t,
+    _: u64,
+    buffer: *mut c_char,
+    length: c_int,
+) -> c_int {
+    enter!("dtrace_uaddr2str", -1);
+    // SAFETY: the caller says how long the buffer is.
+    unsafe { state::print_into(buffer, length as usize, c"a.out`stand_in+0x1") }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_printf_format(
+    _: *mut dtrace_hdl_t,
+    format: *mut c_void,
+    buffer: *mut c_char,
+    length: usize,
+) -> usize {
+    enter!("dtrace_printf_format", usize::MAX);
+    // SAFETY: a format is a C string here, and the caller says how long the buffer is.
+    unsafe { state::print_into(buffer, length, CStr::from_ptr(format.cast())) as usize }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_fprintf(
+    _: *mut dtrace_hdl_t,
+    file: *mut FILE,
+    format: *mut c_void,
+    _: *const dtrace_probedata_t,
+    _: *const dtrace_recdesc_t,
+    records: c_uint,
+    _: *const c_void,
+    _: usize,
+) -> c_int {
+    enter!("dtrace_fprintf", -1);
+    // SAFETY: a format is a C string here, and the file is the caller's.
+    unsafe { libc::fputs(format.cast_const().cast(), file) };
+    records as c_int
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn dtrace_proc_continue(_: *mut dtrace_hdl_t, _: *mut dtrace_proc_handle_t) {
+    begin("dtrace_proc_continue");
+}
+
+#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+mod of_the_platform {
+    use super::*;
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_go(_: *mut dtrace_hdl_t, _: c_uint) -> c_int {
+        enter!("dtrace_go", -1);
+        0
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_proc_grab_pid(
+        _: *mut dtrace_hdl_t,
+        _: pid_t,
+        _: c_int,
+    ) -> *mut dtrace_proc_handle_t {
+        enter!("dtrace_proc_grab_pid");
+        something()
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_proc_create(
+        _: *mut dtrace_hdl_t,
+        _: *const c_char,
+        _: *const *mut c_char,
+        _: c_int,
+    ) -> *mut dtrace_proc_handle_t {
+        enter!("dtrace_proc_create");
+        something()
+    }
+}
+
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+mod of_the_platform {
+    use super::*;
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_go(_: *mut dtrace_hdl_t) -> c_int {
+        enter!("dtrace_go", -1);
+        0
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_sleep(_: *mut dtrace_hdl_t) {
+        begin("dtrace_sleep");
+    }
+
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_proc_grab(
+        _: *mut dtrace_hdl_t,
+        _: pid_t,
+        _: c_int,
+    ) -> *mut dtrace_proc_handle_t {
+        enter!("dtrace_proc_grab");
+        something()
+    }
+
+    #[cfg(not(dtrace_abi = "freebsd"))]
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_proc_create(
+        _: *mut dtrace_hdl_t,
+        _: *const c_char,
+        _: *const *mut c_char,
+    ) -> *mut dtrace_proc_handle_t {
+        enter!("dtrace_proc_create");
+        something()
+    }
+
+    #[cfg(dtrace_abi = "freebsd")]
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn dtrace_proc_create(
+        _: *mut dtrace_hdl_t,
+        _: *const c_char,
+        _: *const *mut c_char,
+        _: Option<proc_child_func>,
+        _: *mut c_void,
+    ) -> *mut dtrace_proc_handle_t {
+        enter!("dtrace_proc_create");
+        something()
+    }
+}

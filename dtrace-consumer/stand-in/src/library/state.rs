@@ -1,0 +1,125 @@
+//! Where does the process stand in its plan?
+
+use std::collections::HashMap;
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::fs::File;
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
+
+use dtrace_sys::abi::*;
+
+use crate::plan::{CALLS, HAPPENED, ListingOddity, Misdeed, PLAN, Plan};
+
+/// An argument of a handler.
+#[derive(Clone, Copy)]
+pub(super) struct Arg(pub(super) *mut c_void);
+// SAFETY: it is only handed back, by the thread that gave it.
+unsafe impl Send for Arg {}
+
+/// Who wants to be told what.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Handlers {
+    pub(super) fault: Option<(dtrace_handle_err_f, Arg)>,
+    pub(super) drop: Option<(dtrace_handle_drop_f, Arg)>,
+    pub(super) option: Option<(dtrace_handle_setopt_f, Arg)>,
+    pub(super) process: Option<(dtrace_handle_proc_f, Arg)>,
+}
+
+pub(super) struct State {
+    pub(super) plan: Plan,
+    /// How often each function was called.
+    calls: HashMap<&'static str, u32>,
+    log: Option<File>,
+    /// What `dtrace_errno` says.
+    pub(super) error: c_int,
+    pub(super) handlers: Handlers,
+    /// How many rounds `dtrace_work` has done.
+    pub(super) round: usize,
+}
+
+pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
+    let prefix = prefix();
+    let plan = std::fs::read(prefix.join(PLAN)).expect("there is a plan");
+    Mutex::new(State {
+        plan: serde_json::from_slice(&plan).expect("the plan can be read"),
+        calls: HashMap::new(),
+        log: File::options().append(true).open(prefix.join(CALLS)).ok(),
+        error: 0,
+        handlers: Handlers::default(),
+        round: 0,
+    })
+});
+
+/// The prefix in which this library is: `PREFIX/lib/libdtrace.so.2`.
+fn prefix() -> PathBuf {
+    let mut info: MaybeUninit<libc::Dl_info> = MaybeUninit::zeroed();
+    // SAFETY: the structure is for the call to fill, and zeros are values of it.
+    let info = unsafe {
+        libc::dladdr((&raw const STATE).cast(), info.as_mut_ptr());
+        info.assume_init()
+    };
+    // SAFETY: the loader's own string.
+    let file = unsafe { CStr::from_ptr(info.dli_fname) };
+    let file = Path::new(OsStr::from_bytes(file.to_bytes()));
+    file.ancestors().nth(2).expect("a prefix").to_owned()
+}
+
+/// What a function answers, without having done anything.
+pub(super) enum Answer {
+    Failed,
+    Number(i64),
+}
+
+/// Notes the call, and does what the plan says of it.
+pub(super) fn begin(name: &'static str) -> Option<Answer> {
+    let mut state = STATE.lock().expect("nobody panics");
+    let nth = state.calls.entry(name).or_default();
+    *nth += 1;
+    let nth = *nth;
+    if let Some(log) = &mut state.log {
+        writeln!(log, "{name}").expect("the calls can be noted");
+    }
+    let fault = state.plan.faults.iter().find(|fault| fault.call == name && fault.nth == nth);
+    let misdeed = fault?.misdeed;
+    File::create(prefix().join(HAPPENED)).expect("it can be noted");
+    match misdeed {
+        Misdeed::Fail(error) => {
+            state.error = error;
+            Some(Answer::Failed)
+        }
+        Misdeed::Answer(number) => Some(Answer::Number(number)),
+        Misdeed::Abort => {
+            eprintln!("libdtrace: assertion failed in {name}");
+            std::process::abort()
+        }
+        Misdeed::Exit(status) => {
+            eprintln!("libdtrace: fatal error in {name}");
+            std::process::exit(status)
+        }
+        Misdeed::Signal(number) => {
+            // SAFETY: always sound.
+            unsafe {
+                libc::signal(number, libc::SIG_DFL);
+                libc::raise(number);
+            }
+            None
+        }
+    }
+}
+
+/// What is odd about probes and programs.
+pub(super) fn listing() -> Option<ListingOddity> {
+    STATE.lock().expect("nobody panics").plan.listing
+}
+
+/// Writes a text as snprintf does, and says how long it is.
+///
+/// # Safety
+/// There are `length` bytes at `buffer`.
+pub(super) unsafe fn print_into(buffer: *mut c_char, length: usize, text: &CStr) -> c_int {
+    // SAFETY: as the caller promises.
+    unsafe { libc::snprintf(buffer, length, c"%s".as_ptr(), text.as_ptr()) }
+}

@@ -1,0 +1,228 @@
+//! Linux's structures.
+
+use std::collections::HashMap;
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::sync::Mutex;
+
+use dtrace_sys::abi::*;
+
+use super::{bytes, crooked, keep, text};
+use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
+
+/// What stands before the records in a firing's data: size, speculation, probe, statement.
+const HEADER: u32 = 16;
+
+/// The descriptions of clauses, by statement: a clause's is always the same.
+static CLAUSES: Mutex<Option<HashMap<u32, usize>>> = Mutex::new(None);
+
+fn record(r: &Record) -> dtrace_recdesc_t {
+    dtrace_recdesc_t {
+        dtrd_action: r.action,
+        dtrd_size: r.size,
+        dtrd_offset: r.offset.saturating_add(HEADER),
+        dtrd_alignment: r.alignment,
+        dtrd_format: r.format.as_ref().map_or(ptr::null_mut(), |f| text(f).cast::<c_void>()),
+        dtrd_arg: r.argument,
+    }
+}
+
+fn records(records: &[Record]) -> *mut dtrace_recdesc_t {
+    let list: Vec<dtrace_recdesc_t> = records.iter().map(record).collect();
+    Box::leak(list.into_boxed_slice()).as_mut_ptr()
+}
+
+fn description(records: *mut dtrace_recdesc_t, number: i32) -> *mut dtrace_datadesc_t {
+    keep(dtrace_datadesc_t {
+        dtdd_uarg: 0,
+        dtdd_size: 0,
+        dtdd_nrecs: number,
+        dtdd_recs: records,
+        dtdd_refcnt: 1,
+    })
+}
+
+fn clause(firing: &Firing) -> *mut dtrace_datadesc_t {
+    let number = i32::try_from(firing.records.len()).expect("few records");
+    match firing.oddity {
+        Some(Oddity::NoDescription) => ptr::null_mut(),
+        Some(Oddity::CrookedDescription) => crooked(description(records(&firing.records), number)),
+        Some(Oddity::NoRecords) => description(ptr::null_mut(), number.max(1)),
+        Some(Oddity::CrookedRecords) => description(crooked(records(&firing.records)), number),
+        Some(Oddity::Count(number)) => description(records(&firing.records), number),
+        _ => {
+            let mut clauses = CLAUSES.lock().expect("nobody panics");
+            let known = clauses.get_or_insert_default().entry(firing.statement);
+            let made = || description(records(&firing.records), number).expose_provenance();
+            ptr::with_exposed_provenance_mut(*known.or_insert_with(made))
+        }
+    }
+}
+
+/// A probe with names.
+pub(crate) fn probe(id: u32, named: bool) -> *mut dtrace_probedesc_t {
+    let part = |part: &str| if named { text(part).cast_const() } else { ptr::null() };
+    keep(dtrace_probedesc_t {
+        id,
+        prv: part("stand"),
+        r#mod: part("in"),
+        fun: part(""),
+        prb: part("probe"),
+    })
+}
+
+/// Fills in what `dtrace_str2desc` gives, for its caller to free.
+///
+/// # Safety
+/// `into` may be written to.
+pub(crate) unsafe fn fill_description(into: *mut dtrace_probedesc_t, parts: bool) {
+    // SAFETY: strdup copies a C string with malloc; the rest is as the caller promises.
+    unsafe {
+        let part = |part: &std::ffi::CStr| {
+            if parts { libc::strdup(part.as_ptr()) } else { ptr::null_mut() }
+        };
+        *into = dtrace_probedesc_t {
+            id: 0,
+            prv: part(c"stand"),
+            r#mod: part(c""),
+            fun: part(c""),
+            prb: part(c""),
+        };
+    }
+}
+
+/// A firing, as the probe callback gets it, and its records.
+pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdesc_t) {
+    let clause = clause(firing);
+    let whole = HEADER as usize + firing.data.len();
+    let mut size = u32::try_from(whole - 4).expect("few data");
+    if let Some(Oddity::Size(claimed)) = firing.oddity {
+        size = claimed;
+    }
+    let mut data = Vec::with_capacity(whole);
+    for word in [size, 0, 1, firing.statement] {
+        data.extend_from_slice(&word.to_ne_bytes());
+    }
+    data.extend_from_slice(&firing.data);
+    let delivered = dtrace_probedata_t {
+        dtpda_handle: ptr::null_mut(),
+        dtpda_stid: firing.statement,
+        dtpda_ddesc: clause,
+        dtpda_pdesc: match firing.oddity {
+            Some(Oddity::NoProbe) => ptr::null_mut(),
+            oddity => probe(1, oddity != Some(Oddity::NoNames)),
+        },
+        dtpda_cpu: 0,
+        dtpda_data: match firing.oddity {
+            Some(Oddity::NoData) => ptr::null_mut(),
+            _ => bytes(&data),
+        },
+        dtpda_flow: 0,
+        dtpda_prefix: ptr::null(),
+        dtpda_indent: 0,
+    };
+    let records = if clause.is_null() || !clause.is_aligned() {
+        records(&firing.records)
+    } else {
+        // SAFETY: what is neither missing nor crooked was made above.
+        unsafe { (*clause).dtdd_recs }
+    };
+    (delivered, records)
+}
+
+/// The text of a record's format.
+pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
+    r.dtrd_format.cast_const().cast()
+}
+
+/// An entry, as a walk's callback gets it.
+pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
+    let odd = |oddity| entry.oddity == Some(oddity);
+    let plain = |action, offset, size| dtrace_recdesc_t {
+        dtrd_action: action,
+        dtrd_size: size,
+        dtrd_offset: offset,
+        dtrd_alignment: 4,
+        dtrd_format: ptr::null_mut(),
+        dtrd_arg: 0,
+    };
+    let list = |list: Vec<dtrace_recdesc_t>| Box::leak(list.into_boxed_slice()).as_mut_ptr();
+    let function = match entry.oddity {
+        Some(EntryOddity::Function(number)) => number,
+        _ => DTRACEAGG_COUNT,
+    };
+    let value_at = if odd(EntryOddity::ValueOutside) { u32::MAX } else { 8 };
+    let value_size = if odd(EntryOddity::ShortValue) { 4 } else { 8 };
+    let key_at = if odd(EntryOddity::KeyOutside) { 5 } else { 4 };
+    let description = dtrace_aggdesc_t {
+        dtagd_name: if odd(EntryOddity::NoName) { ptr::null_mut() } else { text("a") },
+        dtagd_varid: 1,
+        dtagd_flags: 0,
+        dtagd_sig: 0,
+        dtagd_normal: 1,
+        dtagd_ksize: 8,
+        dtagd_dsize: 8 + value_size,
+        dtagd_nkrecs: match entry.oddity {
+            Some(EntryOddity::Keys(number)) => number.cast_unsigned(),
+            _ => 2,
+        },
+        dtagd_keyidx: 0,
+        dtagd_krecs: list(vec![
+            plain(DTRACEACT_DIFEXPR, 0, 4),
+            plain(DTRACEACT_DIFEXPR, key_at, 4),
+        ]),
+        dtagd_drecs: list(vec![
+            plain(DTRACEACT_DIFEXPR, 0, 8),
+            plain(function, value_at, value_size),
+        ]),
+    };
+    let keys = [1u32.to_ne_bytes(), entry.key.to_ne_bytes()].concat();
+    let data = [0u64.to_ne_bytes(), entry.value.to_ne_bytes()].concat();
+    dtrace_aggdata_t {
+        dtada_hdl: ptr::null_mut(),
+        dtada_desc: match odd(EntryOddity::NoDescription) {
+            true => ptr::null_mut(),
+            false => keep(description),
+        },
+        dtada_key: if odd(EntryOddity::NoKeys) { ptr::null_mut() } else { bytes(&keys) },
+        dtada_data: match odd(EntryOddity::NoValue) {
+            true => ptr::null_mut(),
+            false => bytes(&data[..8 + value_size as usize]),
+        },
+        dtada_percpu: ptr::null_mut(),
+    }
+}
+
+/// A fault, as the handler gets it.
+pub(crate) fn fault(with_probe: bool) -> dtrace_errdata_t {
+    dtrace_errdata_t {
+        dteda_handle: ptr::null_mut(),
+        dteda_ddesc: ptr::null_mut(),
+        dteda_pdesc: if with_probe { probe(1, true) } else { ptr::null_mut() },
+        dteda_cpu: 0,
+        dteda_action: 1,
+        dteda_offset: 2,
+        dteda_fault: DTRACEFLT_BADADDR,
+        dteda_addr: 16,
+        dteda_msg: text("invalid address (0x10)"),
+    }
+}
+
+/// A statement with its clause.
+pub(crate) fn statement(with_clause: bool) -> *mut dtrace_stmtdesc_t {
+    // SAFETY: the structures are made of integers and pointers, for which zeros are values.
+    let (mut statement, mut clause): (dtrace_stmtdesc_t, dtrace_ecbdesc_t) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    // SAFETY: the probe was just made.
+    clause.dted_probe = unsafe { *probe(0, true) };
+    if with_clause {
+        statement.dtsd_ecbdesc = keep(clause);
+    }
+    keep(statement)
+}
+
+/// A symbol's names.
+pub(crate) fn symbol(named: bool) -> dtrace_syminfo_t {
+    let name = |name| if named { text(name).cast_const() } else { ptr::null() };
+    dtrace_syminfo_t { object: name("vmlinux"), name: name("stand_in"), id: 1 }
+}

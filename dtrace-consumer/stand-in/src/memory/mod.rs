@@ -1,0 +1,34 @@
+//! What do the structures look like that the stand-in hands out?
+//!
+//! Everything is on the heap, allocated to the byte, and stays.
+
+#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+#[path = "linux.rs"]
+mod platform;
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+#[path = "sun.rs"]
+mod platform;
+
+use std::ffi::{CString, c_char};
+
+pub(crate) use platform::*;
+
+/// A C string that stays.
+pub(crate) fn text(text: &str) -> *mut c_char {
+    CString::new(text).expect("a plan's texts have no NUL").into_raw()
+}
+
+/// A value that stays.
+pub(crate) fn keep<T>(value: T) -> *mut T {
+    Box::into_raw(Box::new(value))
+}
+
+/// Bytes that stay, and not one more.
+pub(crate) fn bytes(bytes: &[u8]) -> *mut c_char {
+    Box::leak(bytes.to_vec().into_boxed_slice()).as_mut_ptr().cast()
+}
+
+/// An address that is not null and not aligned, of something that is there.
+pub(crate) fn crooked<T>(pointer: *mut T) -> *mut T {
+    pointer.wrapping_byte_add(1)
+}

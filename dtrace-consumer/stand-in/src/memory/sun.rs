@@ -1,0 +1,224 @@
+//! The structures of FreeBSD, macOS and illumos.
+
+use std::collections::HashMap;
+use std::ffi::c_char;
+use std::ptr;
+use std::sync::Mutex;
+
+use dtrace_sys::abi::*;
+
+use super::{bytes, crooked, keep, text};
+use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
+
+/// What stands before the records in a firing's data: the enabled probe's number, and space.
+const HEADER: u32 = 8;
+
+/// The descriptions of enabled probes, by number: one's is always the same.
+static CLAUSES: Mutex<Option<HashMap<u32, usize>>> = Mutex::new(None);
+
+/// The formats, whose numbers begin at 1.
+static FORMATS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+fn record(r: &Record) -> dtrace_recdesc_t {
+    let number = r.format.as_ref().map_or(0, |format| {
+        let mut formats = FORMATS.lock().expect("nobody panics");
+        formats.push(text(format).expose_provenance());
+        u16::try_from(formats.len()).expect("few formats")
+    });
+    dtrace_recdesc_t {
+        dtrd_action: r.action,
+        dtrd_size: r.size,
+        dtrd_offset: r.offset.saturating_add(HEADER),
+        dtrd_alignment: r.alignment,
+        dtrd_format: number,
+        dtrd_arg: r.argument,
+        dtrd_uarg: 0,
+    }
+}
+
+/// A structure with records behind it, of which its type has one: allocated to the byte.
+fn with_records<T>(head: T, at: usize, records: &[dtrace_recdesc_t]) -> *mut T {
+    let size = at + size_of_val(records);
+    let layout = std::alloc::Layout::from_size_align(size, 8).expect("a small layout");
+    // SAFETY: the size is not 0; the head is copied up to where its records begin, and they behind it.
+    unsafe {
+        let start = std::alloc::alloc_zeroed(layout);
+        start.copy_from((&raw const head).cast(), at);
+        start.add(at).copy_from(records.as_ptr().cast(), size_of_val(records));
+        start.cast()
+    }
+}
+
+fn description(firing: &Firing, number: i32, size: u32) -> *mut dtrace_eprobedesc_t {
+    // SAFETY: a structure of integers, for which zeros are values.
+    let mut head: dtrace_eprobedesc_t = unsafe { std::mem::zeroed() };
+    head.dtepd_epid = firing.statement;
+    head.dtepd_nrecs = number;
+    head.dtepd_size = size;
+    let records: Vec<dtrace_recdesc_t> = firing.records.iter().map(record).collect();
+    with_records(head, std::mem::offset_of!(dtrace_eprobedesc_t, dtepd_rec), &records)
+}
+
+fn clause(firing: &Firing) -> *mut dtrace_eprobedesc_t {
+    let number = i32::try_from(firing.records.len()).expect("few records");
+    let size = HEADER + u32::try_from(firing.data.len()).expect("few data");
+    match firing.oddity {
+        Some(Oddity::NoDescription) => ptr::null_mut(),
+        Some(Oddity::CrookedDescription) => crooked(description(firing, number, size)),
+        Some(Oddity::Count(number)) => description(firing, number, size),
+        Some(Oddity::Size(size)) => description(firing, number, size),
+        _ => {
+            let mut clauses = CLAUSES.lock().expect("nobody panics");
+            let known = clauses.get_or_insert_default().entry(firing.statement);
+            let made = || description(firing, number, size).expose_provenance();
+            let known: *mut dtrace_eprobedesc_t =
+                ptr::with_exposed_provenance_mut(*known.or_insert_with(made));
+            // What is delivered is as long as is said, also if a clause changes.
+            // SAFETY: it was made above and stays.
+            unsafe { (*known).dtepd_size = size };
+            known
+        }
+    }
+}
+
+fn fill(array: &mut [c_char], text: &str) {
+    for (place, byte) in array.iter_mut().zip(text.bytes()) {
+        *place = byte.cast_signed();
+    }
+}
+
+/// A probe with names.
+pub(crate) fn probe(id: u32, named: bool) -> *mut dtrace_probedesc_t {
+    // SAFETY: a structure of integers, for which zeros are values.
+    let mut probe: dtrace_probedesc_t = unsafe { std::mem::zeroed() };
+    probe.dtpd_id = id;
+    if named {
+        fill(&mut probe.dtpd_provider, "stand");
+        fill(&mut probe.dtpd_mod, "in");
+        // To its end, without a NUL.
+        probe.dtpd_func.fill(b'f'.cast_signed());
+        fill(&mut probe.dtpd_name, "probe");
+    }
+    keep(probe)
+}
+
+/// Fills in what `dtrace_str2desc` gives.
+///
+/// # Safety
+/// `into` may be written to.
+pub(crate) unsafe fn fill_description(into: *mut dtrace_probedesc_t, parts: bool) {
+    // SAFETY: the probe was just made; the rest is as the caller promises.
+    unsafe { *into = *probe(0, parts) };
+}
+
+/// A firing, as the probe callback gets it, and its records.
+pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdesc_t) {
+    let clause = clause(firing);
+    let mut data = vec![0; HEADER as usize];
+    data[..4].copy_from_slice(&firing.statement.to_ne_bytes());
+    data.extend_from_slice(&firing.data);
+    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    let mut delivered: dtrace_probedata_t = unsafe { std::mem::zeroed() };
+    delivered.dtpda_edesc = clause;
+    if firing.oddity != Some(Oddity::NoProbe) {
+        delivered.dtpda_pdesc = probe(1, firing.oddity != Some(Oddity::NoNames));
+    }
+    if firing.oddity != Some(Oddity::NoData) {
+        delivered.dtpda_data = bytes(&data);
+    }
+    // SAFETY: what is neither missing nor crooked was made above; the address alone is computed.
+    let records = unsafe { (&raw mut (*clause.cast::<dtrace_eprobedesc_t>()).dtepd_rec).cast() };
+    (delivered, records)
+}
+
+/// The text of a record's format.
+pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
+    let formats = FORMATS.lock().expect("nobody panics");
+    let index = usize::from(r.dtrd_format).checked_sub(1);
+    let address = index.and_then(|index| formats.get(index)).copied().unwrap_or(0);
+    ptr::with_exposed_provenance(address)
+}
+
+/// An entry, as a walk's callback gets it.
+pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
+    let odd = |oddity| entry.oddity == Some(oddity);
+    let plain = |action, offset, size| dtrace_recdesc_t {
+        dtrd_action: action,
+        dtrd_size: size,
+        dtrd_offset: offset,
+        dtrd_alignment: 4,
+        dtrd_format: 0,
+        dtrd_arg: 0,
+        dtrd_uarg: 0,
+    };
+    let function = match entry.oddity {
+        Some(EntryOddity::Function(number)) => number,
+        _ => DTRACEAGG_COUNT,
+    };
+    let value_at = if odd(EntryOddity::ValueOutside) { u32::MAX } else { 8 };
+    let value_size = if odd(EntryOddity::ShortValue) { 4 } else { 8 };
+    let key_at = if odd(EntryOddity::KeyOutside) { 5 } else { 4 };
+    let records = [
+        plain(DTRACEACT_DIFEXPR, 0, 4),
+        plain(DTRACEACT_DIFEXPR, key_at, 4),
+        plain(function, value_at, value_size),
+    ];
+    // SAFETY: structures of integers and pointers, for which zeros are values.
+    let (mut head, mut delivered): (dtrace_aggdesc_t, dtrace_aggdata_t) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    head.dtagd_name = if odd(EntryOddity::NoName) { ptr::null_mut() } else { text("a") };
+    head.dtagd_varid = 1;
+    head.dtagd_size = 8 + value_size;
+    head.dtagd_nrecs = match entry.oddity {
+        Some(EntryOddity::Keys(number)) => number,
+        _ => 3,
+    };
+    let data = [
+        &1u32.to_ne_bytes()[..],
+        &entry.key.to_ne_bytes(),
+        &entry.value.to_ne_bytes()[..value_size as usize],
+    ]
+    .concat();
+    if !odd(EntryOddity::NoDescription) {
+        let at = std::mem::offset_of!(dtrace_aggdesc_t, dtagd_rec);
+        delivered.dtada_desc = with_records(head, at, &records);
+    }
+    if !odd(EntryOddity::NoValue) && !odd(EntryOddity::NoKeys) {
+        delivered.dtada_data = bytes(&data);
+    }
+    delivered.dtada_size = data.len();
+    delivered.dtada_normal = 1;
+    delivered
+}
+
+/// A fault, as the handler gets it.
+pub(crate) fn fault(with_probe: bool) -> dtrace_errdata_t {
+    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    let mut fault: dtrace_errdata_t = unsafe { std::mem::zeroed() };
+    if with_probe {
+        fault.dteda_pdesc = probe(1, true);
+    }
+    fault.dteda_fault = DTRACEFLT_BADADDR;
+    fault.dteda_addr = 16;
+    fault.dteda_msg = text("invalid address (0x10)\n");
+    fault
+}
+
+/// A statement with its clause.
+pub(crate) fn statement(with_clause: bool) -> *mut dtrace_stmtdesc_t {
+    // SAFETY: structures of integers and pointers, for which zeros are values.
+    let (mut statement, mut clause): (dtrace_stmtdesc_t, dtrace_ecbdesc_t) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    // SAFETY: the probe was just made.
+    clause.dted_probe = unsafe { *probe(0, true) };
+    if with_clause {
+        statement.dtsd_ecbdesc = keep(clause);
+    }
+    keep(statement)
+}
+
+/// A symbol's names.
+pub(crate) fn symbol(named: bool) -> dtrace_syminfo_t {
+    let name = |name| if named { text(name).cast_const() } else { ptr::null() };
+    dtrace_syminfo_t { dts_object: name("kernel"), dts_name: name("stand_in"), dts_id: 1 }
+}
