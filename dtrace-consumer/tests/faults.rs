@@ -209,19 +209,20 @@ fn traced(prefix: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// A session that controls processes, of which one is said to end.
+/// A session that controls processes, which are said to end; that ends it.
 fn controlled(prefix: &Path) -> Result<(), Error> {
-    let mut events = Vec::new();
+    let mut ended = 0;
     let outcome = trace("BEGIN { }")
         .prefix(prefix)
         .create(["true"])
         .grab(1)
         .on_process(|event| {
-            events.push(event.gone);
+            ended += i32::from(event.gone);
             Ok(())
         })
-        .run();
-    outcome.map(drop).map_err(Error::from)
+        .run()?;
+    assert_eq!((ended, outcome.processes.len()), (2, 2));
+    Ok(())
 }
 
 fn checked(prefix: &Path) -> Result<(), Error> {
@@ -271,7 +272,7 @@ fn calls(prefix: &Prefix, plan: &Plan, what: Use) -> BTreeMap<String, u32> {
 fn plan_for(name: &str) -> Plan {
     let gone = Event::Process { pid: 1, message: None };
     match name {
-        "controlled" => Plan { rounds: vec![vec![gone]], ..Plan::default() },
+        "controlled" => Plan { rounds: vec![vec![gone.clone(), gone]], ..Plan::default() },
         _ => plain_plan(),
     }
 }
@@ -288,9 +289,11 @@ fn with_each_call(misdeeds: &[Misdeed], check: impl Fn(&str, Misdeed, Result<(),
                 for nth in [1, times].into_iter().take(if times > 1 { 2 } else { 1 }) {
                     let fault = Fault { call: call.clone(), nth, misdeed: *misdeed };
                     Plan { faults: vec![fault], ..plan.clone() }.put(&prefix.path);
+                    let notes = prefix.path.join(HAPPENED);
+                    std::fs::write(&notes, "").expect("the prefix is there");
                     let result = what(&prefix.path);
                     // Some are called or not as the command ends before the script or after it.
-                    if std::fs::remove_file(prefix.path.join(HAPPENED)).is_ok() {
+                    if std::fs::metadata(&notes).is_ok_and(|notes| notes.len() > 0) {
                         happened.insert(call.clone());
                         check(&call, *misdeed, result);
                     }
@@ -343,6 +346,10 @@ fn each_call_that_fails_is_an_error_that_names_it_or_does_no_harm() {
             assert!(call.contains("compile"), "{call}");
             assert!(error.message.contains("stand-in error 1006"), "{error}");
         }
+        Err(Error::Process { number, message, .. }) => {
+            assert!(call.contains("proc"), "{call}");
+            assert_eq!((number, &message[..]), (1006, "stand-in error 1006"));
+        }
         Err(error) => panic!("{call}: {error:?}"),
     });
 }
@@ -351,7 +358,13 @@ fn each_call_that_fails_is_an_error_that_names_it_or_does_no_harm() {
 fn answers_that_mean_nothing_do_no_harm() {
     let answers = [i64::from(i32::MIN), 4711].map(Misdeed::Answer);
     with_each_call(&answers, |call, misdeed, result| match result {
-        Ok(()) | Err(Error::Libdtrace { .. } | Error::Option { .. } | Error::Compile(_)) => {}
+        Ok(())
+        | Err(
+            Error::Libdtrace { .. }
+            | Error::Process { .. }
+            | Error::Option { .. }
+            | Error::Compile(_),
+        ) => {}
         Err(error) => panic!("{call} {misdeed:?}: {error:?}"),
     });
 }

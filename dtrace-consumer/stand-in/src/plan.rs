@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// The plan's file in the prefix.
 pub const PLAN: &str = "plan.json";
-/// The file in the prefix in which the stand-in notes the functions that were called, a line each.
+/// The file in the prefix, if it is there, in which the stand-in notes the functions that were called, a
+/// line each.
 pub const CALLS: &str = "calls";
-/// The file in the prefix that is there once a call has gone wrong.
+/// The file in the prefix, if it is there, in which the stand-in notes the calls that have gone wrong.
 pub const HAPPENED: &str = "happened";
 
 /// What one process with the stand-in goes through.

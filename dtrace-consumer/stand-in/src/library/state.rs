@@ -33,6 +33,7 @@ pub(super) struct State {
     /// How often each function was called.
     calls: HashMap<&'static str, u32>,
     log: Option<File>,
+    happened: Option<File>,
     /// What `dtrace_errno` says.
     pub(super) error: c_int,
     pub(super) handlers: Handlers,
@@ -46,7 +47,9 @@ pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
     Mutex::new(State {
         plan: serde_json::from_slice(&plan).expect("the plan can be read"),
         calls: HashMap::new(),
+        // Later a worker may create no file.
         log: File::options().append(true).open(prefix.join(CALLS)).ok(),
+        happened: File::options().append(true).open(prefix.join(HAPPENED)).ok(),
         error: 0,
         handlers: Handlers::default(),
         round: 0,
@@ -84,7 +87,9 @@ pub(super) fn begin(name: &'static str) -> Option<Answer> {
     }
     let fault = state.plan.faults.iter().find(|fault| fault.call == name && fault.nth == nth);
     let misdeed = fault?.misdeed;
-    File::create(prefix().join(HAPPENED)).expect("it can be noted");
+    if let Some(happened) = &mut state.happened {
+        writeln!(happened, "{name}").expect("it can be noted");
+    }
     match misdeed {
         Misdeed::Fail(error) => {
             state.error = error;
