@@ -279,6 +279,14 @@ impl<C> Builder<C> {
         self
     }
 
+    /// Ends the session as damaged when more than about `bytes` would have to be kept of what it
+    /// describes; there is no limit unless one is set. Long sessions that meet ever new symbols or
+    /// processes keep ever more. See [`Replay::memory_limit`](crate::Replay::memory_limit) for what is kept.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.settings.memory_limit = Some(bytes);
+        self
+    }
+
     /// Looks for libdtrace in this prefix first; see [`crate::locate`].
     pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> Self {
         self.settings.prefix = Some(prefix.into());

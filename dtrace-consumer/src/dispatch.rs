@@ -3,6 +3,7 @@
 //! The same for live sessions and recordings: descriptions are kept, firings and aggregations are
 //! decoded against them and handed to the closures, and the rest is put into the outcome.
 
+mod kept;
 #[cfg(test)]
 mod tests;
 
@@ -12,8 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::aggregation::{Aggregated, Aggregation, Join, Joined, Mode, Walks};
-use crate::description::{OptionChange, ProcessEvent};
+use self::kept::Kept;
+pub(crate) use self::kept::PLACE;
+use crate::aggregation::{Aggregated, Aggregation, Join, Joined, Mode, ParameterEncoding, Walks};
+use crate::description::{OptionChange, Platform, ProcessEvent};
 use crate::error::{CallbackResult, Error};
 use crate::firing::{Firing, Output, Printed, Record};
 use crate::layout::{self, Field};
@@ -120,6 +123,9 @@ pub(crate) struct Dispatcher<'f> {
     /// The entries of the `printa()` of the firing that comes next.
     printed: Vec<Printed>,
     printing: bool,
+    /// What those take, in bytes.
+    printed_size: usize,
+    kept: Kept,
 }
 
 impl<'f> Dispatcher<'f> {
@@ -128,6 +134,8 @@ impl<'f> Dispatcher<'f> {
             join: Join::new(closures.joined_names.clone()),
             printed: Vec::new(),
             printing: false,
+            printed_size: 0,
+            kept: Kept::up_to(usize::MAX),
             closures,
             outcome: Outcome::default(),
             losses,
@@ -140,6 +148,12 @@ impl<'f> Dispatcher<'f> {
         }
     }
 
+    /// Keeps no more than about so many bytes of what the stream says.
+    pub(crate) fn with_memory_limit(mut self, bytes: usize) -> Dispatcher<'f> {
+        self.kept = Kept::up_to(bytes);
+        self
+    }
+
     /// Forgets a worker that could not begin; the next one describes everything anew.
     pub(crate) fn restart(&mut self) {
         self.outcome = Outcome { timings: self.outcome.timings, ..Outcome::default() };
@@ -147,17 +161,29 @@ impl<'f> Dispatcher<'f> {
         self.clauses.clear();
         self.aggregations.clear();
         self.symbols.clear();
-        self.printed.clear();
+        self.forget_printed();
         self.printing = false;
+        self.kept.restart();
+    }
+
+    fn forget_printed(&mut self) {
+        self.printed.clear();
+        self.printed_size = 0;
     }
 
     /// Takes one frame. `position` is where it lies in the stream, for errors.
     pub(crate) fn take(&mut self, frame: Frame<'_>, position: u64) -> Result<Step, Error> {
         let malformed = |cause| Error::Stream { position, cause };
+        let entries = [self.walks.kept(), self.join.kept(), self.printed_size];
+        let entries = entries.iter().fold(0, |sum: usize, n| sum.saturating_add(*n));
+        self.kept.note(&frame, entries).map_err(malformed)?;
         match frame {
             Frame::Firing(frame) => self.firing(frame, position)?,
             Frame::PrintaBegin => self.printing = true,
-            Frame::Entry(frame) if self.printing => self.printed.push(Printed::new(&frame)),
+            Frame::Entry(frame) if self.printing => {
+                self.printed_size += PLACE + frame.keys.len() + frame.value.len();
+                self.printed.push(Printed::new(&frame));
+            }
             Frame::Entry(frame) => {
                 let aggregation = self
                     .aggregations
@@ -201,18 +227,23 @@ impl<'f> Dispatcher<'f> {
                 self.probes.insert(probe.id, probe);
             }
             Frame::Clause(c) => {
+                kept::apart(&c.records).map_err(malformed)?;
                 let fields = layout::of_clause(c.records);
                 self.clauses.insert(c.key, ClauseLayout { statement: c.statement, fields });
             }
             Frame::Aggregation(frame) => {
+                kept::apart(&frame.keys).map_err(malformed)?;
                 let key = frame.key;
-                self.aggregations.insert(key, Aggregation::new(frame).map_err(malformed)?);
+                let aggregation = Aggregation::new(frame, self.encoding()).map_err(malformed)?;
+                self.aggregations.insert(key, aggregation);
             }
             Frame::Symbol(s) => {
                 self.symbols.insert((s.pid, s.address), s.text);
             }
             Frame::Drop(report) => {
-                self.outcome.losses.count_drop(&report);
+                if self.outcome.losses.count_drop(&report) {
+                    self.kept.add_probe(None);
+                }
                 if self.losses == LossPolicy::Warn {
                     tracing::warn!(kind = %report.kind, drops = report.drops, "{}", report.message);
                 }
@@ -222,7 +253,9 @@ impl<'f> Dispatcher<'f> {
                 self.check_losses()?;
             }
             Frame::Fault(fault) => {
-                self.outcome.losses.count_fault(&fault);
+                if self.outcome.losses.count_fault(&fault) {
+                    self.kept.add_probe(fault.probe.as_ref());
+                }
                 if self.losses == LossPolicy::Warn {
                     tracing::warn!(kind = %fault.kind, "{}", fault.message);
                 }
@@ -258,6 +291,14 @@ impl<'f> Dispatcher<'f> {
             Frame::Found(_) | Frame::FoundType(_) => {}
         }
         Ok(Step::Continue)
+    }
+
+    /// How the stream's platform lays out the parameters of distributions.
+    fn encoding(&self) -> ParameterEncoding {
+        match self.outcome.session.as_ref().map(|session| session.platform) {
+            Some(Platform::FreeBsd | Platform::MacOs | Platform::Illumos) => ParameterEncoding::Sun,
+            Some(Platform::Linux) | None => ParameterEncoding::Linux,
+        }
     }
 
     fn check_losses(&self) -> Result<(), Error> {
@@ -313,7 +354,7 @@ impl<'f> Dispatcher<'f> {
                 call("out", || out(&output))?;
             }
         }
-        self.printed.clear();
+        self.forget_printed();
         Ok(())
     }
 }

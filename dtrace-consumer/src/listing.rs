@@ -174,12 +174,25 @@ impl ListedProbe {
                 Ok(ProbeDetails {
                     stability: Attributes::take(t)?,
                     argument_stability: Attributes::take(t)?,
-                    arguments: t
-                        .list("arguments", |t| t.option("argument", |t| t.string("argument")))?,
+                    arguments: arguments(t)?,
                 })
             })?,
         })
     }
+}
+
+/// More arguments than any probe has. One takes far less in a stream than in memory.
+pub(crate) const MOST_ARGUMENTS: usize = 1 << 10;
+
+fn arguments(t: &mut Take<'_>) -> Result<Vec<Option<String>>, Malformed> {
+    let mut number = 0;
+    t.list("arguments", |t| {
+        number += 1;
+        if number > MOST_ARGUMENTS {
+            return Err(Malformed::new("arguments", "more than a probe has"));
+        }
+        t.option("argument", |t| t.string("argument"))
+    })
 }
 
 /// Asks for the probes that this system has.

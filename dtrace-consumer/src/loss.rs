@@ -206,14 +206,20 @@ pub struct Losses {
 }
 
 impl Losses {
-    pub(crate) fn count_drop(&mut self, report: &DropReport) {
+    /// Whether it is the first of its kind and CPU.
+    pub(crate) fn count_drop(&mut self, report: &DropReport) -> bool {
+        let known = self.drops.len();
         let n = self.drops.entry((report.kind, report.cpu)).or_default();
         *n = n.saturating_add(report.drops);
+        self.drops.len() > known
     }
 
-    pub(crate) fn count_fault(&mut self, fault: &Fault) {
+    /// Whether it is the first of its probe.
+    pub(crate) fn count_fault(&mut self, fault: &Fault) -> bool {
+        let known = self.faults.len();
         let probe = fault.probe.as_ref().map_or_else(|| "libdtrace".to_owned(), Probe::to_string);
         *self.faults.entry(probe).or_default() += 1;
+        self.faults.len() > known
     }
 
     /// Whether nothing was dropped and no clause failed.

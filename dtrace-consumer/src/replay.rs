@@ -14,6 +14,9 @@ use crate::stream::frame::FORMAT_VERSION;
 use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
 use crate::stream::wire::Malformed;
 
+/// How much of a recording is kept unless told otherwise, in bytes.
+const MEMORY_LIMIT: usize = 1 << 30;
+
 /// A recording that is to be replayed; made by [`replay`] or [`replay_from`].
 #[must_use = "a replay does nothing until it is run"]
 pub struct Replay<'f> {
@@ -21,6 +24,7 @@ pub struct Replay<'f> {
     closures: Closures<'f>,
     mode: Mode,
     frame_limit: usize,
+    memory_limit: usize,
 }
 
 impl std::fmt::Debug for Replay<'_> {
@@ -71,6 +75,7 @@ impl<'f> Replay<'f> {
             closures: Closures::default(),
             mode: Mode::default(),
             frame_limit: FRAME_LIMIT,
+            memory_limit: MEMORY_LIMIT,
         }
     }
 
@@ -83,9 +88,18 @@ impl<'f> Replay<'f> {
     }
 
     /// Refuses frames of more than `bytes` as damaged; 64 MiB unless set. The memory that decoding
-    /// takes is bounded by a small multiple of it and of what the recording describes.
+    /// takes is bounded by a small multiple of it and of [`memory_limit`](Replay::memory_limit).
     pub fn frame_limit(mut self, bytes: usize) -> Self {
         self.frame_limit = bytes;
+        self
+    }
+
+    /// Refuses a recording as damaged of which more than about `bytes` would have to be kept; 1 GiB unless
+    /// set. What is kept are descriptions of probes, clauses, aggregations and symbols, events for the
+    /// outcome, and entries of aggregations for `printa()`, for joined walks and for
+    /// [`Mode::Delta`].
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = bytes;
         self
     }
 
@@ -97,7 +111,8 @@ impl<'f> Replay<'f> {
     /// ([`Error::NotARecording`]) or one of a later version ([`Error::RecordingVersion`]), the recording
     /// is damaged or breaks off ([`Error::Stream`]), or a closure failed.
     pub fn run(self) -> Result<Outcome, Failure> {
-        let mut dispatcher = Dispatcher::new(self.closures, LossPolicy::Count, self.mode);
+        let mut dispatcher = Dispatcher::new(self.closures, LossPolicy::Count, self.mode)
+            .with_memory_limit(self.memory_limit);
         let result = match self.source {
             Source::File(path) => {
                 let unreadable = |cause| Error::Recording { path: path.clone(), cause };

@@ -49,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) recording: Option<PathBuf>,
     pub(crate) frame_limit: Option<usize>,
     pub(crate) silence_limit: Option<Duration>,
+    pub(crate) memory_limit: Option<usize>,
     pub(crate) read_options: Vec<String>,
     pub(crate) processes: Vec<Process>,
     pub(crate) formatted: bool,
@@ -180,7 +181,8 @@ pub(crate) fn start<'f>(
     job.firings = closures.want_firings();
     job.text = closures.want_text() || settings.formatted;
     job.report = closures.report.is_some();
-    let mut dispatcher = Dispatcher::new(closures, settings.losses, settings.mode);
+    let mut dispatcher = Dispatcher::new(closures, settings.losses, settings.mode)
+        .with_memory_limit(settings.memory_limit.unwrap_or(usize::MAX));
     dispatcher.run_system = !settings.keep_system;
     let mut attempts = 0;
     loop {

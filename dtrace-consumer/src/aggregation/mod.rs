@@ -18,6 +18,7 @@ pub use value::{
     AggregationFunction, AggregationValue, Average, DecodeError, Deviation, Extreme, Scalar,
 };
 
+use crate::dispatch::PLACE;
 use crate::layout::{self, Field};
 use crate::row::{self, RowError};
 use crate::stream::frame::{AggregationFrame, EntryFrame};
@@ -92,10 +93,14 @@ pub(crate) struct Aggregation {
     signature: u64,
     normal: u64,
     keys: Vec<Field>,
+    encoding: ParameterEncoding,
 }
 
 impl Aggregation {
-    pub(crate) fn new(frame: AggregationFrame) -> Result<Aggregation, Malformed> {
+    pub(crate) fn new(
+        frame: AggregationFrame,
+        encoding: ParameterEncoding,
+    ) -> Result<Aggregation, Malformed> {
         let function = u8::try_from(frame.function)
             .ok()
             .and_then(|n| AggregationFunction::from_wire(n).ok())
@@ -107,6 +112,7 @@ impl Aggregation {
             signature: frame.signature,
             normal: frame.normal,
             keys: layout::of_keys(frame.keys),
+            encoding,
         })
     }
 
@@ -115,7 +121,8 @@ impl Aggregation {
     }
 
     fn decode(&self, value: &[u8]) -> Result<AggregationValue, DecodeError> {
-        AggregationValue::decode(self.function, self.signature, value, self.normal)
+        let Aggregation { encoding, function, signature, normal, .. } = *self;
+        AggregationValue::decode_in(encoding, function, signature, value, normal)
     }
 }
 
@@ -261,6 +268,8 @@ pub(crate) struct Join {
     /// By keys, in the order in which they came first: whose entry that was, and the values so far.
     rows: Vec<Row>,
     positions: HashMap<Vec<u8>, usize>,
+    /// What they take, in bytes, about.
+    kept: usize,
 }
 
 #[derive(Debug)]
@@ -282,6 +291,8 @@ impl Join {
         let keys = entry.frame.keys;
         let same = keys.get(4..).unwrap_or_default().to_vec();
         let position = *self.positions.entry(same).or_insert_with(|| {
+            let values = self.names.len() * size_of::<Option<AggregationValue>>();
+            self.kept += PLACE + 2 * keys.len() + entry.frame.value.len() + values;
             self.rows.push(Row {
                 aggregation: entry.frame.aggregation,
                 keys: keys.to_vec(),
@@ -290,7 +301,14 @@ impl Join {
             });
             self.rows.len() - 1
         });
+        // A distribution's counts.
+        self.kept += entry.frame.value.len();
         self.rows[position].values[column] = Some(entry.value.clone());
+    }
+
+    /// What is gathered, in bytes, about.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
     }
 
     /// Hands out what has been gathered, and begins anew.
@@ -301,6 +319,7 @@ impl Join {
         mut visit: impl FnMut(&Joined<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.positions.clear();
+        self.kept = 0;
         for row in std::mem::take(&mut self.rows) {
             let frame = EntryFrame {
                 aggregation: row.aggregation,
@@ -325,6 +344,8 @@ pub(crate) struct Walks {
     mode: Mode,
     /// The last value of each entry, by variable and keys; kept for deltas only.
     before: HashMap<(u64, Vec<u8>), Before>,
+    /// What they take, in bytes, about.
+    kept: usize,
 }
 
 #[derive(Debug)]
@@ -335,7 +356,12 @@ struct Before {
 
 impl Walks {
     pub(crate) fn new(mode: Mode) -> Walks {
-        Walks { mode, before: HashMap::new() }
+        Walks { mode, before: HashMap::new(), kept: 0 }
+    }
+
+    /// What is kept from walk to walk, in bytes, about.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
     }
 
     /// The entry as the mode wants it; `None` where it has nothing new.
@@ -361,6 +387,9 @@ impl Walks {
     ) -> Option<AggregationValue> {
         let now = Before { generation: frame.generation, value: value.clone() };
         let before = self.before.insert((variable, frame.keys.to_vec()), now);
+        if before.is_none() {
+            self.kept += PLACE + frame.keys.len() + frame.value.len();
+        }
         // After the script's own clear() everything there is has been added since.
         let Some(before) = before.filter(|b| b.generation == frame.generation) else {
             return Some(value);

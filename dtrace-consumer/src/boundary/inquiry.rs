@@ -11,7 +11,7 @@ use super::kernel_types::Container;
 use super::libdtrace::{CallFailure, Compiling, Handle};
 use super::platform;
 use crate::description::ProgramInfo;
-use crate::listing::{Attributes, ListedProbe, ProbeDetails};
+use crate::listing::{Attributes, ListedProbe, MOST_ARGUMENTS, ProbeDetails};
 use crate::lookup::KernelSymbol;
 use crate::probe::Probe;
 
@@ -202,6 +202,9 @@ fn details(
     }
     // SAFETY: the call filled in an array of as many types, which the library owns.
     let types = unsafe { list(info.dtp_argv, info.dtp_argc, "arguments")? };
+    if types.len() > MOST_ARGUMENTS {
+        return Err(Misdelivered::new(format!("{} arguments", types.len())));
+    }
     Ok(Some(ProbeDetails {
         stability: attributes(info.dtp_attr),
         argument_stability: attributes(info.dtp_arga),

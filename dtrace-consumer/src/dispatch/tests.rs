@@ -216,3 +216,202 @@ fn the_last_of_several_descriptions_holds() {
         .unwrap();
     assert_eq!(row, Some((3, 3)));
 }
+
+/// The frames of a round, encoded.
+type Say = fn(u32) -> Vec<Vec<u8>>;
+
+/// A stream that says the same things again and again, each time with another number.
+struct Endless {
+    say: Say,
+    n: u32,
+    rest: std::collections::VecDeque<u8>,
+}
+
+impl std::io::Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.rest.len() < buffer.len() {
+            self.n += 1;
+            self.rest.extend((self.say)(self.n).concat());
+        }
+        std::io::Read::read(&mut self.rest, buffer)
+    }
+}
+
+fn encoded(frames: impl IntoIterator<Item = Frame<'static>>) -> Vec<Vec<u8>> {
+    let encode = |frame: Frame<'_>| {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        bytes
+    };
+    frames.into_iter().map(encode).collect()
+}
+
+#[test]
+fn a_stream_that_never_ends_describing_is_refused_at_the_memory_limit() {
+    use crate::description::{OptionChange, ProcessEvent};
+    use crate::loss::{DropKind, DropReport, Fault};
+    use crate::stream::frame::SymbolFrame;
+
+    fn named(n: u32) -> Probe {
+        let (module, function, name) = (String::new(), n.to_string(), String::new());
+        Probe { id: n, provider: "p".to_owned(), module, function, name }
+    }
+    fn keyed(n: u32) -> Frame<'static> {
+        let keys: &'static [u8] = match n % 4 {
+            0 => &[0; 8],
+            1 => &[1; 8],
+            2 => &[2; 8],
+            _ => &[3; 8],
+        };
+        Frame::Entry(EntryFrame {
+            aggregation: 1,
+            generation: 0,
+            keys,
+            value: &[0; 8],
+            per_cpu: &[],
+        })
+    }
+    let says: [(&str, Say); 9] = [
+        ("probes", |n| encoded([Frame::Probe(named(n))])),
+        ("clauses", |n| {
+            let records = vec![record(Action::Trace, 0, 8)];
+            encoded([Frame::Clause(ClauseFrame { key: n, statement: 1, records })])
+        }),
+        ("aggregations", |n| {
+            encoded([Frame::Aggregation(AggregationFrame {
+                key: n,
+                variable: 1,
+                name: "a".to_owned(),
+                function: 1,
+                signature: 0,
+                normal: 1,
+                keys: Vec::new(),
+            })])
+        }),
+        ("symbols", |n| {
+            encoded([Frame::Symbol(SymbolFrame {
+                pid: 0,
+                address: u64::from(n),
+                text: "m`f".to_owned(),
+            })])
+        }),
+        ("options", |n| {
+            encoded([Frame::OptionChange(OptionChange {
+                name: n.to_string(),
+                old: None,
+                new: None,
+            })])
+        }),
+        ("processes", |n| {
+            encoded([Frame::Process(ProcessEvent {
+                pid: n.cast_signed(),
+                gone: true,
+                message: None,
+            })])
+        }),
+        ("drops", |n| {
+            encoded([Frame::Drop(DropReport {
+                kind: DropKind::Principal,
+                cpu: Some(n),
+                drops: 1,
+                total: 1,
+                message: String::new(),
+            })])
+        }),
+        ("faults", |n| {
+            encoded([Frame::Fault(Fault {
+                probe: Some(named(n)),
+                cpu: 0,
+                kind: String::new(),
+                code: 0,
+                address: 0,
+                action: 0,
+                offset: 0,
+                message: String::new(),
+            })])
+        }),
+        ("entries of printa()", |n| encoded([aggregation(1, 0, 1), Frame::PrintaBegin, keyed(n)])),
+    ];
+    for (what, say) in says {
+        let mut rest = std::collections::VecDeque::new();
+        rest.extend(encoded([Frame::Begin(session())]).concat());
+        let result = crate::replay_from(Endless { say, n: 0, rest }).memory_limit(1 << 16).run();
+        let Err(Failure { error: Error::Stream { position, cause }, .. }) = result else {
+            panic!("{what}: {result:?}")
+        };
+        assert_eq!(
+            (cause.field, cause.reason),
+            ("descriptions", "more than the memory limit"),
+            "{what}"
+        );
+        assert!(position < 1 << 16, "{what}: only at {position}");
+    }
+}
+
+#[test]
+fn entries_that_are_kept_for_a_walk_count_towards_the_memory_limit() {
+    fn entries(n: u32) -> Vec<Vec<u8>> {
+        let keys = [n.to_ne_bytes(), n.to_ne_bytes()].concat();
+        let entry =
+            EntryFrame { aggregation: 1, generation: 0, keys: &keys, value: &[1; 8], per_cpu: &[] };
+        let mut bytes = Vec::new();
+        Frame::Entry(entry).encode(&mut bytes);
+        vec![bytes]
+    }
+    let endless = || {
+        let mut rest = std::collections::VecDeque::new();
+        rest.extend(encoded([Frame::Begin(session()), aggregation(1, 0, 1)]).concat());
+        Endless { say: entries, n: 0, rest }
+    };
+    let delta = crate::replay_from(endless()).memory_limit(1 << 16).mode(Mode::Delta).run();
+    let joined =
+        crate::replay_from(endless()).memory_limit(1 << 16).walk_joined(["a"], |_| Ok(())).run();
+    for result in [delta, joined] {
+        let Err(Failure { error: Error::Stream { cause, .. }, .. }) = result else {
+            panic!("{result:?}")
+        };
+        assert_eq!(cause.reason, "more than the memory limit");
+    }
+}
+
+#[test]
+fn entries_that_a_firing_has_printed_are_forgotten() {
+    let printed = [Frame::PrintaBegin, entry(&[0; 8]), Frame::SnapshotEnd, firing(&[], b"", b"")];
+    let many = std::iter::repeat_n(printed, 1000).flatten();
+    let described = [probe(), clause(Vec::new()), aggregation(1, 0, 1)];
+    let bytes = recording(described.into_iter().chain(many));
+    crate::replay_from(&bytes[..]).memory_limit(1 << 12).chew(|_| Ok(())).run().unwrap();
+}
+
+#[test]
+fn records_that_lie_upon_each_other_are_refused() {
+    let upon = |n| clause(vec![record(Action::Trace, 0, 64); n]);
+    assert_eq!(damaged([probe(), upon(5)]), "records");
+    let nested: Vec<_> = (0..100).map(|n| record(Action::Trace, n, 200 - n)).collect();
+    assert_eq!(damaged([clause(nested)]), "records");
+    // Records without data stand anywhere, and some in the next one's place.
+    assert!(replay([probe(), upon(4)]).is_ok());
+    assert!(replay([clause(vec![record(Action::Trace, 0, 0); 100])]).is_ok());
+    let apart: Vec<_> = (0..100).map(|n| record(Action::Trace, 8 * n, 8)).collect();
+    assert!(replay([clause(apart)]).is_ok());
+}
+
+#[test]
+fn a_probe_with_more_arguments_than_any_has_is_refused() {
+    use crate::listing::{Attributes, ListedProbe, MOST_ARGUMENTS, ProbeDetails};
+
+    let listed = |n| {
+        let details = ProbeDetails {
+            stability: Attributes::default(),
+            argument_stability: Attributes::default(),
+            arguments: vec![None; n],
+        };
+        let mut bytes = Vec::new();
+        let Frame::Probe(probe) = probe() else { unreachable!("it is one") };
+        Frame::Listed(ListedProbe { probe, details: Some(details) }).encode(&mut bytes);
+        Frame::decode(&bytes[4..]).map(|_| ())
+    };
+    assert!(listed(MOST_ARGUMENTS).is_ok());
+    assert_eq!(listed(MOST_ARGUMENTS + 1).unwrap_err().field, "arguments");
+    assert_eq!(listed(1 << 20).unwrap_err().field, "arguments");
+}
