@@ -15,8 +15,9 @@
 //! # Ok::<(), dtrace_consumer::Failure>(())
 //! ```
 //!
-//! Live tracing needs Linux, libdtrace 2.0.7 and root; [`preflight()`] says what is missing and how to
-//! get it. Recordings are replayed anywhere.
+//! Live tracing needs Linux, libdtrace 2.0.7 and root, or a worker that is
+//! [elevated](Builder::elevation); [`preflight()`] says what is missing and how to get it. Recordings are
+//! replayed anywhere.
 //!
 //! # What runs where
 //! ```text

@@ -101,11 +101,13 @@ mod linux {
         std::env::set_current_dir("/").map_err(|e| format!("cannot change to /: {e}"))?;
         let configuration = Configuration::read()?;
         let library = library(&configuration)?;
-        if let Some(loader) = library.loader.as_ref().filter(|_| !under_loader) {
+        if !under_loader {
             let program = std::env::current_exe().map_err(|e| format!("who am I? {e}"))?;
             let program = trust::of_root(&program)?;
-            let failure = loader.command(&program).args([SERVE, super::UNDER_LOADER]).exec();
-            return Err(format!("cannot start {}: {failure}", loader.ld_so.display()));
+            if let Some(loader) = &library.loader {
+                let failure = loader.command(&program).args([SERVE, super::UNDER_LOADER]).exec();
+                return Err(format!("cannot start {}: {failure}", loader.ld_so.display()));
+            }
         }
         let status = match session(&peer, &configuration, &library) {
             Ok(()) => 0,
@@ -135,7 +137,18 @@ mod linux {
             user_data: Some(SYSTEM_PREFIX.into()),
             ..Search::default()
         };
-        let mut found = search.run().map_err(|e| e.to_string())?;
+        let mut found = search.run().map_err(|e| {
+            let places: Vec<String> = e
+                .candidates
+                .iter()
+                .map(|place| format!("{}: {}", place.path.display(), place.refused))
+                .collect();
+            format!(
+                "no libdtrace that it may use ({}); an administrator can unpack one: \
+                 dtrace-worker install --prefix {SYSTEM_PREFIX}",
+                places.join("; ")
+            )
+        })?;
         found.library = trust::of_root(&found.library)?;
         if let Some(directory) = &mut found.syslibdir {
             *directory = trust::tree_of_root(directory)?;

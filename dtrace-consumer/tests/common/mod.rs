@@ -137,9 +137,21 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// What `traced-program consumer HOW` does: it traces a command that waits, and is to be killed while
 /// the command runs (`running`) or is still held (`held`). Or its workers are gone at once (`broken`).
+/// Or it traces five calls and says what came of it (`calls`).
 fn consumer(how: &str) -> ! {
     if how == "broken" {
         broken_pipe();
+    }
+    if how == "calls" {
+        let script = "syscall::getppid:entry /pid == $target/ { trace(1); }";
+        // Not by asking /proc, which may be missing.
+        let exe = std::env::args().next().unwrap_or_default();
+        let command = [&exe, program::WORD, "calls", "5"];
+        match run_synchronous(script, command).chew(|_| Ok(())).run() {
+            Ok(outcome) => println!("{} firings, {}", outcome.firings, outcome.losses),
+            Err(failure) => println!("{:?}\n{failure}", failure.error),
+        }
+        std::process::exit(0)
     }
     let mut session =
         run_synchronous("BEGIN { trace(1); }", traced_program("wait", 0)).chew(|_| {
