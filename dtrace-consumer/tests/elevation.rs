@@ -192,6 +192,22 @@ fn user(case: &str) {
         }
         "create" => report(trace("BEGIN { exit(0); }").create(["true"]), sudo()),
         "grab" => report(trace("BEGIN { exit(0); }").grab(1), sudo()),
+        "grab own" => {
+            let words = common::traced_program("wait", 0);
+            let mut child = Command::new(&words[0])
+                .args(&words[1..])
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("it can be started");
+            let script = "BEGIN { trace($target); exit(0); }";
+            report(trace(script).grab(child.id().cast_signed()), sudo());
+            drop(child.stdin.take());
+            println!("{}", child.wait().expect("a child"));
+        }
+        "own functions" => {
+            let script = "pid$target:libc.so.6:getppid:entry { trace(1); }";
+            report(run_synchronous(script, common::traced_program("calls", 3)), sudo());
+        }
         "prefix" => report(trace("BEGIN { exit(0); }").prefix("/tmp"), sudo()),
         "buffers" => report(trace("BEGIN { exit(0); }").option("bufsize", "1g"), sudo()),
         "by hand" => by_hand(),
@@ -369,6 +385,8 @@ fn an_elevated_worker_refuses_what_would_give_more_than_tracing() {
         ("write a file", "Refused setopt()"),
         ("create", "Refused to create a process"),
         ("grab", "Refused to grab a process"),
+        ("grab own", "Refused to grab a process"),
+        ("own functions", "Refused probes on functions of the command"),
         ("prefix", "Refused the prefix"),
         ("buffers", "Refused option bufsize"),
         ("by hand", "the library"),
@@ -401,6 +419,10 @@ fn what_an_administrator_permits_is_done_for_own_processes_only() {
     let said = as_user(&permitted, "destructive");
     // The user's own process runs it.
     assert!(said.starts_with("it ran\n1 "), "{said}");
+    let said = as_user(&permitted, "grab own");
+    assert_eq!(said, "1 [] Some(0) nothing lost\nexit status: 0\n");
+    let said = as_user(&permitted, "own functions");
+    assert_eq!(said, "3 [] None nothing lost\n");
     let said = as_user(&permitted, "grab");
     assert!(said.contains("Refused process 1\n"), "{said}");
     guard.check();

@@ -323,6 +323,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "files, and processes")]
     fn a_process_belongs_to_the_user_as_whom_it_runs() {
         let own = std::process::id().cast_signed();
         let uid = nix::unistd::geteuid().as_raw();

@@ -59,6 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "files, and processes")]
     fn what_others_can_change_is_not_trusted() {
         assert_eq!(
             of_root(Path::new("/usr/bin/env")),

@@ -222,6 +222,7 @@ mod tests {
 
     /// Runs this test again in a process that confines itself and does one thing.
     #[test]
+    #[cfg_attr(miri, ignore = "files, and processes")]
     fn a_confined_process_is_ended_at_what_it_may_not_do() {
         if let Ok(what) = std::env::var(DO) {
             confine().expect("it can be confined");
