@@ -163,7 +163,8 @@ mod here {
         let length = length.next_multiple_of(size_of::<u64>());
         for code in mapped_code(pid)? {
             let place = code.range.end - length as u64;
-            let tail = read(pid, place, length)?;
+            // The file may have been cut meanwhile.
+            let Ok(tail) = read(pid, place, length) else { continue };
             if tail.iter().all(|byte| *byte == tail[0]) {
                 return Ok(Some(place));
             }
