@@ -1,9 +1,7 @@
 //! What are the kernel's types?
 
-use std::path::PathBuf;
-
-use crate::elevation::Elevation;
 use crate::error::Error;
+use crate::query::query_methods;
 use crate::session::{self, Settings};
 use crate::stream::job::{Purpose, Source};
 use crate::stream::wire::{Malformed, Put, Take};
@@ -184,23 +182,7 @@ impl TypeQuery {
         self
     }
 
-    /// Looks for libdtrace in this prefix first; see [`crate::locate`].
-    pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> TypeQuery {
-        self.settings.prefix = Some(prefix.into());
-        self
-    }
-
-    /// Names the program that is started as worker; see [`crate::Builder::worker`].
-    pub fn worker(mut self, program: impl Into<PathBuf>) -> TypeQuery {
-        self.settings.worker = Some(program.into());
-        self
-    }
-
-    /// How the worker gets its privilege; see [`crate::Builder::elevation`].
-    pub fn elevation(mut self, elevation: Elevation) -> TypeQuery {
-        self.settings.elevation = elevation;
-        self
-    }
+    query_methods!();
 
     /// The types in the order in which they were asked for; `None` for what there is not.
     ///

@@ -239,6 +239,7 @@ mod outcome;
 mod patience;
 mod preflight;
 mod probe;
+mod query;
 mod record;
 mod replay;
 mod row;

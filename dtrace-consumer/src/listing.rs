@@ -1,14 +1,12 @@
 //! Which probes are there, what are their arguments, and how stable is all that?
 
-use std::fmt;
-use std::path::PathBuf;
-
-use crate::elevation::Elevation;
 use crate::error::Error;
 use crate::probe::Probe;
+use crate::query::query_methods;
 use crate::session::{self, Settings};
 use crate::stream::job::Purpose;
 use crate::stream::wire::{Malformed, Put, Take};
+use std::fmt;
 
 /// How far an interface can be relied on, from least to most ("Stability" in the DTrace guide).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -230,23 +228,7 @@ impl ProbeQuery {
         self
     }
 
-    /// Looks for libdtrace in this prefix first; see [`crate::locate`].
-    pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> ProbeQuery {
-        self.settings.prefix = Some(prefix.into());
-        self
-    }
-
-    /// Names the program that is started as worker; see [`crate::Builder::worker`].
-    pub fn worker(mut self, program: impl Into<PathBuf>) -> ProbeQuery {
-        self.settings.worker = Some(program.into());
-        self
-    }
-
-    /// How the worker gets its privilege; see [`crate::Builder::elevation`].
-    pub fn elevation(mut self, elevation: Elevation) -> ProbeQuery {
-        self.settings.elevation = elevation;
-        self
-    }
+    query_methods!();
 
     /// The probes, in the library's order.
     ///

@@ -1,9 +1,7 @@
 //! Where are the kernel's functions and variables?
 
-use std::path::PathBuf;
-
-use crate::elevation::Elevation;
 use crate::error::Error;
+use crate::query::query_methods;
 use crate::session::{self, Settings};
 use crate::stream::job::Purpose;
 use crate::stream::wire::{Malformed, Put, Take};
@@ -74,23 +72,7 @@ impl SymbolQuery {
         self
     }
 
-    /// Looks for libdtrace in this prefix first; see [`crate::locate`].
-    pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> SymbolQuery {
-        self.settings.prefix = Some(prefix.into());
-        self
-    }
-
-    /// Names the program that is started as worker; see [`crate::Builder::worker`].
-    pub fn worker(mut self, program: impl Into<PathBuf>) -> SymbolQuery {
-        self.settings.worker = Some(program.into());
-        self
-    }
-
-    /// How the worker gets its privilege; see [`crate::Builder::elevation`].
-    pub fn elevation(mut self, elevation: Elevation) -> SymbolQuery {
-        self.settings.elevation = elevation;
-        self
-    }
+    query_methods!();
 
     /// The symbols, those of the names first, in the order in which they were asked for; `None` for
     /// what the kernel does not have.
