@@ -413,9 +413,15 @@ fn a_pattern_that_matches_what_the_kernel_refuses_is_an_error_that_names_the_pro
     if !has_function_tracing() {
         return;
     }
-    // early_printk() is listed, and cannot be probed.
+    // Of 6.1 it is known: early_printk() is listed there, and cannot be probed.
     let script = "fbt::*printk*:entry { @ = count(); }";
-    let failure = run_synchronous(script, ["true"]).run().unwrap_err();
+    let result = run_synchronous(script, ["true"]).run();
+    let kernel = std::env::var("DTRACE_STOCK_KERNEL").unwrap_or_default();
+    if result.is_ok() && kernel != "6.1" {
+        eprintln!("not tested: this kernel refuses none of {script}");
+        return;
+    }
+    let failure = result.unwrap_err();
     let Error::Enable { probe, .. } = &failure.error else { panic!("{failure}") };
     assert!(probe.starts_with("fbt:vmlinux:") && probe.contains("printk"), "{probe}");
     assert!(failure.to_string().contains(probe.as_str()), "{failure}");
