@@ -398,7 +398,8 @@ pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str>
         return refused.split_once(": ").map(|(probe, _)| probe);
     }
     let refused = message.strip_prefix("BPF program load for '")?;
-    refused.split_once("' failed: ").map(|(probe, _)| probe)
+    // libdtrace cuts what is before the reason, probe included, at 63 bytes.
+    refused.split_once(['\'']).or_else(|| refused.rsplit_once(": ")).map(|(probe, _)| probe)
 }
 
 #[cfg(test)]
@@ -410,7 +411,8 @@ mod tests {
         let probe = "fbt:vmlinux:tcp_shifted_skb:entry";
         let attach = format!("Failed to enable {probe}: Operation not supported");
         let load = format!("BPF program load for '{probe}' failed: Invalid argument");
-        for message in [attach, load] {
+        let cut = format!("BPF program load for '{probe}' faile: Invalid argument");
+        for message in [attach, load, cut] {
             assert_eq!(refused_probe("dtrace_go", &message), Some(probe));
             assert_eq!(refused_probe("dtrace_work", &message), None);
         }
