@@ -14,7 +14,9 @@ use crate::elevation::Elevation;
 use crate::error::Error;
 use crate::listing::ListedProbe;
 use crate::option::{PREPROCESS, Setting, ZERO_MATCHES};
-use crate::session::{self, Settings, StopHandle};
+use crate::query;
+use crate::session::{self, Settings};
+use crate::stop::StopHandle;
 use crate::stream::job::{Process, Purpose, Source, Specifier};
 
 /// Sets up a session.
@@ -217,7 +219,7 @@ impl<C> Builder<C> {
     /// As of [`check`](Builder::check).
     pub fn matched_probes(self, describe: bool) -> Result<Vec<ListedProbe>, Error> {
         let purpose = Purpose::List { patterns: Vec::new(), describe };
-        session::list(&self.settings, purpose)
+        query::list(&self.settings, purpose)
     }
 
     /// Accepts probe descriptions that match no probe, as `dtrace -Z` does: such clauses never fire.

@@ -11,7 +11,8 @@ use crate::error::{CallbackResult, Error, Failure};
 use crate::firing::{Firing, Output, Record};
 use crate::loss::{DropReport, Fault};
 use crate::outcome::Outcome;
-use crate::session::{self, StopHandle};
+use crate::session;
+use crate::stop::StopHandle;
 
 /// Sets up a [`ConsumerThread`]. Its closures run on the session's thread.
 pub type ConsumerThreadBuilder = Builder<SendClosures>;

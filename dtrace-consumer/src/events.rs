@@ -13,7 +13,7 @@ use crate::firing::Firing;
 use crate::loss::{DropReport, Fault};
 use crate::outcome::Outcome;
 use crate::probe::Probe;
-use crate::session::StopHandle;
+use crate::stop::StopHandle;
 use crate::value::Value;
 
 /// Something that a session has delivered, on its own.

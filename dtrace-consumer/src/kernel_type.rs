@@ -1,8 +1,8 @@
 //! What are the kernel's types?
 
 use crate::error::Error;
-use crate::query::query_methods;
-use crate::session::{self, Settings};
+use crate::query::{self, query_methods};
+use crate::session::Settings;
 use crate::stream::job::{Purpose, Source};
 use crate::stream::wire::{Malformed, Put, Take};
 
@@ -198,6 +198,6 @@ impl TypeQuery {
             arguments: Vec::new(),
             specifier: Some(crate::Specifier::Name),
         }];
-        session::look_up_types(&self.settings, Purpose::Types { names: self.names })
+        query::look_up_types(&self.settings, Purpose::Types { names: self.names })
     }
 }

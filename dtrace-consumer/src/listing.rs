@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use crate::probe::Probe;
-use crate::query::query_methods;
-use crate::session::{self, Settings};
+use crate::query::{self, query_methods};
+use crate::session::Settings;
 use crate::stream::job::Purpose;
 use crate::stream::wire::{Malformed, Put, Take};
 use std::fmt;
@@ -237,6 +237,6 @@ impl ProbeQuery {
     /// possible.
     pub fn list(self) -> Result<Vec<ListedProbe>, Error> {
         let purpose = Purpose::List { patterns: self.patterns, describe: self.describe };
-        session::list(&self.settings, purpose)
+        query::list(&self.settings, purpose)
     }
 }

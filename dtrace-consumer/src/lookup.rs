@@ -1,8 +1,8 @@
 //! Where are the kernel's functions and variables?
 
 use crate::error::Error;
-use crate::query::query_methods;
-use crate::session::{self, Settings};
+use crate::query::{self, query_methods};
+use crate::session::Settings;
 use crate::stream::job::Purpose;
 use crate::stream::wire::{Malformed, Put, Take};
 
@@ -81,6 +81,6 @@ impl SymbolQuery {
     /// [`Error::Unavailable`] where libdtrace cannot be used.
     pub fn look_up(self) -> Result<Vec<Option<KernelSymbol>>, Error> {
         let purpose = Purpose::Lookup { names: self.names, addresses: self.addresses };
-        session::look_up(&self.settings, purpose)
+        query::look_up(&self.settings, purpose)
     }
 }

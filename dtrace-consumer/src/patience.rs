@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::session::StopHandle;
+use crate::stop::StopHandle;
 
 /// How long a worker may be silent unless it is said otherwise: longer than any step takes on slow
 /// machines.

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use crate::aggregation::{Mode, Order};
@@ -17,22 +15,18 @@ use crate::description::OmittedLibrary;
 use crate::dispatch::{Closures, Dispatcher, LossPolicy, Step};
 use crate::elevation::Elevation;
 use crate::error::{CompileError, Error, Failure, refused_probe};
-use crate::kernel_type::KernelType;
 use crate::launch::{Worker, launch};
-use crate::listing::ListedProbe;
 use crate::locate::Libdtrace;
-use crate::lookup::KernelSymbol;
 use crate::near;
 use crate::option;
 use crate::outcome::{CommandOutcome, Outcome};
 use crate::patience::{Patient, SILENCE_LIMIT};
 use crate::preflight::{preflight, preflight_elevated};
+use crate::query;
+use crate::stop::{CatchUp, StopHandle};
 use crate::stream::frame::{FailureFrame, FailureKind, Frame};
 use crate::stream::job::{Command, Job, Process, Purpose, Source, Target};
 use crate::stream::reader::{FrameReader, ReadError};
-
-/// How long a command waits at its end for its symbols to be looked up.
-const CATCHING_UP: Duration = Duration::from_secs(2);
 
 /// What a session is to be like, as far as its closures do not decide it.
 #[derive(Debug, Clone, Default)]
@@ -59,68 +53,6 @@ pub(crate) struct Settings {
     pub(crate) order: Order,
 }
 
-/// Asks a session to end, from any thread and also from its own closures.
-///
-/// A handle can be made before its session; a request made before tracing is on ends the session as
-/// soon as it is.
-#[derive(Debug, Clone, Default)]
-pub struct StopHandle(Arc<Mutex<Stop>>);
-
-#[derive(Debug, Default)]
-struct Stop {
-    /// Where to send the request, while there is a session that takes it.
-    channel: Option<UnixStream>,
-    asked: Option<Instant>,
-}
-
-impl StopHandle {
-    /// A handle for a session that is yet to begin; see
-    /// [`stop_handle`](crate::Builder::stop_handle).
-    #[must_use]
-    pub fn new() -> StopHandle {
-        StopHandle::default()
-    }
-
-    /// Asks the session to end; what was recorded up to now is still delivered. It returns at once,
-    /// and asking again does nothing.
-    pub fn stop(&self) {
-        let mut stop = self.0.lock();
-        stop.asked.get_or_insert_with(Instant::now);
-        if let Some(mut channel) = stop.channel.take() {
-            // It fails only if the worker is gone, and then the session has ended.
-            let _ = channel.write_all(&Command::Stop.encode());
-        }
-    }
-
-    /// Sends a command to the session's worker; `false` if it takes none any more.
-    fn send(&self, command: &Command) -> bool {
-        let mut stop = self.0.lock();
-        stop.channel.as_mut().is_some_and(|channel| channel.write_all(&command.encode()).is_ok())
-    }
-
-    fn attach(&self, channel: UnixStream) {
-        let mut stop = self.0.lock();
-        stop.channel = Some(channel);
-        let asked = stop.asked.is_some();
-        drop(stop);
-        if asked {
-            self.stop();
-        }
-    }
-
-    /// When the session was asked to end.
-    pub(crate) fn asked(&self) -> Option<Instant> {
-        self.0.lock().asked
-    }
-
-    /// The session is over; says when it was asked to end.
-    fn detach(&self) -> Option<Instant> {
-        let mut stop = self.0.lock();
-        stop.channel = None;
-        stop.asked
-    }
-}
-
 /// A session whose tracing is on.
 pub(crate) struct Live<'f> {
     dispatcher: Dispatcher<'f>,
@@ -129,22 +61,6 @@ pub(crate) struct Live<'f> {
     stop: StopHandle,
     /// Who waits for the worker to have caught up.
     caught_up: Option<Sender<()>>,
-}
-
-/// Makes sure that what a process did is told with its symbols, while they can be had.
-pub(crate) struct CatchUp {
-    session: StopHandle,
-    caught_up: Receiver<()>,
-}
-
-impl CatchUp {
-    /// Returns when what was recorded up to now has been delivered, or the session is over, or it has
-    /// taken too long.
-    pub(crate) fn wait(self) {
-        if self.session.send(&Command::CatchUp) {
-            let _ = self.caught_up.recv_timeout(CATCHING_UP);
-        }
-    }
 }
 
 /// Copies what is read into a recording.
@@ -247,62 +163,6 @@ pub(crate) fn inquire(
             }
         }
     }
-}
-
-/// Lists probes.
-pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
-    collect(settings, purpose, |frame| match frame {
-        Frame::Listed(probe) => ControlFlow::Break(probe),
-        other => ControlFlow::Continue(other),
-    })
-}
-
-/// Looks up symbols.
-pub(crate) fn look_up(
-    settings: &Settings,
-    purpose: Purpose,
-) -> Result<Vec<Option<KernelSymbol>>, Error> {
-    collect(settings, purpose, |frame| match frame {
-        Frame::Found(symbol) => ControlFlow::Break(symbol),
-        other => ControlFlow::Continue(other),
-    })
-}
-
-/// The text that is the answer, if there is one.
-pub(crate) fn text(settings: &Settings, purpose: Purpose) -> Result<Vec<u8>, Error> {
-    let texts = collect(settings, purpose, |frame| match frame {
-        Frame::Report(text) => ControlFlow::Break(text.to_vec()),
-        other => ControlFlow::Continue(other),
-    })?;
-    Ok(texts.concat())
-}
-
-pub(crate) fn look_up_types(
-    settings: &Settings,
-    purpose: Purpose,
-) -> Result<Vec<Option<KernelType>>, Error> {
-    collect(settings, purpose, |frame| match frame {
-        Frame::FoundType(found) => ControlFlow::Break(found),
-        other => ControlFlow::Continue(other),
-    })
-}
-
-/// Asks something whose answer is a list; `item` takes one out of a frame, or gives the frame back.
-fn collect<T>(
-    settings: &Settings,
-    purpose: Purpose,
-    item: impl for<'a> Fn(Frame<'a>) -> ControlFlow<T, Frame<'a>>,
-) -> Result<Vec<T>, Error> {
-    let mut dispatcher = Dispatcher::new(Closures::default(), LossPolicy::Count, Mode::Cumulative);
-    let mut items = Vec::new();
-    inquire(settings, purpose, |frame, position| match item(frame) {
-        ControlFlow::Break(item) => {
-            items.push(item);
-            Ok(Step::Continue)
-        }
-        ControlFlow::Continue(other) => dispatcher.take(other, position),
-    })?;
-    Ok(items)
 }
 
 /// libdtrace needs a program's name, and C has no words with a NUL byte.
@@ -558,7 +418,7 @@ fn suggest(settings: &Settings, error: &mut Error) {
     };
     let everything = Purpose::List { patterns: Vec::new(), describe: false };
     // The complaint stands without, if that fails.
-    if let Ok(probes) = list(&only_where, everything) {
+    if let Ok(probes) = query::list(&only_where, everything) {
         error.similar = near::similar(description, &probes);
     }
 }
@@ -607,9 +467,9 @@ impl<'f> Live<'f> {
 
     /// To be waited for once, on another thread than the one that delivers.
     pub(crate) fn catch_up(&mut self) -> CatchUp {
-        let (tell, caught_up) = crossbeam_channel::bounded(0);
+        let (catch_up, tell) = CatchUp::new(self.stop.clone());
         self.caught_up = Some(tell);
-        CatchUp { session: self.stop.clone(), caught_up }
+        catch_up
     }
 
     /// Notes the end of the traced command, also in the recording.

@@ -12,7 +12,8 @@ use crate::builder::{Builder, closure_methods};
 use crate::dispatch::Closures;
 use crate::error::{Error, Failure};
 use crate::outcome::{CommandOutcome, Outcome};
-use crate::session::{CatchUp, Live, StopHandle};
+use crate::session::Live;
+use crate::stop::{CatchUp, StopHandle};
 use crate::stream::job::{Gate, Source, Target};
 
 /// A command that is to be run under tracing; made by [`run_synchronous`].

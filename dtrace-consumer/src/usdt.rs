@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::builder::Builder;
 use crate::error::Error;
 use crate::option;
-use crate::session;
+use crate::query;
 use crate::stream::job::Purpose;
 
 impl<C> Builder<C> {
@@ -27,7 +27,7 @@ impl<C> Builder<C> {
     /// As of [`check`](Builder::check).
     pub fn header(mut self, name: &str) -> Result<Vec<u8>, Error> {
         self.settings.compile_flags |= option::ZERO_MATCHES;
-        session::text(&self.settings, Purpose::Header { name: name.to_owned() })
+        query::text(&self.settings, Purpose::Header { name: name.to_owned() })
     }
 
     /// Writes the object file that a program with probes is linked with, as `dtrace -G` does
@@ -51,6 +51,6 @@ impl<C> Builder<C> {
         self.settings.compile_flags |= option::ZERO_MATCHES;
         let objects = objects.into_iter().map(Into::into).collect();
         let purpose = Purpose::Link { output: output.into(), objects };
-        session::text(&self.settings, purpose).map(drop)
+        query::text(&self.settings, purpose).map(drop)
     }
 }
