@@ -182,8 +182,8 @@ fn session(
         set_option(&mut compiling, name, value.as_deref())?;
     }
     if let Err(failed) = compile(&mut compiling, job, shortcomings) {
-        // Other processes than the command live on.
-        if !job.processes.is_empty() {
+        // Processes that were grabbed live on.
+        if job.processes.iter().any(|process| matches!(process, Process::Grab(_))) {
             compiling.abandon();
         }
         return Err(failed);
