@@ -262,6 +262,8 @@ impl Arguments {
                 _ => message.clone(),
             },
             Error::Process { message, .. } => message.clone(),
+            // Without a word libdtrace finds no program.
+            Error::Command { .. } => "No such process".to_owned(),
             other => other.to_string(),
         }
     }
