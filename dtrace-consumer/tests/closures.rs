@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{live, traced_program};
 use dtrace_consumer::{
-    CallbackResult, ConsumerThread, Error, Failure, Outcome, Synchronous, run_synchronous,
+    CallbackResult, ConsumerThread, Error, Failure, Outcome, Synchronous, run_synchronous, trace,
 };
 use parking_lot::Mutex;
 
@@ -97,10 +97,14 @@ fn an_error_or_panic_of_a_closure_ends_the_run_with_it() {
     }
     for how in [How::Fails, How::Panics] {
         for name in CLOSURES {
-            let session = run_synchronous(SCRIPT, ["true"]);
+            // The end of a command would end the session before the process's end is told.
+            let with_command = name != "on_process";
+            let session =
+                if with_command { run_synchronous(SCRIPT, ["true"]) } else { trace(SCRIPT) };
             let outcome = check(name, how, with_closure!(session, name, how).run());
             assert!(outcome.session.is_some(), "{name}");
-            assert!(outcome.command.is_some() || name == "on_start", "{name}");
+            let ran = with_command && name != "on_start";
+            assert_eq!(outcome.command.is_some(), ran, "{name}");
         }
     }
     next_session_works();
