@@ -391,3 +391,27 @@ fn the_command_is_waited_for_after_exit() {
     assert!(outcome.command.is_some_and(|command| command.finished()));
     guard.check();
 }
+
+#[test]
+fn a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending() {
+    if !live() {
+        return;
+    }
+    let (_lock, guard) = alone();
+    let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
+    // SAFETY: the child does nothing but wait for the signal that kills it.
+    let child = match unsafe { nix::unistd::fork() }.expect("it can be forked") {
+        nix::unistd::ForkResult::Child => loop {
+            nix::unistd::pause();
+        },
+        nix::unistd::ForkResult::Parent { child } => child,
+    };
+    common::program::call(10);
+    // The child has this process's end of the channel, too.
+    thread.stop().expect("the session comes to its end");
+    assert_eq!(count.load(Ordering::Relaxed), 10);
+    wait_until("the worker has ended", || children() == [child.as_raw()]);
+    kill(child, Signal::SIGKILL).expect("it waits");
+    nix::sys::wait::waitpid(child, None).expect("a child");
+    guard.check();
+}
