@@ -12,13 +12,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use common::leftovers::{Guard, orphans_ended};
+use common::leftovers::{alone, orphans_ended};
 use common::live;
 use dtrace_consumer::{
     Builder, Closures, ConsumerThread, Elevation, Error, ProbeQuery, SymbolQuery,
     preflight_elevated, run_synchronous, trace,
 };
-use parking_lot::{Mutex, MutexGuard};
 
 /// The first argument of this binary that makes it the user.
 const USER: &str = "as-user";
@@ -26,14 +25,6 @@ const USER: &str = "as-user";
 const SUDOERS: &str = "Defaults use_pty\nnobody ALL=(root) NOPASSWD: \
     /usr/local/libexec/dtrace-worker serve\n";
 const DOAS: &str = "permit nopass nobody as root cmd /usr/local/libexec/dtrace-worker args serve\n";
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn alone() -> (MutexGuard<'static, ()>, Guard) {
-    let lock = ONE_AT_A_TIME.lock();
-    (lock, Guard::new())
-}
-
 /// What is written in the user's /etc, and what is missing on the user's system.
 #[derive(Default)]
 struct System<'a> {

@@ -4,8 +4,10 @@
 
 use std::ffi::c_long;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
+
+use super::own_process::watch_process;
 
 /// A process that is killed when this is dropped, unless it has ended.
 pub(super) struct CreatedProcess(OwnedFd);
@@ -13,14 +15,7 @@ pub(super) struct CreatedProcess(OwnedFd);
 impl CreatedProcess {
     /// `pid` is a process that nobody has waited for yet.
     pub(super) fn new(pid: i32) -> io::Result<CreatedProcess> {
-        // SAFETY: the call takes numbers alone.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let fd = i32::try_from(fd).map_err(io::Error::other)?;
-        if fd == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call has just made it, for its caller alone.
-        Ok(CreatedProcess(unsafe { OwnedFd::from_raw_fd(fd) }))
+        watch_process(pid).map(CreatedProcess)
     }
 }
 

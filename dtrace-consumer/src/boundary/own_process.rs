@@ -50,7 +50,7 @@ pub(crate) fn without_terminal(command: &mut Command) {
     }
 }
 
-/// A descriptor that becomes readable when the process ends.
+/// A descriptor that stands for the process, and becomes readable when it ends.
 pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     // SAFETY: the call takes no pointers; what it returns, if no error, is a new descriptor that

@@ -208,12 +208,16 @@ pub(crate) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Opt
 
 /// This process's event descriptors.
 pub(crate) fn eventfds() -> BTreeSet<i32> {
+    descriptors("anon_inode:[eventfd")
+}
+
+/// This process's descriptors of a kind, by the beginning of what /proc says that they lead to.
+pub(crate) fn descriptors(kind: &str) -> BTreeSet<i32> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     entries
         .filter(|fd| {
-            std::fs::read_link(fd.path()).is_ok_and(|to| {
-                to.as_os_str().as_encoded_bytes().starts_with(b"anon_inode:[eventfd")
-            })
+            std::fs::read_link(fd.path())
+                .is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(kind.as_bytes()))
         })
         .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
         .collect()

@@ -444,15 +444,7 @@ fn with_shortcomings(failure: CallFailure, shortcomings: &[Shortcoming]) -> Fail
 /// Ends tracing in the kernel at once, by closing what holds it, and cleans up behind it. libdtrace's
 /// own close does the same after seconds of freeing memory that is about to vanish.
 fn leave() {
-    let fds = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let held: Vec<i32> = fds
-        .filter(|fd| {
-            std::fs::read_link(fd.path()).is_ok_and(|to| {
-                to.as_os_str().as_encoded_bytes().starts_with(b"anon_inode:[perf_event]")
-            })
-        })
-        .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
-        .collect();
+    let held = control::descriptors("anon_inode:[perf_event]");
     held.into_iter().for_each(close_foreign);
     surroundings::remove_own_uprobe_events();
 }

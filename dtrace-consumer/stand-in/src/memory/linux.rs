@@ -208,19 +208,6 @@ pub(crate) fn fault(with_probe: bool) -> dtrace_errdata_t {
     }
 }
 
-/// A statement with its clause.
-pub(crate) fn statement(with_clause: bool) -> *mut dtrace_stmtdesc_t {
-    // SAFETY: the structures are made of integers and pointers, for which zeros are values.
-    let (mut statement, mut clause): (dtrace_stmtdesc_t, dtrace_ecbdesc_t) =
-        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    // SAFETY: the probe was just made.
-    clause.dted_probe = unsafe { *probe(0, true) };
-    if with_clause {
-        statement.dtsd_ecbdesc = keep(clause);
-    }
-    keep(statement)
-}
-
 /// A symbol's names.
 pub(crate) fn symbol(named: bool) -> dtrace_syminfo_t {
     let name = |name| if named { text(name).cast_const() } else { ptr::null() };

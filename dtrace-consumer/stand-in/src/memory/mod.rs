@@ -11,6 +11,8 @@ mod platform;
 
 use std::ffi::{CString, c_char};
 
+use dtrace_sys::abi::{dtrace_ecbdesc_t, dtrace_stmtdesc_t};
+
 pub(crate) use platform::*;
 
 /// A C string that stays.
@@ -31,4 +33,17 @@ pub(crate) fn bytes(bytes: &[u8]) -> *mut c_char {
 /// An address that is not null and not aligned, of something that is there.
 pub(crate) fn crooked<T>(pointer: *mut T) -> *mut T {
     pointer.wrapping_byte_add(1)
+}
+
+/// A statement with its clause.
+pub(crate) fn statement(with_clause: bool) -> *mut dtrace_stmtdesc_t {
+    // SAFETY: structures of integers and pointers, for which zeros are values.
+    let (mut statement, mut clause): (dtrace_stmtdesc_t, dtrace_ecbdesc_t) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    // SAFETY: the probe was just made.
+    clause.dted_probe = unsafe { *probe(0, true) };
+    if with_clause {
+        statement.dtsd_ecbdesc = keep(clause);
+    }
+    keep(statement)
 }
