@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::aggregation::{Aggregated, Mode};
+use crate::aggregation::Mode;
 use crate::stream::frame::Frame;
 use crate::stream::job::Command;
 use crate::stream::reader::FrameReader;
-use crate::{Failure, Firing, FromValue, Integer, Outcome, Output, Record, Value, ValueRef};
+use crate::value::{FromValue, Integer, SymbolRef};
+use crate::{Aggregated, Failure, Firing, Outcome, Output, Record, Value, ValueRef};
 
 /// Decodes the body of a frame; what can be decoded must arrive again when it is sent on.
 pub fn frame(body: &[u8]) {
@@ -59,7 +60,7 @@ impl std::io::Read for Pieces<'_> {
 /// Replays a recording to closures that look at everything; `serialize` is given every value.
 ///
 /// # Errors
-/// As of [`crate::Replay::run`].
+/// As of [`crate::Session::run`].
 pub fn replay(
     bytes: &[u8],
     mode: Mode,
@@ -108,11 +109,11 @@ pub fn replay(
             Ok(())
         })
         .on_drop(|report| {
-            say(&report);
+            say(report);
             Ok(())
         })
         .on_fault(|fault| {
-            say(&fault);
+            say(fault);
             Ok(())
         })
         .run();
@@ -161,7 +162,7 @@ fn look_at_value(value: ValueRef<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
     get!(String, Vec<u8>, &str, &[u8], std::borrow::Cow<'_, str>);
 }
 
-fn look_at_symbol(symbol: crate::SymbolRef<'_>) {
+fn look_at_symbol(symbol: SymbolRef<'_>) {
     let _ = (symbol.address(), symbol.pid(), symbol.module(), symbol.symbol(), symbol.offset());
     let _ = (symbol.to_string(), symbol.demangled());
     say(&symbol);

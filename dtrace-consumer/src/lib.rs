@@ -210,77 +210,109 @@
 //! are replayed.
 #![deny(unsafe_code)]
 
-pub mod aggregation;
-#[allow(unsafe_code)]
-mod boundary;
-mod builder;
-mod consumer_thread;
-mod description;
-mod dispatch;
-mod elevation;
-mod error;
-mod events;
-mod firing;
-mod format;
+mod api;
+mod client;
+mod data;
+mod decode;
+pub mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod install;
-mod kernel_type;
-mod launch;
-mod layout;
-mod listing;
 pub mod locate;
-mod lookup;
-mod loss;
-mod near;
-pub mod option;
-mod outcome;
-mod patience;
-mod preflight;
-mod probe;
-mod query;
-mod record;
-mod replay;
-mod row;
-pub mod serve;
-mod session;
-mod stack;
-mod stop;
+mod records;
+#[expect(unsafe_code, reason = "it runs before main")]
+mod start_up;
 mod stream;
-mod symbol;
-mod synchronous;
-mod usdt;
-mod value;
 #[cfg(target_os = "linux")]
 mod worker;
 
-pub use builder::Builder;
-pub use consumer_thread::{ConsumerThread, ConsumerThreadBuilder, SendClosures};
-pub use description::{
-    OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
-};
-pub use dispatch::{Closures, LossPolicy};
-pub use elevation::{Elevation, ElevationProblem, INSTALLED_WORKERS};
-pub use error::{CallbackError, CallbackResult, CompileError, Error, Failure};
-pub use events::{AggregatedEvent, Event, Events, FiringEvent};
-pub use firing::{Firing, Flow, FlowKind, Output, Record};
-pub use kernel_type::{Enumerator, KernelType, TypeKind, TypeMember, TypeQuery};
-pub use listing::{Attributes, DependencyClass, ListedProbe, ProbeDetails, ProbeQuery, Stability};
-pub use lookup::{KernelSymbol, SymbolQuery};
-pub use loss::{DropKind, DropReport, Fault, Losses};
-pub use outcome::{CommandOutcome, EX_USAGE, Outcome, Timings};
-pub use preflight::{Check, Preflight, Unavailable, preflight, preflight_elevated};
-pub use probe::Probe;
-pub use record::{Action, RecordDescription};
-pub use replay::{Replay, replay, replay_from};
-pub use row::RowError;
-pub use stop::StopHandle;
-pub use stream::job::Specifier;
-pub use stream::wire::Malformed;
-pub use symbol::{StackRef, SymbolRef};
-pub use synchronous::{Synchronous, run_synchronous, session, trace};
-pub use value::{FromValue, Integer, Sign, TypeError, Value, ValueRef};
+pub use api::events::Events;
+pub use api::replay::{replay, replay_from};
+pub use api::serve;
+pub use api::session::{Session, run_synchronous, trace};
+pub use api::thread::ConsumerThread;
+pub use client::preflight::{Preflight, preflight};
+pub use data::outcome::Outcome;
+pub use data::script::Script;
+pub use data::value::{Value, ValueRef};
+pub use decode::aggregated::Aggregated;
+pub use decode::consumer::{Consumer, Wants};
+pub use decode::event::Event;
+pub use decode::firing::{Firing, Output, Record};
+pub use decode::stop::StopHandle;
+pub use error::{CallbackResult, Error, Failure};
+
+/// Aggregations: modes and orders of walks, joined entries, and values.
+pub mod aggregation {
+    pub use crate::data::aggregation::{
+        AggregationFunction, AggregationValue, Average, Bucket, BucketRange, CombineError,
+        Deviation, Distribution, DistributionParameters, Extreme, Linear, LogLinear, Mode, Order,
+        ParameterEncoding, Scalar,
+    };
+    pub use crate::decode::joined::Joined;
+}
+
+/// How a worker gets the privilege that the program does not have, and what a privileged worker does.
+pub mod elevation {
+    pub use crate::client::elevation::Elevation;
+    pub use crate::client::preflight::preflight_elevated;
+    pub use crate::stream::elevated::INSTALLED_WORKERS;
+}
+
+/// Events of [`Session::events`], which own their data.
+pub mod event {
+    pub use crate::decode::event::{AggregatedEvent, FiringEvent, OutputEvent};
+}
+
+/// Losses: what DTrace dropped, and which clauses failed at run time.
+pub mod loss {
+    pub use crate::data::loss::{DropKind, DropReport, Fault, LossPolicy, Losses};
+}
+
+pub mod option {
+    //! Which options does tracing have, with which kinds of values?
+    pub use crate::api::option::*;
+}
+
+/// Questions to libdtrace that need no tracing: probes, symbols and types.
+pub mod query {
+    pub use crate::api::query::{
+        ProbeQuery, Probes, Query, SymbolQuery, Symbols, TypeQuery, Types,
+    };
+    pub use crate::data::kernel_symbol::KernelSymbol;
+    pub use crate::data::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
+    pub use crate::data::listing::{
+        Attributes, DependencyClass, ListedProbe, ProbeDetails, Stability,
+    };
+}
+
+/// Records: their probes, actions and layout.
+pub mod record {
+    pub use crate::data::probe::Probe;
+    pub use crate::data::record::{Action, RecordDescription};
+    pub use crate::decode::firing::{Flow, FlowKind};
+}
+
+/// Kinds of sessions, and what is known of one.
+pub mod session {
+    pub use crate::api::replay::Recorded;
+    pub use crate::api::session::{Live, Source, Traced, Traces};
+    pub use crate::data::outcome::{CommandOutcome, Timings};
+    pub use crate::data::script::Specifier;
+    pub use crate::data::session_info::{
+        OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
+    };
+}
+
+/// Values, and how they become types of the program.
+pub mod value {
+    pub use crate::data::from_value::{FromValue, TypeError};
+    pub use crate::data::integer::{Integer, Sign};
+    pub use crate::data::stack::{Stack, StackRef};
+    pub use crate::data::symbol::{Symbol, SymbolRef};
+    pub use crate::records::rows::RowError;
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

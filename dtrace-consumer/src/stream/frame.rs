@@ -6,19 +6,17 @@
 //! Within a version, fields are only ever appended to a payload; a reader ignores what follows the
 //! fields that it knows, and skips kinds that it does not know.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-use std::time::Duration;
-
-use super::wire::{Malformed, Put, Take};
-use crate::description::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
-use crate::kernel_type::KernelType;
-use crate::listing::ListedProbe;
-use crate::lookup::KernelSymbol;
-use crate::loss::{DropReport, Fault};
-use crate::outcome::CommandOutcome;
-use crate::probe::Probe;
-use crate::record::RecordDescription;
+use super::payload::{
+    AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FiringFrame, StepTimes, SymbolFrame,
+};
+use super::wire::{Malformed, Put, Take, Wire};
+use crate::data::kernel_symbol::KernelSymbol;
+use crate::data::kernel_type::KernelType;
+use crate::data::listing::ListedProbe;
+use crate::data::loss::{DropReport, Fault};
+use crate::data::outcome::CommandOutcome;
+use crate::data::probe::Probe;
+use crate::data::session_info::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
 
 /// The version of the stream format that this crate writes.
 pub(crate) const FORMAT_VERSION: u16 = 1;
@@ -40,139 +38,6 @@ pub(crate) fn format_version(body: &[u8]) -> Option<u16> {
 pub(crate) fn may_begin(body: &[u8]) -> bool {
     let beginning = [&[1][..], &MAGIC.to_le_bytes()].concat();
     body.iter().zip(&beginning).all(|(a, b)| a == b)
-}
-
-/// How the records of one clause lie in its firings' data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ClauseFrame {
-    /// The number by which firings refer to it.
-    pub(crate) key: u32,
-    /// libdtrace's number of the statement.
-    pub(crate) statement: u32,
-    pub(crate) records: Vec<RecordDescription>,
-}
-
-/// How an aggregation's keys and value lie in its entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AggregationFrame {
-    pub(crate) key: u32,
-    /// libdtrace's number of the aggregation variable.
-    pub(crate) variable: u64,
-    pub(crate) name: String,
-    /// In the numbering of [`crate::aggregation::AggregationFunction`].
-    pub(crate) function: u16,
-    /// The parameters of lquantize and llquantize, in the platform's encoding.
-    pub(crate) signature: u64,
-    /// The divisor set by `normalize()`; 1 where there is none.
-    pub(crate) normal: u64,
-    pub(crate) keys: Vec<RecordDescription>,
-}
-
-/// One key of an aggregation with its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EntryFrame<'a> {
-    pub(crate) aggregation: u32,
-    /// Changes whenever the script clears the aggregation.
-    pub(crate) generation: u64,
-    pub(crate) keys: &'a [u8],
-    pub(crate) value: &'a [u8],
-    /// The value on each CPU, one after another, each as long as `value`; empty unless asked for.
-    pub(crate) per_cpu: &'a [u8],
-}
-
-/// One firing of one clause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FiringFrame<'a> {
-    pub(crate) probe: u32,
-    pub(crate) clause: u32,
-    pub(crate) cpu: u32,
-    pub(crate) flow: Option<FlowFrame<'a>>,
-    pub(crate) data: &'a [u8],
-    /// What libdtrace printed, all records together.
-    pub(crate) text: &'a [u8],
-    /// `u32 record, u32 end` for each record that printed: where its text ends within `text`.
-    pub(crate) text_ends: &'a [u8],
-}
-
-/// Flow indentation, as libdtrace works it out when `flowindent` is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FlowFrame<'a> {
-    /// 0 entry, 1 return, 2 neither.
-    pub(crate) kind: u8,
-    pub(crate) indent: i32,
-    pub(crate) prefix: &'a [u8],
-}
-
-/// The symbol at an address, which is resolved where tracing takes place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SymbolFrame {
-    /// The process, or 0 for the kernel.
-    pub(crate) pid: u32,
-    pub(crate) address: u64,
-    /// As `module`function+0x1f`.
-    pub(crate) text: String,
-}
-
-/// Where tracing failed, and libdtrace's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FailureFrame {
-    pub(crate) kind: FailureKind,
-    /// What was attempted: the name of libdtrace's function, or what the worker did.
-    pub(crate) attempt: String,
-    /// libdtrace's or the system's number; 0 where there is none.
-    pub(crate) number: i32,
-    pub(crate) message: String,
-    /// The script to which it belongs, by position.
-    pub(crate) script: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailureKind {
-    /// The library could not be loaded or is of an unsupported version.
-    Load = 1,
-    /// An option was refused; `attempt` is its name.
-    Option = 2,
-    /// A script did not compile.
-    Compile = 3,
-    /// A D library did not compile; `attempt` is its file.
-    Library = 4,
-    /// A process could not be grabbed; `number` is errno.
-    Process = 5,
-    /// Any other call into libdtrace failed.
-    Call = 6,
-    /// Something around libdtrace failed (mounts, channel).
-    Surroundings = 7,
-    /// A worker that serves another user does not do it for that user; `attempt` says what. It comes
-    /// in place of the first frame, so no recording has it.
-    Refused = 8,
-}
-
-impl FailureKind {
-    fn from_number(n: u8) -> Option<FailureKind> {
-        use FailureKind as K;
-        [
-            K::Load,
-            K::Option,
-            K::Compile,
-            K::Library,
-            K::Process,
-            K::Call,
-            K::Surroundings,
-            K::Refused,
-        ]
-        .get(usize::from(n).checked_sub(1)?)
-        .copied()
-    }
-}
-
-/// How long the steps of a session took in the worker, in nanoseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct StepTimes {
-    pub(crate) load: u64,
-    pub(crate) open: u64,
-    pub(crate) compile: u64,
-    pub(crate) enable: u64,
-    pub(crate) go: u64,
 }
 
 /// Everything a stream can say.
@@ -270,67 +135,20 @@ impl Frame<'_> {
                 info.put(b);
             }
             Frame::Program(info) => info.put(b),
-            Frame::Started(times) => {
-                for t in [times.load, times.open, times.compile, times.enable, times.go] {
-                    b.put_u64(t);
-                }
-            }
+            Frame::Started(times) => times.put(b),
             Frame::Probe(probe) => probe.put(b),
-            Frame::Clause(c) => {
-                b.put_u32(c.key);
-                b.put_u32(c.statement);
-                b.put_list(c.records.iter(), |b, r| r.put(b));
-            }
-            Frame::Firing(f) => {
-                b.put_u32(f.probe);
-                b.put_u32(f.clause);
-                b.put_u32(f.cpu);
-                b.put_option(f.flow, |b, flow| {
-                    b.put_u8(flow.kind);
-                    b.put_i32(flow.indent);
-                    b.put_bytes(flow.prefix);
-                });
-                b.put_bytes(f.data);
-                b.put_bytes(f.text);
-                b.put_bytes(f.text_ends);
-            }
-            Frame::Aggregation(a) => {
-                b.put_u32(a.key);
-                b.put_u64(a.variable);
-                b.put_str(&a.name);
-                b.put_u16(a.function);
-                b.put_u64(a.signature);
-                b.put_u64(a.normal);
-                b.put_list(a.keys.iter(), |b, r| r.put(b));
-            }
-            Frame::Entry(e) => {
-                b.put_u32(e.aggregation);
-                b.put_u64(e.generation);
-                b.put_bytes(e.keys);
-                b.put_bytes(e.value);
-                b.put_bytes(e.per_cpu);
-            }
-            Frame::Symbol(s) => {
-                b.put_u32(s.pid);
-                b.put_u64(s.address);
-                b.put_str(&s.text);
-            }
-            Frame::Drop(d) => d.put(b),
+            Frame::Clause(clause) => clause.put(b),
+            Frame::Firing(firing) => firing.put(b),
+            Frame::Aggregation(aggregation) => aggregation.put(b),
+            Frame::Entry(entry) => entry.put(b),
+            Frame::Symbol(symbol) => symbol.put(b),
+            Frame::Drop(report) => report.put(b),
             Frame::Fault(fault) => fault.put(b),
-            Frame::OptionChange(o) => o.put(b),
-            Frame::Process(p) => p.put(b),
-            Frame::Failure(f) => {
-                b.put_u8(f.kind as u8);
-                b.put_str(&f.attempt);
-                b.put_i32(f.number);
-                b.put_str(&f.message);
-                b.put_option(f.script, |b, v| b.put_u32(v));
-            }
+            Frame::OptionChange(change) => change.put(b),
+            Frame::Process(event) => event.put(b),
+            Frame::Failure(failure) => failure.put(b),
             Frame::Exit(status) => b.put_i32(*status),
-            Frame::CommandEnd(end) => {
-                b.put_i32(end.status.into_raw());
-                b.put_u64(u64::try_from(end.ran.as_nanos()).unwrap_or(u64::MAX));
-            }
+            Frame::CommandEnd(end) => end.put(b),
             Frame::Options(options) => b.put_list(options.iter(), |b, (name, value)| {
                 b.put_str(name);
                 b.put_option(*value, |b, v| b.put_u64(v));
@@ -365,75 +183,23 @@ impl<'a> Frame<'a> {
                 Frame::Begin(SessionInfo::take(t)?)
             }
             2 => Frame::Program(ProgramInfo::take(t)?),
-            3 => Frame::Started(StepTimes {
-                load: t.u64("load time")?,
-                open: t.u64("open time")?,
-                compile: t.u64("compile time")?,
-                enable: t.u64("enable time")?,
-                go: t.u64("go time")?,
-            }),
+            3 => Frame::Started(StepTimes::take(t)?),
             4 => Frame::Probe(Probe::take(t)?),
-            5 => Frame::Clause(ClauseFrame {
-                key: t.u32("clause")?,
-                statement: t.u32("statement")?,
-                records: t.list("records", RecordDescription::take)?,
-            }),
-            6 => Frame::Firing(FiringFrame {
-                probe: t.u32("probe")?,
-                clause: t.u32("clause")?,
-                cpu: t.u32("cpu")?,
-                flow: t.option("flow", |t| {
-                    Ok(FlowFrame {
-                        kind: t.u8("flow kind")?,
-                        indent: t.i32("indent")?,
-                        prefix: t.bytes("prefix")?,
-                    })
-                })?,
-                data: t.bytes("data")?,
-                text: t.bytes("text")?,
-                text_ends: t.bytes("text ends")?,
-            }),
-            7 => Frame::Aggregation(AggregationFrame {
-                key: t.u32("aggregation")?,
-                variable: t.u64("variable")?,
-                name: t.string("aggregation name")?,
-                function: t.u16("function")?,
-                signature: t.u64("signature")?,
-                normal: t.u64("normal")?,
-                keys: t.list("keys", RecordDescription::take)?,
-            }),
+            5 => Frame::Clause(ClauseFrame::take(t)?),
+            6 => Frame::Firing(FiringFrame::take(t)?),
+            7 => Frame::Aggregation(AggregationFrame::take(t)?),
             8 => Frame::SnapshotBegin,
-            9 => Frame::Entry(EntryFrame {
-                aggregation: t.u32("aggregation")?,
-                generation: t.u64("generation")?,
-                keys: t.bytes("keys")?,
-                value: t.bytes("value")?,
-                per_cpu: t.bytes("values by CPU")?,
-            }),
+            9 => Frame::Entry(EntryFrame::take(t)?),
             10 => Frame::SnapshotEnd,
-            11 => Frame::Symbol(SymbolFrame {
-                pid: t.u32("pid")?,
-                address: t.u64("address")?,
-                text: t.string("symbol")?,
-            }),
+            11 => Frame::Symbol(SymbolFrame::take(t)?),
             12 => Frame::Drop(DropReport::take(t)?),
             13 => Frame::Fault(Fault::take(t)?),
             14 => Frame::OptionChange(OptionChange::take(t)?),
             15 => Frame::Process(ProcessEvent::take(t)?),
-            16 => Frame::Failure(FailureFrame {
-                kind: FailureKind::from_number(t.u8("failure kind")?)
-                    .ok_or(Malformed::new("failure kind", "not one that this crate knows"))?,
-                attempt: t.string("attempt")?,
-                number: t.i32("number")?,
-                message: t.string("message")?,
-                script: t.option("script", |t| t.u32("script"))?,
-            }),
+            16 => Frame::Failure(FailureFrame::take(t)?),
             17 => Frame::Exit(t.i32("exit status")?),
             18 => Frame::End,
-            19 => Frame::CommandEnd(CommandOutcome {
-                status: ExitStatus::from_raw(t.i32("wait status")?),
-                ran: Duration::from_nanos(t.u64("run time")?),
-            }),
+            19 => Frame::CommandEnd(CommandOutcome::take(t)?),
             20 => Frame::Options(t.list("options", |t| {
                 Ok((t.string("option")?, t.option("value", |t| t.u64("value"))?))
             })?),
@@ -441,8 +207,8 @@ impl<'a> Frame<'a> {
             22 => Frame::Report(t.bytes("report")?),
             23 => Frame::PrintaBegin,
             24 => Frame::Found(t.option("symbol", KernelSymbol::take)?),
-            26 => Frame::CaughtUp,
             25 => Frame::FoundType(t.option("type", KernelType::take)?),
+            26 => Frame::CaughtUp,
             _ => return Err(Malformed::new("frame kind", "not one that this crate knows")),
         })
     }

@@ -1,62 +1,14 @@
 //! What does the user's process tell the worker?
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::wire::{Malformed, Put, Take};
-use crate::aggregation::Order;
-use crate::description::OmittedLibrary;
-
-/// One D program to compile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Source {
-    /// Shown in messages: a file's name, or a word for a script given as text.
-    pub(crate) name: String,
-    /// `$0` of the script.
-    pub(crate) argument_zero: String,
-    pub(crate) text: Vec<u8>,
-    /// `$1`, `$2`… of the script.
-    pub(crate) arguments: Vec<String>,
-    /// What a program that is a bare probe description describes; `None` for a whole script.
-    pub(crate) specifier: Option<Specifier>,
-}
-
-impl Source {
-    /// Whether one of the words stands in the text, were it only in a comment.
-    pub(crate) fn mentions(&self, words: &[&str]) -> bool {
-        words_of(&String::from_utf8_lossy(&self.text)).any(|word| words.contains(&word))
-    }
-}
-
-/// The words of a D text: identifiers, keywords, numbers.
-pub(crate) fn words_of(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
-}
-
-/// What a bare word as program stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Specifier {
-    /// A provider, as with `dtrace -P`.
-    Provider,
-    /// A module, as with `dtrace -m`.
-    Module,
-    /// A function, as with `dtrace -f`.
-    Function,
-    /// A probe's name or number, as with `dtrace -n` and `dtrace -i`.
-    Name,
-}
-
-impl Specifier {
-    const ALL: [Specifier; 4] =
-        [Specifier::Provider, Specifier::Module, Specifier::Function, Specifier::Name];
-
-    /// libdtrace's number, the same on every platform (`dtrace_probespec_t`).
-    pub(crate) fn number(self) -> i32 {
-        self as i32
-    }
-}
+use super::wire::{Malformed, Put, Take, Wire};
+use crate::data::aggregation::Order;
+use crate::data::script::{Script, Specifier};
+use crate::data::session_info::OmittedLibrary;
 
 /// A process that libdtrace is to control.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +50,7 @@ pub(crate) struct Job {
     /// Whether the script sees every D library, or only those that it seems to need.
     pub(crate) all_libraries: bool,
     pub(crate) compile_flags: u32,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) scripts: Vec<Script>,
     /// A held process that becomes `$target`.
     pub(crate) target: Option<Target>,
     /// Processes that libdtrace controls; the session ends with the last of them.
@@ -129,33 +81,11 @@ pub(crate) struct Target {
     pub(crate) gate: Option<Gate>,
 }
 
-/// Where in a process to write what, to let it go on: see `boundary/gate.rs`.
+/// Where in a process to write what, to let it go on: see `client/command/gate.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) address: u64,
     pub(crate) opening: Vec<u8>,
-}
-
-impl Target {
-    fn put(&self, b: &mut Vec<u8>) {
-        b.put_i32(self.pid);
-        b.put_option(self.gate.as_ref(), |b, gate| {
-            b.put_u64(gate.address);
-            b.put_bytes(&gate.opening);
-        });
-    }
-
-    fn take(t: &mut Take<'_>) -> Result<Target, Malformed> {
-        Ok(Target {
-            pid: t.i32("target")?,
-            gate: t.option("gate", |t| {
-                Ok(Gate {
-                    address: t.u64("address")?,
-                    opening: t.bytes("what opens a gate")?.to_vec(),
-                })
-            })?,
-        })
-    }
 }
 
 /// One message to the worker.
@@ -170,9 +100,9 @@ pub(crate) enum Command {
     CatchUp,
 }
 
-impl Job {
+impl Wire<'_> for Purpose {
     fn put(&self, b: &mut Vec<u8>) {
-        match &self.purpose {
+        match self {
             Purpose::Trace => b.put_u8(0),
             Purpose::Check => b.put_u8(1),
             Purpose::List { patterns, describe } => {
@@ -195,28 +125,62 @@ impl Job {
             }
             Purpose::Link { output, objects } => {
                 b.put_u8(6);
-                b.put_bytes(output.as_os_str().as_bytes());
-                b.put_list(objects.iter(), |b, o| b.put_bytes(o.as_os_str().as_bytes()));
+                put_path(b, output);
+                b.put_list(objects.iter(), |b, o| put_path(b, o));
             }
         }
-        b.put_bytes(self.library.as_os_str().as_bytes());
-        b.put_option(self.syslibdir.as_ref(), |b, p| b.put_bytes(p.as_os_str().as_bytes()));
-        b.put_list(self.omit.iter(), |b, o| o.put(b));
-        b.put_list(self.options.iter(), |b, (name, value)| {
-            b.put_str(name);
-            b.put_option(value.as_deref(), |b, v| b.put_str(v));
-        });
-        b.put_bool(self.all_libraries);
-        b.put_u32(self.compile_flags);
-        b.put_list(self.sources.iter(), |b, s| {
-            b.put_str(&s.name);
-            b.put_str(&s.argument_zero);
-            b.put_bytes(&s.text);
-            b.put_list(s.arguments.iter(), |b, a| b.put_str(a));
-            b.put_option(s.specifier, |b, s| b.put_u8(s as u8));
-        });
-        b.put_option(self.target.as_ref(), |b, target| target.put(b));
-        b.put_list(self.processes.iter(), |b, process| match process {
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(match t.u8("purpose")? {
+            0 => Purpose::Trace,
+            1 => Purpose::Check,
+            2 => Purpose::List {
+                patterns: t.list("patterns", |t| t.string("pattern"))?,
+                describe: t.bool("describe")?,
+            },
+            3 => Purpose::Lookup {
+                names: t.list("names", |t| t.string("name"))?,
+                addresses: t.list("addresses", |t| t.u64("address"))?,
+            },
+            4 => Purpose::Types { names: t.list("names", |t| t.string("name"))? },
+            5 => Purpose::Header { name: t.string("name")? },
+            6 => Purpose::Link {
+                output: take_path(t, "output")?,
+                objects: t.list("objects", |t| take_path(t, "object"))?,
+            },
+            _ => return Err(Malformed::new("purpose", "not one that this worker knows")),
+        })
+    }
+}
+
+impl Wire<'_> for Script {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_str(&self.name);
+        b.put_str(&self.argument_zero);
+        b.put_bytes(&self.text);
+        b.put_list(self.arguments.iter(), |b, a| b.put_str(a));
+        b.put_option(self.specifier, |b, s| b.put_u8(s as u8));
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(Script {
+            name: t.string("script name")?,
+            argument_zero: t.string("$0")?,
+            text: t.bytes("script")?.to_vec(),
+            arguments: t.list("arguments", |t| t.string("argument"))?,
+            specifier: t.option("specifier", |t| {
+                let n = usize::from(t.u8("specifier")?);
+                let none = Malformed::new("specifier", "not one that this worker knows");
+                Specifier::ALL.get(n).copied().ok_or(none)
+            })?,
+        })
+    }
+}
+
+impl Wire<'_> for Process {
+    fn put(&self, b: &mut Vec<u8>) {
+        match self {
             Process::Create(words) => {
                 b.put_u8(1);
                 b.put_list(words.iter(), |b, w| b.put_str(w));
@@ -225,7 +189,55 @@ impl Job {
                 b.put_u8(2);
                 b.put_i32(*pid);
             }
+        }
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        match t.u8("process")? {
+            1 => Ok(Process::Create(t.list("words", |t| t.string("word"))?)),
+            2 => Ok(Process::Grab(t.i32("pid")?)),
+            _ => Err(Malformed::new("process", "neither created nor grabbed")),
+        }
+    }
+}
+
+impl Wire<'_> for Target {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_i32(self.pid);
+        b.put_option(self.gate.as_ref(), |b, gate| {
+            b.put_u64(gate.address);
+            b.put_bytes(&gate.opening);
         });
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(Target {
+            pid: t.i32("target")?,
+            gate: t.option("gate", |t| {
+                Ok(Gate {
+                    address: t.u64("address")?,
+                    opening: t.bytes("what opens a gate")?.to_vec(),
+                })
+            })?,
+        })
+    }
+}
+
+impl Wire<'_> for Job {
+    fn put(&self, b: &mut Vec<u8>) {
+        self.purpose.put(b);
+        put_path(b, &self.library);
+        b.put_option(self.syslibdir.as_ref(), |b, p| put_path(b, p));
+        b.put_list(self.omit.iter(), |b, o| o.put(b));
+        b.put_list(self.options.iter(), |b, (name, value)| {
+            b.put_str(name);
+            b.put_option(value.as_deref(), |b, v| b.put_str(v));
+        });
+        b.put_bool(self.all_libraries);
+        b.put_u32(self.compile_flags);
+        b.put_list(self.scripts.iter(), |b, s| s.put(b));
+        b.put_option(self.target.as_ref(), |b, target| target.put(b));
+        b.put_list(self.processes.iter(), |b, process| process.put(b));
         b.put_bool(self.firings);
         b.put_bool(self.text);
         b.put_bool(self.printed);
@@ -238,54 +250,20 @@ impl Job {
         });
     }
 
-    fn take(t: &mut Take<'_>) -> Result<Job, Malformed> {
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
         Ok(Job {
-            purpose: match t.u8("purpose")? {
-                0 => Purpose::Trace,
-                1 => Purpose::Check,
-                2 => Purpose::List {
-                    patterns: t.list("patterns", |t| t.string("pattern"))?,
-                    describe: t.bool("describe")?,
-                },
-                3 => Purpose::Lookup {
-                    names: t.list("names", |t| t.string("name"))?,
-                    addresses: t.list("addresses", |t| t.u64("address"))?,
-                },
-                4 => Purpose::Types { names: t.list("names", |t| t.string("name"))? },
-                5 => Purpose::Header { name: t.string("name")? },
-                6 => Purpose::Link {
-                    output: t.bytes("output").map(path)?,
-                    objects: t.list("objects", |t| t.bytes("object").map(path))?,
-                },
-                _ => return Err(Malformed::new("purpose", "not one that this worker knows")),
-            },
-            library: path(t.bytes("library")?),
-            syslibdir: t.option("syslibdir", |t| t.bytes("syslibdir").map(path))?,
+            purpose: Purpose::take(t)?,
+            library: take_path(t, "library")?,
+            syslibdir: t.option("syslibdir", |t| take_path(t, "syslibdir"))?,
             omit: t.list("omitted libraries", OmittedLibrary::take)?,
             options: t.list("options", |t| {
                 Ok((t.string("option")?, t.option("value", |t| t.string("value"))?))
             })?,
             all_libraries: t.bool("all libraries")?,
             compile_flags: t.u32("compile flags")?,
-            sources: t.list("sources", |t| {
-                Ok(Source {
-                    name: t.string("source name")?,
-                    argument_zero: t.string("$0")?,
-                    text: t.bytes("source")?.to_vec(),
-                    arguments: t.list("arguments", |t| t.string("argument"))?,
-                    specifier: t.option("specifier", |t| {
-                        let n = usize::from(t.u8("specifier")?);
-                        let none = Malformed::new("specifier", "not one that this worker knows");
-                        Specifier::ALL.get(n).copied().ok_or(none)
-                    })?,
-                })
-            })?,
+            scripts: t.list("scripts", Script::take)?,
             target: t.option("target", Target::take)?,
-            processes: t.list("processes", |t| match t.u8("process")? {
-                1 => Ok(Process::Create(t.list("words", |t| t.string("word"))?)),
-                2 => Ok(Process::Grab(t.i32("pid")?)),
-                _ => Err(Malformed::new("process", "neither created nor grabbed")),
-            })?,
+            processes: t.list("processes", Process::take)?,
             firings: t.bool("firings wanted")?,
             text: t.bool("text wanted")?,
             printed: t.bool("printed wanted")?,
@@ -300,8 +278,12 @@ impl Job {
     }
 }
 
-fn path(bytes: &[u8]) -> PathBuf {
-    OsString::from_vec(bytes.to_vec()).into()
+fn put_path(b: &mut Vec<u8>, path: &Path) {
+    b.put_bytes(path.as_os_str().as_bytes());
+}
+
+fn take_path(t: &mut Take<'_>, field: &'static str) -> Result<PathBuf, Malformed> {
+    Ok(OsStr::from_bytes(t.bytes(field)?).into())
 }
 
 impl Command {
@@ -346,7 +328,7 @@ mod tests {
             options: vec![("bufsize".into(), Some("4m".into())), ("quiet".into(), None)],
             all_libraries: true,
             compile_flags: 0x100,
-            sources: vec![Source {
+            scripts: vec![Script {
                 name: "script".into(),
                 argument_zero: "zero".into(),
                 text: b"BEGIN\0".to_vec(),

@@ -8,22 +8,26 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::frame::{
+use super::frame::Frame;
+use super::job::{Command, Gate, Job, Process, Purpose, Target};
+use super::payload::{
     AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FailureKind, FiringFrame, FlowFrame,
-    Frame, StepTimes, SymbolFrame,
+    StepTimes, SymbolFrame,
 };
-use super::job::{Command, Gate, Job, Process, Purpose, Source, Specifier, Target};
-use crate::aggregation::{AggregationFunction, DistributionParameters, Order, ParameterEncoding};
-use crate::description::{
+use crate::data::aggregation::{
+    AggregationFunction, DistributionParameters, Order, ParameterEncoding,
+};
+use crate::data::kernel_symbol::KernelSymbol;
+use crate::data::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
+use crate::data::listing::{Attributes, ListedProbe, ProbeDetails};
+use crate::data::loss::{DropKind, DropReport, Fault};
+use crate::data::outcome::CommandOutcome;
+use crate::data::probe::Probe;
+use crate::data::record::{Action, RecordDescription};
+use crate::data::script::{Script, Specifier};
+use crate::data::session_info::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
-use crate::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
-use crate::listing::{Attributes, ListedProbe, ProbeDetails};
-use crate::lookup::KernelSymbol;
-use crate::loss::{DropKind, DropReport, Fault};
-use crate::outcome::CommandOutcome;
-use crate::probe::Probe;
-use crate::record::{Action, RecordDescription};
 
 /// A frame with what it borrows.
 #[derive(Debug, Clone)]
@@ -241,7 +245,7 @@ fn signature() -> impl Strategy<Value = u64> {
 }
 
 fn aggregation() -> impl Strategy<Value = AggregationFrame> {
-    let function = prop_oneof![8 => 1u16..10, 1 => any::<u16>()];
+    let function = prop::sample::select(AggregationFunction::ALL.to_vec());
     let normal = prop_oneof![6 => Just(1u64), 2 => 0u64..5, 1 => any::<u64>()];
     let variable = prop_oneof![0u64..3, any::<u64>()];
     let name = prop_oneof![2 => Just("a".to_owned()), 1 => Just("b".to_owned()), 1 => text()];
@@ -282,17 +286,13 @@ fn walk() -> impl Strategy<Value = Vec<Sample>> {
     let begin = prop::sample::select(vec![Frame::SnapshotBegin, Frame::PrintaBegin]);
     (aggregation(), vec((bytes(), any::<u64>(), 0u64..2), 1..4), begin).prop_map(
         |(aggregation, entries, begin)| {
-            let function = u8::try_from(aggregation.function).ok();
-            let slots =
-                function.and_then(|f| AggregationFunction::from_wire(f).ok()).map_or(0, |f| {
-                    let linux = ParameterEncoding::Linux;
-                    match (f, DistributionParameters::decode(f, linux, aggregation.signature)) {
-                        (_, Ok(parameters)) => parameters.slots(),
-                        (AggregationFunction::Avg, _) => 2,
-                        (AggregationFunction::Stddev, _) => 4,
-                        _ => 1,
-                    }
-                });
+            let (f, linux) = (aggregation.function, ParameterEncoding::Linux);
+            let slots = match (f, DistributionParameters::decode(f, linux, aggregation.signature)) {
+                (_, Ok(parameters)) => parameters.slots(),
+                (AggregationFunction::Avg, _) => 2,
+                (AggregationFunction::Stddev, _) => 4,
+                _ => 1,
+            };
             let key = aggregation.key;
             let mut samples = vec![Sample::Plain(Frame::Aggregation(aggregation))];
             samples.push(Sample::Plain(begin));
@@ -473,7 +473,7 @@ fn job() -> impl Strategy<Value = Job> {
         Specifier::Name,
     ]);
     let source = (text(), text(), bytes(), vec(text(), 0..3), option::of(specifier)).prop_map(
-        |(name, argument_zero, text, arguments, specifier)| Source {
+        |(name, argument_zero, text, arguments, specifier)| Script {
             name,
             argument_zero,
             text,
@@ -497,7 +497,7 @@ fn job() -> impl Strategy<Value = Job> {
         (option::of(target()), vec(process, 0..3), order),
         rest,
     )
-        .prop_map(|(files, options, flags, sources, (target, processes, order), rest)| {
+        .prop_map(|(files, options, flags, scripts, (target, processes, order), rest)| {
             let (purpose, library, syslibdir, omit) = files;
             let (all_libraries, compile_flags, [firings, text, report, printed, drain]) = flags;
             let (read_options, snapshot_interval) = rest;
@@ -509,7 +509,7 @@ fn job() -> impl Strategy<Value = Job> {
                 options,
                 all_libraries,
                 compile_flags,
-                sources,
+                scripts,
                 target,
                 processes,
                 firings,

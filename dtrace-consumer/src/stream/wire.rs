@@ -95,6 +95,15 @@ impl Put for Vec<u8> {
     }
 }
 
+/// A type that is part of a frame.
+pub(crate) trait Wire<'a>: Sized {
+    /// Appends the fields.
+    fn put(&self, b: &mut Vec<u8>);
+
+    /// Takes the fields off the front of a payload.
+    fn take(t: &mut Take<'a>) -> Result<Self, Malformed>;
+}
+
 /// Takes fields off the front of a payload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Take<'a> {

@@ -4,9 +4,8 @@
 //! to the event descriptor that libdtrace itself waits on. A signal would do too, but can be lost
 //! before the wait begins; what is written cannot.
 
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -15,21 +14,18 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use parking_lot::{Condvar, Mutex};
 
-use crate::boundary::libdtrace::duplicate;
-use crate::boundary::own_process::{self, watch_process};
+use super::channel::{MESSAGE_LIMIT, read_command};
+use super::own_process;
+use super::system::{duplicate, end_tracing, peer_of, watch_process};
 use crate::stream::job::Command;
-
-/// The longest message that a worker accepts, in bytes.
-pub(crate) const MESSAGE_LIMIT: usize = 64 << 20;
 
 /// How long a worker whose consumer is gone may still be inside libdtrace before it ends all the same.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What has been asked of the worker.
-pub(crate) struct Control {
+pub(super) struct Control {
     stop: AtomicBool,
     snapshot: AtomicBool,
     catch_up: AtomicBool,
@@ -41,7 +37,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new() -> Control {
+    pub(super) fn new() -> Control {
         Control {
             stop: AtomicBool::new(false),
             snapshot: AtomicBool::new(false),
@@ -55,7 +51,7 @@ impl Control {
     }
 
     /// From now on, requests also wake whoever waits on this event descriptor.
-    pub(crate) fn wake_through(&self, eventfd: Option<i32>) {
+    pub(super) fn wake_through(&self, eventfd: Option<i32>) {
         *self.waker.lock() = eventfd.and_then(|fd| duplicate(fd).ok()).map(File::from);
         if self.stop.load(Ordering::Acquire) {
             self.wake();
@@ -63,7 +59,7 @@ impl Control {
     }
 
     /// Ends the wait of the working thread, or its next one.
-    pub(crate) fn wake(&self) {
+    pub(super) fn wake(&self) {
         *self.asked.lock() = true;
         self.asking.notify_all();
         if let Some(waker) = &mut *self.waker.lock() {
@@ -73,7 +69,7 @@ impl Control {
     }
 
     /// Waits for a while, or until something is asked for.
-    pub(crate) fn pause(&self, at_most: Duration) {
+    pub(super) fn pause(&self, at_most: Duration) {
         let mut asked = self.asked.lock();
         if !*asked {
             self.asking.wait_for(&mut asked, at_most);
@@ -81,20 +77,20 @@ impl Control {
         *asked = false;
     }
 
-    pub(crate) fn take_stop(&self) -> bool {
+    pub(super) fn take_stop(&self) -> bool {
         self.stop.swap(false, Ordering::AcqRel)
     }
 
-    pub(crate) fn take_snapshot(&self) -> bool {
+    pub(super) fn take_snapshot(&self) -> bool {
         self.snapshot.swap(false, Ordering::AcqRel)
     }
 
-    pub(crate) fn take_catch_up(&self) -> bool {
+    pub(super) fn take_catch_up(&self) -> bool {
         self.catch_up.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the consumer is gone.
-    pub(crate) fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
 
@@ -108,28 +104,26 @@ impl Control {
         self.wake();
         std::thread::sleep(GRACE);
         if !self.closed.load(Ordering::Acquire) {
-            super::leave();
+            end_tracing();
             own_process::end(1);
         }
     }
 
     /// The session is over; the end of the channel means nothing any more.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 }
 
 /// Starts the thread that listens, and that asks for a snapshot every `interval`.
-pub(crate) fn listen(
+pub(super) fn listen(
     control: Arc<Control>,
     channel: UnixStream,
     interval: Option<Duration>,
 ) -> io::Result<()> {
     // The end of the channel tells of the consumer's end, unless a process that it forked has the
     // channel, too. Without this, that is not noticed.
-    let consumer = getsockopt(&channel, PeerCredentials)
-        .ok()
-        .and_then(|consumer| watch_process(consumer.pid()).ok());
+    let consumer = peer_of(&channel).ok().and_then(|consumer| watch_process(consumer.pid).ok());
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         let mut next = interval.map(|every| Instant::now() + every);
         loop {
@@ -188,37 +182,4 @@ fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Option<Instant>
         }
         return Asked::Gone;
     }
-}
-
-/// The next message; `None` when the consumer has closed the channel.
-pub(crate) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Option<Command>> {
-    let mut length = [0; 4];
-    match super::read_exactly(channel, &mut length) {
-        Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-        result => result?,
-    }
-    let length = u32::from_le_bytes(length) as usize;
-    if length > limit {
-        return Err(io::Error::new(ErrorKind::InvalidData, "a message beyond the limit"));
-    }
-    let mut body = vec![0; length];
-    super::read_exactly(channel, &mut body)?;
-    Command::decode(&body).map(Some).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
-}
-
-/// This process's event descriptors.
-pub(crate) fn eventfds() -> BTreeSet<i32> {
-    descriptors("anon_inode:[eventfd")
-}
-
-/// This process's descriptors of a kind, by the beginning of what /proc says that they lead to.
-pub(crate) fn descriptors(kind: &str) -> BTreeSet<i32> {
-    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    entries
-        .filter(|fd| {
-            std::fs::read_link(fd.path())
-                .is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(kind.as_bytes()))
-        })
-        .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
-        .collect()
 }

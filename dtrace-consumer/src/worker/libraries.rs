@@ -9,19 +9,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::surroundings::d_libraries;
-use crate::description::OmittedLibrary;
-use crate::stream::job::{Source, words_of};
+use crate::data::script::{Script, words_of};
+use crate::data::session_info::OmittedLibrary;
 
 /// Tells for each library file below `directory` whether it is to be left in sight.
 pub(crate) fn wanted(
     directory: &Path,
-    sources: &[Source],
+    scripts: &[Script],
     omit: &[OmittedLibrary],
     all: bool,
 ) -> impl Fn(&Path) -> bool {
     let omitted: BTreeSet<String> = omit.iter().map(|o| o.file.clone()).collect();
-    let needed = if all { None } else { needed(directory, sources) };
+    let needed = if all { None } else { needed(directory, scripts) };
     move |file: &Path| {
         let name = name_of(file);
         !omitted.contains(&name) && needed.as_ref().is_none_or(|needed| needed.contains(&name))
@@ -29,10 +28,10 @@ pub(crate) fn wanted(
 }
 
 /// The names of the libraries that the scripts need; `None` stands for all.
-fn needed(directory: &Path, sources: &[Source]) -> Option<BTreeSet<String>> {
+fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
     let mut words = BTreeSet::new();
-    for source in sources {
-        let text = String::from_utf8_lossy(&source.text);
+    for script in scripts {
+        let text = String::from_utf8_lossy(&script.text);
         // Translated arguments may need any library, and preprocessed text may say anything.
         let directives = text.lines().map(str::trim_start).filter(|line| line.starts_with('#'));
         let harmless = |line: &str| line.starts_with("#!") || line.starts_with("#pragma D option");
@@ -70,8 +69,8 @@ fn needs_all(word: &str) -> bool {
 
 /// Whether a script has what libdtrace builds from the kernel's types when tracing begins, without
 /// having read them for it: it counts on a D library for that, and here there may be none.
-pub(crate) fn needs_kernel_types(sources: &[Source]) -> bool {
-    sources.iter().any(|source| source.mentions(&["execname", "ppid", "progenyof"]))
+pub(crate) fn needs_kernel_types(scripts: &[Script]) -> bool {
+    scripts.iter().any(|script| script.mentions(&["execname", "ppid", "progenyof"]))
 }
 
 /// What the files of one library, for all kernel versions together, define and depend on.
@@ -168,14 +167,15 @@ fn end_of_string(text: &str) -> usize {
     text.len()
 }
 
-/// The library file that a compiler message complains of: `"/…/6.10/io.d", line 134: …`.
-pub(crate) fn named_in(message: &str) -> Option<&str> {
-    let message = message.trim_start_matches(|c: char| {
-        c == '[' || c == ']' || c == '_' || c == ' ' || c.is_ascii_uppercase()
-    });
-    let (path, rest) = message.strip_prefix('"')?.split_once('"')?;
-    let name = path.rsplit('/').next()?;
-    (path.starts_with('/') && name.ends_with(".d") && rest.starts_with(", line ")).then_some(name)
+/// Every D library file below `syslibdir`: `*.d` there and in its folders of kernel versions.
+pub(crate) fn d_libraries(syslibdir: &Path) -> Vec<PathBuf> {
+    let list = |dir: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect()
+    };
+    let is_library = |path: &PathBuf| path.extension().is_some_and(|e| e == "d") && path.is_file();
+    let top = list(syslibdir);
+    let below = top.iter().filter(|p| p.is_dir()).flat_map(|dir| list(dir));
+    top.iter().cloned().chain(below).filter(is_library).collect()
 }
 
 fn name_of(file: &Path) -> String {
@@ -185,15 +185,6 @@ fn name_of(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_about_a_library_names_it() {
-        let message =
-            "\"/usr/lib/dtrace/6.10/io.d\", line 134: failed to resolve vmlinux`major_names";
-        assert_eq!(named_in(message), Some("io.d"));
-        assert_eq!(named_in(&format!("[D_IDENT_UNDEF] {message}")), Some("io.d"));
-        assert_eq!(named_in("line 3: syntax error near \"io.d\""), None);
-    }
 
     #[test]
     fn definitions_and_dependencies_of_a_library_are_found() {

@@ -1,0 +1,247 @@
+//! How do closures receive what a session delivers?
+//!
+//! Each closure becomes a [`Consumer`] of one method, which is put behind those that a session has.
+
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+
+use super::session::{Session, Source};
+use crate::data::loss::{DropReport, Fault};
+use crate::data::outcome::Outcome;
+use crate::data::session_info::{OptionChange, ProcessEvent};
+use crate::decode::aggregated::Aggregated;
+use crate::decode::consumer::{Consumer, Wants};
+use crate::decode::firing::{Firing, Output, Record};
+use crate::decode::guard::{Explained, call};
+use crate::decode::joined::Joined;
+use crate::error::Error;
+use crate::error::callback::CallbackResult;
+
+/// Writes for each closure its consumer, and the method that sets it.
+macro_rules! closures {
+    ($($(#[$doc:meta])* $set:ident($argument:ident: $type:ty) => $Closure:ident, $wants:expr;)*) => {
+        $(
+            #[doc(hidden)]
+            #[derive(Debug)]
+            pub struct $Closure<F>(F);
+
+            impl<F: FnMut($type) -> CallbackResult> Consumer for $Closure<F> {
+                fn wants(&self) -> Wants {
+                    $wants
+                }
+
+                fn $set(&mut self, $argument: $type) -> CallbackResult {
+                    (self.0)($argument)
+                }
+            }
+        )*
+
+        impl<S: Source, C: Consumer> Session<S, C> {
+            $(
+                $(#[$doc])*
+                pub fn $set<F>(self, closure: F) -> Session<S, (C, $Closure<F>)>
+                where
+                    F: FnMut($type) -> CallbackResult,
+                {
+                    self.consumer($Closure(closure))
+                }
+            )*
+        }
+    };
+}
+
+closures! {
+    /// Called for each firing of each clause.
+    chew(firing: &Firing<'_>) => Chew, Wants::CHEW;
+
+    /// Called for each record of each firing, after [`chew`](Session::chew).
+    ///
+    /// ```no_run
+    /// dtrace_consumer::trace("BEGIN { trace(execname); trace(pid); exit(0); }")
+    ///     .chewrec(|record| {
+    ///         println!("{:?}: {}", record.action(), record.value());
+    ///         Ok(())
+    ///     })
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    chewrec(record: &Record<'_>) => Chewrec, Wants::CHEWREC;
+
+    /// Called for what each record prints, as dtrace(1) would print it. Setting it makes
+    /// libdtrace format every record, which costs more than the other closures.
+    out(output: &Output<'_>) => Out, Wants::OUT;
+
+    /// Called for each aggregation entry of each walk: once at the end, and every so often if
+    /// [`walk_every`](Session::walk_every) is set. Values stand for what
+    /// [`mode`](Session::mode) says.
+    walk(entry: &Aggregated<'_>) => Walk, Wants::NOTHING;
+
+    /// Called once at the end with what dtrace(1) would print then: the aggregations that the
+    /// script has not printed itself.
+    report(text: &[u8]) => Report, Wants::REPORT;
+
+    /// Called when tracing is on, with what is known of the session by then.
+    on_start(outcome: &Outcome) => OnStart, Wants::NOTHING;
+
+    /// Called when the script changes an option with `setopt()`.
+    on_option(change: &OptionChange) => OnOption, Wants::NOTHING;
+
+    /// Called when a traced process ends or cannot be followed.
+    on_process(event: &ProcessEvent) => OnProcess, Wants::NOTHING;
+
+    /// Called for each report of dropped data.
+    on_drop(report: &DropReport) => OnDrop, Wants::NOTHING;
+
+    /// Called for each error of a clause at run time.
+    on_fault(fault: &Fault) => OnFault, Wants::NOTHING;
+
+    /// Called last, after [`on_start`](Session::on_start) was, however the session ended.
+    on_stop(outcome: &Outcome) => OnStop, Wants::NOTHING;
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Walked<F>(F);
+
+impl<F: FnMut() -> CallbackResult> Consumer for Walked<F> {
+    fn wants(&self) -> Wants {
+        Wants::NOTHING
+    }
+
+    fn walked(&mut self) -> CallbackResult {
+        (self.0)()
+    }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct WalkJoined<F> {
+    names: Vec<String>,
+    closure: F,
+}
+
+impl<F: FnMut(&Joined<'_>) -> CallbackResult> Consumer for WalkJoined<F> {
+    fn wants(&self) -> Wants {
+        Wants::NOTHING
+    }
+
+    fn walk_joined(&mut self, row: &Joined<'_>) -> CallbackResult {
+        if row.names() == self.names { (self.closure)(row) } else { Ok(()) }
+    }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Rows<T, F> {
+    closure: F,
+    row: PhantomData<fn(T)>,
+}
+
+impl<T: DeserializeOwned, F: FnMut(T) -> CallbackResult> Consumer for Rows<T, F> {
+    fn wants(&self) -> Wants {
+        Wants::CHEW
+    }
+
+    fn chew(&mut self, firing: &Firing<'_>) -> CallbackResult {
+        if firing.values().next().is_none() {
+            return Ok(());
+        }
+        let misfit = |cause| Error::Row { of: firing.probe().to_string(), cause };
+        let row = firing.row().map_err(|cause| Explained(misfit(cause)))?;
+        Ok(call("rows", || (self.closure)(row)).map_err(Explained)?)
+    }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct WalkRows<T, F> {
+    closure: F,
+    row: PhantomData<fn(T)>,
+}
+
+impl<T: DeserializeOwned, F: FnMut(T) -> CallbackResult> Consumer for WalkRows<T, F> {
+    fn wants(&self) -> Wants {
+        Wants::NOTHING
+    }
+
+    fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
+        let misfit = |cause| Error::Row { of: format!("@{}", entry.name()), cause };
+        let row = entry.row().map_err(|cause| Explained(misfit(cause)))?;
+        Ok(call("walk_rows", || (self.closure)(row)).map_err(Explained)?)
+    }
+}
+
+impl<S: Source, C: Consumer> Session<S, C> {
+    /// Adds a [`Consumer`], for handlers that share state. To keep it, pass it by `&mut`.
+    pub fn consumer<D: Consumer>(self, consumer: D) -> Session<S, (C, D)> {
+        self.map(|first| (first, consumer))
+    }
+
+    /// Called with the values of each firing that has any, as a tuple or structure: the arguments of a
+    /// `printf`, the expressions of `trace`. See [`Firing::row`] for how they are taken. A firing that
+    /// does not fit ends the session with [`Error::Row`].
+    ///
+    /// ```no_run
+    /// #[derive(Debug, serde::Deserialize)]
+    /// struct Open {
+    ///     pid: i32,
+    ///     path: String,
+    /// }
+    ///
+    /// let script = r#"syscall::openat:entry { printf("pid=%d path=%s", pid, copyinstr(arg1)); }"#;
+    /// dtrace_consumer::run_synchronous(script, ["date"])
+    ///     .rows(|open: Open| Ok(println!("{open:?}")))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn rows<T, F>(self, closure: F) -> Session<S, (C, Rows<T, F>)>
+    where
+        T: DeserializeOwned,
+        F: FnMut(T) -> CallbackResult,
+    {
+        self.consumer(Rows { closure, row: PhantomData })
+    }
+
+    /// Called for each aggregation entry of each walk, with its keys and, after them, its value where
+    /// that is a number, as a tuple or structure. An entry that does not fit ends the session with
+    /// [`Error::Row`].
+    ///
+    /// ```no_run
+    /// let script = "syscall:::entry /pid == $target/ { @[probefunc] = count(); }";
+    /// dtrace_consumer::run_synchronous(script, ["date"])
+    ///     .walk_rows(|(call, times): (String, u64)| Ok(println!("{times:6} {call}")))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn walk_rows<T, F>(self, closure: F) -> Session<S, (C, WalkRows<T, F>)>
+    where
+        T: DeserializeOwned,
+        F: FnMut(T) -> CallbackResult,
+    {
+        self.consumer(WalkRows { closure, row: PhantomData })
+    }
+
+    /// Called for each tuple of keys, at the end of each walk, with the values of several
+    /// aggregations side by side (`dtrace_aggregate_walk_joined`).
+    pub fn walk_joined<F, N>(
+        self,
+        names: impl IntoIterator<Item = N>,
+        closure: F,
+    ) -> Session<S, (C, WalkJoined<F>)>
+    where
+        F: FnMut(&Joined<'_>) -> CallbackResult,
+        N: Into<String>,
+    {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        self.join(names.clone()).consumer(WalkJoined { names, closure })
+    }
+
+    /// Called at the end of each walk.
+    pub fn walked<F>(self, closure: F) -> Session<S, (C, Walked<F>)>
+    where
+        F: FnMut() -> CallbackResult,
+    {
+        self.consumer(Walked(closure))
+    }
+}

@@ -1,0 +1,116 @@
+//! What else can a live session do, before it has a command?
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::query::{ProbeQuery, Query};
+use super::session::{Live, Session, Traced};
+use crate::client::{inquiry, near};
+use crate::data::script::Script;
+use crate::data::session_info::ProgramInfo;
+use crate::error::Error;
+use crate::stream::compile_flags::ZERO_MATCHES;
+use crate::stream::job::{Process, Purpose};
+
+impl<C> Session<Live, C> {
+    /// Runs `command` under tracing: it is held until tracing is on, is `$target`, and the session ends
+    /// with it. See [`run_synchronous`](crate::run_synchronous).
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    ///
+    /// let mut list = Command::new("ls");
+    /// list.arg("-l").env("LC_ALL", "C");
+    /// dtrace_consumer::trace("syscall::getdents64:return /pid == $target/ { trace(arg1); }")
+    ///     .command(list)
+    ///     .rows(|bytes: i64| Ok(println!("{bytes} bytes of entries")))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn command(self, command: Command) -> Session<Traced, C> {
+        let Session { source: Live { settings }, consumer, stop } = self;
+        Session { source: Traced { settings, command }, consumer, stop }
+    }
+
+    /// Starts a process for libdtrace to control, as `dtrace -c` does: it runs as the worker does, and
+    /// is held until tracing is on. The first process is `$target`. The session ends with the last one
+    /// that was created or grabbed; a process that still runs then, because the script has called
+    /// `exit()`, is killed. May be called several times.
+    ///
+    /// libdtrace holds it where the option `evaltime` says: behind the constructors of its libraries and
+    /// its own, unless that is set to `exec`.
+    pub fn create<S: Into<String>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
+        let words = command.into_iter().map(Into::into).collect();
+        self.source.settings.processes.push(Process::Create(words));
+        self
+    }
+
+    /// Compiles the scripts, but does not trace: for editors and tests. The result says for each
+    /// script what it matched and how stable it is.
+    ///
+    /// # Errors
+    /// [`Error::Compile`] if one does not compile; others as for a session.
+    pub fn check(self) -> Result<Vec<ProgramInfo>, Error> {
+        let settings = &self.source.settings;
+        inquiry::check(settings).map_err(|error| near::suggested(&settings.access, error))
+    }
+
+    /// Asks for the probes that the scripts' clauses match.
+    ///
+    /// ```no_run
+    /// for listed in dtrace_consumer::trace("syscall::open*:entry").matched_probes().list()? {
+    ///     println!("{}", listed.probe);
+    /// }
+    /// # Ok::<(), dtrace_consumer::Error>(())
+    /// ```
+    pub fn matched_probes(self) -> ProbeQuery {
+        Query::of_scripts(self.source.settings)
+    }
+
+    /// The C header of the providers that the scripts define, as `dtrace -h` writes it
+    /// (`dtrace_program_header`). `name` is the file's, from which its include guard is made.
+    ///
+    /// ```no_run
+    /// let script = "provider shop { probe sale(int item, char *customer); };";
+    /// let header = dtrace_consumer::trace(script).header("shop.h")?;
+    /// std::fs::write("shop.h", header)?; // has the macro SHOP_SALE
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`check`](Session::check).
+    pub fn header(mut self, name: &str) -> Result<Vec<u8>, Error> {
+        self.source.settings.compile_flags |= ZERO_MATCHES;
+        inquiry::text(&self.source.settings, Purpose::Header { name: name.to_owned() })
+    }
+
+    /// Writes the object file that a program with probes is linked with, as `dtrace -G` does
+    /// (`dtrace_program_link`). `objects` are all object files of the program that fire probes;
+    /// they are **changed in place**, once: link them afterwards, with the one that this writes. The
+    /// system's `ld` is needed.
+    ///
+    /// # Errors
+    /// [`Error::Script`] unless there is exactly one script, [`Error::Libdtrace`] if an object cannot be
+    /// used; others as of [`check`](Session::check).
+    pub fn link<P: Into<PathBuf>>(
+        mut self,
+        output: impl Into<PathBuf>,
+        objects: impl IntoIterator<Item = P>,
+    ) -> Result<(), Error> {
+        if self.source.settings.scripts.len() != 1 {
+            let script = self
+                .source
+                .settings
+                .scripts
+                .get(1)
+                .map_or("", |script: &Script| &script.name)
+                .to_owned();
+            let reason = "an object file is made from exactly one script".to_owned();
+            return Err(Error::Script { script, reason });
+        }
+        self.source.settings.compile_flags |= ZERO_MATCHES;
+        let objects = objects.into_iter().map(Into::into).collect();
+        let purpose = Purpose::Link { output: output.into(), objects };
+        inquiry::text(&self.source.settings, purpose).map(drop)
+    }
+}

@@ -1,0 +1,32 @@
+//! Where does a script come from, besides text?
+
+use std::path::Path;
+
+use crate::data::script::{Script, Specifier};
+use crate::error::Error;
+
+impl Script {
+    /// Reads a script from a file, whose name messages use.
+    ///
+    /// # Errors
+    /// [`Error::Script`] if the file cannot be read.
+    pub fn file(path: impl AsRef<Path>) -> Result<Script, Error> {
+        let path = path.as_ref();
+        let script = path.display().to_string();
+        match std::fs::read(path) {
+            Ok(text) => Ok(Script::new(text).named(script)),
+            Err(e) => Err(Error::Script { script, reason: e.to_string() }),
+        }
+    }
+
+    /// Makes a script that may be a bare probe description, as the arguments of `dtrace -P`, `-m`, `-f`,
+    /// `-n` and `-i` are. Messages about it have no line numbers; `$0` is this program's.
+    #[must_use]
+    pub fn probes(specifier: Specifier, program: impl Into<String>) -> Script {
+        let program = program.into();
+        let mut script = Script::new(program.as_str()).named(program);
+        script.argument_zero = std::env::args().next().unwrap_or_default();
+        script.specifier = Some(specifier);
+        script
+    }
+}

@@ -1,0 +1,258 @@
+//! Where does a command spin until tracing is on?
+//!
+//! In a few instructions that check a word below its stack's end, over and over, and jump to where the
+//! program goes on once it is not zero. They stand where the file's last page of code is filled
+//! up, so nothing of the program is overwritten; and whoever may write to the process's memory can open
+//! the gate, also where the kernel keeps code from being written to (`proc_mem.force_override`).
+//!
+//! Where no such place is found, the instruction that comes next is replaced by one that jumps
+//! to itself, and putting it back opens the gate. That takes a kernel which lets code be written to.
+//!
+//! A gate is at the entry point of the program, or at its `main`, behind the initialisers of the program
+//! itself, in which probes of its own are registered. What `main` is nobody needs to know by name: the
+//! code at the entry point hands it to the C library as the first argument.
+
+#[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) use here::put;
+
+#[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod here {
+    use std::fs;
+    use std::io;
+    use std::mem::{size_of, zeroed};
+    use std::ops::Range;
+
+    use nix::sys::ptrace;
+    use nix::unistd::Pid;
+
+    use super::super::stops::wait_for_trap;
+    use crate::client::command::place::Hold;
+    use crate::stream::job::Gate;
+
+    #[cfg(target_arch = "x86_64")]
+    const BREAKPOINT: &[u8] = &[0xcc];
+    #[cfg(target_arch = "aarch64")]
+    const BREAKPOINT: &[u8] = &[0x00, 0x00, 0x20, 0xd4];
+
+    /// An instruction that jumps to itself.
+    #[cfg(target_arch = "x86_64")]
+    const TO_ITSELF: &[u8] = &[0xeb, 0xfe];
+    #[cfg(target_arch = "aarch64")]
+    const TO_ITSELF: &[u8] = &[0x00, 0x00, 0x00, 0x14];
+
+    /// The loop, which the address follows where the program goes on. No register is touched that means
+    /// anything where a program or a function begins.
+    #[cfg(target_arch = "x86_64")]
+    const SPIN: &[u8] = &[
+        0xf3, 0x90, // 1: pause
+        0x83, 0xbc, 0x24, 0x00, 0x00, 0xff, 0xff, 0x00, // cmpl $0, -0x10000(%rsp)
+        0x74, 0xf4, // je 1b
+        0xff, 0x25, 0x00, 0x00, 0x00, 0x00, // jmp *0(%rip)
+    ];
+    #[cfg(target_arch = "aarch64")]
+    const SPIN: &[u8] = &[
+        0xf0, 0x43, 0x40, 0xd1, // 1: sub x16, sp, #0x10000
+        0x10, 0x02, 0x40, 0xb9, // ldr w16, [x16]
+        0xd0, 0xff, 0xff, 0x34, // cbz w16, 1b
+        0x50, 0x00, 0x00, 0x58, // ldr x16, 2f
+        0x00, 0x02, 0x1f, 0xd6, // br x16; 2:
+    ];
+
+    /// How far below the end of the stack the word is that the loop checks: out of reach of a
+    /// signal's frame, and within the stack that every program begins with.
+    const BELOW: u64 = 0x10000;
+
+    /// How many instructions the code at the entry point may have, and what binds it to the C library.
+    const STEPS: u32 = 100;
+
+    /// Lets a process that this thread has stopped at its exec run up to where it is to be held, and puts
+    /// a gate there. `None` if its code is not this program's (32 bit).
+    pub(in super::super) fn put(pid: Pid, at: Hold) -> io::Result<Option<Gate>> {
+        let Some(mut registers) = registers(pid)? else { return Ok(None) };
+        let entry = entry_point(pid)?;
+        run_to(pid, entry, &mut registers)?;
+        let mut next = entry;
+        if at == Hold::Main
+            && let Some(main) = main_of(pid)?
+        {
+            run_to(pid, main, &mut registers)?;
+            next = main;
+        }
+        let word = *stack_pointer(&mut registers) - BELOW;
+        let (goes_on, gate) = match place(pid, SPIN.len() + size_of::<u64>())? {
+            Some(place) => {
+                replace(pid, place, &[SPIN, &next.to_ne_bytes()].concat())?;
+                replace(pid, word, &[0; 4])?;
+                (place, Gate { address: word, opening: vec![1, 0, 0, 0] })
+            }
+            None => (next, Gate { address: next, opening: replace(pid, next, TO_ITSELF)? }),
+        };
+        *counter(&mut registers) = goes_on;
+        transfer(libc::PTRACE_SETREGSET, pid, &mut registers)?;
+        Ok(Some(gate))
+    }
+
+    /// Lets the process run to an address, and gives its registers there.
+    fn run_to(pid: Pid, address: u64, there: &mut libc::user_regs_struct) -> io::Result<()> {
+        let original = replace(pid, address, BREAKPOINT)?;
+        ptrace::cont(pid, None)?;
+        wait_for_trap(pid)?;
+        replace(pid, address, &original)?;
+        transfer(libc::PTRACE_GETREGSET, pid, there)?;
+        // Some machines stop behind the breakpoint, others at it.
+        *counter(there) = address;
+        transfer(libc::PTRACE_SETREGSET, pid, there)?;
+        Ok(())
+    }
+
+    /// What the code at the entry point, where the process is, gives to the C library as its first
+    /// argument, if that is code. The process is at its entry point again if it is not.
+    fn main_of(pid: Pid) -> io::Result<Option<u64>> {
+        let Some(mut at_entry) = registers(pid)? else { return Ok(None) };
+        let code = mapped_code(pid)?;
+        let within = |address: u64, name: &str| {
+            code.iter().any(|it| it.range.contains(&address) && it.file.contains(name))
+        };
+        for _ in 0..STEPS {
+            ptrace::step(pid, None)?;
+            wait_for_trap(pid)?;
+            let Some(mut now) = registers(pid)? else { break };
+            if within(*counter(&mut now), "/libc.so") {
+                let main = *first_argument(&mut now);
+                if within(main, "/") {
+                    return Ok(Some(main));
+                }
+                break;
+            }
+        }
+        // It has only written below where the stack ends now.
+        transfer(libc::PTRACE_SETREGSET, pid, &mut at_entry)?;
+        Ok(None)
+    }
+
+    /// Code of a file in a process's memory.
+    struct Mapped {
+        range: Range<u64>,
+        file: String,
+    }
+
+    fn mapped_code(pid: Pid) -> io::Result<Vec<Mapped>> {
+        let code = |line: &str| {
+            let mut fields = line.split_ascii_whitespace();
+            let (range, rights, file) = (fields.next()?, fields.next()?, fields.nth(3)?);
+            let (start, end) = range.split_once('-')?;
+            let number = |text: &str| u64::from_str_radix(text, 16).ok();
+            let range = number(start)?..number(end)?;
+            (rights == "r-xp" && file.starts_with('/'))
+                .then(|| Mapped { range, file: file.to_owned() })
+        };
+        Ok(fs::read_to_string(format!("/proc/{pid}/maps"))?.lines().filter_map(code).collect())
+    }
+
+    /// Where so many bytes of a mapped file's code are filling: the last page's end, if it is of one
+    /// value throughout, which code is not.
+    fn place(pid: Pid, length: usize) -> io::Result<Option<u64>> {
+        // Breakpoints are written, and so is this, in whole words.
+        let length = length.next_multiple_of(size_of::<u64>());
+        for code in mapped_code(pid)? {
+            let place = code.range.end - length as u64;
+            // The file may have been cut meanwhile.
+            let Ok(tail) = read(pid, place, length) else { continue };
+            if tail.iter().all(|byte| *byte == tail[0]) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    fn counter(registers: &mut libc::user_regs_struct) -> &mut u64 {
+        #[cfg(target_arch = "x86_64")]
+        return &mut registers.rip;
+        #[cfg(target_arch = "aarch64")]
+        return &mut registers.pc;
+    }
+
+    fn stack_pointer(registers: &mut libc::user_regs_struct) -> &mut u64 {
+        #[cfg(target_arch = "x86_64")]
+        return &mut registers.rsp;
+        #[cfg(target_arch = "aarch64")]
+        return &mut registers.sp;
+    }
+
+    fn first_argument(registers: &mut libc::user_regs_struct) -> &mut u64 {
+        #[cfg(target_arch = "x86_64")]
+        return &mut registers.rdi;
+        #[cfg(target_arch = "aarch64")]
+        return &mut registers.regs[0];
+    }
+
+    /// Where the program itself begins, which the kernel tells the loader.
+    fn entry_point(pid: Pid) -> io::Result<u64> {
+        const AT_ENTRY: u64 = 9;
+        let vector = fs::read(format!("/proc/{pid}/auxv"))?;
+        let words: Vec<u64> = vector
+            .chunks_exact(8)
+            .filter_map(|c| c.try_into().ok().map(u64::from_ne_bytes))
+            .collect();
+        let entry = words.chunks_exact(2).find(|pair| pair[0] == AT_ENTRY).map(|pair| pair[1]);
+        entry.ok_or_else(|| io::Error::other("its entry point is not known"))
+    }
+
+    fn read(pid: Pid, address: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length + size_of::<u64>());
+        while bytes.len() < length {
+            let word = ptrace::read(pid, (address + bytes.len() as u64) as ptrace::AddressType)?;
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// Replaces memory of the process, its code too, and gives what stood there.
+    fn replace(pid: Pid, address: u64, with: &[u8]) -> io::Result<Vec<u8>> {
+        let mut original = read(pid, address, with.len().next_multiple_of(size_of::<u64>()))?;
+        let mut bytes = original.clone();
+        bytes[..with.len()].copy_from_slice(with);
+        original.truncate(with.len());
+        for (word, at) in bytes.chunks_exact(8).zip((address..).step_by(8)) {
+            let word = libc::c_long::from_ne_bytes(word.try_into().unwrap_or_default());
+            ptrace::write(pid, at as ptrace::AddressType, word)?;
+        }
+        Ok(original)
+    }
+
+    fn registers(pid: Pid) -> io::Result<Option<libc::user_regs_struct>> {
+        // SAFETY: the structure is made of integers alone, for which zeros are values.
+        let mut registers: libc::user_regs_struct = unsafe { zeroed() };
+        let length = transfer(libc::PTRACE_GETREGSET, pid, &mut registers)?;
+        Ok((length == size_of::<libc::user_regs_struct>()).then_some(registers))
+    }
+
+    fn transfer(
+        request: libc::c_uint,
+        pid: Pid,
+        registers: &mut libc::user_regs_struct,
+    ) -> io::Result<usize> {
+        const NT_PRSTATUS: usize = 1;
+        let mut part = libc::iovec {
+            iov_base: std::ptr::from_mut(registers).cast(),
+            iov_len: size_of::<libc::user_regs_struct>(),
+        };
+        // SAFETY: the request reads or fills the structure that `part` describes with its true
+        // length, and both outlive the call.
+        let result = unsafe { libc::ptrace(request, pid.as_raw(), NT_PRSTATUS, &raw mut part) };
+        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(part.iov_len) }
+    }
+}
+
+#[cfg(not(all(
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+/// The code of this machine is not known here.
+pub(super) fn put(
+    _: nix::unistd::Pid,
+    _: crate::client::command::place::Hold,
+) -> std::io::Result<Option<crate::stream::job::Gate>> {
+    Ok(None)
+}

@@ -1,0 +1,147 @@
+//! How does a worker get the privilege that the user's program does not have?
+//!
+//! By a program that gives privilege, such as sudo(8), which starts an *installed* worker:
+//! `dtrace-worker serve`, a file that only root can change. The user's own executable is not
+//! started with privilege: whoever may change it would be root. What that worker does and does not do
+//! for a user is in [`crate::serve`].
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::error::elevation::ElevationProblem;
+use crate::stream::elevated::{INSTALLED_WORKERS, SERVE, VERSION};
+
+/// How the worker gets its privilege. Nothing here ever asks for a password: where one is needed,
+/// the session fails with [`Error::Elevation`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Elevation {
+    /// Not at all: it has what the user's process has.
+    #[default]
+    None,
+    /// By `sudo -n`.
+    Sudo,
+    /// By `doas -n`.
+    Doas,
+    /// By `pfexec`.
+    Pfexec,
+    /// By another command, to which the worker's command line is appended. It must leave standard
+    /// input as it is.
+    Custom(Vec<OsString>),
+}
+
+impl Elevation {
+    /// Makes an elevation by another command.
+    pub fn custom<S: Into<OsString>>(words: impl IntoIterator<Item = S>) -> Elevation {
+        Elevation::Custom(words.into_iter().map(Into::into).collect())
+    }
+
+    /// The words before the worker's command line, of which there is at least one; `None` for none.
+    pub(crate) fn words(&self) -> Option<Vec<OsString>> {
+        let words = |words: &[&str]| Some(words.iter().map(OsString::from).collect());
+        match self {
+            Elevation::None => None,
+            Elevation::Sudo => words(&["sudo", "-n", "--"]),
+            Elevation::Doas => words(&["doas", "-n", "--"]),
+            Elevation::Pfexec => words(&["pfexec"]),
+            Elevation::Custom(own) if own.is_empty() => words(&[""]),
+            Elevation::Custom(own) => Some(own.clone()),
+        }
+    }
+
+    /// What lets this user trace, for an administrator to write down.
+    pub(crate) fn permission(&self, worker: &Path) -> String {
+        let worker = worker.display();
+        let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
+        let user = user.ok().flatten().map_or_else(|| "USER".to_owned(), |user| user.name);
+        match self {
+            Elevation::Sudo => format!(
+                "an administrator can permit it with the line\n    \
+                 {user} ALL=(root) NOPASSWD: {worker} {SERVE}\n\
+                 in /etc/sudoers.d/dtrace-worker (visudo -f)"
+            ),
+            Elevation::Doas => format!(
+                "an administrator can permit it with the line\n    \
+                 permit nopass {user} as root cmd {worker} args {SERVE}\n\
+                 in /etc/doas.conf"
+            ),
+            _ => format!("it has to run \"{worker} {SERVE}\" as root without asking anything"),
+        }
+    }
+}
+
+/// The worker that is started elevated.
+pub(crate) fn installed_worker(named: Option<&Path>) -> Option<PathBuf> {
+    let installed = || INSTALLED_WORKERS.iter().map(PathBuf::from).find(|path| path.exists());
+    match named {
+        Some(named) => Some(named.to_owned()).filter(|path| path.exists()),
+        None => installed(),
+    }
+}
+
+/// Whether a program can be found as the shell would find it.
+pub(crate) fn is_installed(program: &OsStr) -> bool {
+    if Path::new(program).components().count() > 1 {
+        return Path::new(program).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    !program.is_empty() && std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// The error for an elevation that did not work out; `said` is what was written to standard error.
+pub(crate) fn failed(
+    elevation: &Elevation,
+    worker: &Path,
+    problem: Option<ElevationProblem>,
+    said: &str,
+) -> Error {
+    let problem = problem.unwrap_or_else(|| diagnose(elevation, said));
+    let by = elevation.words().and_then(|words| words.into_iter().next()).unwrap_or_default();
+    let remedy = match problem {
+        ElevationProblem::NotInstalled => "install it, or choose another elevation".to_owned(),
+        ElevationProblem::NoWorker => no_worker(),
+        ElevationProblem::PasswordNeeded | ElevationProblem::NotPermitted => {
+            elevation.permission(worker)
+        }
+        ElevationProblem::Version => format!(
+            "install version {VERSION} of dtrace-worker as {}, or build the program with the \
+             worker's version of the crate",
+            worker.display()
+        ),
+        ElevationProblem::Failed | ElevationProblem::Silent => {
+            format!("try it by hand: it is to start \"{} {SERVE}\"", worker.display())
+        }
+    };
+    let program = by.to_string_lossy().into_owned();
+    Error::Elevation { program, problem, said: said.to_owned(), remedy }
+}
+
+/// What to do where no worker is installed.
+pub(crate) fn no_worker() -> String {
+    let place = INSTALLED_WORKERS[0];
+    format!(
+        "an administrator installs it with \
+         \"install -D -o root -g root -m 755 target/release/dtrace-worker {place}\""
+    )
+}
+
+/// What the program meant. sudo and doas are asked to speak English.
+fn diagnose(elevation: &Elevation, said: &str) -> ElevationProblem {
+    let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    match elevation {
+        // The worker's own words.
+        _ if said.contains("dtrace-worker: ") => ElevationProblem::Failed,
+        Elevation::Sudo if any(&["password is required", "authentication is required"]) => {
+            ElevationProblem::PasswordNeeded
+        }
+        Elevation::Sudo if any(&["not in the sudoers", "not allowed", "may not run"]) => {
+            ElevationProblem::NotPermitted
+        }
+        Elevation::Doas if any(&["Authentication required", "Authorization required"]) => {
+            ElevationProblem::PasswordNeeded
+        }
+        Elevation::Doas if any(&["not permitted", "not enabled"]) => ElevationProblem::NotPermitted,
+        _ => ElevationProblem::Failed,
+    }
+}

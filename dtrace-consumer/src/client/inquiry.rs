@@ -1,0 +1,100 @@
+//! How are questions asked that are answered without tracing?
+
+use std::ops::ControlFlow;
+
+use super::connection::Connection;
+use super::job::job;
+use super::preflight::admit;
+use super::retry::{retry, widen};
+use super::settings::Settings;
+use crate::data::kernel_symbol::KernelSymbol;
+use crate::data::kernel_type::KernelType;
+use crate::data::listing::ListedProbe;
+use crate::data::session_info::ProgramInfo;
+use crate::decode::consumer::Wants;
+use crate::decode::dispatcher::{Delivery, Dispatcher, Step};
+use crate::error::Error;
+use crate::error::explain::explain;
+use crate::stream::frame::Frame;
+use crate::stream::job::Purpose;
+
+/// Lists probes.
+pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
+    collect(settings, purpose, |frame| match frame {
+        Frame::Listed(probe) => ControlFlow::Break(probe),
+        other => ControlFlow::Continue(other),
+    })
+}
+
+/// Compiles the scripts.
+pub(crate) fn check(settings: &Settings) -> Result<Vec<ProgramInfo>, Error> {
+    collect(settings, Purpose::Check, |frame| match frame {
+        Frame::Program(info) => ControlFlow::Break(info),
+        other => ControlFlow::Continue(other),
+    })
+}
+
+/// Looks up symbols.
+pub(crate) fn look_up(
+    settings: &Settings,
+    purpose: Purpose,
+) -> Result<Vec<Option<KernelSymbol>>, Error> {
+    collect(settings, purpose, |frame| match frame {
+        Frame::Found(symbol) => ControlFlow::Break(symbol),
+        other => ControlFlow::Continue(other),
+    })
+}
+
+/// Looks up types.
+pub(crate) fn look_up_types(
+    settings: &Settings,
+    purpose: Purpose,
+) -> Result<Vec<Option<KernelType>>, Error> {
+    collect(settings, purpose, |frame| match frame {
+        Frame::FoundType(found) => ControlFlow::Break(found),
+        other => ControlFlow::Continue(other),
+    })
+}
+
+/// Returns the text that is the answer, if there is one.
+pub(crate) fn text(settings: &Settings, purpose: Purpose) -> Result<Vec<u8>, Error> {
+    let texts = collect(settings, purpose, |frame| match frame {
+        Frame::Report(text) => ControlFlow::Break(text.to_vec()),
+        other => ControlFlow::Continue(other),
+    })?;
+    Ok(texts.concat())
+}
+
+/// Asks something whose answer is a list; `item` takes one out of a frame, or gives the frame back.
+fn collect<T>(
+    settings: &Settings,
+    purpose: Purpose,
+    item: impl for<'a> Fn(Frame<'a>) -> ControlFlow<T, Frame<'a>>,
+) -> Result<Vec<T>, Error> {
+    let library = admit(&settings.access)?;
+    let mut job = job(settings, library.as_ref(), purpose, Wants::NOTHING)?;
+    loop {
+        let mut dispatcher = Dispatcher::new((), &Delivery::default());
+        let mut items = Vec::new();
+        let mut connection = Connection::open(settings, library.as_ref(), &job, Ok)?;
+        loop {
+            let (frame, position) = match connection.next() {
+                Err(Error::WorkerDied { .. }) if widen(&mut job) => break,
+                next => next?,
+            };
+            let step = match item(frame) {
+                ControlFlow::Break(item) => {
+                    items.push(item);
+                    Step::Continue
+                }
+                ControlFlow::Continue(other) => dispatcher.take(other, position)?,
+            };
+            match step {
+                Step::Continue | Step::Started | Step::CaughtUp => {}
+                Step::End => return Ok(items),
+                Step::Failed(failure) if retry(&mut job, &failure) => break,
+                Step::Failed(failure) => return Err(explain(failure, &job.scripts, &job.options)),
+            }
+        }
+    }
+}

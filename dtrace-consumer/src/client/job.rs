@@ -1,0 +1,82 @@
+//! Which job is a worker given?
+
+use std::io;
+
+use super::options;
+use super::retry::known_bad;
+use super::settings::Settings;
+use crate::data::aggregation::Mode;
+use crate::decode::consumer::Wants;
+use crate::error::Error;
+use crate::locate::Libdtrace;
+use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
+use crate::stream::job::{Job, Process, Purpose};
+
+/// Checks what the user has set, and makes a job of it. `library` is the one to use; an elevated worker
+/// uses the one that its administrator chose.
+pub(super) fn job(
+    settings: &Settings,
+    library: Option<&Libdtrace>,
+    purpose: Purpose,
+    wants: Wants,
+) -> Result<Job, Error> {
+    check(settings)?;
+    let options = options::complete(&settings.options)?;
+    let (file, syslibdir) = match library {
+        Some(library) => (library.library.clone(), library.syslibdir.clone()),
+        None => Default::default(),
+    };
+    // What a script uses is only known when it has been preprocessed.
+    let preprocessed = settings.compile_flags & PREPROCESS != 0;
+    // Types may be those of any library.
+    let everything = preprocessed || matches!(purpose, Purpose::Types { .. });
+    Ok(Job {
+        purpose,
+        omit: if everything { known_bad(&file) } else { Vec::new() },
+        library: file,
+        syslibdir,
+        all_libraries: everything,
+        options,
+        compile_flags: settings.compile_flags | ERROR_TAGS,
+        scripts: settings.scripts.clone(),
+        target: None,
+        processes: settings.processes.clone(),
+        firings: wants.any(Wants::CHEW | Wants::CHEWREC | Wants::OUT),
+        text: wants.any(Wants::OUT) || settings.formatted,
+        printed: settings.printed,
+        order: settings.order,
+        drain: settings.delivery.mode == Mode::Drain,
+        report: wants.any(Wants::REPORT),
+        read_options: settings.read_options.clone(),
+        snapshot_interval: settings.interval,
+    })
+}
+
+/// Refuses what C cannot be given.
+fn check(settings: &Settings) -> Result<(), Error> {
+    for script in &settings.scripts {
+        if script.text.contains(&0) {
+            let reason = "it contains a NUL byte".to_owned();
+            return Err(Error::Script { script: script.name.clone(), reason });
+        }
+    }
+    for process in &settings.processes {
+        if let Process::Create(words) = process {
+            check_words(words)?;
+        }
+    }
+    Ok(())
+}
+
+/// libdtrace needs a program's name, and C has no words with a NUL byte.
+fn check_words(words: &[String]) -> Result<(), Error> {
+    let reason = if words.first().is_none_or(String::is_empty) {
+        "no program is named"
+    } else if words.iter().any(|word| word.contains('\0')) {
+        "a word contains a NUL byte"
+    } else {
+        return Ok(());
+    };
+    let cause = io::Error::new(io::ErrorKind::InvalidInput, reason);
+    Err(Error::Command { program: words.join(" "), cause })
+}

@@ -1,0 +1,106 @@
+//! How long does the consumer wait for a worker that says nothing?
+//!
+//! While it traces, a worker may be silent for as long as nothing fires. While it starts, and when it
+//! has been asked to stop, it is about to say something; if it does not for too long, libdtrace is stuck
+//! in a call, or something has stopped the process.
+
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::decode::stop::StopHandle;
+
+/// How long a worker may be silent unless it is said otherwise: longer than any step takes on slow
+/// machines.
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether a worker has been asked to stop meanwhile.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// A channel that is read from for as long as its worker may be silent; then reading fails as timed
+/// out.
+pub(crate) struct Patient {
+    channel: UnixStream,
+    limit: Duration,
+    /// While this is there, only who has asked the worker to stop is waiting for it.
+    tracing: Option<StopHandle>,
+}
+
+impl Patient {
+    pub(crate) fn new(channel: UnixStream, limit: Duration) -> io::Result<Patient> {
+        channel.set_read_timeout(Some(GLANCE.min(limit).max(Duration::from_millis(1))))?;
+        Ok(Patient { channel, limit, tracing: None })
+    }
+
+    /// Tracing is on: the worker may be silent until `stop` asks it to end.
+    pub(crate) fn tracing(&mut self, stop: StopHandle) {
+        self.tracing = Some(stop);
+    }
+
+    /// Whether the worker ought to have said something by now, in the wait that `began` then.
+    fn is_overdue(&self, began: Instant) -> bool {
+        let since = match &self.tracing {
+            None => Some(began),
+            Some(stop) => stop.requested_at().map(|asked| asked.max(began)),
+        };
+        since.is_some_and(|since| since.elapsed() >= self.limit)
+    }
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let began = Instant::now();
+        loop {
+            match self.channel.read(buffer) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    if self.is_overdue(began) {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(20);
+
+    fn patient() -> (UnixStream, Patient) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair");
+        (theirs, Patient::new(ours, LIMIT).expect("a time limit can be set"))
+    }
+
+    #[test]
+    fn a_start_that_is_silent_times_out() {
+        let (_theirs, mut patient) = patient();
+        let error = patient.read(&mut [0]).expect_err("there is nothing to read");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn silence_while_tracing_is_limited_from_the_request_to_stop_on() {
+        let (_theirs, mut patient) = patient();
+        let stop = StopHandle::new();
+        patient.tracing(stop.clone());
+        let long_ago = Instant::now() - 10 * LIMIT;
+        assert!(!patient.is_overdue(long_ago));
+        stop.stop();
+        assert!(!patient.is_overdue(long_ago));
+        let error = patient.read(&mut [0]).expect_err("there is nothing to read");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn what_is_said_is_read() {
+        let (mut theirs, mut patient) = patient();
+        io::Write::write_all(&mut theirs, b"x").expect("it is open");
+        drop(theirs);
+        let mut said = Vec::new();
+        patient.read_to_end(&mut said).expect("the channel ends");
+        assert_eq!(said, b"x");
+    }
+}

@@ -1,0 +1,138 @@
+//! Can this process trace here, and if not, what is missing and what can be done?
+
+use std::fmt;
+use std::path::Path;
+
+use super::elevation::{self, Elevation};
+use super::settings::Access;
+use super::system;
+use crate::error::Error;
+use crate::error::unavailable::{Check, Unavailable, write_checks};
+use crate::locate::{self, Libdtrace};
+use crate::stream::elevated::CONFIGURATION;
+
+/// What was found of everything that tracing needs.
+///
+/// ```
+/// let preflight = dtrace_consumer::preflight(None);
+/// if !preflight.is_ready() {
+///     eprintln!("{preflight}");
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Preflight {
+    checks: Vec<Check>,
+    library: Option<Libdtrace>,
+}
+
+impl Preflight {
+    /// All checks, in the order in which tracing meets them.
+    #[must_use]
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.checks.iter().all(|c| c.met)
+    }
+
+    /// The libdtrace that would be used.
+    #[must_use]
+    pub fn library(&self) -> Option<&Libdtrace> {
+        self.library.as_ref()
+    }
+
+    /// The library, if nothing is missing.
+    ///
+    /// # Errors
+    /// [`Unavailable`] with what is missing.
+    pub fn require(mut self) -> Result<Libdtrace, Unavailable> {
+        let library = self.library.take();
+        self.missing()?;
+        library.ok_or_else(|| Unavailable { missing: Vec::new() })
+    }
+
+    /// Fails with what is missing, if anything is.
+    pub(crate) fn missing(self) -> Result<(), Unavailable> {
+        let missing: Vec<Check> = self.checks.into_iter().filter(|c| !c.met).collect();
+        if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }) }
+    }
+}
+
+/// One check a line, with a remedy below what is missing.
+impl fmt::Display for Preflight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_checks(f, &self.checks)
+    }
+}
+
+/// Looks for everything that tracing needs. `prefix` is where to look for libdtrace first; see
+/// [`locate`](crate::locate::locate) for where else.
+#[must_use]
+pub fn preflight(prefix: Option<&Path>) -> Preflight {
+    let mut checks = Vec::from_iter(system::unsupported());
+    if !checks.is_empty() {
+        return Preflight { checks, library: None };
+    }
+    let library = match locate::locate(prefix) {
+        Ok(library) => {
+            let version = library.version.as_deref().unwrap_or("of unknown version");
+            checks
+                .push(Check::met("libdtrace", format!("{version}, {}", library.library.display())));
+            Some(library)
+        }
+        Err(error) => {
+            checks.push(Check::unmet("libdtrace", "no usable one was found", error.to_string()));
+            None
+        }
+    };
+    checks.push(system::privilege());
+    checks.extend(system::kernel());
+    Preflight { checks, library }
+}
+
+/// As [`preflight`], for sessions whose worker is [elevated](crate::Session::elevation): they need no
+/// privilege and no libdtrace here, but the program that gives the privilege and an installed worker,
+/// which `worker` may name. Whether the program permits it is seen when a session begins.
+#[must_use]
+pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Preflight {
+    let Some(words) = elevation.words() else { return preflight(None) };
+    let mut checks = Vec::from_iter(system::unsupported());
+    if !checks.is_empty() {
+        return Preflight { checks, library: None };
+    }
+    let by = words[0].to_string_lossy();
+    checks.push(if elevation::is_installed(&words[0]) {
+        Check::met("elevation", by)
+    } else {
+        let detail = format!("{by} is not installed");
+        Check::unmet("elevation", detail, "Install it, or choose another elevation.")
+    });
+    checks.push(match elevation::installed_worker(worker) {
+        Some(worker) => Check::met("worker", worker.display().to_string()),
+        None => Check::unmet("worker", "no dtrace-worker is installed", elevation::no_worker()),
+    });
+    checks.extend(system::kernel());
+    Preflight { checks, library: None }
+}
+
+/// Checks everything that a session needs before it starts; returns the libdtrace that it uses. An
+/// elevated worker uses the one that its administrator chose.
+pub(super) fn admit(access: &Access) -> Result<Option<Libdtrace>, Error> {
+    match access.elevation {
+        Elevation::None => Ok(Some(preflight(access.prefix.as_deref()).require()?)),
+        _ if access.prefix.is_some() => {
+            let what = "the prefix".to_owned();
+            let reason = format!(
+                "an elevated worker loads the libdtrace that its administrator chose, in {CONFIGURATION}"
+            );
+            Err(Error::Refused { what, reason })
+        }
+        _ => {
+            preflight_elevated(&access.elevation, access.worker.as_deref()).missing()?;
+            Ok(None)
+        }
+    }
+}

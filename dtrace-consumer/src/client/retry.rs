@@ -1,0 +1,57 @@
+//! Does a session that failed to start begin with other D libraries?
+//!
+//! Scripts see only the D libraries that they seem to need, since libdtrace takes long to compile them
+//! all. A script that fails is tried again with all of them, and a library that does not compile on this
+//! kernel is left out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use crate::data::sentences;
+use crate::data::session_info::OmittedLibrary;
+use crate::stream::job::Job;
+use crate::stream::payload::{FailureFrame, FailureKind};
+
+/// The D libraries that do not compile, by the libdtrace that they come with.
+static KNOWN_BAD: Mutex<Option<HashMap<PathBuf, Vec<OmittedLibrary>>>> = Mutex::new(None);
+
+/// Whether the failure may go away with other D libraries; then the job is changed accordingly.
+pub(super) fn retry(job: &mut Job, failure: &FailureFrame) -> bool {
+    match failure.kind {
+        // A script that cannot be parsed is wrong with any libraries.
+        FailureKind::Compile if sentences::is_syntax_error(&failure.message) => false,
+        FailureKind::Compile | FailureKind::Call => widen(job),
+        FailureKind::Library => {
+            let library =
+                OmittedLibrary { file: failure.attempt.clone(), reason: failure.message.clone() };
+            // One that was left out cannot fail again, unless it could not be covered.
+            if job.omit.iter().any(|o| o.file == library.file) {
+                return false;
+            }
+            tracing::warn!(library = %library.file, "left out: {}", library.reason);
+            job.omit.push(library);
+            let mut known = KNOWN_BAD.lock();
+            known.get_or_insert_default().insert(job.library.clone(), job.omit.clone());
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Lets the scripts see every D library from now on; `false` if they do already.
+pub(super) fn widen(job: &mut Job) -> bool {
+    if job.all_libraries {
+        return false;
+    }
+    job.all_libraries = true;
+    job.omit = known_bad(&job.library);
+    true
+}
+
+/// The D libraries of a libdtrace that are known not to compile.
+pub(super) fn known_bad(library: &Path) -> Vec<OmittedLibrary> {
+    let known = KNOWN_BAD.lock();
+    known.as_ref().and_then(|known| known.get(library)).cloned().unwrap_or_default()
+}

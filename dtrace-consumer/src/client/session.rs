@@ -1,0 +1,215 @@
+//! How does a session start, deliver and end, seen from the user's process?
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+
+use super::connection::{Connection, duplicate};
+use super::job::job;
+use super::near;
+use super::preflight::admit;
+use super::recording::Tee;
+use super::requests::{CatchUp, Requests};
+use super::retry::{retry, widen};
+use super::settings::Settings;
+use crate::data::outcome::{CommandOutcome, Outcome};
+use crate::decode::consumer::Consumer;
+use crate::decode::dispatcher::{Dispatcher, Step};
+use crate::decode::stop::StopHandle;
+use crate::error::Error;
+use crate::error::explain::explain;
+use crate::error::failure::Failure;
+use crate::locate::Libdtrace;
+use crate::stream::frame::Frame;
+use crate::stream::job::{Command, Job, Purpose, Target};
+use crate::stream::payload::FailureFrame;
+
+/// A session whose tracing is on.
+pub(crate) struct Live<'c> {
+    dispatcher: Dispatcher<'c>,
+    connection: Connection<Tee>,
+    line: Line,
+    /// Who waits for the worker to have caught up.
+    caught_up: Option<Sender<()>>,
+}
+
+/// Starts tracing; returns when it is on. Each attempt at it asks `target` for the command.
+pub(crate) fn start<'c>(
+    settings: &Settings,
+    consumer: impl Consumer + 'c,
+    stop: &StopHandle,
+    target: impl FnMut() -> Result<Option<Target>, Error>,
+) -> Result<Live<'c>, Failure> {
+    let system = (!settings.keep_system).then_some(run_system as fn(&[u8]));
+    let mut dispatcher = Dispatcher::new(consumer, &settings.delivery).with_system(system);
+    let connected = connect(settings, &mut dispatcher, target)
+        .and_then(|connection| Ok((duplicate(&connection.worker)?, connection)));
+    match connected {
+        Ok((channel, connection)) => Ok(Live::new(dispatcher, connection, channel, stop)),
+        Err(error) => Err(dispatcher.fail(error)),
+    }
+}
+
+/// Launches workers until one traces, or fails for good.
+fn connect(
+    settings: &Settings,
+    dispatcher: &mut Dispatcher<'_>,
+    mut target: impl FnMut() -> Result<Option<Target>, Error>,
+) -> Result<Connection<Tee>, Error> {
+    let began = Instant::now();
+    let library = admit(&settings.access)?;
+    let mut job = job(settings, library.as_ref(), Purpose::Trace, dispatcher.wants())?;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        job.target = target()?;
+        match attempt(settings, library.as_ref(), &job, dispatcher)? {
+            Attempt::Tracing(connection) => {
+                let timings = &mut dispatcher.outcome.timings;
+                timings.startup = began.elapsed();
+                timings.attempts = attempts;
+                return Ok(connection);
+            }
+            Attempt::Failed(failure) => {
+                if !retry(&mut job, &failure) {
+                    let error = explain(failure, &job.scripts, &job.options);
+                    return Err(near::suggested(&settings.access, error));
+                }
+            }
+            Attempt::Died(error) => {
+                if !widen(&mut job) {
+                    return Err(error);
+                }
+            }
+        }
+        dispatcher.restart();
+    }
+}
+
+enum Attempt {
+    Tracing(Connection<Tee>),
+    /// The worker has sent the reason.
+    Failed(FailureFrame),
+    /// It died without one: libdtrace aborts where it trusts that a D library is there.
+    Died(Error),
+}
+
+fn attempt(
+    settings: &Settings,
+    library: Option<&Libdtrace>,
+    job: &Job,
+    dispatcher: &mut Dispatcher<'_>,
+) -> Result<Attempt, Error> {
+    let through = |source| Tee::new(source, settings.recording.as_deref());
+    let mut connection = Connection::open(settings, library, job, through)?;
+    loop {
+        let step = match connection.next() {
+            Ok((frame, position)) => dispatcher.take(frame, position)?,
+            Err(error @ Error::WorkerDied { .. }) => return Ok(Attempt::Died(error)),
+            Err(error) => return Err(error),
+        };
+        match step {
+            Step::Continue | Step::CaughtUp => {}
+            Step::Started => return Ok(Attempt::Tracing(connection)),
+            Step::Failed(failure) => return Ok(Attempt::Failed(failure)),
+            Step::End => return Err(connection.worker.post_mortem()),
+        }
+    }
+}
+
+/// Carries out a command of `system()` as libdtrace would; like there, its exit status means nothing.
+fn run_system(command: &[u8]) {
+    let command = std::ffi::OsStr::from_bytes(command);
+    if let Err(e) = std::process::Command::new("/bin/sh").arg("-c").arg(command).status() {
+        tracing::warn!("system(): {e}");
+    }
+}
+
+/// The line by which a running session is asked to end. Whoever keeps a stop handle must not keep the
+/// channel of a session that is over.
+struct Line {
+    stop: StopHandle,
+    requests: Requests,
+}
+
+impl Line {
+    /// Cuts the line; returns when the session was asked to end.
+    fn cut(&self) -> Option<Instant> {
+        self.requests.close();
+        self.stop.detach()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+impl<'c> Live<'c> {
+    fn new(
+        dispatcher: Dispatcher<'c>,
+        mut connection: Connection<Tee>,
+        channel: UnixStream,
+        stop: &StopHandle,
+    ) -> Live<'c> {
+        let requests = Requests::new(channel);
+        let stopping = requests.clone();
+        stop.attach(move || {
+            // It fails only if the worker is gone, and then the session has ended.
+            stopping.send(&Command::Stop);
+        });
+        connection.reader.source().source.tracing(stop.clone());
+        let line = Line { stop: stop.clone(), requests };
+        Live { dispatcher, connection, line, caught_up: None }
+    }
+
+    /// Delivers until the session ends; then everything has been delivered.
+    pub(crate) fn deliver(&mut self) -> Result<(), Error> {
+        let result = self.deliver_frames();
+        self.caught_up = None;
+        // From here on nobody can write to a worker that has ended.
+        if let Some(asked) = self.line.cut() {
+            self.dispatcher.outcome.timings.delivery = asked.elapsed();
+        }
+        result.and_then(|()| self.connection.reader.source().check())
+    }
+
+    fn deliver_frames(&mut self) -> Result<(), Error> {
+        loop {
+            let (frame, position) = self.connection.next()?;
+            match self.dispatcher.take(frame, position)? {
+                Step::Continue | Step::Started => {}
+                Step::CaughtUp => self.caught_up = None,
+                Step::End => return Ok(()),
+                // The worker goes on to deliver what it has; the first failure is the cause.
+                Step::Failed(failure) => return Err(explain(failure, &[], &[])),
+            }
+        }
+    }
+
+    /// To be waited for once, on another thread than the one that delivers.
+    pub(crate) fn catch_up(&mut self) -> CatchUp {
+        let (catch_up, tell) = CatchUp::new(self.line.requests.clone());
+        self.caught_up = Some(tell);
+        catch_up
+    }
+
+    /// Puts together what the session and its command came to. `delivered` is how the delivery ended.
+    pub(crate) fn finish(
+        mut self,
+        delivered: Result<(), Error>,
+        command: Option<CommandOutcome>,
+    ) -> Result<Outcome, Failure> {
+        if let Some(end) = command {
+            self.dispatcher.outcome.command = Some(end);
+            let mut frame = Vec::new();
+            Frame::CommandEnd(end).encode(&mut frame);
+            // The session's own data are complete; a recording without this replays all the same.
+            self.connection.reader.source().add(&frame);
+        }
+        self.dispatcher.finish(delivered)
+    }
+}

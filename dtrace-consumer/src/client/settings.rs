@@ -1,0 +1,43 @@
+//! What is a session to be like, as far as its handlers do not decide it?
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::elevation::Elevation;
+use crate::data::aggregation::Order;
+use crate::data::script::Script;
+use crate::decode::dispatcher::Delivery;
+use crate::stream::job::Process;
+
+/// Everything that is set before a live session starts.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub(crate) access: Access,
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) options: Vec<(String, Option<String>)>,
+    pub(crate) compile_flags: u32,
+    pub(crate) read_options: Vec<String>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) delivery: Delivery,
+    pub(crate) order: Order,
+    /// How often to walk the aggregations while tracing.
+    pub(crate) interval: Option<Duration>,
+    /// Whether libdtrace formats records that no handler wants as text.
+    pub(crate) formatted: bool,
+    /// Whether the commands of `system()` are left to the handlers.
+    pub(crate) keep_system: bool,
+    /// Whether the entries that each `printa()` prints are delivered.
+    pub(crate) printed: bool,
+    pub(crate) recording: Option<PathBuf>,
+    pub(crate) frame_limit: Option<usize>,
+    pub(crate) silence_limit: Option<Duration>,
+    pub(crate) inherit_stderr: bool,
+}
+
+/// Where libdtrace is looked for, and which program becomes the worker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Access {
+    pub(crate) prefix: Option<PathBuf>,
+    pub(crate) worker: Option<PathBuf>,
+    pub(crate) elevation: Elevation,
+}

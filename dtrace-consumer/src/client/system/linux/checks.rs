@@ -1,0 +1,99 @@
+//! What does tracing need of a Linux kernel, and does this process have the privilege?
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::unavailable::Check;
+
+/// Why live tracing is not possible on this system at all.
+pub(in crate::client) fn unsupported() -> Option<Check> {
+    None
+}
+
+/// What the kernel must have.
+pub(in crate::client) fn kernel() -> [Check; 4] {
+    [btf(), lockdown(), debugfs(), proc_files()]
+}
+
+/// Numbers of capabilities, of `capability.h`: to administrate the system, which loading programs that
+/// read kernel memory needs, and to open files whatever their permissions, as debugfs is root's.
+const CAPABILITIES: [u32; 2] = [21, 1];
+
+/// Whether this process may trace.
+pub(in crate::client) fn privilege() -> Check {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    match effective {
+        Some(mask) if CAPABILITIES.iter().all(|n| mask >> n & 1 == 1) => {
+            Check::met("privilege", "this process may load tracing programs into the kernel")
+        }
+        _ => Check::unmet(
+            "privilege",
+            "this process may not load tracing programs into the kernel",
+            "Let its worker have it by sudo or doas (elevation), run it as root, or with the ambient \
+             capabilities CAP_SYS_ADMIN and CAP_DAC_OVERRIDE.",
+        ),
+    }
+}
+
+fn btf() -> Check {
+    const FILE: &str = "/sys/kernel/btf/vmlinux";
+    if Path::new(FILE).exists() {
+        Check::met("kernel types", FILE)
+    } else {
+        Check::unmet(
+            "kernel types",
+            format!("the kernel has no {FILE}"),
+            "Boot a kernel built with CONFIG_DEBUG_INFO_BTF, as those of distributions are.",
+        )
+    }
+}
+
+fn lockdown() -> Check {
+    let state = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    if state.contains("[confidentiality]") {
+        Check::unmet(
+            "lockdown",
+            "the kernel is locked down for confidentiality, which forbids reading its memory",
+            "Boot with lockdown=integrity or none.",
+        )
+    } else {
+        Check::met("lockdown", "reading kernel memory is not forbidden")
+    }
+}
+
+fn debugfs() -> Check {
+    if Path::new("/sys/kernel/debug/tracing/uprobe_events").exists() {
+        return Check::met("debugfs", "mounted");
+    }
+    let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if filesystems.split_whitespace().any(|word| word == "debugfs") {
+        Check::met(
+            "debugfs",
+            "not mounted, or not readable by this user; the worker mounts it for itself",
+        )
+    } else {
+        Check::unmet(
+            "debugfs",
+            "the kernel has no debugfs",
+            "Boot a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS.",
+        )
+    }
+}
+
+fn proc_files() -> Check {
+    const FILE: &str = "/proc/sys/kernel/perf_event_max_stack";
+    // libdtrace aborts without it.
+    if Path::new(FILE).exists() {
+        Check::met("proc", "mounted")
+    } else {
+        Check::unmet(
+            "proc",
+            format!("{FILE} is missing"),
+            "Mount /proc, and boot a kernel built with CONFIG_PERF_EVENTS.",
+        )
+    }
+}

@@ -1,0 +1,175 @@
+//! How does a value become a type of the program?
+
+#[cfg(test)]
+mod properties;
+
+use std::borrow::Cow;
+
+use super::integer::Integer;
+use super::value::{Value, ValueRef};
+
+/// A value is not of the type that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found}")]
+pub struct TypeError {
+    /// What was asked for.
+    pub expected: &'static str,
+    /// What there is.
+    pub found: String,
+}
+
+impl TypeError {
+    pub(super) fn new(expected: &'static str, found: &ValueRef<'_>) -> TypeError {
+        TypeError { expected, found: format!("{} {found}", found.kind()) }
+    }
+}
+
+/// Types that a value of DTrace can become.
+///
+/// Implemented for the integers (checked: a number that does not fit is an error), `String`, `&str`
+/// and `Cow<str>` (strings and symbols), `Vec<u8>` and `&[u8]` (strings and memory), [`Integer`] and
+/// [`Value`]. The sign of an integer type decides how a number of unknown sign is read.
+pub trait FromValue<'a>: Sized {
+    /// # Errors
+    /// [`TypeError`] if the value is of another kind or does not fit.
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError>;
+}
+
+impl<'a> ValueRef<'a> {
+    /// Returns the value as a type of the program.
+    ///
+    /// # Errors
+    /// [`TypeError`] if the value is of another kind or does not fit.
+    pub fn get<T: FromValue<'a>>(&self) -> Result<T, TypeError> {
+        T::from_value(*self)
+    }
+}
+
+impl Value {
+    /// Returns the value as a type of the program.
+    ///
+    /// ```
+    /// # use dtrace_consumer::Value;
+    /// assert_eq!(Value::String(b"bob".to_vec()).get::<String>()?, "bob");
+    /// # Ok::<(), dtrace_consumer::value::TypeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TypeError`] if the value is of another kind or does not fit.
+    pub fn get<'a, T: FromValue<'a>>(&'a self) -> Result<T, TypeError> {
+        T::from_value(self.as_ref())
+    }
+}
+
+macro_rules! integers {
+    ($($type:ty => $signed:literal),*) => {$(
+        impl<'a> FromValue<'a> for $type {
+            fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+                let error = || TypeError::new(stringify!($type), &value);
+                let ValueRef::Integer(n) = value else { return Err(error()) };
+                Self::try_from(n.for_target($signed)).map_err(|_| error())
+            }
+        }
+    )*};
+}
+
+integers!(i8 => true, i16 => true, i32 => true, i64 => true, isize => true, i128 => true,
+    u8 => false, u16 => false, u32 => false, u64 => false, usize => false, u128 => false);
+
+impl<'a> FromValue<'a> for Integer {
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+        match value {
+            ValueRef::Integer(n) => Ok(n),
+            other => Err(TypeError::new("an integer", &other)),
+        }
+    }
+}
+
+impl<'a> FromValue<'a> for Cow<'a, str> {
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+        match value {
+            ValueRef::String(s) => Ok(String::from_utf8_lossy(s)),
+            ValueRef::Symbol(s) => Ok(Cow::Owned(s.to_string())),
+            other => Err(TypeError::new("a string", &other)),
+        }
+    }
+}
+
+impl<'a> FromValue<'a> for String {
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+        Cow::from_value(value).map(Cow::into_owned)
+    }
+}
+
+impl<'a> FromValue<'a> for &'a str {
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+        match value {
+            ValueRef::String(s) => {
+                std::str::from_utf8(s).map_err(|_| TypeError::new("UTF-8 text", &value))
+            }
+            other => Err(TypeError::new("a string", &other)),
+        }
+    }
+}
+
+impl<'a> FromValue<'a> for &'a [u8] {
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+        match value {
+            ValueRef::String(b) | ValueRef::Bytes(b) | ValueRef::Opaque { bytes: b, .. } => Ok(b),
+            other => Err(TypeError::new("bytes", &other)),
+        }
+    }
+}
+
+impl<'a> FromValue<'a> for Vec<u8> {
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+        <&[u8]>::from_value(value).map(<[u8]>::to_vec)
+    }
+}
+
+impl<'a> FromValue<'a> for Value {
+    fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
+        Ok(value.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::integer::Sign;
+
+    fn integer(bytes: &[u8], sign: Sign) -> ValueRef<'static> {
+        ValueRef::Integer(Integer::from_bytes(bytes, sign).unwrap())
+    }
+
+    #[test]
+    fn the_target_type_decides_a_sign_that_is_not_recorded() {
+        let minus_one = integer(&(-1i32).to_ne_bytes(), Sign::Unknown);
+        assert_eq!(i32::from_value(minus_one), Ok(-1));
+        assert_eq!(i64::from_value(minus_one), Ok(-1));
+        assert_eq!(u32::from_value(minus_one), Ok(u32::MAX));
+        assert_eq!(u64::from_value(minus_one), Ok(u64::from(u32::MAX)));
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_an_error_and_is_not_cut() {
+        let big = integer(&(1u64 << 40).to_ne_bytes(), Sign::Unsigned);
+        assert!(u32::from_value(big).unwrap_err().to_string().contains("1099511627776"));
+        let negative = integer(&(-5i64).to_ne_bytes(), Sign::Signed);
+        assert!(u64::from_value(negative).is_err());
+        assert_eq!(i8::from_value(negative), Ok(-5));
+    }
+
+    #[test]
+    fn one_and_two_byte_numbers_keep_their_sign() {
+        assert_eq!(i32::from_value(integer(&[0xff], Sign::Signed)), Ok(-1));
+        assert_eq!(i32::from_value(integer(&(-2i16).to_ne_bytes(), Sign::Signed)), Ok(-2));
+        assert_eq!(u16::from_value(integer(&[0xff], Sign::Unsigned)), Ok(255));
+    }
+
+    #[test]
+    fn a_string_is_no_number() {
+        let error = i32::from_value(ValueRef::String(b"seven")).unwrap_err();
+        assert_eq!(error.to_string(), "expected i32, found string seven");
+    }
+}

@@ -1,0 +1,95 @@
+//! How wide is a number, and what is its sign?
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Whether a number's type in D is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sign {
+    /// It is.
+    Signed,
+    /// It is not.
+    Unsigned,
+    /// libdtrace does not record it, as in an aggregation's keys: the reader decides.
+    Unknown,
+}
+
+/// A number as the kernel left it, with its width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Integer {
+    bits: u64,
+    width: u8,
+    sign: Sign,
+}
+
+impl Integer {
+    /// A number of `bytes.len()` bytes (1, 2, 4 or 8) in the machine's order; `None` of another length.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], sign: Sign) -> Option<Integer> {
+        let bits = match *bytes {
+            [b] => u64::from(b),
+            [a, b] => u64::from(u16::from_ne_bytes([a, b])),
+            [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
+            _ => u64::from_ne_bytes(bytes.try_into().ok()?),
+        };
+        Some(Integer { bits, width: bytes.len() as u8, sign })
+    }
+
+    /// Its size in bytes: 1, 2, 4 or 8.
+    #[must_use]
+    pub fn width(self) -> usize {
+        usize::from(self.width)
+    }
+
+    /// Whether it is signed.
+    #[must_use]
+    pub fn sign(self) -> Sign {
+        self.sign
+    }
+
+    /// The number read as unsigned, whatever its sign.
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        self.bits
+    }
+
+    /// The number read as signed within its width, whatever its sign.
+    #[must_use]
+    pub fn as_i64(self) -> i64 {
+        let unused = 64 - 8 * u32::from(self.width);
+        (self.bits << unused).cast_signed() >> unused
+    }
+
+    /// The number as its sign says; unsigned where that is unknown.
+    #[must_use]
+    pub fn as_i128(self) -> i128 {
+        match self.sign {
+            Sign::Signed => i128::from(self.as_i64()),
+            Sign::Unsigned | Sign::Unknown => i128::from(self.as_u64()),
+        }
+    }
+
+    /// As `target` wants it, whose sign decides where the number's own is unknown.
+    pub(crate) fn for_target(self, target_is_signed: bool) -> i128 {
+        match (self.sign, target_is_signed) {
+            (Sign::Unknown, true) => i128::from(self.as_i64()),
+            _ => self.as_i128(),
+        }
+    }
+}
+
+impl fmt::Display for Integer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_i128(), f)
+    }
+}
+
+impl Serialize for Integer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.sign {
+            Sign::Signed => serializer.serialize_i64(self.as_i64()),
+            Sign::Unsigned | Sign::Unknown => serializer.serialize_u64(self.as_u64()),
+        }
+    }
+}

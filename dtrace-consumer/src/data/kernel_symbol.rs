@@ -1,0 +1,16 @@
+//! Where are the kernel's functions and variables?
+
+use serde::Serialize;
+
+/// A symbol of the kernel (`dtrace_syminfo_t`, `GElf_Sym`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct KernelSymbol {
+    /// The module: `vmlinux`, or a kernel module.
+    pub module: String,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: u64,
+    /// Its size in bytes; 0 where it is not known.
+    pub size: u64,
+}

@@ -1,0 +1,21 @@
+//! What does a program receive from a session?
+//!
+//! Plain values, without I/O. Everything else of the crate is built on these.
+
+pub(crate) mod addresses;
+pub(crate) mod aggregation;
+pub(crate) mod from_value;
+pub(crate) mod integer;
+pub(crate) mod kernel_symbol;
+pub(crate) mod kernel_type;
+pub(crate) mod listing;
+pub(crate) mod loss;
+pub(crate) mod outcome;
+pub(crate) mod probe;
+pub(crate) mod record;
+pub(crate) mod script;
+pub(crate) mod sentences;
+pub(crate) mod session_info;
+pub(crate) mod stack;
+pub(crate) mod symbol;
+pub(crate) mod value;

@@ -1,0 +1,90 @@
+//! What do libdtrace's own sentences say?
+//!
+//! Where libdtrace tells a case only in English, this is the place that reads it.
+//! `tests/sentences.rs` has the real library say each of them.
+
+/// Returns the probe that the kernel refused, of a failed `dtrace_go`.
+pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str> {
+    if call != "dtrace_go" {
+        return None;
+    }
+    if let Some(refused) = message.strip_prefix("Failed to enable ") {
+        return refused.split_once(": ").map(|(probe, _)| probe);
+    }
+    let refused = message.strip_prefix("BPF program load for '")?;
+    // libdtrace cuts what is before the reason, probe included, at 63 bytes.
+    refused.split_once(['\'']).or_else(|| refused.rsplit_once(": ")).map(|(probe, _)| probe)
+}
+
+/// Returns the probe description that matches no probes.
+pub(crate) fn unmatched_description(message: &str) -> Option<&str> {
+    let rest = message.split_once("probe description ")?.1;
+    Some(rest.split_once(" does not match any probes")?.0)
+}
+
+/// Returns the D library that does not compile, from `"/…/6.10/io.d", line 134: …`.
+pub(crate) fn named_library(message: &str) -> Option<&str> {
+    let message = message.trim_start_matches(|c: char| {
+        c == '[' || c == ']' || c == '_' || c == ' ' || c.is_ascii_uppercase()
+    });
+    let (path, rest) = message.strip_prefix('"')?.split_once('"')?;
+    let name = path.rsplit('/').next()?;
+    (path.starts_with('/') && name.ends_with(".d") && rest.starts_with(", line ")).then_some(name)
+}
+
+/// What usually helps where libdtrace's own words mislead.
+pub(crate) fn advice(call: &str, message: &str) -> Option<&'static str> {
+    match call {
+        "dtrace_go" if message.contains("estructive") => {
+            Some("the script uses destructive actions; set the option `destructive`")
+        }
+        "dtrace_go" if message.contains("Too big") => {
+            Some("a buffer is too large for the kernel; lower bufsize or aggsize")
+        }
+        _ => None,
+    }
+}
+
+/// Whether the compiler cannot even parse the script.
+pub(crate) fn is_syntax_error(message: &str) -> bool {
+    message.contains("[D_SYNTAX]")
+}
+
+/// Whether `dtrace_probe_iter` found no probe, which is an answer.
+pub(crate) fn nothing_matches(message: &str) -> bool {
+    message == "No probe matches description"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probe_that_the_kernel_refuses_is_found_in_the_message() {
+        let probe = "fbt:vmlinux:tcp_shifted_skb:entry";
+        let attach = format!("Failed to enable {probe}: Operation not supported");
+        let load = format!("BPF program load for '{probe}' failed: Invalid argument");
+        let cut = format!("BPF program load for '{probe}' faile: Invalid argument");
+        for message in [attach, load, cut] {
+            assert_eq!(refused_probe("dtrace_go", &message), Some(probe));
+            assert_eq!(refused_probe("dtrace_work", &message), None);
+        }
+        assert_eq!(refused_probe("dtrace_go", "Too big"), None);
+    }
+
+    #[test]
+    fn the_description_is_found_in_the_message() {
+        let message = "line 1: probe description a::b:c does not match any probes";
+        assert_eq!(unmatched_description(message), Some("a::b:c"));
+        assert_eq!(unmatched_description("syntax error"), None);
+    }
+
+    #[test]
+    fn a_message_about_a_library_names_it() {
+        let message =
+            "\"/usr/lib/dtrace/6.10/io.d\", line 134: failed to resolve vmlinux`major_names";
+        assert_eq!(named_library(message), Some("io.d"));
+        assert_eq!(named_library(&format!("[D_IDENT_UNDEF] {message}")), Some("io.d"));
+        assert_eq!(named_library("line 3: syntax error near \"io.d\""), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! What does a handler see of an aggregation's entry?
+
+use serde::de::DeserializeOwned;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use super::aggregation::Aggregation;
+use crate::data::aggregation::{AggregationFunction, AggregationValue, DecodeError};
+use crate::data::from_value::{FromValue, TypeError};
+use crate::data::integer::{Integer, Sign};
+use crate::data::symbol::Symbols;
+use crate::data::value::ValueRef;
+use crate::records::rows::{self, RowError};
+use crate::stream::payload::EntryFrame;
+
+/// The keys of an aggregation with their value.
+#[derive(Debug, Clone)]
+pub struct Aggregated<'a> {
+    pub(super) aggregation: &'a Aggregation,
+    pub(super) frame: EntryFrame<'a>,
+    pub(super) symbols: &'a Symbols,
+    pub(super) value: AggregationValue,
+}
+
+impl<'a> Aggregated<'a> {
+    /// The aggregation's name without its `@`; `_` for the anonymous one.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        &self.aggregation.name
+    }
+
+    /// libdtrace's number of the aggregation.
+    #[must_use]
+    pub fn variable(&self) -> u64 {
+        self.aggregation.variable
+    }
+
+    /// The aggregating function.
+    #[must_use]
+    pub fn function(&self) -> AggregationFunction {
+        self.aggregation.function
+    }
+
+    /// The divisor that the script set with `normalize()`; 1 if it set none.
+    #[must_use]
+    pub fn normal(&self) -> u64 {
+        self.aggregation.normal
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
+        let (data, symbols) = (self.frame.keys, self.symbols);
+        self.aggregation.keys.iter().map(move |field| field.value(data, symbols))
+    }
+
+    /// Key number `index`, from 0, as a type of the program.
+    ///
+    /// # Errors
+    /// [`TypeError`] if there is no such key, or it is of another kind or does not fit.
+    pub fn key<T: FromValue<'a>>(&self, index: usize) -> Result<T, TypeError> {
+        let key = self.keys().nth(index);
+        T::from_value(key.ok_or_else(|| no_key(self.name(), index, self.keys().len()))?)
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> &AggregationValue {
+        &self.value
+    }
+
+    /// The value of `count()`, `sum()`, `min()`, `max()`, `avg()` or `stddev()` as the number that
+    /// DTrace prints.
+    ///
+    /// # Errors
+    /// [`TypeError`] for a distribution, and for a minimum, maximum or mean of nothing.
+    pub fn number(&self) -> Result<i64, TypeError> {
+        number(&self.value)
+    }
+
+    /// The value on each CPU, with the CPU's number; none without the option `aggpercpu`, nor in
+    /// [`Mode::Delta`].
+    pub fn per_cpu(&self) -> impl Iterator<Item = (u32, AggregationValue)> + use<'a> {
+        let aggregation = self.aggregation;
+        let values = self.frame.per_cpu.chunks_exact(self.frame.value.len().max(1));
+        (0..)
+            .zip(values)
+            .filter_map(move |(cpu, value)| Some((cpu, aggregation.decode(value).ok()?)))
+    }
+
+    /// The keys, and after them the value where it is a number, as a tuple or structure.
+    ///
+    /// # Errors
+    /// [`RowError`], which names the field, what was expected and what there is.
+    pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
+        row(self.keys(), &self.value)
+    }
+}
+
+impl<'a> Aggregated<'a> {
+    /// The entry as it is, whatever the mode.
+    pub(crate) fn new(
+        aggregation: &'a Aggregation,
+        frame: EntryFrame<'a>,
+        symbols: &'a Symbols,
+    ) -> Result<Aggregated<'a>, DecodeError> {
+        let value = aggregation.decode(frame.value)?;
+        Ok(Aggregated { aggregation, frame, symbols, value })
+    }
+}
+
+/// The error for a key that an entry does not have.
+pub(super) fn no_key(name: &str, index: usize, keys: usize) -> TypeError {
+    TypeError { expected: "a key", found: format!("none at {index}: @{name} has {keys} keys") }
+}
+
+/// The number that DTrace prints for a value.
+pub(super) fn number(value: &AggregationValue) -> Result<i64, TypeError> {
+    value.as_i64().ok_or_else(|| TypeError {
+        expected: "a number",
+        found: format!("{}() without one", value.function().name()),
+    })
+}
+
+/// Keys, and after them the value where it is a number, as a row.
+pub(super) fn row<'v, T: DeserializeOwned>(
+    keys: impl Iterator<Item = ValueRef<'v>>,
+    value: &AggregationValue,
+) -> Result<T, RowError> {
+    let number = value
+        .as_i64()
+        .and_then(|n| Integer::from_bytes(&n.to_ne_bytes(), Sign::Signed))
+        .map(ValueRef::Integer);
+    rows::from_values(keys.chain(number).map(|value| (None, value)))
+}
+
+/// An entry: its aggregation's `name` and `function`, its `keys` and its `value`, a number or a
+/// distribution.
+impl Serialize for Aggregated<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(serializer, self.name(), &self.keys().collect::<Vec<_>>(), &self.value)
+    }
+}
+
+/// Writes an entry.
+pub(super) fn serialize<S: Serializer>(
+    serializer: S,
+    name: &str,
+    keys: &[impl Serialize],
+    value: &AggregationValue,
+) -> Result<S::Ok, S::Error> {
+    let mut entry = serializer.serialize_struct("Aggregated", 4)?;
+    entry.serialize_field("name", name)?;
+    entry.serialize_field("function", &value.function())?;
+    entry.serialize_field("keys", keys)?;
+    entry.serialize_field("value", value)?;
+    entry.end()
+}

@@ -1,0 +1,38 @@
+//! What has the stream described of an aggregation?
+
+use crate::data::aggregation::{
+    AggregationFunction, AggregationValue, DecodeError, ParameterEncoding,
+};
+use crate::records::layout::{self, Field};
+use crate::stream::payload::AggregationFrame;
+
+/// An aggregation variable, as the stream describes it.
+#[derive(Debug)]
+pub(crate) struct Aggregation {
+    pub(super) variable: u64,
+    pub(super) name: String,
+    pub(super) function: AggregationFunction,
+    signature: u64,
+    pub(super) normal: u64,
+    pub(super) keys: Vec<Field>,
+    encoding: ParameterEncoding,
+}
+
+impl Aggregation {
+    pub(crate) fn new(frame: AggregationFrame, encoding: ParameterEncoding) -> Aggregation {
+        Aggregation {
+            variable: frame.variable,
+            name: frame.name,
+            function: frame.function,
+            signature: frame.signature,
+            normal: frame.normal,
+            keys: layout::of_keys(frame.keys),
+            encoding,
+        }
+    }
+
+    pub(super) fn decode(&self, value: &[u8]) -> Result<AggregationValue, DecodeError> {
+        let Aggregation { encoding, function, signature, normal, .. } = *self;
+        AggregationValue::decode_in(encoding, function, signature, value, normal)
+    }
+}

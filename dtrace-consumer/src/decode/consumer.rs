@@ -1,0 +1,248 @@
+//! Who receives what a session delivers?
+
+use std::ops::BitOr;
+
+use super::aggregated::Aggregated;
+use super::firing::{Firing, Output, Record};
+use super::joined::Joined;
+use crate::data::loss::{DropReport, Fault};
+use crate::data::outcome::Outcome;
+use crate::data::session_info::{OptionChange, ProcessEvent};
+use crate::error::callback::CallbackResult;
+
+/// Receives what a session delivers. Every method has a default that does nothing.
+///
+/// Implement it where handlers share state; closures, such as those of
+/// [`chew`](crate::Session::chew), are the short form. Both can be combined: a session calls its
+/// consumers and closures in the order in which they were added. All calls come from one thread, one
+/// at a time.
+///
+/// An error that a method returns, or a panic, ends the session and is what the session returns.
+///
+/// ```no_run
+/// use dtrace_consumer::{Aggregated, CallbackResult, Consumer, Firing, trace};
+///
+/// #[derive(Default)]
+/// struct Busiest {
+///     opened: u64,
+///     reads: Vec<(String, i64)>,
+/// }
+///
+/// impl Consumer for Busiest {
+///     fn chew(&mut self, _: &Firing<'_>) -> CallbackResult {
+///         self.opened += 1;
+///         Ok(())
+///     }
+///
+///     fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
+///         self.reads.push((entry.key(0)?, entry.number()?));
+///         Ok(())
+///     }
+/// }
+///
+/// let mut busiest = Busiest::default();
+/// trace("syscall::openat:entry { trace(pid); } syscall::read:entry { @[execname] = count(); } tick-5s { exit(0); }")
+///     .consumer(&mut busiest)
+///     .run()?;
+/// println!("{} files opened, reads: {:?}", busiest.opened, busiest.reads);
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
+#[expect(unused_variables, reason = "the names are documentation")]
+pub trait Consumer {
+    /// Names the methods that cost something to serve and are to be called. The default names all of
+    /// them. Leaving out [`Wants::OUT`] saves libdtrace the formatting of every record.
+    fn wants(&self) -> Wants {
+        Wants::EVERYTHING
+    }
+
+    /// Tracing is on. `outcome` has what is known by then: library, kernel, matched probes, options.
+    fn on_start(&mut self, outcome: &Outcome) -> CallbackResult {
+        Ok(())
+    }
+
+    /// A clause has fired.
+    fn chew(&mut self, firing: &Firing<'_>) -> CallbackResult {
+        Ok(())
+    }
+
+    /// One record of a firing, after [`chew`](Consumer::chew) was called for the firing.
+    fn chewrec(&mut self, record: &Record<'_>) -> CallbackResult {
+        Ok(())
+    }
+
+    /// The text that dtrace(1) would print for a record.
+    fn out(&mut self, output: &Output<'_>) -> CallbackResult {
+        Ok(())
+    }
+
+    /// An entry of a walk over the aggregations.
+    fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
+        Ok(())
+    }
+
+    /// A tuple of keys with the values of several aggregations, at the end of a walk; only with
+    /// [`join`](crate::Session::join).
+    fn walk_joined(&mut self, row: &Joined<'_>) -> CallbackResult {
+        Ok(())
+    }
+
+    /// A walk over the aggregations is complete.
+    fn walked(&mut self) -> CallbackResult {
+        Ok(())
+    }
+
+    /// What dtrace(1) would print at the end: the aggregations that the script has not printed.
+    fn report(&mut self, text: &[u8]) -> CallbackResult {
+        Ok(())
+    }
+
+    /// Data were dropped.
+    fn on_drop(&mut self, report: &DropReport) -> CallbackResult {
+        Ok(())
+    }
+
+    /// A clause failed at run time.
+    fn on_fault(&mut self, fault: &Fault) -> CallbackResult {
+        Ok(())
+    }
+
+    /// The script has changed an option with `setopt()`.
+    fn on_option(&mut self, change: &OptionChange) -> CallbackResult {
+        Ok(())
+    }
+
+    /// A traced process has ended or cannot be followed.
+    fn on_process(&mut self, event: &ProcessEvent) -> CallbackResult {
+        Ok(())
+    }
+
+    /// The session is over. This is the last call, and it comes after every
+    /// [`on_start`](Consumer::on_start), however the session ended.
+    fn on_stop(&mut self, outcome: &Outcome) -> CallbackResult {
+        Ok(())
+    }
+}
+
+/// The methods of a [`Consumer`] that cost something to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wants(u8);
+
+impl Wants {
+    /// None of them.
+    pub const NOTHING: Wants = Wants(0);
+    /// [`Consumer::chew`].
+    pub const CHEW: Wants = Wants(1);
+    /// [`Consumer::chewrec`].
+    pub const CHEWREC: Wants = Wants(2);
+    /// [`Consumer::out`], for which libdtrace formats every record.
+    pub const OUT: Wants = Wants(4);
+    /// [`Consumer::report`], for which libdtrace formats the aggregations at the end.
+    pub const REPORT: Wants = Wants(8);
+    /// All of them.
+    pub const EVERYTHING: Wants = Wants(15);
+
+    /// Whether one of `these` is among them.
+    #[must_use]
+    pub fn any(self, these: Wants) -> bool {
+        self.0 & these.0 != 0
+    }
+}
+
+impl BitOr for Wants {
+    type Output = Wants;
+
+    fn bitor(self, other: Wants) -> Wants {
+        Wants(self.0 | other.0)
+    }
+}
+
+/// Receives nothing.
+impl Consumer for () {
+    fn wants(&self) -> Wants {
+        Wants::NOTHING
+    }
+}
+
+/// Hands the methods that take an argument to a macro, each with what it is part of in [`Wants`].
+macro_rules! each_method {
+    ($write:ident) => {
+        $write! {
+            on_start(outcome: &Outcome);
+            chew(firing: &Firing<'_>) if CHEW;
+            chewrec(record: &Record<'_>) if CHEWREC;
+            out(output: &Output<'_>) if OUT;
+            walk(entry: &Aggregated<'_>);
+            walk_joined(row: &Joined<'_>);
+            report(text: &[u8]) if REPORT;
+            on_drop(report: &DropReport);
+            on_fault(fault: &Fault);
+            on_option(change: &OptionChange);
+            on_process(event: &ProcessEvent);
+        }
+    };
+}
+
+macro_rules! for_both {
+    (@call $target:expr, $method:ident, $argument:ident) => { $target.$method($argument)? };
+    (@call $target:expr, $method:ident, $argument:ident, $wanted:ident) => {
+        if $target.wants().any(Wants::$wanted) {
+            $target.$method($argument)?;
+        }
+    };
+    ($($method:ident($argument:ident: $type:ty) $(if $wanted:ident)?;)*) => {$(
+        fn $method(&mut self, $argument: $type) -> CallbackResult {
+            for_both!(@call self.0, $method, $argument $(, $wanted)?);
+            for_both!(@call self.1, $method, $argument $(, $wanted)?);
+            Ok(())
+        }
+    )*};
+}
+
+/// Both receive what they want, the first one first.
+impl<A: Consumer, B: Consumer> Consumer for (A, B) {
+    fn wants(&self) -> Wants {
+        self.0.wants() | self.1.wants()
+    }
+
+    fn walked(&mut self) -> CallbackResult {
+        self.0.walked()?;
+        self.1.walked()
+    }
+
+    fn on_stop(&mut self, outcome: &Outcome) -> CallbackResult {
+        let first = self.0.on_stop(outcome);
+        first.and(self.1.on_stop(outcome))
+    }
+
+    each_method! { for_both }
+}
+
+macro_rules! for_target {
+    ($($method:ident($argument:ident: $type:ty) $(if $wanted:ident)?;)*) => {
+        fn wants(&self) -> Wants {
+            (**self).wants()
+        }
+
+        fn walked(&mut self) -> CallbackResult {
+            (**self).walked()
+        }
+
+        fn on_stop(&mut self, outcome: &Outcome) -> CallbackResult {
+            (**self).on_stop(outcome)
+        }
+
+        $(
+            fn $method(&mut self, $argument: $type) -> CallbackResult {
+                (**self).$method($argument)
+            }
+        )*
+    };
+}
+
+impl<C: Consumer + ?Sized> Consumer for &mut C {
+    each_method! { for_target }
+}
+
+impl<C: Consumer + ?Sized> Consumer for Box<C> {
+    each_method! { for_target }
+}

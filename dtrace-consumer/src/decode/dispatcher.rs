@@ -1,0 +1,316 @@
+//! Which handler does each frame of a stream go to?
+//!
+//! Descriptions are kept, firings and aggregations are decoded against them and handed on, and the rest
+//! is put into the outcome.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::consumer::{Consumer, Wants};
+use super::described::Described;
+use super::firing::{Firing, Printed};
+use super::guard::call;
+use super::joined::Join;
+use super::kept::{Kept, PLACE};
+use super::walks::Walks;
+use crate::data::aggregation::Mode;
+use crate::data::loss::{DropReport, Fault, LossPolicy};
+use crate::data::outcome::Outcome;
+use crate::data::record::Action;
+use crate::error::Error;
+use crate::error::failure::Failure;
+use crate::stream::frame::Frame;
+use crate::stream::payload::{EntryFrame, FailureFrame, FiringFrame, StepTimes};
+use crate::stream::wire::Malformed;
+
+/// What a frame means for whoever reads the stream.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Go on reading.
+    Continue,
+    /// Tracing is on.
+    Started,
+    /// The worker has carried out [`Command::CatchUp`](crate::stream::job::Command::CatchUp).
+    CaughtUp,
+    /// The worker cannot go on.
+    Failed(FailureFrame),
+    /// Everything has been delivered.
+    End,
+}
+
+/// How a stream is to be delivered.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub(crate) losses: LossPolicy,
+    pub(crate) mode: Mode,
+    /// The aggregations to set side by side, a list for each join.
+    pub(crate) joins: Vec<Vec<String>>,
+    /// How many bytes of what the stream describes may be kept, about.
+    pub(crate) memory_limit: usize,
+}
+
+impl Default for Delivery {
+    fn default() -> Delivery {
+        let (losses, mode) = Default::default();
+        Delivery { losses, mode, joins: Vec::new(), memory_limit: usize::MAX }
+    }
+}
+
+/// Keeps what the stream describes, and calls the handlers.
+pub(crate) struct Dispatcher<'c> {
+    consumer: Box<dyn Consumer + 'c>,
+    wants: Wants,
+    pub(crate) outcome: Outcome,
+    losses: LossPolicy,
+    /// Carries out the commands of `system()`; without it they are output like any other.
+    system: Option<fn(&[u8])>,
+    described: Described,
+    walks: Walks,
+    joins: Vec<Join>,
+    /// The entries of the `printa()` of the firing that comes next.
+    printed: Vec<Printed>,
+    printing: bool,
+    /// What those take, in bytes.
+    printed_size: usize,
+    kept: Kept,
+    started: bool,
+}
+
+impl<'c> Dispatcher<'c> {
+    pub(crate) fn new(consumer: impl Consumer + 'c, delivery: &Delivery) -> Dispatcher<'c> {
+        Dispatcher {
+            wants: consumer.wants(),
+            consumer: Box::new(consumer),
+            outcome: Outcome::default(),
+            losses: delivery.losses,
+            system: None,
+            described: Described::default(),
+            walks: Walks::new(delivery.mode),
+            joins: delivery.joins.iter().cloned().map(Join::new).collect(),
+            printed: Vec::new(),
+            printing: false,
+            printed_size: 0,
+            kept: Kept::up_to(delivery.memory_limit),
+            started: false,
+        }
+    }
+
+    /// Has `run` carry out the commands of `system()`.
+    pub(crate) fn with_system(mut self, run: Option<fn(&[u8])>) -> Dispatcher<'c> {
+        self.system = run;
+        self
+    }
+
+    /// What the handlers want to be given.
+    pub(crate) fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    /// Forgets a worker that could not begin; the next one describes everything anew.
+    pub(crate) fn restart(&mut self) {
+        self.outcome = Outcome { timings: self.outcome.timings, ..Outcome::default() };
+        self.described = Described::default();
+        self.forget_printed();
+        self.printing = false;
+        self.kept.restart();
+    }
+
+    /// Ends a session whose delivery came to `result`, and calls `on_stop`.
+    pub(crate) fn finish(mut self, result: Result<(), Error>) -> Result<Outcome, Failure> {
+        let stopped = self.stop();
+        match result.and(stopped) {
+            Ok(()) => Ok(self.outcome),
+            Err(error) => Err(Failure { error, outcome: Box::new(self.outcome) }),
+        }
+    }
+
+    /// Ends a session that failed, and calls `on_stop`.
+    pub(crate) fn fail(mut self, error: Error) -> Failure {
+        // The first error is the cause.
+        let _ = self.stop();
+        Failure { error, outcome: Box::new(self.outcome) }
+    }
+
+    fn stop(&mut self) -> Result<(), Error> {
+        if !self.started {
+            return Ok(());
+        }
+        call("on_stop", || self.consumer.on_stop(&self.outcome))
+    }
+
+    /// Takes one frame. `position` is where it lies in the stream, for errors.
+    pub(crate) fn take(&mut self, frame: Frame<'_>, position: u64) -> Result<Step, Error> {
+        let malformed = |cause| Error::Stream { position, cause };
+        let entries = self.entries_kept();
+        self.kept.note(&frame, entries).map_err(malformed)?;
+        match frame {
+            Frame::Firing(frame) => self.firing(frame, position)?,
+            Frame::Entry(frame) => self.entry(frame, position)?,
+            Frame::SnapshotEnd => self.end_snapshot()?,
+            Frame::PrintaBegin => self.printing = true,
+            Frame::Probe(probe) => self.described.add_probe(probe),
+            Frame::Clause(clause) => self.described.add_clause(clause).map_err(malformed)?,
+            Frame::Aggregation(frame) => {
+                let platform = self.outcome.session.as_ref().map(|session| session.platform);
+                self.described.add_aggregation(frame, platform).map_err(malformed)?;
+            }
+            Frame::Symbol(symbol) => self.described.add_symbol(symbol),
+            Frame::Drop(report) => self.dropped(&report)?,
+            Frame::Fault(fault) => self.fault(&fault)?,
+            Frame::OptionChange(change) => {
+                call("on_option", || self.consumer.on_option(&change))?;
+                self.outcome.options.push(change);
+            }
+            Frame::Process(event) => {
+                call("on_process", || self.consumer.on_process(&event))?;
+                self.outcome.processes.push(event);
+            }
+            Frame::Report(text) if self.wants.any(Wants::REPORT) => {
+                call("report", || self.consumer.report(text))?;
+            }
+            Frame::Begin(info) => self.outcome.session = Some(info),
+            Frame::Program(info) => self.outcome.programs.push(info),
+            Frame::Options(options) => self.outcome.initial_options = options,
+            Frame::Exit(status) => self.outcome.exit = Some(status),
+            Frame::CommandEnd(end) => self.outcome.command = Some(end),
+            Frame::Started(times) => return self.start(times),
+            Frame::CaughtUp => return Ok(Step::CaughtUp),
+            Frame::Failure(failure) => return Ok(Step::Failed(failure)),
+            Frame::End => return Ok(Step::End),
+            Frame::SnapshotBegin | Frame::Report(_) => {}
+            Frame::Listed(_) | Frame::Found(_) | Frame::FoundType(_) => {}
+        }
+        Ok(Step::Continue)
+    }
+
+    fn start(&mut self, times: StepTimes) -> Result<Step, Error> {
+        let t = &mut self.outcome.timings;
+        t.open = Duration::from_nanos(times.open);
+        t.compile = Duration::from_nanos(times.compile);
+        t.enable = Duration::from_nanos(times.enable);
+        t.go = Duration::from_nanos(times.go);
+        self.started = true;
+        call("on_start", || self.consumer.on_start(&self.outcome))?;
+        Ok(Step::Started)
+    }
+
+    fn firing(&mut self, frame: FiringFrame<'_>, position: u64) -> Result<(), Error> {
+        let (Some(probe), Some(clause)) =
+            (self.described.probes.get(&frame.probe), self.described.clauses.get(&frame.clause))
+        else {
+            let cause = Malformed::new("firing", "its probe or clause is not described");
+            return Err(Error::Stream { position, cause });
+        };
+        self.outcome.firings += 1;
+        let firing = Firing {
+            frame,
+            probe,
+            statement: clause.statement,
+            fields: &clause.fields,
+            symbols: &self.described.symbols,
+            printed: &self.printed,
+            aggregations: &self.described.aggregations,
+        };
+        if self.wants.any(Wants::CHEW) {
+            call("chew", || self.consumer.chew(&firing))?;
+        }
+        if self.wants.any(Wants::CHEWREC) {
+            for record in firing.records() {
+                call("chewrec", || self.consumer.chewrec(&record))?;
+            }
+        }
+        for output in firing.output() {
+            match self.system.filter(|_| output.action() == Some(Action::System)) {
+                Some(run) => run(output.bytes()),
+                None if self.wants.any(Wants::OUT) => {
+                    call("out", || self.consumer.out(&output))?;
+                }
+                None => {}
+            }
+        }
+        self.forget_printed();
+        Ok(())
+    }
+
+    /// Takes an entry of an aggregation: of a walk, or of a `printa()`.
+    fn entry(&mut self, frame: EntryFrame<'_>, position: u64) -> Result<(), Error> {
+        if self.printing {
+            self.printed_size += PLACE + frame.keys.len() + frame.value.len();
+            self.printed.push(Printed::new(&frame));
+            return Ok(());
+        }
+        let malformed =
+            |field, reason| Error::Stream { position, cause: Malformed::new(field, reason) };
+        let described = &self.described;
+        let aggregation = described
+            .aggregations
+            .get(&frame.aggregation)
+            .ok_or_else(|| malformed("aggregation", "not described"))?;
+        let entry = self
+            .walks
+            .entry(aggregation, frame, &described.symbols)
+            .map_err(|_| malformed("aggregation value", "not one of its function"))?;
+        if let Some(entry) = &entry {
+            call("walk", || self.consumer.walk(entry))?;
+            self.joins.iter_mut().for_each(|join| join.add(entry));
+        }
+        Ok(())
+    }
+
+    fn end_snapshot(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.printing) {
+            return Ok(());
+        }
+        let described = &self.described;
+        for join in &mut self.joins {
+            join.finish(&described.aggregations, &described.symbols, |row| {
+                call("walk_joined", || self.consumer.walk_joined(row))
+            })?;
+        }
+        call("walked", || self.consumer.walked())
+    }
+
+    fn dropped(&mut self, report: &DropReport) -> Result<(), Error> {
+        if self.outcome.losses.count_drop(report) {
+            self.kept.add_probe(None);
+        }
+        if self.losses == LossPolicy::Warn {
+            tracing::warn!(kind = %report.kind, drops = report.drops, "{}", report.message);
+        }
+        call("on_drop", || self.consumer.on_drop(report))?;
+        self.check_losses()
+    }
+
+    fn fault(&mut self, fault: &Fault) -> Result<(), Error> {
+        if self.outcome.losses.count_fault(fault) {
+            self.kept.add_probe(fault.probe.as_ref());
+        }
+        if self.losses == LossPolicy::Warn {
+            tracing::warn!(kind = %fault.kind, "{}", fault.message);
+        }
+        call("on_fault", || self.consumer.on_fault(fault))?;
+        self.check_losses()
+    }
+
+    fn check_losses(&self) -> Result<(), Error> {
+        match self.losses {
+            LossPolicy::Fail => Err(Error::Lost(self.outcome.losses.clone())),
+            LossPolicy::Count | LossPolicy::Warn => Ok(()),
+        }
+    }
+
+    /// What is kept of the entries of aggregations, in bytes, about.
+    fn entries_kept(&self) -> usize {
+        let joins = self.joins.iter().map(Join::kept);
+        joins
+            .chain([self.walks.kept(), self.printed_size])
+            .fold(0, |sum: usize, n| sum.saturating_add(n))
+    }
+
+    fn forget_printed(&mut self) {
+        self.printed.clear();
+        self.printed_size = 0;
+    }
+}

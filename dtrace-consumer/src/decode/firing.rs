@@ -1,0 +1,314 @@
+//! What does a handler see of a probe that fired?
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use super::aggregated::Aggregated;
+use super::aggregation::Aggregation;
+use crate::data::from_value::{FromValue, TypeError};
+use crate::data::probe::Probe;
+use crate::data::record::{Action, RecordDescription};
+use crate::data::symbol::Symbols;
+use crate::data::value::ValueRef;
+use crate::records::layout::Field;
+use crate::records::rows::{self, RowError};
+use crate::stream::payload::{EntryFrame, FiringFrame};
+
+/// One firing of one clause: where, and what its actions recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Firing<'a> {
+    pub(crate) frame: FiringFrame<'a>,
+    pub(crate) probe: &'a Probe,
+    pub(crate) statement: u32,
+    pub(crate) fields: &'a [Field],
+    pub(crate) symbols: &'a Symbols,
+    pub(crate) printed: &'a [Printed],
+    pub(crate) aggregations: &'a HashMap<u32, Aggregation>,
+}
+
+/// An entry that a `printa()` prints, kept until its firing comes.
+#[derive(Debug)]
+pub(crate) struct Printed {
+    aggregation: u32,
+    keys: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Printed {
+    pub(crate) fn new(frame: &EntryFrame<'_>) -> Printed {
+        let EntryFrame { aggregation, keys, value, .. } = *frame;
+        Printed { aggregation, keys: keys.to_vec(), value: value.to_vec() }
+    }
+
+    fn frame(&self) -> EntryFrame<'_> {
+        EntryFrame {
+            aggregation: self.aggregation,
+            generation: 0,
+            keys: &self.keys,
+            value: &self.value,
+            per_cpu: &[],
+        }
+    }
+}
+
+/// Where a firing stands in the flow of functions; needs the option `flowindent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow<'a> {
+    /// Entry, return, or neither.
+    pub kind: FlowKind,
+    /// How deep, in characters of indentation.
+    pub indent: i32,
+    /// The mark before the name: `-> `, `<- `, ` | `…
+    pub prefix: &'a str,
+}
+
+/// The direction of a [`Flow`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowKind {
+    /// A function or system call is entered.
+    Entry,
+    /// It returns.
+    Return,
+    /// Neither.
+    None,
+}
+
+impl<'a> Firing<'a> {
+    /// The probe that fired.
+    #[must_use]
+    pub fn probe(&self) -> &'a Probe {
+        self.probe
+    }
+
+    /// The CPU on which it fired.
+    #[must_use]
+    pub fn cpu(&self) -> u32 {
+        self.frame.cpu
+    }
+
+    /// libdtrace's number of the statement, which tells the clauses of a script apart.
+    #[must_use]
+    pub fn statement(&self) -> u32 {
+        self.statement
+    }
+
+    /// Where the firing stands in the flow; `None` without `flowindent`.
+    #[must_use]
+    pub fn flow(&self) -> Option<Flow<'a>> {
+        self.frame.flow.map(|flow| Flow {
+            kind: match flow.kind {
+                0 => FlowKind::Entry,
+                1 => FlowKind::Return,
+                _ => FlowKind::None,
+            },
+            indent: flow.indent,
+            prefix: std::str::from_utf8(flow.prefix).unwrap_or(""),
+        })
+    }
+
+    /// The records, in the order of the clause's actions.
+    pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'a>> + use<'a> {
+        let firing = *self;
+        self.fields.iter().enumerate().map(move |(index, field)| Record { firing, index, field })
+    }
+
+    /// Record number `index`, from 0.
+    #[must_use]
+    pub fn record(&self, index: usize) -> Option<Record<'a>> {
+        let field = self.fields.get(index)?;
+        Some(Record { firing: *self, index, field })
+    }
+
+    /// The values that the actions recorded: printf arguments, traced expressions, stacks. An
+    /// `exit()` and the actions that libdtrace carries out are not among them.
+    pub fn values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
+        self.data_records().map(|r| r.value())
+    }
+
+    /// The records that hold [`values`](Firing::values).
+    pub(super) fn data_records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
+        self.records().filter(|r| r.field.is_data())
+    }
+
+    /// The values as a tuple or structure: by name, if the format of a `printf` names every field of the
+    /// structure, as in `seq=%u` or `"seq":%u`; else by position.
+    ///
+    /// # Errors
+    /// [`RowError`], which names the field, what was expected and what there is.
+    pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
+        rows::from_values(self.data_records().map(|r| (r.name(), r.value())))
+    }
+
+    /// What dtrace(1) would print for the firing, exactly. It is there only if output is wanted: for
+    /// sessions with an `out` closure.
+    #[must_use]
+    pub fn text(&self) -> &'a [u8] {
+        self.frame.text
+    }
+
+    /// What each record printed, in order; records that print nothing are not among them.
+    pub fn output(&self) -> impl Iterator<Item = Output<'a>> + use<'a> {
+        let firing = *self;
+        let mut start = 0;
+        let word = |b: &[u8]| b.first_chunk().map_or(0, |b| u32::from_le_bytes(*b) as usize);
+        self.frame.text_ends.chunks_exact(8).filter_map(move |pair| {
+            let (index, end) = (word(pair), word(&pair[4..]));
+            let text = firing.frame.text.get(start..end)?;
+            start = end;
+            Some(Output { firing, index, text }).filter(|output| !output.text.is_empty())
+        })
+    }
+}
+
+/// A firing: its `probe`, `cpu`, `statement` and `values`.
+impl Serialize for Firing<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut firing = serializer.serialize_struct("Firing", 4)?;
+        firing.serialize_field("probe", self.probe)?;
+        firing.serialize_field("cpu", &self.cpu())?;
+        firing.serialize_field("statement", &self.statement)?;
+        firing.serialize_field("values", &self.values().collect::<Vec<_>>())?;
+        firing.end()
+    }
+}
+
+/// One record of a firing.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    firing: Firing<'a>,
+    index: usize,
+    field: &'a Field,
+}
+
+impl<'a> Record<'a> {
+    /// The firing to which it belongs.
+    #[must_use]
+    pub fn firing(&self) -> &Firing<'a> {
+        &self.firing
+    }
+
+    /// Its position in the firing, from 0.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The action that made it.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.field.description.action
+    }
+
+    /// How it lies in the data, and the format string where it has one.
+    #[must_use]
+    pub fn description(&self) -> &'a RecordDescription {
+        &self.field.description
+    }
+
+    /// What the format of its `printf` calls it: the word before the conversion and an equals sign or
+    /// colon.
+    #[must_use]
+    pub fn name(&self) -> Option<&'a str> {
+        self.field.name.as_deref()
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn value(&self) -> ValueRef<'a> {
+        self.field.value(self.firing.frame.data, self.firing.symbols)
+    }
+
+    /// Its value as a type of the program.
+    ///
+    /// # Errors
+    /// [`TypeError`] if the value is of another kind or does not fit.
+    pub fn get<T: FromValue<'a>>(&self) -> Result<T, TypeError> {
+        T::from_value(self.value())
+    }
+
+    /// Of a `printa()`, the entries that it prints, with keys and values; none without
+    /// [`printed_entries`](crate::Session::printed_entries).
+    pub fn aggregated(&self) -> impl Iterator<Item = Aggregated<'a>> + use<'a> {
+        let firing = self.firing;
+        let variable = match self.value() {
+            ValueRef::Aggregation(variable) => Some(variable),
+            _ => None,
+        };
+        firing.printed.iter().filter_map(move |printed| {
+            let aggregation = firing.aggregations.get(&printed.aggregation)?;
+            (Some(aggregation.variable) == variable)
+                .then(|| Aggregated::new(aggregation, printed.frame(), firing.symbols).ok())?
+        })
+    }
+
+    /// Its bytes, as the kernel left them.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.field.description.bytes(self.firing.frame.data).unwrap_or_default()
+    }
+}
+
+/// A record: its `action`, its `name` in the format or null, and its `value`.
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut record = serializer.serialize_struct("Record", 3)?;
+        record.serialize_field("action", &self.action())?;
+        record.serialize_field("name", &self.name())?;
+        record.serialize_field("value", &self.value())?;
+        record.end()
+    }
+}
+
+/// What one record printed.
+#[derive(Debug, Clone, Copy)]
+pub struct Output<'a> {
+    firing: Firing<'a>,
+    index: usize,
+    text: &'a [u8],
+}
+
+impl<'a> Output<'a> {
+    /// The firing to which it belongs.
+    #[must_use]
+    pub fn firing(&self) -> &Firing<'a> {
+        &self.firing
+    }
+
+    /// The probe that fired.
+    #[must_use]
+    pub fn probe(&self) -> &'a Probe {
+        self.firing.probe
+    }
+
+    /// The record that was printed.
+    #[must_use]
+    pub fn record(&self) -> Option<Record<'a>> {
+        self.firing.record(self.index)
+    }
+
+    /// The action of that record. What `system()` and `freopen()` "print" is their command or file.
+    #[must_use]
+    pub fn action(&self) -> Option<Action> {
+        self.record().map(|record| record.action())
+    }
+
+    /// The text exactly as dtrace(1) would print it. D strings are bytes, so this is too.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The text; what is not UTF-8 in it is replaced.
+    #[must_use]
+    pub fn text(&self) -> std::borrow::Cow<'a, str> {
+        String::from_utf8_lossy(self.text)
+    }
+}
+
+impl std::fmt::Display for Output<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text())
+    }
+}

@@ -1,0 +1,43 @@
+//! What becomes of a handler that fails or panics?
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::error::Error;
+use crate::error::callback::CallbackResult;
+
+/// Calls a handler; an error or a panic becomes the session's error.
+pub(crate) fn call(closure: &'static str, f: impl FnOnce() -> CallbackResult) -> Result<(), Error> {
+    // After a panic the handler is never called again, so nobody sees what it left half-done.
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(cause)) => Err(match cause.downcast::<Explained>() {
+            Ok(explained) => explained.0,
+            Err(cause) => Error::Callback { closure, cause },
+        }),
+        Err(payload) => Err(Error::Panicked { closure, message: panic_message(&*payload) }),
+    }
+}
+
+/// The session's error from a handler that knows it.
+#[derive(Debug)]
+pub(crate) struct Explained(pub(crate) Error);
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for Explained {}
+
+/// Returns the text that a panic was raised with.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,125 @@
+//! How are the values of several aggregations set side by side?
+
+use std::collections::HashMap;
+
+use super::aggregated::Aggregated;
+use super::aggregation::Aggregation;
+use super::kept::PLACE;
+use crate::data::aggregation::AggregationValue;
+use crate::data::from_value::{FromValue, TypeError};
+use crate::data::symbol::Symbols;
+use crate::data::value::ValueRef;
+use crate::stream::payload::EntryFrame;
+
+/// The entries of several aggregations that have the same keys.
+#[derive(Debug)]
+pub struct Joined<'a> {
+    names: &'a [String],
+    first: &'a Aggregated<'a>,
+    values: &'a [Option<AggregationValue>],
+}
+
+impl<'a> Joined<'a> {
+    /// The names of the aggregations that are joined, in the order of [`values`](Joined::values).
+    #[must_use]
+    pub fn names(&self) -> &'a [String] {
+        self.names
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
+        self.first.keys()
+    }
+
+    /// Key number `index`, from 0, as a type of the program.
+    ///
+    /// # Errors
+    /// As of [`Aggregated::key`].
+    pub fn key<T: FromValue<'a>>(&self, index: usize) -> Result<T, TypeError> {
+        self.first.key(index)
+    }
+
+    /// The values, in the order in which the aggregations were named; `None` for one that has no
+    /// entry with these keys.
+    #[must_use]
+    pub fn values(&self) -> &'a [Option<AggregationValue>] {
+        self.values
+    }
+}
+
+/// Gathers the entries of a walk that are to be joined.
+#[derive(Debug, Default)]
+pub(crate) struct Join {
+    names: Vec<String>,
+    /// By keys, in the order in which they came first: whose entry that was, and the values so far.
+    rows: Vec<Row>,
+    positions: HashMap<Vec<u8>, usize>,
+    /// What they take, in bytes, about.
+    kept: usize,
+}
+
+#[derive(Debug)]
+struct Row {
+    aggregation: u32,
+    keys: Vec<u8>,
+    value: Vec<u8>,
+    values: Vec<Option<AggregationValue>>,
+}
+
+impl Join {
+    pub(crate) fn new(names: Vec<String>) -> Join {
+        Join { names, ..Join::default() }
+    }
+
+    pub(crate) fn add(&mut self, entry: &Aggregated<'_>) {
+        let Some(column) = self.names.iter().position(|name| name == entry.name()) else { return };
+        // The first four bytes are the variable's number, which differs.
+        let keys = entry.frame.keys;
+        let same = keys.get(4..).unwrap_or_default().to_vec();
+        let position = *self.positions.entry(same).or_insert_with(|| {
+            let values = self.names.len() * size_of::<Option<AggregationValue>>();
+            self.kept += PLACE + 2 * keys.len() + entry.frame.value.len() + values;
+            self.rows.push(Row {
+                aggregation: entry.frame.aggregation,
+                keys: keys.to_vec(),
+                value: entry.frame.value.to_vec(),
+                values: vec![None; self.names.len()],
+            });
+            self.rows.len() - 1
+        });
+        // A distribution's counts.
+        self.kept += entry.frame.value.len();
+        self.rows[position].values[column] = Some(entry.value.clone());
+    }
+
+    /// What is gathered, in bytes, about.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Hands out what has been gathered, and begins anew.
+    pub(crate) fn finish<E>(
+        &mut self,
+        aggregations: &HashMap<u32, Aggregation>,
+        symbols: &Symbols,
+        mut visit: impl FnMut(&Joined<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.positions.clear();
+        self.kept = 0;
+        for row in std::mem::take(&mut self.rows) {
+            let frame = EntryFrame {
+                aggregation: row.aggregation,
+                generation: 0,
+                keys: &row.keys,
+                value: &row.value,
+                per_cpu: &[],
+            };
+            let aggregation = aggregations.get(&row.aggregation);
+            let first = aggregation.and_then(|a| Aggregated::new(a, frame, symbols).ok());
+            if let Some(first) = first {
+                visit(&Joined { names: &self.names, first: &first, values: &row.values })?;
+            }
+        }
+        Ok(())
+    }
+}

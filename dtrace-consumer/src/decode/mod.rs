@@ -1,0 +1,16 @@
+//! How do frames become calls of the user's handlers?
+//!
+//! The same for live sessions and recordings.
+
+pub(crate) mod aggregated;
+pub(crate) mod aggregation;
+pub(crate) mod consumer;
+pub(crate) mod described;
+pub(crate) mod dispatcher;
+pub(crate) mod event;
+pub(crate) mod firing;
+pub(crate) mod guard;
+pub(crate) mod joined;
+pub(crate) mod kept;
+pub(crate) mod stop;
+pub(crate) mod walks;

@@ -1,0 +1,145 @@
+//! Which script did not compile, and where in it is the mistake?
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A script that did not compile, with the place where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileError {
+    /// Which of the session's scripts, from 0.
+    pub index: usize,
+    /// The script's name: its file, or `script`.
+    pub script: String,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The text of that line.
+    pub source_line: Option<String>,
+    /// Where in that line the compiler's complaint is about, in bytes from 0.
+    pub column: Option<usize>,
+    /// libdtrace's tag of the error, as `D_SYNTAX`, where it gives one.
+    pub tag: Option<String>,
+    /// libdtrace's words.
+    pub message: String,
+    /// Probes that are near to a description that matches none.
+    pub similar: Vec<String>,
+}
+
+impl CompileError {
+    /// Takes libdtrace's message apart: `[D_TAG] line 3: message`, the tag and line as they come.
+    pub(crate) fn parse(script: &str, text: &[u8], message: &str) -> CompileError {
+        let mut rest = message.trim();
+        let mut tag = None;
+        if let Some((name, after)) = rest.strip_prefix('[').and_then(|r| r.split_once("] "))
+            && name.starts_with("D_")
+        {
+            tag = Some(name.to_owned());
+            rest = after;
+        }
+        let mut line = None;
+        if let Some((number, after)) = rest.strip_prefix("line ").and_then(|r| r.split_once(": "))
+            && let Ok(number) = number.parse()
+        {
+            line = Some(number);
+            rest = after;
+        }
+        let source_line = line.and_then(|n: u32| {
+            let line = text.split(|b| *b == b'\n').nth((n as usize).checked_sub(1)?)?;
+            Some(String::from_utf8_lossy(line).trim_end().to_owned())
+        });
+        let column = source_line.as_deref().and_then(|line| culprit(line, rest));
+        CompileError {
+            index: 0,
+            script: script.to_owned(),
+            line,
+            source_line,
+            column,
+            tag,
+            message: rest.to_owned(),
+            similar: Vec::new(),
+        }
+    }
+}
+
+/// Where in a line is what the message names: `… near "x"`, `… : x`, `failed to resolve x`?
+fn culprit(line: &str, message: &str) -> Option<usize> {
+    // What follows in further lines compares declarations.
+    let message = message.lines().next().unwrap_or_default();
+    let quoted = message.rsplit('"').nth(1);
+    let last = message.rsplit([' ', ':']).find(|w| !w.is_empty());
+    let after_resolve = message
+        .split_once("failed to resolve ")
+        .and_then(|(_, rest)| rest.split([':', ' ']).next());
+    [quoted, after_resolve, last].into_iter().flatten().filter(|w| !w.is_empty()).find_map(|word| {
+        line.match_indices(word).map(|(at, _)| at).find(|at| {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let before = line[..*at].chars().next_back();
+            let after = line[at + word.len()..].chars().next();
+            let goes_on = word.starts_with(is_word) && before.is_some_and(is_word)
+                || word.ends_with(is_word) && after.is_some_and(is_word);
+            !goes_on
+        })
+    })
+}
+
+/// The message, below it the line with a caret under the place, and similar probes if none matched.
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.script)?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        write!(f, ": {}", self.message)?;
+        if let (Some(number), Some(line)) = (self.line, &self.source_line) {
+            let margin = number.to_string();
+            write!(f, "\n {margin} | {line}")?;
+            if let Some(column) = self.column {
+                // Tabs stay tabs, so that the caret stands where the terminal puts the character.
+                let indent: String = line
+                    .chars()
+                    .scan(0, |at, c| {
+                        let here = *at;
+                        *at += c.len_utf8();
+                        (here < column).then_some(if c == '\t' { '\t' } else { ' ' })
+                    })
+                    .collect();
+                write!(f, "\n {} | {indent}^", " ".repeat(margin.len()))?;
+            }
+        }
+        if !self.similar.is_empty() {
+            write!(f, "\nsimilar: {}", self.similar.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for CompileError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compile_error_shows_the_line_with_a_caret() {
+        let text = b"BEGIN\n{\n\ttrace(foo(1));\n}\n";
+        let error = CompileError::parse("script", text, "line 3: undefined function name: foo");
+        assert_eq!(
+            error.to_string(),
+            "script, line 3: undefined function name: foo\n 3 | \ttrace(foo(1));\n   | \t      ^"
+        );
+    }
+
+    #[test]
+    fn the_tag_of_a_compile_error_is_told_from_its_message() {
+        let message = "[D_SYNTAX] line 1: syntax error near \"}\"";
+        let error = CompileError::parse("a.d", b"BEGIN { trace( }", message);
+        assert_eq!(error.tag.as_deref(), Some("D_SYNTAX"));
+        assert_eq!((error.line, error.column), (Some(1), Some(15)));
+        assert_eq!(error.message, "syntax error near \"}\"");
+    }
+
+    #[test]
+    fn a_message_without_a_place_is_kept_whole() {
+        let error = CompileError::parse("script", b"x", "probe description a:b:c:d is odd");
+        assert_eq!(error.to_string(), "script: probe description a:b:c:d is odd");
+    }
+}

@@ -1,0 +1,40 @@
+//! What is left of a session that failed?
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::Error;
+use crate::data::outcome::Outcome;
+
+/// A session that failed, with everything that it delivered before.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why it failed.
+    pub error: Error,
+    /// What is known of the session up to then.
+    pub outcome: Box<Outcome>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl StdError for Failure {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { error, outcome: Box::default() }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        failure.error
+    }
+}

@@ -1,0 +1,225 @@
+//! How is each record of a clause, or each key of an aggregation, to be read?
+//!
+//! libdtrace says little about a record: action, size, alignment, and for `trace()` whether it is
+//! signed. The conversions of a printf's format say more. Both are put together here, once for each
+//! clause; then decoding a firing's record is a look at its bytes.
+
+#[cfg(test)]
+mod properties;
+
+use super::format::{Conversion, conversions};
+use crate::data::addresses::Addresses;
+use crate::data::integer::{Integer, Sign};
+use crate::data::record::{Action, RecordDescription};
+use crate::data::stack::StackRef;
+use crate::data::symbol::{Symbols, symbol_of};
+use crate::data::value::ValueRef;
+
+/// A record with the way to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) description: RecordDescription,
+    /// What the format calls it.
+    pub(crate) name: Option<String>,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Nothing,
+    Integer(Sign),
+    String,
+    Bytes,
+    /// Memory of which only as much is meant as a number says that lies at `offset`.
+    Prefix {
+        offset: u32,
+        size: u32,
+    },
+    /// The size that belongs to a `Prefix`; no value of its own.
+    PrefixSize,
+    Stack,
+    Symbol,
+    Aggregation,
+    Opaque,
+}
+
+/// What `dtrd_arg` of a trace record says on Linux.
+const TRACE_SIGNED: u64 = 1;
+const TRACE_BY_REFERENCE: u64 = 4;
+
+/// What `dtrd_arg` of a tracemem record says on Linux: the memory's size is in the record after it,
+/// which says `SIZE` or, if it is signed, `SSIZE`.
+const TRACEMEM_DYNAMIC: u64 = 2;
+const TRACEMEM_SIZE: u64 = 3;
+const TRACEMEM_SSIZE: u64 = 4;
+
+impl Field {
+    fn new(description: RecordDescription, sign: Sign) -> Field {
+        let form = match description.action {
+            Action::Trace | Action::Printf => plain(&description, sign),
+            Action::Exit => Form::Integer(Sign::Signed),
+            Action::Printa => Form::Aggregation,
+            Action::Tracemem => Form::Bytes,
+            // The address, whose argument is the type, and after it what is there.
+            Action::Print if description.argument != 0 => Form::Integer(Sign::Unsigned),
+            Action::Print => Form::Bytes,
+            Action::Stack | Action::UStack => Form::Stack,
+            Action::Sym | Action::Mod | Action::USym | Action::UMod | Action::UAddr => Form::Symbol,
+            _ => Form::Opaque,
+        };
+        Field { description, name: None, form }
+    }
+
+    /// Whether the record holds a value of the script, rather than something for libdtrace to do.
+    pub(crate) fn is_data(&self) -> bool {
+        use Action::{Commit, Discard, Exit, Library, Printa, Speculate};
+        let for_libdtrace = [Exit, Library, Printa, Speculate, Commit, Discard];
+        self.description.size > 0
+            && self.form != Form::PrefixSize
+            && !for_libdtrace.contains(&self.description.action)
+    }
+
+    /// The addresses in the record, if it is one that has any.
+    pub(crate) fn addresses<'a>(&self, data: &'a [u8]) -> Option<Addresses<'a>> {
+        match self.form {
+            Form::Stack => Addresses::of_stack(self.description.bytes(data)?),
+            Form::Symbol => {
+                Addresses::of_symbol(self.description.action, self.description.bytes(data)?)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the record may have addresses.
+    pub(crate) fn has_addresses(&self) -> bool {
+        matches!(self.form, Form::Stack | Form::Symbol)
+    }
+
+    /// The record's value within a firing's or a key's data.
+    pub(crate) fn value<'a>(&self, data: &'a [u8], symbols: &'a Symbols) -> ValueRef<'a> {
+        let action = self.description.action;
+        // A record outside of its data comes only from a damaged stream; it holds nothing.
+        let Some(bytes) = self.description.bytes(data) else { return ValueRef::Nothing };
+        let opaque = ValueRef::Opaque { action, bytes };
+        match self.form {
+            Form::Nothing => ValueRef::Nothing,
+            Form::Integer(sign) => {
+                Integer::from_bytes(bytes, sign).map_or(opaque, ValueRef::Integer)
+            }
+            Form::PrefixSize => {
+                Integer::from_bytes(bytes, Sign::Unsigned).map_or(opaque, ValueRef::Integer)
+            }
+            Form::String => ValueRef::String(up_to_nul(bytes)),
+            Form::Bytes => ValueRef::Bytes(bytes),
+            Form::Prefix { offset, size } => {
+                let wanted = data
+                    .get(offset as usize..)
+                    .and_then(|rest| Integer::from_bytes(rest.get(..size as usize)?, Sign::Signed))
+                    .map_or(bytes.len(), |n| usize::try_from(n.as_i64()).unwrap_or(0));
+                ValueRef::Bytes(bytes.get(..wanted).unwrap_or(bytes))
+            }
+            Form::Aggregation => Integer::from_bytes(bytes, Sign::Unsigned)
+                .map_or(opaque, |n| ValueRef::Aggregation(n.as_u64())),
+            Form::Stack => Addresses::of_stack(bytes)
+                .map_or(opaque, |addresses| ValueRef::Stack(StackRef::new(addresses, symbols))),
+            Form::Symbol => Addresses::of_symbol(action, bytes)
+                .and_then(|addresses| symbol_of(action, addresses, symbols))
+                .map_or(opaque, ValueRef::Symbol),
+            Form::Opaque => opaque,
+        }
+    }
+}
+
+/// A value of D's own types: a number, a string or memory.
+fn plain(r: &RecordDescription, sign: Sign) -> Form {
+    match (r.size, r.alignment) {
+        (0, _) => Form::Nothing,
+        // A string's alignment is one; so is a single character's.
+        (2.., 1) => Form::String,
+        (1 | 2 | 4 | 8, _) if r.argument != TRACE_BY_REFERENCE => Form::Integer(sign),
+        (1, 1) => Form::Integer(sign),
+        _ => Form::Bytes,
+    }
+}
+
+fn up_to_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|b| *b == 0).next().unwrap_or(bytes)
+}
+
+/// The fields of a clause's records.
+pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
+    let mut arguments: std::vec::IntoIter<Conversion> = Vec::new().into_iter();
+    let mut fields: Vec<Field> = Vec::with_capacity(records.len());
+    for record in records {
+        let field = match record.action {
+            Action::Printf => {
+                if let Some(format) = &record.format {
+                    arguments = conversions(format).into_iter();
+                }
+                let conversion = arguments.next();
+                let sign = conversion.as_ref().map_or(Sign::Unknown, Conversion::sign);
+                let mut field = Field::new(record, sign);
+                if conversion.as_ref().is_some_and(Conversion::is_stack) {
+                    field.form = Form::Stack;
+                }
+                field.name = conversion.and_then(|conversion| conversion.name);
+                field
+            }
+            Action::Trace if record.argument & TRACE_SIGNED != 0 => {
+                Field::new(record, Sign::Signed)
+            }
+            Action::Trace => Field::new(record, Sign::Unsigned),
+            Action::Tracemem if matches!(record.argument, TRACEMEM_SIZE | TRACEMEM_SSIZE) => {
+                if let Some(memory) = fields.last_mut()
+                    && memory.description.argument == TRACEMEM_DYNAMIC
+                {
+                    memory.form = Form::Prefix { offset: record.offset, size: record.size };
+                }
+                Field { description: record, name: None, form: Form::PrefixSize }
+            }
+            _ => Field::new(record, Sign::Unknown),
+        };
+        fields.push(field);
+    }
+    fields
+}
+
+/// The fields of an aggregation's keys, whose signs are not recorded.
+pub(crate) fn of_keys(records: Vec<RecordDescription>) -> Vec<Field> {
+    records.into_iter().map(|record| Field::new(record, Sign::Unknown)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(action: Action, offset: u32, size: u32, alignment: u16) -> RecordDescription {
+        RecordDescription { action, offset, size, alignment, argument: 0, format: None }
+    }
+
+    #[test]
+    fn the_format_decides_the_sign_of_a_printf_argument() {
+        let mut first = record(Action::Printf, 0, 4, 4);
+        first.format = Some("%d and %u".to_owned());
+        let fields = of_clause(vec![first, record(Action::Printf, 4, 4, 4)]);
+        let data = [0xff; 8];
+        let symbols = Symbols::new();
+        let values: Vec<String> =
+            fields.iter().map(|f| f.value(&data, &symbols).to_string()).collect();
+        assert_eq!(values, ["-1", "4294967295"]);
+    }
+
+    #[test]
+    fn a_string_ends_at_its_nul_or_at_its_end() {
+        let fields = of_keys(vec![record(Action::Trace, 0, 4, 1)]);
+        let symbols = Symbols::new();
+        assert_eq!(fields[0].value(b"ab\0x", &symbols), ValueRef::String(b"ab"));
+        assert_eq!(fields[0].value(b"abcd", &symbols), ValueRef::String(b"abcd"));
+    }
+
+    #[test]
+    fn a_record_beyond_its_data_holds_nothing() {
+        let fields = of_keys(vec![record(Action::Trace, u32::MAX, 8, 8)]);
+        assert_eq!(fields[0].value(b"short", &Symbols::new()), ValueRef::Nothing);
+    }
+}

@@ -1,0 +1,40 @@
+//! How does the user's executable become a worker?
+//!
+//! It is started with a marker in its environment, which the function here finds before `main` runs.
+//! This is the one place that knows both the user's process and the worker.
+
+use std::panic::catch_unwind;
+
+use crate::stream::marker::{MARKER, MARKER_VALUE};
+use crate::worker::{self, own_process, system};
+
+// Miri runs no function before main whose type is not exactly the one that it expects.
+#[cfg_attr(not(miri), ctor::ctor)]
+#[cfg_attr(miri, allow(dead_code))]
+fn become_worker_if_asked() {
+    if std::env::var_os(MARKER).is_none_or(|v| v != MARKER_VALUE)
+        || system::privileges_were_raised()
+    {
+        return;
+    }
+    system::close_inherited_descriptors();
+    // SAFETY: no other thread exists yet: this runs before main.
+    unsafe {
+        // Programs that tracing starts, by `system()`, must not become workers.
+        std::env::remove_var(MARKER);
+        // A write to a consumer that is gone shall fail, not kill. Rust's own start-up does this
+        // later. A handler, unlike SIG_IGN, is not inherited by programs that tracing starts.
+        libc::signal(libc::SIGPIPE, do_nothing as *const () as libc::sighandler_t);
+        // Ctrl-C is for the user's process, which then ends the session.
+        libc::signal(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
+    }
+    let status = catch_unwind(worker::main).unwrap_or(101);
+    own_process::end(status)
+}
+
+extern "C" fn do_nothing(_signal: i32) {}
+
+/// The address of code of this crate, to find out which file it was loaded from.
+pub(crate) fn address_of_this_code() -> usize {
+    become_worker_if_asked as *const () as usize
+}

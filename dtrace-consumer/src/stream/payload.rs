@@ -1,0 +1,287 @@
+//! What is in the frames that describe, deliver and fail?
+
+use super::wire::{Malformed, Put, Take, Wire};
+use crate::data::aggregation::AggregationFunction;
+use crate::data::record::RecordDescription;
+
+/// How the records of one clause lie in its firings' data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClauseFrame {
+    /// The number by which firings refer to it.
+    pub(crate) key: u32,
+    /// libdtrace's number of the statement.
+    pub(crate) statement: u32,
+    pub(crate) records: Vec<RecordDescription>,
+}
+
+/// How an aggregation's keys and value lie in its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AggregationFrame {
+    pub(crate) key: u32,
+    /// libdtrace's number of the aggregation variable.
+    pub(crate) variable: u64,
+    pub(crate) name: String,
+    pub(crate) function: AggregationFunction,
+    /// The parameters of lquantize and llquantize, in the platform's encoding.
+    pub(crate) signature: u64,
+    /// The divisor set by `normalize()`; 1 where there is none.
+    pub(crate) normal: u64,
+    pub(crate) keys: Vec<RecordDescription>,
+}
+
+/// One key of an aggregation with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntryFrame<'a> {
+    pub(crate) aggregation: u32,
+    /// Changes whenever the script clears the aggregation.
+    pub(crate) generation: u64,
+    pub(crate) keys: &'a [u8],
+    pub(crate) value: &'a [u8],
+    /// The value on each CPU, one after another, each as long as `value`; empty unless asked for.
+    pub(crate) per_cpu: &'a [u8],
+}
+
+/// One firing of one clause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FiringFrame<'a> {
+    pub(crate) probe: u32,
+    pub(crate) clause: u32,
+    pub(crate) cpu: u32,
+    pub(crate) flow: Option<FlowFrame<'a>>,
+    pub(crate) data: &'a [u8],
+    /// What libdtrace printed, all records together.
+    pub(crate) text: &'a [u8],
+    /// `u32 record, u32 end` for each record that printed: where its text ends within `text`.
+    pub(crate) text_ends: &'a [u8],
+}
+
+/// Flow indentation, as libdtrace works it out when `flowindent` is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FlowFrame<'a> {
+    /// 0 entry, 1 return, 2 neither.
+    pub(crate) kind: u8,
+    pub(crate) indent: i32,
+    pub(crate) prefix: &'a [u8],
+}
+
+/// The symbol at an address, which is resolved where tracing takes place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SymbolFrame {
+    /// The process, or 0 for the kernel.
+    pub(crate) pid: u32,
+    pub(crate) address: u64,
+    /// As `module`function+0x1f`.
+    pub(crate) text: String,
+}
+
+/// Where tracing failed, and libdtrace's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FailureFrame {
+    pub(crate) kind: FailureKind,
+    /// What was attempted: the name of libdtrace's function, or what the worker did.
+    pub(crate) attempt: String,
+    /// libdtrace's or the system's number; 0 where there is none.
+    pub(crate) number: i32,
+    pub(crate) message: String,
+    /// The script to which it belongs, by position.
+    pub(crate) script: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailureKind {
+    /// The library could not be loaded or is of an unsupported version.
+    Load = 1,
+    /// An option was refused; `attempt` is its name.
+    Option = 2,
+    /// A script did not compile.
+    Compile = 3,
+    /// A D library did not compile; `attempt` is its file.
+    Library = 4,
+    /// A process could not be grabbed; `number` is errno.
+    Process = 5,
+    /// Any other call into libdtrace failed.
+    Call = 6,
+    /// Something around libdtrace failed (mounts, channel).
+    Surroundings = 7,
+    /// A worker that serves another user does not do it for that user; `attempt` says what. It comes
+    /// in place of the first frame, so no recording has it.
+    Refused = 8,
+}
+
+impl FailureKind {
+    fn from_number(n: u8) -> Option<FailureKind> {
+        use FailureKind as K;
+        [
+            K::Load,
+            K::Option,
+            K::Compile,
+            K::Library,
+            K::Process,
+            K::Call,
+            K::Surroundings,
+            K::Refused,
+        ]
+        .get(usize::from(n).checked_sub(1)?)
+        .copied()
+    }
+}
+
+/// How long the steps of a session took in the worker, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StepTimes {
+    pub(crate) load: u64,
+    pub(crate) open: u64,
+    pub(crate) compile: u64,
+    pub(crate) enable: u64,
+    pub(crate) go: u64,
+}
+
+impl Wire<'_> for ClauseFrame {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_u32(self.key);
+        b.put_u32(self.statement);
+        b.put_list(self.records.iter(), |b, r| r.put(b));
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(ClauseFrame {
+            key: t.u32("clause")?,
+            statement: t.u32("statement")?,
+            records: t.list("records", RecordDescription::take)?,
+        })
+    }
+}
+
+impl Wire<'_> for AggregationFrame {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_u32(self.key);
+        b.put_u64(self.variable);
+        b.put_str(&self.name);
+        b.put_u16(self.function.number());
+        b.put_u64(self.signature);
+        b.put_u64(self.normal);
+        b.put_list(self.keys.iter(), |b, r| r.put(b));
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(AggregationFrame {
+            key: t.u32("aggregation")?,
+            variable: t.u64("variable")?,
+            name: t.string("aggregation name")?,
+            function: AggregationFunction::from_number(t.u16("function")?)
+                .ok_or(Malformed::new("function", "not one that this crate knows"))?,
+            signature: t.u64("signature")?,
+            normal: t.u64("normal")?,
+            keys: t.list("keys", RecordDescription::take)?,
+        })
+    }
+}
+
+impl<'a> Wire<'a> for EntryFrame<'a> {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_u32(self.aggregation);
+        b.put_u64(self.generation);
+        b.put_bytes(self.keys);
+        b.put_bytes(self.value);
+        b.put_bytes(self.per_cpu);
+    }
+
+    fn take(t: &mut Take<'a>) -> Result<Self, Malformed> {
+        Ok(EntryFrame {
+            aggregation: t.u32("aggregation")?,
+            generation: t.u64("generation")?,
+            keys: t.bytes("keys")?,
+            value: t.bytes("value")?,
+            per_cpu: t.bytes("values by CPU")?,
+        })
+    }
+}
+
+impl<'a> Wire<'a> for FiringFrame<'a> {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_u32(self.probe);
+        b.put_u32(self.clause);
+        b.put_u32(self.cpu);
+        b.put_option(self.flow, |b, flow| {
+            b.put_u8(flow.kind);
+            b.put_i32(flow.indent);
+            b.put_bytes(flow.prefix);
+        });
+        b.put_bytes(self.data);
+        b.put_bytes(self.text);
+        b.put_bytes(self.text_ends);
+    }
+
+    fn take(t: &mut Take<'a>) -> Result<Self, Malformed> {
+        Ok(FiringFrame {
+            probe: t.u32("probe")?,
+            clause: t.u32("clause")?,
+            cpu: t.u32("cpu")?,
+            flow: t.option("flow", |t| {
+                Ok(FlowFrame {
+                    kind: t.u8("flow kind")?,
+                    indent: t.i32("indent")?,
+                    prefix: t.bytes("prefix")?,
+                })
+            })?,
+            data: t.bytes("data")?,
+            text: t.bytes("text")?,
+            text_ends: t.bytes("text ends")?,
+        })
+    }
+}
+
+impl Wire<'_> for SymbolFrame {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_u32(self.pid);
+        b.put_u64(self.address);
+        b.put_str(&self.text);
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(SymbolFrame {
+            pid: t.u32("pid")?,
+            address: t.u64("address")?,
+            text: t.string("symbol")?,
+        })
+    }
+}
+
+impl Wire<'_> for FailureFrame {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_u8(self.kind as u8);
+        b.put_str(&self.attempt);
+        b.put_i32(self.number);
+        b.put_str(&self.message);
+        b.put_option(self.script, |b, v| b.put_u32(v));
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(FailureFrame {
+            kind: FailureKind::from_number(t.u8("failure kind")?)
+                .ok_or(Malformed::new("failure kind", "not one that this crate knows"))?,
+            attempt: t.string("attempt")?,
+            number: t.i32("number")?,
+            message: t.string("message")?,
+            script: t.option("script", |t| t.u32("script"))?,
+        })
+    }
+}
+
+impl Wire<'_> for StepTimes {
+    fn put(&self, b: &mut Vec<u8>) {
+        for t in [self.load, self.open, self.compile, self.enable, self.go] {
+            b.put_u64(t);
+        }
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(StepTimes {
+            load: t.u64("load time")?,
+            open: t.u64("open time")?,
+            compile: t.u64("compile time")?,
+            enable: t.u64("enable time")?,
+            go: t.u64("go time")?,
+        })
+    }
+}

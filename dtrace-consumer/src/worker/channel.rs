@@ -1,0 +1,59 @@
+//! How does a worker receive messages from its consumer?
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use super::system::peer_of;
+use crate::stream::job::{Command, Job};
+
+/// The longest message that a worker accepts, in bytes.
+pub(super) const MESSAGE_LIMIT: usize = 64 << 20;
+
+/// Takes over standard input, and leaves nothing in its place for programs that tracing starts.
+pub(super) fn take_channel() -> io::Result<UnixStream> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let channel = UnixStream::from(input);
+    // Fails if it is no such socket: the marker was set by something else than a consumer.
+    channel.local_addr()?;
+    nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(channel)
+}
+
+/// A worker that anybody can start serves the user that it runs as, and nobody else: only
+/// [`super::elevated`] knows what others may be given.
+pub(super) fn require_own(channel: &UnixStream) -> io::Result<()> {
+    if peer_of(channel)?.uid == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(io::Error::other("the channel belongs to another user"))
+}
+
+pub(super) fn first_message(channel: &UnixStream) -> io::Result<Job> {
+    match read_command(channel, MESSAGE_LIMIT)? {
+        Some(Command::Job(job)) => Ok(*job),
+        _ => Err(io::Error::other("the consumer sent no job")),
+    }
+}
+
+/// The next message; `None` when the consumer has closed the channel.
+pub(super) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Option<Command>> {
+    let mut length = [0; 4];
+    match read_exactly(channel, &mut length) {
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        result => result?,
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > limit {
+        return Err(io::Error::new(ErrorKind::InvalidData, "a message beyond the limit"));
+    }
+    let mut body = vec![0; length];
+    read_exactly(channel, &mut body)?;
+    Command::decode(&body).map(Some).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
+}
+
+/// Reads exactly one message's worth, so that nothing of the next is taken.
+fn read_exactly(mut from: &UnixStream, buffer: &mut [u8]) -> io::Result<()> {
+    from.read_exact(buffer)
+}

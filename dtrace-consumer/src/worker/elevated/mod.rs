@@ -1,0 +1,131 @@
+//! How does a privileged worker serve a user who is not privileged?
+//!
+//! [`crate::serve`] has the rules.
+
+mod configuration;
+mod policy;
+mod trust;
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+
+use nix::unistd::User;
+
+use self::configuration::Configuration;
+use self::policy::Policy;
+use super::channel::{read_command, take_channel};
+use super::encode::encoder::Encoder;
+use super::system::{self, Peer};
+use super::{own_process, session};
+use crate::locate::{Libdtrace, Search, system_directories};
+use crate::stream::elevated::{GREETING, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION};
+use crate::stream::frame::Frame;
+use crate::stream::job::Command;
+
+/// Serves one session over standard input and ends the process. This is `dtrace-worker serve`;
+/// `under_loader` says that the private libdtrace's loader has started it.
+///
+/// It must be called at the beginning of `main`, while the process has one thread.
+///
+/// # Errors
+/// Why it cannot serve, before it has begun.
+pub fn serve(under_loader: bool) -> Result<Infallible, String> {
+    if system::privileges_were_raised() {
+        return Err("it must not be set-uid or have file capabilities".to_owned());
+    }
+    let peer = system::peer_of(&io::stdin()).map_err(|e| {
+        format!("standard input is no channel ({e}): programs that trace start this, not people")
+    })?;
+    require_invoker(&peer)?;
+    system::close_inherited_descriptors();
+    own_process::forget_environment();
+    std::env::set_current_dir("/").map_err(|e| format!("cannot change to /: {e}"))?;
+    let configuration = Configuration::read()?;
+    let library = library(&configuration)?;
+    if !under_loader {
+        let program =
+            std::env::current_exe().map_err(|e| format!("cannot find its own executable: {e}"))?;
+        let program = trust::of_root(&program)?;
+        if let Some(loader) = &library.loader {
+            let failure = loader.command(&program).args([SERVE, UNDER_LOADER]).exec();
+            return Err(format!("cannot start {}: {failure}", loader.ld_so.display()));
+        }
+    }
+    let status = match session(&peer, &configuration, &library) {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("dtrace-worker: {e}");
+            1
+        }
+    };
+    own_process::end(status)
+}
+
+/// What gave the privilege says to whom. It must be the one whose the channel is.
+fn require_invoker(peer: &Peer) -> Result<(), String> {
+    let number = std::env::var("SUDO_UID").ok().map(|id| id.parse::<u32>().ok());
+    let named = std::env::var("DOAS_USER")
+        .ok()
+        .map(|name| User::from_name(&name).ok().flatten().map(|user| user.uid.as_raw()));
+    let others = [number, named].into_iter().flatten().any(|id| id != Some(peer.uid));
+    if others { Err("the channel belongs to another user".to_owned()) } else { Ok(()) }
+}
+
+/// The libdtrace that the administrator chose, of which nobody but root can change a part.
+fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
+    let search = Search {
+        caller: configuration.prefix.clone(),
+        system: system_directories(),
+        user_data: Some(SYSTEM_PREFIX.into()),
+        ..Search::default()
+    };
+    let mut found = search.run().map_err(|e| {
+        let places: Vec<String> = e
+            .candidates
+            .iter()
+            .map(|place| format!("{}: {}", place.path.display(), place.refused))
+            .collect();
+        format!(
+            "no libdtrace that it may use ({}); an administrator can unpack one: \
+             dtrace-worker install --prefix {SYSTEM_PREFIX}",
+            places.join("; ")
+        )
+    })?;
+    found.library = trust::of_root(&found.library)?;
+    if let Some(directory) = &mut found.syslibdir {
+        *directory = trust::tree_of_root(directory)?;
+    }
+    if let Some(loader) = &mut found.loader {
+        loader.ld_so = trust::of_root(&loader.ld_so)?;
+        // The first is the prefix's; others that are not root's are done without.
+        let (first, rest) = loader.library_path.split_first().ok_or("it has no library path")?;
+        let first = trust::tree_of_root(first)?;
+        let rest = rest.iter().filter_map(|directory| trust::of_root(directory).ok());
+        loader.library_path = std::iter::once(first).chain(rest).collect();
+    }
+    Ok(found)
+}
+
+fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> io::Result<()> {
+    let channel = take_channel()?;
+    greet(&channel)?;
+    let Some(Command::Job(mut job)) = read_command(&channel, policy::MESSAGE_LIMIT)? else {
+        return Err(io::Error::other("no job was sent"));
+    };
+    let policy = Policy { uid: peer.uid, configuration };
+    if let Err(refused) = policy.check(&job) {
+        let mut reporter = Encoder::new(channel);
+        reporter.send(&Frame::Failure(refused));
+        return reporter.finish();
+    }
+    job.library.clone_from(&library.library);
+    job.syslibdir.clone_from(&library.syslibdir);
+    session::serve(*job, channel, Some(peer.uid))
+}
+
+fn greet(mut channel: &UnixStream) -> io::Result<()> {
+    let length = u8::try_from(VERSION.len()).map_err(io::Error::other)?;
+    channel.write_all(&[&GREETING[..], &[length], VERSION.as_bytes()].concat())
+}

@@ -1,0 +1,111 @@
+//! How do frames get to the consumer?
+//!
+//! In pieces, each written at once. Reports of drops are put right on the way.
+
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+
+use super::ledger::{CpuDrops, Ledger};
+use crate::stream::frame::Frame;
+use crate::worker::libdtrace::Sink;
+
+/// How much is gathered before it is written without waiting for the end of a round.
+const PIECE: usize = 128 << 10;
+
+/// Writes frames to the channel, in pieces.
+pub(crate) struct Encoder {
+    channel: UnixStream,
+    out: Vec<u8>,
+    /// Whether a write has failed; nothing is written after it.
+    broken: bool,
+    firings: u64,
+    processes_gone: usize,
+    given_up: bool,
+    ledger: Ledger,
+}
+
+impl Encoder {
+    pub(crate) fn new(channel: UnixStream) -> Encoder {
+        Encoder {
+            channel,
+            out: Vec::new(),
+            broken: false,
+            firings: 0,
+            processes_gone: 0,
+            given_up: false,
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Whether the consumer is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Whether the reason for the session's end has been sent.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// How many firings have come so far.
+    pub(crate) fn firings(&self) -> u64 {
+        self.firings
+    }
+
+    /// How many of the processes that libdtrace controls have ended.
+    pub(crate) fn processes_gone(&self) -> usize {
+        self.processes_gone
+    }
+
+    pub(crate) fn send(&mut self, frame: &Frame<'_>) {
+        if !self.broken {
+            frame.encode(&mut self.out);
+            if self.out.len() >= PIECE {
+                self.flush();
+            }
+        }
+    }
+
+    /// Writes what has been gathered. A consumer that is slow makes this wait, and then the kernel's
+    /// buffers fill and drops are counted; one that is gone is noted.
+    pub(crate) fn flush(&mut self) {
+        if !self.broken && self.channel.write_all(&self.out).is_err() {
+            self.broken = true;
+        }
+        self.out.clear();
+    }
+
+    /// Ends the stream.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.send(&Frame::End);
+        self.flush();
+        self.channel.shutdown(Shutdown::Both)
+    }
+
+    /// Reports the drops that libdtrace has not reported, when nothing can be dropped any more.
+    pub(crate) fn settle_drops(&mut self, counters: &[CpuDrops]) {
+        for report in self.ledger.settle(counters) {
+            self.send(&Frame::Drop(report));
+        }
+    }
+}
+
+impl Sink for Encoder {
+    fn take(&mut self, frame: &Frame<'_>) {
+        match frame {
+            Frame::Firing(_) => self.firings += 1,
+            Frame::Process(event) => self.processes_gone += usize::from(event.gone),
+            Frame::Drop(report) => {
+                if let Some(report) = self.ledger.correct(report.clone()) {
+                    self.send(&Frame::Drop(report));
+                }
+                return;
+            }
+            // The first failure is the cause of those that come after it.
+            Frame::Failure(_) if std::mem::replace(&mut self.given_up, true) => return,
+            _ => {}
+        }
+        self.send(frame);
+    }
+}

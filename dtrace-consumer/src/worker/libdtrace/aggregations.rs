@@ -1,0 +1,243 @@
+//! How do the entries of aggregations get to the sink?
+
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use dtrace_sys::abi::*;
+
+use super::context::Context;
+use super::delivered::{Misdelivered, bytes, owned};
+use super::describe::describe;
+use super::handle::{CallFailure, Handle};
+use super::platform::{self, Entry};
+use super::sink::Sink;
+use crate::data::aggregation::{AggregationFunction, Order};
+use crate::records::layout::Field;
+use crate::stream::frame::Frame;
+use crate::stream::payload::{AggregationFrame, EntryFrame};
+
+type WalkFunction =
+    unsafe extern "C" fn(*mut dtrace_hdl_t, Option<dtrace_aggregate_f>, *mut c_void) -> c_int;
+
+/// What a walk is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// To send all entries, and remove them if that is said.
+    Entries { remove: bool },
+    /// To send the entries of one variable.
+    Variable(Option<u64>),
+    /// To send the symbols of the addresses among the keys.
+    Symbols,
+}
+
+/// What a walk over aggregations works with.
+struct Walk<'c, S> {
+    context: &'c Context<S>,
+    wanted: Wanted,
+    /// What was invalid of what was delivered.
+    refused: Option<Misdelivered>,
+}
+
+/// Reads the aggregations, and hands on every entry in `order`; `drain` removes them.
+pub(super) fn snapshot<S: Sink>(
+    context: &Context<S>,
+    order: Order,
+    drain: bool,
+) -> Result<(), CallFailure> {
+    read(context, order, Wanted::Entries { remove: drain })
+}
+
+/// Reads the aggregations, and hands on the symbols of the addresses among their keys.
+pub(super) fn resolve_keys<S: Sink>(context: &Context<S>) -> Result<(), CallFailure> {
+    read(context, Order::Unsorted, Wanted::Symbols)
+}
+
+fn read<S: Sink>(context: &Context<S>, order: Order, wanted: Wanted) -> Result<(), CallFailure> {
+    let handle = context.handle;
+    // SAFETY: the handle is open and tracing.
+    let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
+    handle.check("dtrace_aggregate_snap", result)?;
+    let (call, function) = function_for(order, handle);
+    let result = walk(context, call, function, wanted);
+    handle.check(call, result)
+}
+
+/// Sends the entries of one aggregation, as `printa()` is about to print them. That libdtrace cannot read
+/// or walk them shows in their absence.
+pub(super) fn send_printed<S: Sink>(context: &Context<S>, variable: Option<u64>) {
+    let handle = context.handle;
+    context.send(&Frame::PrintaBegin);
+    // SAFETY: libdtrace reads aggregations for printa() at this point, too.
+    unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
+    let (call, function) = function_for(Order::Value, handle);
+    walk(context, call, function, Wanted::Variable(variable));
+    context.send(&Frame::SnapshotEnd);
+}
+
+fn walk<S: Sink>(
+    context: &Context<S>,
+    call: &str,
+    function: WalkFunction,
+    wanted: Wanted,
+) -> c_int {
+    let mut walk = Walk { context, wanted, refused: None };
+    // SAFETY: the handle is open and tracing; the callback gets a walk of its type, which outlives the
+    // call.
+    let result =
+        unsafe { function(context.handle.raw, Some(entry::<S>), (&raw mut walk).cast::<c_void>()) };
+    if let Some(refused) = walk.refused {
+        context.refuse(call, &refused);
+    }
+    result
+}
+
+fn function_for(order: Order, handle: Handle) -> (&'static str, WalkFunction) {
+    let api = handle.api;
+    match order {
+        Order::Unsorted => ("dtrace_aggregate_walk", api.dtrace_aggregate_walk),
+        Order::Key => ("dtrace_aggregate_walk_keysorted", api.dtrace_aggregate_walk_keysorted),
+        Order::KeyReversed => {
+            ("dtrace_aggregate_walk_keyrevsorted", api.dtrace_aggregate_walk_keyrevsorted)
+        }
+        Order::KeyAcross => {
+            ("dtrace_aggregate_walk_keyvarsorted", api.dtrace_aggregate_walk_keyvarsorted)
+        }
+        Order::KeyAcrossReversed => {
+            ("dtrace_aggregate_walk_keyvarrevsorted", api.dtrace_aggregate_walk_keyvarrevsorted)
+        }
+        Order::Value => ("dtrace_aggregate_walk_valsorted", api.dtrace_aggregate_walk_valsorted),
+        Order::ValueReversed => {
+            ("dtrace_aggregate_walk_valrevsorted", api.dtrace_aggregate_walk_valrevsorted)
+        }
+        Order::ValueAcross => {
+            ("dtrace_aggregate_walk_valvarsorted", api.dtrace_aggregate_walk_valvarsorted)
+        }
+        Order::ValueAcrossReversed => {
+            ("dtrace_aggregate_walk_valvarrevsorted", api.dtrace_aggregate_walk_valvarrevsorted)
+        }
+    }
+}
+
+impl<S: Sink> Walk<'_, S> {
+    /// # Safety
+    /// `a` is what libdtrace passed to the walk's callback that is running.
+    unsafe fn entry(&mut self, a: *const dtrace_aggdata_t) -> Result<(), Misdelivered> {
+        // SAFETY: as of this function.
+        let found = unsafe { platform::entry(a)? };
+        if matches!(self.wanted, Wanted::Variable(Some(only)) if only != found.variable) {
+            return Ok(());
+        }
+        // SAFETY: as of this function.
+        let per_cpu = unsafe { self.per_cpu(&found)? };
+        // SAFETY: the name is a C string of the description.
+        let (key, with_addresses) = unsafe { self.describe(&found)? };
+        for addresses in with_addresses.iter().filter_map(|f| f.addresses(found.key_bytes)) {
+            addresses.iter().for_each(|address| self.context.send_symbol(addresses.pid, address));
+        }
+        if self.wanted == Wanted::Symbols {
+            return Ok(());
+        }
+        self.context.send(&Frame::Entry(EntryFrame {
+            aggregation: key,
+            generation: found.generation,
+            keys: found.key_bytes,
+            value: found.value,
+            per_cpu: &per_cpu,
+        }));
+        Ok(())
+    }
+
+    /// The values on each CPU, one after another; none if they are not kept.
+    ///
+    /// # Safety
+    /// The entry is the one whose callback is running.
+    unsafe fn per_cpu(&self, found: &Entry<'_>) -> Result<Vec<u8>, Misdelivered> {
+        let mut per_cpu = Vec::new();
+        if found.per_cpu.is_null() {
+            return Ok(per_cpu);
+        }
+        let size = found.value.len();
+        for cpu in 0..self.context.cpus {
+            // SAFETY: the list has a place for each possible CPU; what is there is null or has the
+            // value where the entry's own data have it.
+            let value = unsafe {
+                let data = *found.per_cpu.add(cpu);
+                if data.is_null() {
+                    &[]
+                } else {
+                    bytes(data.wrapping_add(found.per_cpu_at), size, "a CPU's value")?
+                }
+            };
+            per_cpu.extend_from_slice(value);
+            per_cpu.resize((cpu + 1) * size, 0);
+        }
+        Ok(per_cpu)
+    }
+
+    /// The aggregation's number, and its keys that have addresses; describes it if it is new.
+    ///
+    /// # Safety
+    /// The entry's name is a C string or null.
+    unsafe fn describe(&self, found: &Entry<'_>) -> Result<(u32, Rc<[Field]>), Misdelivered> {
+        let handle = self.context.handle;
+        let function = function_of(found.function).ok_or_else(|| {
+            Misdelivered::new(format!("unknown aggregating function {}", found.function))
+        })?;
+        let mut told = self.context.told.borrow_mut();
+        let (key, with_addresses, new) =
+            told.aggregation(found.variable, found.normal, |key| AggregationFrame {
+                key,
+                variable: found.variable,
+                // SAFETY: as of this function.
+                name: unsafe { owned(found.name) },
+                function,
+                signature: found.signature,
+                normal: found.normal,
+                // The first key is the variable's own number.
+                keys: found.keys.iter().skip(1).map(|r| describe(handle, r)).collect(),
+            });
+        new.iter().for_each(|frame| self.context.send(frame));
+        Ok((key, with_addresses))
+    }
+}
+
+/// The aggregating function with libdtrace's number.
+fn function_of(action: u16) -> Option<AggregationFunction> {
+    Some(match action {
+        DTRACEAGG_COUNT => AggregationFunction::Count,
+        DTRACEAGG_SUM => AggregationFunction::Sum,
+        DTRACEAGG_MIN => AggregationFunction::Min,
+        DTRACEAGG_MAX => AggregationFunction::Max,
+        DTRACEAGG_AVG => AggregationFunction::Avg,
+        DTRACEAGG_STDDEV => AggregationFunction::Stddev,
+        DTRACEAGG_QUANTIZE => AggregationFunction::Quantize,
+        DTRACEAGG_LQUANTIZE => AggregationFunction::LQuantize,
+        DTRACEAGG_LLQUANTIZE => AggregationFunction::LLQuantize,
+        _ => return None,
+    })
+}
+
+unsafe extern "C" fn entry<S: Sink>(a: *const dtrace_aggdata_t, arg: *mut c_void) -> c_int {
+    // SAFETY: `walk` passes a pointer to its own, which nobody else uses until the walk ends.
+    let Some(walk) = (unsafe { arg.cast::<Walk<'_, S>>().as_mut() }) else {
+        return DTRACE_AGGWALK_ABORT;
+    };
+    if walk.refused.is_some() {
+        return DTRACE_AGGWALK_ABORT;
+    }
+    // SAFETY: libdtrace passes valid data for the duration of the call.
+    let sent = catch_unwind(AssertUnwindSafe(|| unsafe { walk.entry(a) }));
+    match sent {
+        Ok(Ok(())) if walk.wanted == (Wanted::Entries { remove: true }) => DTRACE_AGGWALK_REMOVE,
+        Ok(Ok(())) => DTRACE_AGGWALK_NEXT,
+        Ok(Err(what)) => {
+            walk.refused = Some(what);
+            DTRACE_AGGWALK_ABORT
+        }
+        Err(_) => {
+            walk.context.panicked();
+            DTRACE_AGGWALK_ABORT
+        }
+    }
+}

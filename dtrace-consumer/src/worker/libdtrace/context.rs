@@ -1,0 +1,173 @@
+//! What do libdtrace's callbacks work with?
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dtrace_sys::abi::dtrace_recdesc_t;
+
+use super::delivered::Misdelivered;
+use super::describe::resolve;
+use super::handle::Handle;
+use super::memstream::Memstream;
+use super::platform;
+use super::sink::{self, Sink};
+use super::told::Told;
+use crate::stream::frame::Frame;
+use crate::stream::payload::{FiringFrame, FlowFrame};
+
+/// What a session wants to be given besides aggregations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Firings.
+    pub(crate) firings: bool,
+    /// libdtrace's formatting of each record.
+    pub(crate) text: bool,
+    /// The entries that each `printa()` prints.
+    pub(crate) printed: bool,
+}
+
+/// What the callbacks work with.
+///
+/// They have it shared, since libdtrace calls back while one that called it is still at work: the
+/// handler of drops from within a snapshot that `printa()` needs.
+pub(super) struct Context<S> {
+    pub(super) handle: Handle,
+    pub(super) sink: RefCell<S>,
+    /// libdtrace must always have a stream to print to.
+    pub(super) output: Memstream,
+    pub(super) wanted: Wanted,
+    /// How many places libdtrace's lists by CPU have.
+    pub(super) cpus: usize,
+    pub(super) told: RefCell<Told>,
+    pub(super) pending: RefCell<Option<Pending>>,
+    pub(super) text_ends: RefCell<Vec<u8>>,
+    /// Whether a callback has failed; then none does anything any more.
+    pub(super) failed: Cell<bool>,
+}
+
+/// A firing whose records libdtrace is formatting.
+pub(super) struct Pending {
+    /// Whether it is to be sent.
+    pub(super) wanted: bool,
+    pub(super) probe: u32,
+    pub(super) clause: u32,
+    pub(super) cpu: u32,
+    pub(super) flow: Option<(u8, i32, String)>,
+    /// Where its list of records is.
+    pub(super) records: *const dtrace_recdesc_t,
+    pub(super) data: *const u8,
+    pub(super) length: usize,
+    /// The record being formatted.
+    pub(super) record: Option<u32>,
+    /// How far its records have come, as an index.
+    pub(super) reached: Option<usize>,
+    /// Aggregations whose entries have been sent.
+    pub(super) printed: Vec<u64>,
+}
+
+impl Pending {
+    /// The firing's data.
+    ///
+    /// # Safety
+    /// They must still be where they were in `chew`: true until the record callback for the firing's
+    /// end has returned.
+    pub(super) unsafe fn data<'a>(&self) -> &'a [u8] {
+        // SAFETY: `chew` has made them of a slice of this length, and as the caller promises.
+        unsafe { std::slice::from_raw_parts(self.data, self.length) }
+    }
+
+    /// The frame of the firing with these data and what it printed.
+    pub(super) fn frame<'a>(
+        &'a self,
+        data: &'a [u8],
+        text: &'a [u8],
+        text_ends: &'a [u8],
+    ) -> FiringFrame<'a> {
+        let flow = self.flow.as_ref().map(|(kind, indent, prefix)| FlowFrame {
+            kind: *kind,
+            indent: *indent,
+            prefix: prefix.as_bytes(),
+        });
+        let Pending { probe, clause, cpu, .. } = *self;
+        FiringFrame { probe, clause, cpu, flow, data, text, text_ends }
+    }
+}
+
+impl<S: Sink> Context<S> {
+    pub(super) fn new(handle: Handle, sink: S, wanted: Wanted) -> Option<Context<S>> {
+        Some(Context {
+            handle,
+            sink: RefCell::new(sink),
+            output: Memstream::open()?,
+            wanted,
+            cpus: platform::places_by_cpu(),
+            told: RefCell::default(),
+            pending: RefCell::new(None),
+            text_ends: RefCell::new(Vec::new()),
+            failed: Cell::new(false),
+        })
+    }
+
+    /// Hands on one piece.
+    pub(super) fn send(&self, frame: &Frame<'_>) {
+        self.sink.borrow_mut().take(frame);
+    }
+
+    /// Hands on the symbol at an address, unless that was done before.
+    pub(super) fn send_symbol(&self, pid: u32, address: u64) {
+        let resolve = || resolve(self.handle, pid, address);
+        let described = self.told.borrow_mut().symbol((pid, address), resolve);
+        described.iter().for_each(|frame| self.send(frame));
+    }
+
+    /// Forgets a firing whose end has not come, and returns whether there was one.
+    pub(super) fn forget_unfinished(&self) -> bool {
+        self.pending.take().is_some()
+    }
+
+    /// Ends the session: `call` has delivered invalid data.
+    pub(super) fn refuse(&self, call: &str, what: &Misdelivered) {
+        self.fail(&sink::misdelivered(call, what));
+    }
+
+    /// Ends the session: a callback has panicked.
+    pub(super) fn panicked(&self) {
+        self.fail(&sink::panicked());
+    }
+
+    fn fail(&self, failure: &Frame<'_>) {
+        self.failed.set(true);
+        // A callback within one that is writing: the session ends all the same.
+        if let Ok(mut sink) = self.sink.try_borrow_mut() {
+            sink.take(failure);
+        }
+    }
+}
+
+/// Runs a callback's body, which libdtrace has called from within `call`. Invalid data and panics end
+/// the session.
+pub(super) fn guarded<S: Sink, T>(
+    arg: *mut c_void,
+    call: &str,
+    otherwise: T,
+    body: impl FnOnce(&Context<S>) -> Result<T, Misdelivered>,
+) -> T {
+    // SAFETY: every callback is registered with a pointer to a context of this type that lives for ever
+    // and is only shared while libdtrace runs, which calls back on the thread that called it.
+    let Some(context) = (unsafe { arg.cast::<Context<S>>().as_ref() }) else { return otherwise };
+    if context.failed.get() {
+        return otherwise;
+    }
+    match catch_unwind(AssertUnwindSafe(|| body(context))) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(what)) => {
+            context.refuse(call, &what);
+            otherwise
+        }
+        Err(_) => {
+            context.panicked();
+            otherwise
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! How are records and addresses described by libdtrace?
+
+use std::ffi::c_int;
+
+use dtrace_sys::abi::*;
+
+use super::handle::Handle;
+use super::platform;
+use crate::data::record::{Action, RecordDescription};
+
+/// Returns a record as the stream describes it.
+pub(super) fn describe(handle: Handle, r: &dtrace_recdesc_t) -> RecordDescription {
+    let action = Action::from_number(r.dtrd_action);
+    let has_format =
+        matches!(action, Action::Printf | Action::Printa | Action::System | Action::Freopen);
+    RecordDescription {
+        action,
+        offset: r.dtrd_offset,
+        size: r.dtrd_size,
+        alignment: r.dtrd_alignment,
+        // Of printa() this is an address in this process.
+        argument: if action == Action::Printa { 0 } else { r.dtrd_arg },
+        // SAFETY: the record is the handle's, and its action has a format.
+        format: has_format.then(|| unsafe { platform::format_of(handle, r) }).flatten(),
+    }
+}
+
+/// Returns the symbol at an address, as libdtrace writes it: `module`function+0x1f`.
+pub(super) fn resolve(handle: Handle, pid: u32, address: u64) -> String {
+    let mut buffer = [0u8; 1024];
+    let length = buffer.len() as c_int;
+    // SAFETY: the handle is open, and the buffer is as long as said.
+    unsafe {
+        let start = buffer.as_mut_ptr().cast();
+        if pid == 0 {
+            (handle.api.dtrace_addr2str)(handle.raw, address, start, length);
+        } else {
+            let pid = libc::pid_t::try_from(pid).unwrap_or(-1);
+            (handle.api.dtrace_uaddr2str)(handle.raw, pid, address, start, length);
+        }
+    }
+    let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
+    String::from_utf8_lossy(&buffer[..end]).into_owned()
+}

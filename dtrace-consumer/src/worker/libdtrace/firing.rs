@@ -1,0 +1,245 @@
+//! How does a firing get from libdtrace's record callbacks to the sink?
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::rc::Rc;
+
+use dtrace_sys::abi::*;
+
+use super::aggregations;
+use super::clause::{Clause, is_performed};
+use super::context::{Context, Pending};
+use super::delivered::{Misdelivered, bytes, owned, position, reference, within};
+use super::describe::describe;
+use super::platform::{self, Firing};
+use super::sink::Sink;
+use crate::data::record::Action;
+use crate::stream::frame::Frame;
+
+impl<S: Sink> Context<S> {
+    /// A firing has been reached: its records follow, unless the answer is NEXT.
+    ///
+    /// # Safety
+    /// `d` is what libdtrace passed to the probe callback that is running.
+    pub(super) unsafe fn chew(&self, d: &Firing) -> Result<c_int, Misdelivered> {
+        if self.forget_unfinished() {
+            return Err(Misdelivered::new("nested firing"));
+        }
+        // SAFETY: as of this function.
+        let ((statement, records), probe, size) = unsafe {
+            let records = platform::records(d)?;
+            let probe = reference(d.dtpda_pdesc.cast_const(), "a description of a probe")?;
+            (records, probe, platform::extent(d)?)
+        };
+        within(records, size)?;
+        let clause = self.clause(statement, records);
+        if clause.length > size {
+            return Err(Misdelivered::new("a clause whose records have changed"));
+        }
+        // SAFETY: the library says that there are at least as many bytes.
+        let data = unsafe { bytes(d.dtpda_data, clause.length, "a firing")? };
+        if let Some(status) = clause.exit_status(data) {
+            self.send(&Frame::Exit(status));
+        }
+        let wanted = clause.asks || self.wanted.firings;
+        if wanted {
+            // SAFETY: as of this function.
+            unsafe { self.describe_probe(probe) };
+            clause.addresses(data, |pid, address| self.send_symbol(pid, address));
+        }
+        let firing = Pending {
+            wanted,
+            probe: platform::number_of(probe),
+            clause: clause.key,
+            cpu: platform::cpu_number(d.dtpda_cpu),
+            // SAFETY: as of this function.
+            flow: unsafe { flow_of(d) },
+            records: records.as_ptr(),
+            data: data.as_ptr(),
+            length: data.len(),
+            record: None,
+            reached: None,
+            printed: Vec::new(),
+        };
+        if clause.pure && !(self.wanted.text && clause.prints) {
+            if wanted {
+                self.send(&Frame::Firing(firing.frame(data, &[], &[])));
+            }
+            return Ok(DTRACE_CONSUME_NEXT);
+        }
+        self.output.rewind();
+        self.text_ends.borrow_mut().clear();
+        self.pending.replace(Some(firing));
+        Ok(DTRACE_CONSUME_THIS)
+    }
+
+    /// The clause of a statement; describes it if it is new.
+    fn clause(&self, statement: u32, records: &[dtrace_recdesc_t]) -> Rc<Clause> {
+        let handle = self.handle;
+        let describe = || records.iter().map(|r| describe(handle, r)).collect();
+        let records_at = records.as_ptr().addr();
+        let (clause, new) = self.told.borrow_mut().clause(statement, records_at, describe);
+        new.iter().for_each(|frame| self.send(frame));
+        clause
+    }
+
+    /// Describes a probe if it is new.
+    ///
+    /// # Safety
+    /// The names of the description are C strings or null.
+    unsafe fn describe_probe(&self, probe: &dtrace_probedesc_t) {
+        // SAFETY: as of this function.
+        let describe = || unsafe { platform::name_of(probe) };
+        let new = self.told.borrow_mut().probe(platform::number_of(probe), describe);
+        new.iter().for_each(|frame| self.send(frame));
+    }
+
+    /// Record `r` of the firing is to be formatted, or the firing is complete.
+    ///
+    /// # Safety
+    /// `d` and `r` are what libdtrace passed to the record callback that is running.
+    pub(super) unsafe fn chewrec(
+        &self,
+        d: &Firing,
+        r: *const dtrace_recdesc_t,
+    ) -> Result<c_int, Misdelivered> {
+        self.mark_text();
+        if r.is_null() {
+            // SAFETY: as of `finish`: this is the call that ends the firing.
+            unsafe { self.finish()? };
+            return Ok(DTRACE_CONSUME_NEXT);
+        }
+        // SAFETY: as of this function.
+        let (_, records) = unsafe { platform::records(d)? };
+        let index = position(records, r)?;
+        match &mut *self.pending.borrow_mut() {
+            Some(pending) if pending.records == records.as_ptr() => {
+                // libdtrace 2.0.7 spins over a pcap() of nothing.
+                if pending.reached.is_some_and(|reached| index <= reached) {
+                    return Err(Misdelivered::new("a record that was delivered before"));
+                }
+                pending.reached = Some(index);
+            }
+            _ => return Err(Misdelivered::new("a record without its firing")),
+        }
+        let rest = &records[index..];
+        let action = Action::from_number(records[index].dtrd_action);
+        let prints = action != Action::Exit && (self.wanted.text || is_performed(action));
+        if action == Action::Printa && self.wanted.printed {
+            // SAFETY: as of this function.
+            unsafe { self.send_printed(rest) };
+        }
+        let answer = match action {
+            // libdtrace would print the status as if it were data.
+            Action::Exit => DTRACE_CONSUME_NEXT,
+            // These are the consumer's to carry out: it has the output that they are about.
+            Action::System | Action::Freopen if platform::FORMATS => {
+                // SAFETY: as of this function.
+                unsafe { self.format(d, rest) };
+                DTRACE_CONSUME_NEXT
+            }
+            // What this does, libdtrace does while it formats it.
+            Action::Pcap | Action::System | Action::Freopen => DTRACE_CONSUME_THIS,
+            _ if self.wanted.text => DTRACE_CONSUME_THIS,
+            _ => DTRACE_CONSUME_NEXT,
+        };
+        if let (true, Some(pending)) = (prints, &mut *self.pending.borrow_mut()) {
+            pending.record = u32::try_from(index).ok();
+        }
+        Ok(answer)
+    }
+
+    /// Prints what the printf-like record says with which `rest`, the rest of its firing's, begins.
+    ///
+    /// # Safety
+    /// `d` is what libdtrace passed to the record callback that is running, and the records are its.
+    unsafe fn format(&self, d: &Firing, rest: &[dtrace_recdesc_t]) {
+        let Some(format) = rest.first().and_then(platform::format_data) else { return };
+        let pending = self.pending.borrow();
+        let Some(pending) = &*pending else { return };
+        let end = rest.last().map_or(0, |r| r.dtrd_offset as usize + r.dtrd_size as usize);
+        // SAFETY: the format is that of the record, and the data begin where they did in `chew`, which
+        // has seen that they do not end before the last record.
+        unsafe {
+            (self.handle.api.dtrace_fprintf)(
+                self.handle.raw,
+                self.output.file().cast(),
+                format,
+                ptr::from_ref(d).cast(),
+                rest.as_ptr(),
+                std::ffi::c_uint::try_from(rest.len()).unwrap_or(0),
+                pending.data.cast::<c_void>(),
+                end,
+            );
+        }
+    }
+
+    /// Sends the entries of the aggregations that a `printa()` is about to print, with whose first
+    /// record `rest` begins; each aggregation's once in a firing.
+    ///
+    /// # Safety
+    /// The records are those of the firing whose record callback is running.
+    unsafe fn send_printed(&self, rest: &[dtrace_recdesc_t]) {
+        let Some(first) = rest.first() else { return };
+        let of_this_call = rest.iter().take_while(|r| {
+            Action::from_number(r.dtrd_action) == Action::Printa && r.dtrd_arg == first.dtrd_arg
+        });
+        for record in of_this_call {
+            {
+                let mut pending = self.pending.borrow_mut();
+                let Some(pending) = &mut *pending else { return };
+                // SAFETY: as of this function, the firing has not ended.
+                let data = unsafe { pending.data() };
+                let place = data.get(record.dtrd_offset as usize..);
+                let Some(variable) = place.and_then(platform::variable_of) else { return };
+                if pending.printed.contains(&variable) {
+                    continue;
+                }
+                pending.printed.push(variable);
+            }
+            let variable = self.pending.borrow().as_ref().and_then(|p| p.printed.last().copied());
+            aggregations::send_printed(self, variable);
+        }
+    }
+
+    /// Notes where the text of the record that was formatted last ends.
+    fn mark_text(&self) {
+        let mut pending = self.pending.borrow_mut();
+        let Some(record) = pending.as_mut().and_then(|p| p.record.take()) else { return };
+        let end = u32::try_from(self.output.position()).unwrap_or(u32::MAX);
+        let mut ends = self.text_ends.borrow_mut();
+        ends.extend_from_slice(&record.to_le_bytes());
+        ends.extend_from_slice(&end.to_le_bytes());
+    }
+
+    /// Sends the firing whose records have been formatted.
+    ///
+    /// # Safety
+    /// The firing's data must still be where they were in `chew`: true until the record callback for
+    /// its end has returned.
+    unsafe fn finish(&self) -> Result<(), Misdelivered> {
+        let Some(firing) = self.pending.take() else {
+            return Err(Misdelivered::new("the end of a firing that has not begun"));
+        };
+        if firing.wanted {
+            // SAFETY: as the caller promises.
+            let data = unsafe { firing.data() };
+            let text = self.output.text(self.output.position());
+            self.send(&Frame::Firing(firing.frame(data, text, &self.text_ends.borrow())));
+        }
+        Ok(())
+    }
+}
+
+/// Where the firing stands in the flow of functions, if flow indentation is on.
+///
+/// # Safety
+/// `d` is what libdtrace passed to the probe callback that is running.
+unsafe fn flow_of(d: &Firing) -> Option<(u8, i32, String)> {
+    // The prefix is there if flow indentation is on.
+    (!d.dtpda_prefix.is_null()).then(|| {
+        // SAFETY: the prefix is a C string that lives as long as the library.
+        let prefix = unsafe { owned(d.dtpda_prefix) };
+        (u8::try_from(d.dtpda_flow).unwrap_or(2), d.dtpda_indent, prefix)
+    })
+}

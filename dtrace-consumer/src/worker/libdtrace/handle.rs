@@ -1,0 +1,66 @@
+//! Which open libdtrace is called, and why did a call fail?
+
+use std::ffi::CString;
+use std::ptr;
+
+use dtrace_sys::Api;
+use dtrace_sys::abi::*;
+
+use super::delivered::{Misdelivered, owned};
+
+/// A call into libdtrace that failed.
+#[derive(Debug)]
+pub(crate) struct CallFailure {
+    /// The function's name.
+    pub(crate) call: &'static str,
+    /// libdtrace's number, errno where below 1000.
+    pub(crate) number: i32,
+    /// libdtrace's words.
+    pub(crate) message: String,
+}
+
+impl CallFailure {
+    /// The failure of a call that delivered invalid data.
+    pub(super) fn misdelivered(call: &'static str, what: &Misdelivered) -> CallFailure {
+        CallFailure { call, number: 0, message: what.to_string() }
+    }
+}
+
+/// An open libdtrace. It stays open until the process ends.
+#[derive(Clone, Copy)]
+pub(super) struct Handle {
+    pub(super) api: &'static Api,
+    pub(super) raw: *mut dtrace_hdl_t,
+}
+
+impl Handle {
+    pub(super) fn failure(self, call: &'static str) -> CallFailure {
+        // SAFETY: the handle is open; errmsg's text is valid until the next call and copied at once.
+        unsafe {
+            let number = (self.api.dtrace_errno)(self.raw);
+            let message = owned((self.api.dtrace_errmsg)(self.raw, number));
+            let message = match message.trim_end() {
+                "" => format!("error {number} without a message"),
+                words => words.to_owned(),
+            };
+            CallFailure { call, number, message }
+        }
+    }
+
+    pub(super) fn check(self, call: &'static str, result: i32) -> Result<(), CallFailure> {
+        if result == 0 { Ok(()) } else { Err(self.failure(call)) }
+    }
+
+    pub(super) fn set_option(self, name: &str, value: Option<&str>) -> Result<(), CallFailure> {
+        let (Ok(c_name), Ok(c_value)) = (CString::new(name), value.map(CString::new).transpose())
+        else {
+            let message = "an option cannot contain a NUL byte".to_owned();
+            return Err(CallFailure { call: "dtrace_setopt", number: libc::EINVAL, message });
+        };
+        let value = c_value.as_ref().map_or(ptr::null(), |v| v.as_ptr());
+        // SAFETY: the handle is open, both strings end in NUL and outlive the call; the library
+        // copies what it keeps.
+        let result = unsafe { (self.api.dtrace_setopt)(self.raw, c_name.as_ptr(), value) };
+        self.check("dtrace_setopt", result)
+    }
+}

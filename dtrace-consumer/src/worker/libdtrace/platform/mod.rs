@@ -1,0 +1,48 @@
+//! What differs between the platforms' libraries: structures, and the calls whose declarations do.
+
+use std::ffi::c_char;
+
+use dtrace_sys::abi::{caddr_t, dtrace_recdesc_t, processorid_t};
+
+#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+mod linux;
+#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+use linux as own;
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+mod sun;
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+use sun as own;
+
+pub(super) use own::*;
+pub(crate) use own::{PLATFORM, places_by_cpu};
+
+/// One entry of an aggregation, checked as far as it can be.
+pub(super) struct Entry<'a> {
+    pub(super) variable: u64,
+    /// A C string of the description, or null.
+    pub(super) name: *const c_char,
+    /// libdtrace's number of the aggregating function.
+    pub(super) function: u16,
+    pub(super) signature: u64,
+    pub(super) normal: u64,
+    pub(super) generation: u64,
+    /// Where the keys lie within `key_bytes`; the first is the variable's own number.
+    pub(super) keys: &'a [dtrace_recdesc_t],
+    pub(super) key_bytes: &'a [u8],
+    pub(super) value: &'a [u8],
+    /// The data for each CPU, or null.
+    pub(super) per_cpu: *const caddr_t,
+    /// Where the value lies within those.
+    pub(super) per_cpu_at: usize,
+}
+
+/// Names that the library owns: C strings or null.
+pub(super) struct Names {
+    pub(super) module: *const c_char,
+    pub(super) name: *const c_char,
+}
+
+/// A CPU's number without its sign, which only some platforms give it.
+pub(super) fn cpu_number(cpu: processorid_t) -> u32 {
+    u32::from_ne_bytes(cpu.to_ne_bytes())
+}

@@ -1,0 +1,86 @@
+//! What has been described already, and need not be again?
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::clause::{Clause, with_addresses};
+use crate::data::probe::Probe;
+use crate::data::record::RecordDescription;
+use crate::records::layout::{self, Field};
+use crate::stream::frame::Frame;
+use crate::stream::payload::{AggregationFrame, ClauseFrame, SymbolFrame};
+
+/// Remembers what has been described, and returns the frame that describes what has not.
+#[derive(Default)]
+pub(super) struct Told {
+    probes: HashSet<u32>,
+    clauses: HashMap<(u32, usize), Rc<Clause>>,
+    aggregations: HashMap<u64, Aggregation>,
+    next_aggregation: u32,
+    symbols: HashSet<(u32, u64)>,
+}
+
+/// An aggregation that has been described.
+struct Aggregation {
+    key: u32,
+    normal: u64,
+    with_addresses: Rc<[Field]>,
+}
+
+impl Told {
+    /// The clause of a statement. `records_at` tells one record list of a statement from another.
+    pub(super) fn clause(
+        &mut self,
+        statement: u32,
+        records_at: usize,
+        describe: impl FnOnce() -> Vec<RecordDescription>,
+    ) -> (Rc<Clause>, Option<Frame<'static>>) {
+        if let Some(clause) = self.clauses.get(&(statement, records_at)) {
+            return (Rc::clone(clause), None);
+        }
+        let records = describe();
+        let key = u32::try_from(self.clauses.len()).unwrap_or(u32::MAX);
+        let clause = Rc::new(Clause::new(key, &records));
+        self.clauses.insert((statement, records_at), Rc::clone(&clause));
+        (clause, Some(Frame::Clause(ClauseFrame { key, statement, records })))
+    }
+
+    pub(super) fn probe(
+        &mut self,
+        id: u32,
+        describe: impl FnOnce() -> Probe,
+    ) -> Option<Frame<'static>> {
+        self.probes.insert(id).then(|| Frame::Probe(describe()))
+    }
+
+    pub(super) fn symbol(
+        &mut self,
+        (pid, address): (u32, u64),
+        resolve: impl FnOnce() -> String,
+    ) -> Option<Frame<'static>> {
+        let new = self.symbols.insert((pid, address));
+        new.then(|| Frame::Symbol(SymbolFrame { pid, address, text: resolve() }))
+    }
+
+    /// The number of an aggregation, which is described when it is first met and whenever its normal
+    /// changes; and its keys that have addresses.
+    pub(super) fn aggregation(
+        &mut self,
+        variable: u64,
+        normal: u64,
+        describe: impl FnOnce(u32) -> AggregationFrame,
+    ) -> (u32, Rc<[Field]>, Option<Frame<'static>>) {
+        if let Some(known) = self.aggregations.get(&variable)
+            && known.normal == normal
+        {
+            return (known.key, Rc::clone(&known.with_addresses), None);
+        }
+        let frame = describe(self.next_aggregation);
+        let key = frame.key;
+        self.next_aggregation += 1;
+        let fields: Rc<[Field]> = with_addresses(layout::of_keys(frame.keys.clone())).into();
+        let with_addresses = Rc::clone(&fields);
+        self.aggregations.insert(variable, Aggregation { key, normal, with_addresses });
+        (key, fields, Some(Frame::Aggregation(frame)))
+    }
+}

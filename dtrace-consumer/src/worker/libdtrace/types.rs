@@ -1,0 +1,216 @@
+//! What do libdtrace, and the libctf that comes with it, say of a type?
+
+use std::ffi::{CString, c_char, c_int, c_long, c_ulong, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use dtrace_sys::Api;
+use dtrace_sys::abi::*;
+
+use super::delivered::owned;
+use super::handle::Handle;
+use super::platform;
+use crate::data::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
+
+/// How deep members without names are followed. C's own depth is far less.
+const DEPTH: u32 = 32;
+
+/// The type of a name, as a D program would write it.
+pub(super) fn named(handle: Handle, name: &str) -> Option<KernelType> {
+    if names_nothing(name) {
+        return None;
+    }
+    let (module, name) = split(name);
+    let name = CString::new(name).ok()?;
+    let module = module.map(CString::new).transpose().ok()?;
+    // A pseudo pointer that stands for all objects. What a D library uses of the kernel's types
+    // it has copies of, which would be found first.
+    let every = ptr::without_provenance(DTRACE_OBJ_EVERY.addr());
+    let objects = module.as_ref().map_or([c"vmlinux".as_ptr(), every], |m| [m.as_ptr(); 2]);
+    let info = objects.into_iter().find_map(|object| {
+        let mut info = platform::no_type();
+        // SAFETY: the handle is open, both texts end in NUL, and the structure is for the call
+        // to fill.
+        let result = unsafe {
+            (handle.api.dtrace_lookup_by_type)(handle.raw, object, name.as_ptr(), &raw mut info)
+        };
+        (result == 0).then_some(info)
+    })?;
+    // SAFETY: the call has filled in the name, which the library owns.
+    let module = unsafe { owned(info.dtt_object) };
+    Container::of(handle, &info)?.describe(module, info.dtt_type)
+}
+
+/// Whether there is no name in it, or a tag's keyword alone, for which libctf crashes.
+fn names_nothing(name: &str) -> bool {
+    name.split(|c: char| c != '_' && !c.is_alphanumeric())
+        .all(|word| ["", "struct", "union", "enum"].contains(&word))
+}
+
+/// A type's module and name, of ``struct module`name`` or ``module`name``.
+fn split(name: &str) -> (Option<String>, String) {
+    match name.split_once('`') {
+        None => (None, name.to_owned()),
+        Some((before, rest)) => {
+            let (tag, module) = before.rsplit_once(' ').unwrap_or(("", before));
+            (Some(module.to_owned()), format!("{tag} {rest}").trim_start().to_owned())
+        }
+    }
+}
+
+/// A container of types, of which libdtrace is the owner.
+#[derive(Clone, Copy)]
+pub(super) struct Container {
+    api: &'static Api,
+    /// Not null; open as long as the handle is.
+    raw: *mut ctf_file_t,
+}
+
+impl Container {
+    /// The container of a type, if libdtrace named one.
+    pub(super) fn of(handle: Handle, info: &dtrace_typeinfo_t) -> Option<Container> {
+        let raw = info.dtt_ctfp;
+        (!raw.is_null()).then_some(Container { api: handle.api, raw })
+    }
+
+    /// The name of a type, as in C.
+    pub(super) fn name(self, id: ctf_id_t) -> Option<String> {
+        let name = self.api.ctf_type_name?;
+        let mut buffer: [c_char; 512] = [0; 512];
+        // SAFETY: the container is open, libctf refuses a number that it has not given out, and the
+        // buffer is as long as said.
+        unsafe {
+            let start = buffer.as_mut_ptr();
+            let named = name(self.raw, id, start, buffer.len());
+            (!named.is_null()).then(|| owned(start))
+        }
+    }
+
+    fn describe(self, module: String, id: ctf_id_t) -> Option<KernelType> {
+        let name = self.name(id)?;
+        let kind = self.kind(id);
+        let (mut members, mut enumerators) = (Vec::new(), Vec::new());
+        match kind {
+            TypeKind::Struct | TypeKind::Union => self.members(id, 0, DEPTH, &mut members),
+            TypeKind::Enum => self.enumerators(id, &mut enumerators),
+            _ => {}
+        }
+        Some(KernelType { module, name, kind, size: self.size(id), members, enumerators })
+    }
+
+    /// What typedefs and qualifiers stand for.
+    fn resolve(self, id: ctf_id_t) -> ctf_id_t {
+        // SAFETY: as in `name`.
+        let resolved = self.api.ctf_type_resolve.map(|resolve| unsafe { resolve(self.raw, id) });
+        resolved.filter(|id| *id != -1).unwrap_or(id)
+    }
+
+    fn kind(self, id: ctf_id_t) -> TypeKind {
+        // SAFETY: as in `name`.
+        let number =
+            self.api.ctf_type_kind.map_or(-1, |kind| unsafe { kind(self.raw, self.resolve(id)) });
+        match number {
+            CTF_K_INTEGER => {
+                let format = self.encoding(id).map_or(0, |encoding| encoding.cte_format);
+                TypeKind::Integer { signed: format & CTF_INT_SIGNED != 0 }
+            }
+            CTF_K_FLOAT => TypeKind::Float,
+            CTF_K_POINTER => TypeKind::Pointer,
+            CTF_K_ARRAY => TypeKind::Array,
+            CTF_K_FUNCTION => TypeKind::Function,
+            CTF_K_STRUCT => TypeKind::Struct,
+            CTF_K_UNION => TypeKind::Union,
+            CTF_K_ENUM => TypeKind::Enum,
+            CTF_K_FORWARD => TypeKind::Forward,
+            _ => TypeKind::Other,
+        }
+    }
+
+    /// How an integer or a bit field is laid out.
+    fn encoding(self, id: ctf_id_t) -> Option<ctf_encoding_t> {
+        let encode = self.api.ctf_type_encoding?;
+        // A bit field is resolved to the whole integer, and a typedef has no encoding of its own.
+        [id, self.resolve(id)].into_iter().find_map(|id| {
+            let mut encoding = ctf_encoding_t::default();
+            // SAFETY: as in `name`; the structure is for the call to fill.
+            let result = unsafe { encode(self.raw, id, &raw mut encoding) };
+            (result == 0).then_some(encoding)
+        })
+    }
+
+    fn size(self, id: ctf_id_t) -> Option<u64> {
+        if matches!(self.kind(id), TypeKind::Function | TypeKind::Forward | TypeKind::Other) {
+            return None;
+        }
+        // SAFETY: as in `name`.
+        let size = unsafe { self.api.ctf_type_size?(self.raw, id) };
+        u64::try_from(size).ok()
+    }
+
+    /// How many bits a member of this type has.
+    fn width(self, id: ctf_id_t) -> u64 {
+        let bits = self.encoding(id).map(|encoding| u64::from(encoding.cte_bits));
+        let whole = || self.size(id).unwrap_or(0).saturating_mul(8);
+        bits.filter(|bits| *bits != 0).unwrap_or_else(whole)
+    }
+
+    /// Adds the members of a structure or union that itself begins at bit `base`.
+    fn members(self, id: ctf_id_t, base: u64, depth: u32, found: &mut Vec<TypeMember>) {
+        let Some(iterate) = self.api.ctf_member_iter else { return };
+        let mut members = Members { container: self, base, depth, found };
+        // SAFETY: as in `name`; the callback gets the list, which outlives the call and is not used
+        // otherwise meanwhile.
+        unsafe {
+            let list = (&raw mut members).cast::<c_void>();
+            iterate(self.raw, self.resolve(id), Some(member), list);
+        }
+    }
+
+    fn enumerators(self, id: ctf_id_t, found: &mut Vec<Enumerator>) {
+        let Some(iterate) = self.api.ctf_enum_iter else { return };
+        // SAFETY: as in `members`.
+        unsafe {
+            let list = ptr::from_mut(found).cast::<c_void>();
+            iterate(self.raw, self.resolve(id), Some(enumerator), list);
+        }
+    }
+}
+
+/// What an iteration over members works with.
+struct Members<'f> {
+    container: Container,
+    base: u64,
+    depth: u32,
+    found: &'f mut Vec<TypeMember>,
+}
+
+unsafe extern "C" fn member(
+    name: *const c_char,
+    id: c_long,
+    offset: c_ulong,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: `members` passes a pointer to its list, and the name is null or a C string.
+    let (members, name) = unsafe { (&mut *arg.cast::<Members<'_>>(), owned(name)) };
+    let added = catch_unwind(AssertUnwindSafe(|| {
+        let Members { container, base, depth, ref mut found } = *members;
+        let offset = base.saturating_add(offset);
+        let kind = container.kind(id);
+        if name.is_empty() && matches!(kind, TypeKind::Struct | TypeKind::Union) && depth > 0 {
+            return container.members(id, offset, depth - 1, found);
+        }
+        let type_name = container.name(id).unwrap_or_default();
+        let width = container.width(id);
+        found.push(TypeMember { name, type_name, kind, offset, width });
+    }));
+    c_int::from(added.is_err())
+}
+
+unsafe extern "C" fn enumerator(name: *const c_char, value: c_int, arg: *mut c_void) -> c_int {
+    // SAFETY: `enumerators` passes a pointer to its list, and the name is null or a C string.
+    let added = catch_unwind(AssertUnwindSafe(|| unsafe {
+        let found = &mut *arg.cast::<Vec<Enumerator>>();
+        found.push(Enumerator { name: owned(name), value });
+    }));
+    c_int::from(added.is_err())
+}

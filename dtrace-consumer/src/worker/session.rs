@@ -1,0 +1,229 @@
+//! What does the worker process do, from its job to its end?
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::answer::answer;
+use super::control::{self, Control};
+use super::deliver::deliver;
+use super::encode::encoder::Encoder;
+use super::failed::{Failed, surroundings_failed, with_shortcomings};
+use super::libdtrace::{CallFailure, Compiling, PLATFORM, Tracing, Wanted};
+use super::libraries;
+use super::system::{self, CreatedProcess, Shortcoming};
+use crate::data::sentences;
+use crate::data::session_info::SessionInfo;
+use crate::stream::frame::Frame;
+use crate::stream::job::{Job, Process, Purpose};
+use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
+
+/// Serves one session, from its job to its end. `owner` is the user whom an elevated worker serves.
+pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
+    let mut reporter = Encoder::new(channel.try_clone()?);
+    if let Err(e) = system::give_up_privileges(&job) {
+        reporter.send(&Frame::Failure(surroundings_failed("give up privileges", &e).0));
+        return reporter.finish();
+    }
+    // Mounts are seen by the threads that are started afterwards.
+    let shortcomings = system::prepare(&job);
+    let control = Arc::new(Control::new());
+    let interval = job.snapshot_interval;
+    control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
+    let session = Session { job: &job, control: &control, shortcomings: &shortcomings, owner };
+    let result = session.run(channel);
+    // After a failure the consumer kills the command.
+    let outlived = job.target.as_ref().filter(|_| result.is_ok()).map(|target| target.pid);
+    if let Err(Failed(frame)) = result {
+        reporter.send(&Frame::Failure(frame));
+    }
+    let _ = reporter.finish();
+    control.close();
+    system::end_tracing();
+    outlived.into_iter().for_each(system::outlive);
+    Ok(())
+}
+
+/// One session, and what it was given.
+struct Session<'s> {
+    job: &'s Job,
+    control: &'s Control,
+    shortcomings: &'s [Shortcoming],
+    owner: Option<u32>,
+}
+
+impl Session<'_> {
+    fn run(&self, channel: UnixStream) -> Result<(), Failed> {
+        let job = self.job;
+        let mut times = StepTimes::default();
+        let mut clock = Clock(Instant::now());
+        let mut compiling = self.open()?;
+        times.open = clock.lap();
+
+        let mut encoder = Encoder::new(channel);
+        encoder.send(&Frame::Begin(session_info(job, compiling.version())));
+        encoder.flush();
+        // They end with the session.
+        let mut created = Vec::new();
+        set_options(&mut compiling, job)?;
+        if let Err(failed) = compile(&mut compiling, job, self.shortcomings, &mut created) {
+            // Processes that were grabbed live on.
+            if job.processes.iter().any(|process| matches!(process, Process::Grab(_))) {
+                compiling.abandon();
+            }
+            return Err(failed);
+        }
+        if libraries::needs_kernel_types(&job.scripts) {
+            compiling.read_kernel_types();
+        }
+        times.compile = clock.lap();
+        if job.purpose != Purpose::Trace {
+            return answer(&compiling, &mut encoder, &job.purpose);
+        }
+
+        let mut tracing = enable(compiling, encoder, job)?;
+        times.enable = clock.lap();
+        tracing.go().map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        times.go = clock.lap();
+        self.let_go(&mut tracing, times)?;
+        deliver(&mut tracing, self.control, job)
+    }
+
+    /// Loads and opens libdtrace, and finds what it will wait on.
+    fn open(&self) -> Result<Compiling, Failed> {
+        let before = system::wait_descriptors();
+        let compiling = Compiling::open(&self.job.library).map_err(|failure| {
+            let load = failure.call == "dlopen";
+            Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
+        })?;
+        let after = system::wait_descriptors();
+        self.control.wake_through(after.difference(&before).next().copied());
+        Ok(compiling)
+    }
+
+    /// Tracing is on: confines the worker, tells the consumer, and lets the processes run.
+    fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
+        let target = self.job.target.as_ref();
+        if let Some((pid, gate)) = target.and_then(|t| Some((t.pid, t.gate.as_ref()?))) {
+            system::open_gate(pid, gate, self.owner)
+                .map_err(|e| surroundings_failed("let the command run", &e))?;
+        }
+        match system::confine() {
+            Err(e) if self.owner.is_some() => {
+                return Err(surroundings_failed("confine the worker", &e));
+            }
+            // A kernel or machine without that traces all the same, as its own user.
+            _ => {}
+        }
+        tracing.sink().send(&Frame::Started(times));
+        tracing.sink().flush();
+        tracing.release_processes();
+        Ok(())
+    }
+}
+
+fn set_options(compiling: &mut Compiling, job: &Job) -> Result<(), Failed> {
+    let syslibdir = job.syslibdir.as_ref().map(|dir| dir.to_string_lossy());
+    let first = syslibdir.iter().map(|dir| ("syslibdir", Some(&**dir)));
+    let others = job.options.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+    for (name, value) in first.chain(others) {
+        compiling.set_option(name, value).map_err(|failure| {
+            let attempt = name.to_owned();
+            Failed(FailureFrame { attempt, ..Failed::of(FailureKind::Option, failure).0 })
+        })?;
+    }
+    Ok(())
+}
+
+/// From the processes to the last script.
+fn compile(
+    compiling: &mut Compiling,
+    job: &Job,
+    shortcomings: &[Shortcoming],
+    created: &mut Vec<CreatedProcess>,
+) -> Result<(), Failed> {
+    if let Some(target) = &job.target {
+        let attach = target.gate.is_some();
+        if attach {
+            system::let_run_to_gate(target.pid);
+        }
+        let process = Process::Grab(target.pid);
+        compiling.set_target(target.pid, attach).map_err(|f| Failed::to_control(&process, f))?;
+    }
+    for process in &job.processes {
+        created.extend(control(compiling, process)?);
+    }
+    compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
+    for (index, script) in job.scripts.iter().enumerate() {
+        compiling.compile(script, job.compile_flags).map_err(|failure| {
+            let mut failed = Failed::of(FailureKind::Compile, failure);
+            failed.0.script = u32::try_from(index).ok();
+            if let Some(library) = sentences::named_library(&failed.0.message) {
+                failed.0.kind = FailureKind::Library;
+                failed.0.attempt = library.to_owned();
+            }
+            failed
+        })?;
+    }
+    Ok(())
+}
+
+/// Has libdtrace control a process; returns it if it was created.
+fn control(compiling: &mut Compiling, process: &Process) -> Result<Option<CreatedProcess>, Failed> {
+    let failed = |failure| Failed::to_control(process, failure);
+    let pid = match process {
+        Process::Grab(pid) => compiling.grab(*pid).map(|()| None),
+        Process::Create(words) => compiling.create(words),
+    };
+    let watch = |pid| {
+        CreatedProcess::new(pid).map_err(|error| {
+            let number = error.raw_os_error().unwrap_or(0);
+            failed(CallFailure { call: "pidfd_open", number, message: error.to_string() })
+        })
+    };
+    pid.map_err(failed)?.map(watch).transpose()
+}
+
+/// Enables the probes, and sends what is known of the programs and options then.
+fn enable(compiling: Compiling, encoder: Encoder, job: &Job) -> Result<Tracing<Encoder>, Failed> {
+    let wanted = Wanted { firings: job.firings, text: job.text, printed: job.printed };
+    let (mut tracing, programs) = compiling.enable(encoder, wanted)?;
+    for info in programs {
+        tracing.sink().send(&Frame::Program(info));
+    }
+    if !job.read_options.is_empty() {
+        let read = |name: &String| (name.clone(), tracing.option(name));
+        let options = job.read_options.iter().map(read).collect();
+        tracing.sink().send(&Frame::Options(options));
+    }
+    tracing.sink().flush();
+    Ok(tracing)
+}
+
+fn session_info(job: &Job, library_version: &str) -> SessionInfo {
+    let uname = nix::sys::utsname::uname();
+    let field = |get: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+        uname.as_ref().map_or_else(|_| String::new(), |u| get(u).to_string_lossy().into_owned())
+    };
+    SessionInfo {
+        library_version: library_version.to_owned(),
+        library: job.library.display().to_string(),
+        platform: PLATFORM,
+        kernel: field(|u| u.release()),
+        machine: field(|u| u.machine()),
+        omitted_libraries: job.omit.clone(),
+    }
+}
+
+struct Clock(Instant);
+
+impl Clock {
+    /// Nanoseconds since the last lap.
+    fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        let lap = now - self.0;
+        self.0 = now;
+        u64::try_from(lap.as_nanos()).unwrap_or(u64::MAX)
+    }
+}

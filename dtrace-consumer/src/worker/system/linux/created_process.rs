@@ -1,0 +1,37 @@
+//! How does a process that libdtrace has created end with its session?
+//!
+//! libdtrace kills it when it closes, which a worker does not wait for.
+
+use std::ffi::c_long;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
+
+use super::processes::watch_process;
+
+/// A process that is killed when this is dropped, unless it has ended.
+pub(crate) struct CreatedProcess(OwnedFd);
+
+impl CreatedProcess {
+    /// `pid` is a process that nobody has waited for yet.
+    pub(crate) fn new(pid: i32) -> io::Result<CreatedProcess> {
+        watch_process(pid).map(CreatedProcess)
+    }
+}
+
+impl Drop for CreatedProcess {
+    fn drop(&mut self) {
+        let (fd, signal) = (self.0.as_raw_fd(), c_long::from(libc::SIGKILL));
+        // SAFETY: the descriptor is open, and without details of the signal nothing else is read. It
+        // fails only if the process has ended.
+        unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                fd,
+                signal,
+                ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+    }
+}

@@ -1,0 +1,49 @@
+//! Which descriptors does this process have, and what are they?
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use super::uprobe_events;
+
+/// Returns the descriptors through which libdtrace can be woken while it waits.
+pub(crate) fn wait_descriptors() -> BTreeSet<i32> {
+    of_kind("anon_inode:[eventfd")
+}
+
+/// Ends tracing in the kernel at once, by closing what holds it, and cleans up behind it. libdtrace's
+/// own close does the same after seconds of freeing memory that is about to vanish.
+pub(crate) fn end_tracing() {
+    for fd in of_kind("anon_inode:[perf_event]") {
+        // SAFETY: closing is memory-safe. libdtrace, which owns the descriptor, is not called any more.
+        unsafe { libc::close(fd) };
+    }
+    uprobe_events::remove_own();
+}
+
+/// Closes every descriptor but the standard three. Nothing may use one later.
+pub(crate) fn close_inherited_descriptors() {
+    // SAFETY: called when a worker begins, before this process has opened anything; what it
+    // inherited nobody here knows of. An older kernel refuses, and they stay open.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32);
+    }
+}
+
+/// This process's descriptors of a kind, by the beginning of what /proc says that they lead to.
+fn of_kind(kind: &str) -> BTreeSet<i32> {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    entries
+        .filter(|fd| {
+            std::fs::read_link(fd.path())
+                .is_ok_and(|to| to.as_os_str().as_encoded_bytes().starts_with(kind.as_bytes()))
+        })
+        .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Duplicates a descriptor of this process.
+pub(crate) fn duplicate(fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is only duplicated, which fails cleanly if it is not open.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}

@@ -1,0 +1,24 @@
+//! What does a worker need of Linux?
+
+mod confinement;
+#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
+mod created_process;
+#[expect(unsafe_code, reason = "it handles descriptors that libdtrace owns")]
+mod descriptors;
+#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
+mod drop_counters;
+mod held_process;
+#[expect(unsafe_code, reason = "system calls without a safe wrapper")]
+mod processes;
+mod surroundings;
+mod uprobe_events;
+
+pub(crate) use confinement::{confine, give_up_privileges};
+pub(crate) use created_process::CreatedProcess;
+pub(crate) use descriptors::{
+    close_inherited_descriptors, duplicate, end_tracing, wait_descriptors,
+};
+pub(crate) use drop_counters::dropped_by_kernel;
+pub(crate) use held_process::{let_run_to_gate, open_gate, outlive};
+pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
+pub(crate) use surroundings::prepare;

@@ -1,0 +1,68 @@
+//! Whose is a process, and when does it end?
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+/// The process at the other end of a channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) pid: i32,
+    pub(crate) uid: u32,
+}
+
+/// Returns who opened the other end of a channel, as the kernel has it.
+pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
+    let peer = getsockopt(channel, PeerCredentials)?;
+    Ok(Peer { pid: peer.pid(), uid: peer.uid() })
+}
+
+/// Returns a descriptor that stands for the process, and becomes readable when it ends.
+pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no pointers; what it returns, if no error, is a new descriptor that
+    // nobody else owns.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0u32);
+        if fd == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        i32::try_from(fd).map(|fd| OwnedFd::from_raw_fd(fd)).map_err(io::Error::other)
+    }
+}
+
+/// Whether the process runs as this user in every respect, and the user may look into it.
+pub(crate) fn belongs_to(pid: i32, uid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let mut ids = ids.split_ascii_whitespace().map(|id| id.parse::<u32>().ok());
+    // Real, effective, saved and that for files. The kernel gives the files of a process to root if the
+    // process runs a program that its user may not read, or has had more privilege.
+    let all = (0..4).all(|_| ids.next() == Some(Some(uid)));
+    let file = fs::metadata(format!("/proc/{pid}/mem"));
+    all && file.is_ok_and(|file| file.uid() == uid)
+}
+
+/// Whether this process runs with more privileges than whoever started it (set-uid and the like), so
+/// that nothing in its environment may decide what it does.
+pub(crate) fn privileges_were_raised() -> bool {
+    // SAFETY: always sound.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files, and processes")]
+    fn a_process_belongs_to_the_user_as_whom_it_runs() {
+        let own = std::process::id().cast_signed();
+        let uid = nix::unistd::geteuid().as_raw();
+        assert!(belongs_to(own, uid));
+        assert!(!belongs_to(own, uid + 1));
+        assert!(!belongs_to(i32::MAX, uid));
+    }
+}

@@ -1,0 +1,77 @@
+//! How does libdtrace get the surroundings that it needs, without changing the system?
+//!
+//! libdtrace knows one place for the kernel's tracing files, below debugfs, and reads every D library
+//! that it finds. The worker gets a mount namespace of its own, in which debugfs is mounted if it was
+//! missing and D libraries that are not wanted are covered by `/dev/null`. Nothing of that is seen
+//! outside or outlives the worker.
+
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use super::uprobe_events::{self, UPROBE_EVENTS};
+use crate::stream::job::Job;
+use crate::worker::libraries::{self, d_libraries};
+use crate::worker::system::Shortcoming;
+
+const DEBUGFS: &str = "/sys/kernel/debug";
+
+/// Prepares what libdtrace needs; returns what could not be arranged.
+pub(crate) fn prepare(job: &Job) -> Vec<Shortcoming> {
+    let (surroundings, shortcoming) = Surroundings::enter();
+    let mut shortcomings = Vec::from_iter(shortcoming);
+    shortcomings.extend(surroundings.provide_debugfs());
+    uprobe_events::remove_stale();
+    if let Some(dir) = &job.syslibdir {
+        let wanted = libraries::wanted(dir, &job.scripts, &job.omit, job.all_libraries);
+        shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
+    }
+    shortcomings
+}
+
+/// A private mount namespace.
+struct Surroundings {
+    private: bool,
+}
+
+impl Surroundings {
+    /// Leaves the system's mount namespace, if the process may.
+    fn enter() -> (Surroundings, Option<Shortcoming>) {
+        let none = None::<&str>;
+        let result = unshare(CloneFlags::CLONE_NEWNS)
+            .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none));
+        let shortcoming = result
+            .err()
+            .map(|e| Shortcoming { attempt: "create a private mount namespace", error: e.into() });
+        (Surroundings { private: shortcoming.is_none() }, shortcoming)
+    }
+
+    /// Mounts debugfs where it is missing.
+    fn provide_debugfs(&self) -> Option<Shortcoming> {
+        if !self.private || Path::new(UPROBE_EVENTS).exists() {
+            return None;
+        }
+        mount(Some("debugfs"), DEBUGFS, Some("debugfs"), MsFlags::empty(), None::<&str>)
+            .err()
+            .map(|e| Shortcoming { attempt: "mount debugfs", error: e.into() })
+    }
+
+    /// Covers D libraries below `syslibdir` for which `unwanted` holds.
+    fn cover_libraries(
+        &self,
+        syslibdir: &Path,
+        unwanted: impl Fn(&Path) -> bool,
+    ) -> Option<Shortcoming> {
+        if !self.private {
+            return None;
+        }
+        for file in d_libraries(syslibdir).into_iter().filter(|file| unwanted(file)) {
+            let none = None::<&str>;
+            if let Err(e) = mount(Some("/dev/null"), &file, none, MsFlags::MS_BIND, none) {
+                return Some(Shortcoming { attempt: "cover a D library", error: e.into() });
+            }
+        }
+        None
+    }
+}

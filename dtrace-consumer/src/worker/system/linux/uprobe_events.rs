@@ -1,0 +1,53 @@
+//! Which uprobe events have workers left in the kernel?
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
+
+/// Removes the uprobe events that killed consumers left behind: those named after a process that is
+/// gone, and after this process's own number, which libdtrace would stumble over.
+pub(super) fn remove_stale() {
+    let own = std::process::id();
+    remove(|pid| pid == own || !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+/// Removes the uprobe events that this process made.
+pub(super) fn remove_own() {
+    let own = std::process::id();
+    remove(|pid| pid == own);
+}
+
+fn remove(of: impl Fn(u32) -> bool) {
+    let Ok(events) = fs::read_to_string(UPROBE_EVENTS) else { return };
+    let stale = events.lines().filter_map(event_of_consumer).filter(|(pid, _)| of(*pid));
+    for (_, name) in stale {
+        // One that is in use, by another consumer in another pid namespace, refuses; so it should.
+        let _ = fs::OpenOptions::new()
+            .append(true)
+            .open(UPROBE_EVENTS)
+            .and_then(|mut f| f.write_all(format!("-:{name}\n").as_bytes()));
+    }
+}
+
+/// The process and `group/event` of a line like `p:dt_12_dtrace/BEGIN /usr/lib/…:0x4f`.
+fn event_of_consumer(line: &str) -> Option<(u32, &str)> {
+    let name = line.split_once(':')?.1.split_ascii_whitespace().next()?;
+    let pid = name.strip_prefix("dt_")?.split_once('_')?.0.parse().ok()?;
+    Some((pid, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uprobe_events_of_consumers_are_told_from_others() {
+        let line = "p:dt_314_dtrace/BEGIN /usr/lib/libdtrace.so.2:0x000000000004f0a0";
+        assert_eq!(event_of_consumer(line), Some((314, "dt_314_dtrace/BEGIN")));
+        assert_eq!(event_of_consumer("p:probes/open /bin/sh:0x10"), None);
+        assert_eq!(event_of_consumer("r:dt_x_y/z /bin/sh:0x10"), None);
+        assert_eq!(event_of_consumer(""), None);
+    }
+}
