@@ -225,12 +225,10 @@ mod format;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod install;
 mod kernel_type;
 mod launch;
 mod layout;
 mod listing;
-pub mod locate;
 mod lookup;
 mod loss;
 mod near;
@@ -261,6 +259,8 @@ pub use description::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
 pub use dispatch::{Closures, LossPolicy};
+#[doc(inline)]
+pub use dtrace_locate::{install, locate};
 pub use elevation::{Elevation, ElevationProblem, INSTALLED_WORKERS};
 pub use error::{CallbackError, CallbackResult, CompileError, Error, Failure};
 pub use events::{AggregatedEvent, Event, Events, FiringEvent};

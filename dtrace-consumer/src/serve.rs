@@ -72,6 +72,7 @@ mod linux {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::os::unix::process::CommandExt;
+    use std::path::Path;
 
     use nix::sys::socket::{UnixCredentials, getsockopt, sockopt::PeerCredentials};
     use nix::unistd::User;
@@ -81,7 +82,7 @@ mod linux {
     use super::{SYSTEM_PREFIX, trust};
     use crate::boundary::{own_process, start_up};
     use crate::elevation::{GREETING, SERVE, VERSION};
-    use crate::locate::{Libdtrace, Search, system_directories};
+    use crate::locate::{Libdtrace, Search};
     use crate::stream::frame::Frame;
     use crate::stream::job::Command;
     use crate::worker::{self, control, encoder::Encoder};
@@ -131,12 +132,8 @@ mod linux {
 
     /// The libdtrace that the administrator chose, of which nobody but root can change a part.
     fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
-        let search = Search {
-            caller: configuration.prefix.clone(),
-            system: system_directories(),
-            user_data: Some(SYSTEM_PREFIX.into()),
-            ..Search::default()
-        };
+        let chosen = configuration.prefix.as_deref();
+        let search = Search::of_elevated_worker(chosen, Path::new(SYSTEM_PREFIX));
         let mut found = search.run().map_err(|e| {
             let places: Vec<String> = e
                 .candidates
