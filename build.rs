@@ -1,37 +1,24 @@
 //! Makes sure that the examples, tests and benches find a libdtrace, and says what it did.
 //!
-//! Where the system has no supported one, it unpacks a private one into `target/libdtrace`, which
-//! is where programs below `target` look. It never fails the build: without libdtrace the examples
-//! replay recordings.
+//! Where the system has no supported one, it unpacks a private one into `target/libdtrace`, where
+//! programs below `target` search; or into the user's data directory, if libdtrace does not support
+//! the path of `target`. It never fails the build: without libdtrace the examples replay recordings.
 //!
 //! `DTRACE_CONSUMER_PROVISION=off` keeps it from unpacking anything; `DTRACE_CONSUMER_PREFIX` names
 //! a libdtrace to use instead.
-
-#[allow(dead_code, unreachable_pub)]
-#[path = "dtrace-consumer/src/install.rs"]
-mod install;
-#[allow(dead_code, unreachable_pub)]
-#[path = "dtrace-consumer/src/locate.rs"]
-mod locate;
 
 use std::env;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use install::{Installer, MANIFEST_NAME};
-use locate::{PREFIX_NAME, PREFIX_VARIABLE, Search};
+use dtrace_locate::install::{InstallError, Installed, Installer, MANIFEST_NAME, default_prefix};
+use dtrace_locate::locate::{PREFIX_NAME, PREFIX_VARIABLE, Search};
 
 const SWITCH: &str = "DTRACE_CONSUMER_PROVISION";
 
 fn main() {
-    // Only files that exist: cargo takes a missing one for a changed one, at each build.
-    for path in ["build.rs", "dtrace-consumer/src/install.rs", "dtrace-consumer/src/install"]
-        .into_iter()
-        .chain(["dtrace-consumer/src/locate.rs", "dtrace-consumer/src/locate"])
-    {
-        println!("cargo::rerun-if-changed={path}");
-    }
+    println!("cargo::rerun-if-changed=build.rs");
     for name in [SWITCH, PREFIX_VARIABLE, "DOCS_RS"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
@@ -45,7 +32,7 @@ fn main() {
     for kind in ["tests", "examples"] {
         println!("cargo::rustc-link-arg-{kind}=-Wl,-z,separate-loadable-segments");
     }
-    // Also an ordered one: what the programs will find, the build shall say.
+    // Also an ordered one: the build says what the programs will find.
     let order = Search { program: None, user_data: None, ..Search::of_this_process() };
     let ordered = env::var_os(PREFIX_VARIABLE).is_some_and(|it| !it.is_empty());
     match order.run() {
@@ -65,12 +52,28 @@ fn main() {
 
 fn provide() {
     let Some(target) = target_directory() else {
-        return warn("the directory `target` cannot be told from OUT_DIR");
+        return warn("OUT_DIR does not say where the directory `target` is");
     };
     let prefix = target.join(PREFIX_NAME);
+    let done = install(&prefix);
+    // Programs also search the user's data directory, whose path may do.
+    match (&done, default_prefix()) {
+        (Err(error @ InstallError::UnusablePath { .. }), Some(fallback)) => {
+            println!("cargo::warning={error}; using {} instead", fallback.display());
+            report(&fallback, install(&fallback));
+        }
+        _ => report(&prefix, done),
+    }
+}
+
+fn install(prefix: &Path) -> Result<Installed, InstallError> {
     // Tests and benches compare with dtrace(1).
-    let installer = Installer { prefix: prefix.clone(), with_dtrace_program: true };
-    match installer.install(&mut |step| println!("{step}")) {
+    let installer = Installer { prefix: prefix.to_owned(), with_dtrace_program: true };
+    installer.install(&mut |step| println!("{step}"))
+}
+
+fn report(prefix: &Path, done: Result<Installed, InstallError>) {
+    match done {
         Ok(installed) => {
             let manifest = prefix.join(MANIFEST_NAME);
             if installed.fresh {
@@ -82,6 +85,7 @@ fn provide() {
                     prefix.display()
                 );
             }
+            // It exists: cargo takes a missing file for a changed one, at each build.
             println!("cargo::rerun-if-changed={}", manifest.display());
         }
         Err(error) => {

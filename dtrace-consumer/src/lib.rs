@@ -218,8 +218,6 @@ pub mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod install;
-pub mod locate;
 mod records;
 #[expect(unsafe_code, reason = "it runs before main")]
 mod start_up;
@@ -241,6 +239,8 @@ pub use decode::consumer::{Consumer, Wants};
 pub use decode::event::Event;
 pub use decode::firing::{Firing, Output, Record};
 pub use decode::stop::StopHandle;
+#[doc(inline)]
+pub use dtrace_locate::{install, locate};
 pub use error::{CallbackResult, Error, Failure};
 
 /// Aggregations: modes and orders of walks, joined entries, and values.

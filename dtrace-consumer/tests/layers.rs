@@ -30,7 +30,7 @@ fn table() -> Table {
 fn layer_of<'t>(module: &str, table: &'t Table) -> Option<&'t str> {
     let module = if module.is_empty() { "lib" } else { module };
     let layers = table.keys().map(String::as_str);
-    layers.filter(|layer| module == *layer || are_kin(layer, module)).max_by_key(|l| l.len())
+    layers.filter(|layer| module == *layer || is_below(layer, module)).max_by_key(|l| l.len())
 }
 
 /// Arrows that the table does not allow, each with the names that are taken; and how many arrows there are
@@ -55,10 +55,14 @@ fn upwards(sources: &Sources, table: &Table) -> (Vec<String>, BTreeMap<(String, 
     (refused, drawn)
 }
 
+/// Whether module `b` lies below module `a`.
+fn is_below(a: &str, b: &str) -> bool {
+    b.strip_prefix(a).is_some_and(|rest| rest.starts_with("::"))
+}
+
 /// Whether one of two modules lies below the other.
 fn are_kin(a: &str, b: &str) -> bool {
-    let below = |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.starts_with("::"));
-    below(a, b) || below(b, a)
+    is_below(a, b) || is_below(b, a)
 }
 
 /// Modules that use each other in a circle.

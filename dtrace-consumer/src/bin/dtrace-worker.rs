@@ -139,8 +139,7 @@ fn status(options: Options) -> Result<(), Failure> {
     let (passed, found) = Search::of_this_process().trace();
     let found = found.map_err(|error| Failure::Failed(error.to_string()))?;
     for candidate in passed {
-        let (path, origin) = (candidate.path.display(), candidate.origin);
-        say(format_args!("{path} ({origin}): {}", candidate.refused))?;
+        say(candidate)?;
     }
     say(format_args!("sessions use {} ({})", found.library.display(), found.origin))
 }
@@ -155,6 +154,10 @@ fn describe(prefix: &Path) -> Result<(), Failure> {
 }
 
 fn uninstall(options: Options) -> Result<(), Failure> {
-    install::uninstall(&options.prefix()?)?;
+    let removed = install::uninstall(&options.prefix()?)?;
+    say(format_args!("removed {}: {}", removed.prefix.display(), removed.manifest))?;
+    for parent in &removed.parents {
+        say(format_args!("removed the empty directory {}", parent.display()))?;
+    }
     Ok(())
 }

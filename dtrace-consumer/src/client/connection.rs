@@ -3,11 +3,12 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
+use dtrace_locate::locate::Libdtrace;
+
 use super::launch::{Worker, launch};
 use super::patience::{Patient, SILENCE_LIMIT};
 use super::settings::Settings;
 use crate::error::Error;
-use crate::locate::Libdtrace;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job};
 use crate::stream::reader::{FrameReader, ReadError};

@@ -2,13 +2,14 @@
 
 use std::io;
 
+use dtrace_locate::locate::Libdtrace;
+
 use super::options;
 use super::retry::known_bad;
 use super::settings::Settings;
 use crate::data::aggregation::Mode;
 use crate::decode::consumer::Wants;
 use crate::error::Error;
-use crate::locate::Libdtrace;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
 use crate::stream::job::{Job, Process, Purpose};
 

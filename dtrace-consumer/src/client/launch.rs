@@ -14,6 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use dtrace_locate::locate::Libdtrace;
 
 use super::elevation::{self, Elevation};
 use super::settings::Settings;
@@ -21,7 +22,6 @@ use super::system;
 use super::terminal::without_terminal;
 use crate::error::Error;
 use crate::error::elevation::ElevationProblem;
-use crate::locate::Libdtrace;
 use crate::stream::elevated::{GREETING, INSTALLED_WORKERS, SERVE, VERSION};
 use crate::stream::marker::{MARKER, MARKER_VALUE};
 

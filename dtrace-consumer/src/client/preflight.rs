@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
+use dtrace_locate::locate::{self, Libdtrace};
+
 use super::elevation::{self, Elevation};
 use super::settings::Access;
 use super::system;
 use crate::error::Error;
 use crate::error::unavailable::{Check, Unavailable, write_checks};
-use crate::locate::{self, Libdtrace};
 use crate::stream::elevated::CONFIGURATION;
 
 /// What was found of everything that tracing needs.

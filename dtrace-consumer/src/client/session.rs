@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use dtrace_locate::locate::Libdtrace;
 
 use super::connection::{Connection, duplicate};
 use super::job::job;
@@ -21,7 +22,6 @@ use crate::decode::stop::StopHandle;
 use crate::error::Error;
 use crate::error::explain::explain;
 use crate::error::failure::Failure;
-use crate::locate::Libdtrace;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job, Purpose, Target};
 use crate::stream::payload::FailureFrame;

@@ -10,7 +10,9 @@ use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
+use dtrace_locate::locate::{Libdtrace, Search};
 use nix::unistd::User;
 
 use self::configuration::Configuration;
@@ -19,7 +21,6 @@ use super::channel::{read_command, take_channel};
 use super::encode::encoder::Encoder;
 use super::system::{self, Peer};
 use super::{own_process, session};
-use crate::locate::{Libdtrace, Search, system_directories};
 use crate::stream::elevated::{GREETING, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION};
 use crate::stream::frame::Frame;
 use crate::stream::job::Command;
@@ -75,12 +76,8 @@ fn require_invoker(peer: &Peer) -> Result<(), String> {
 
 /// The libdtrace that the administrator chose, of which nobody but root can change a part.
 fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
-    let search = Search {
-        caller: configuration.prefix.clone(),
-        system: system_directories(),
-        user_data: Some(SYSTEM_PREFIX.into()),
-        ..Search::default()
-    };
+    let chosen = configuration.prefix.as_deref();
+    let search = Search::of_elevated_worker(chosen, Path::new(SYSTEM_PREFIX));
     let mut found = search.run().map_err(|e| {
         let places: Vec<String> = e
             .candidates

@@ -1,11 +1,10 @@
 //! What does a private prefix hold?
 //!
-//! A plain text file in the prefix: a word and its value on each line. It is written last, and a
+//! A plain text file in the prefix says it: a word and its value on each line. It is written last, and a
 //! directory without it is never replaced or removed.
 
 use std::fmt;
 use std::path::{Component, PathBuf};
-use std::time::{Duration, SystemTime};
 
 /// The name of the manifest's file in the prefix.
 pub const MANIFEST_NAME: &str = "libdtrace.manifest";
@@ -23,10 +22,10 @@ pub struct Manifest {
     pub architecture: String,
     /// The distribution and its suite, such as `Debian forky`.
     pub suite: String,
-    /// When it was unpacked, to the second.
-    pub installed: SystemTime,
     /// The libraries' directory, relative to the prefix.
     pub directory: PathBuf,
+    /// The directories above the prefix that were created for it.
+    pub parents: Vec<PathBuf>,
     /// The packages that were unpacked.
     pub packages: Vec<Package>,
 }
@@ -44,30 +43,31 @@ pub struct Package {
 
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Manifest { version, architecture, suite, installed, .. } = self;
-        write!(f, "libdtrace {version} ({architecture}, {suite}, {})", date(*installed))
+        let Manifest { version, architecture, suite, .. } = self;
+        write!(f, "libdtrace {version} ({architecture}, {suite})")
     }
 }
 
 impl Manifest {
     pub(super) fn to_text(&self) -> String {
-        let seconds = seconds(self.installed);
         let mut text = format!(
-            "format {FORMAT}\nlibdtrace {}\narchitecture {}\nsuite {}\ninstalled {seconds} {}\n\
-             directory {}\n",
+            "format {FORMAT}\nlibdtrace {}\narchitecture {}\nsuite {}\ndirectory {}\n",
             self.version,
             self.architecture,
             self.suite,
-            date(self.installed),
             self.directory.display(),
         );
+        // One whose name is not text is not removed later.
+        for parent in self.parents.iter().filter_map(|it| it.to_str()) {
+            text.push_str(&format!("parent {parent}\n"));
+        }
         for Package { name, version, sha256 } in &self.packages {
             text.push_str(&format!("package {name} {version} {sha256}\n"));
         }
         text
     }
 
-    /// The manifest in a text, or what is wrong with it.
+    /// Returns the manifest in a text, or what is wrong with it.
     pub(super) fn from_text(text: &str) -> Result<Manifest, String> {
         let value = |key: &str| {
             text.lines()
@@ -78,16 +78,11 @@ impl Manifest {
         if format != FORMAT {
             return Err(format!("{MANIFEST_NAME} has format {format}, not {FORMAT}"));
         }
-        let installed = value("installed")?.split(' ').next().unwrap_or_default();
-        let installed = installed
-            .parse()
-            .ok()
-            .and_then(|it| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(it)))
-            .ok_or_else(|| format!("{MANIFEST_NAME} has no valid time"))?;
         let directory = PathBuf::from(value("directory")?);
         if !directory.components().all(|it| matches!(it, Component::Normal(_))) {
             return Err(format!("{MANIFEST_NAME} names a directory outside of the prefix"));
         }
+        let parents = text.lines().filter_map(|line| line.strip_prefix("parent "));
         let packages = text.lines().filter_map(|line| {
             let mut words = line.strip_prefix("package ")?.split(' ').map(str::to_owned);
             Some(Package { name: words.next()?, version: words.next()?, sha256: words.next()? })
@@ -96,38 +91,11 @@ impl Manifest {
             version: value("libdtrace")?.to_owned(),
             architecture: value("architecture")?.to_owned(),
             suite: value("suite")?.to_owned(),
-            installed,
             directory,
+            parents: parents.map(PathBuf::from).collect(),
             packages: packages.collect(),
         })
     }
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs())
-}
-
-/// The day in UTC, as 2026-11-23.
-fn date(time: SystemTime) -> String {
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let mut days = seconds(time) / 86_400;
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", days + 1)
 }
 
 #[cfg(test)]
@@ -144,8 +112,8 @@ mod tests {
             version: "2.0.7".into(),
             architecture: "arm64".into(),
             suite: "Debian forky".into(),
-            installed: SystemTime::UNIX_EPOCH + Duration::from_secs(1_709_164_800),
             directory: "usr/lib/some-triplet".into(),
+            parents: vec!["/home/u/.local/share/dtrace-consumer".into()],
             packages: vec![package("libdtrace2"), package("libc6")],
         }
     }
@@ -153,16 +121,6 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         assert_eq!(Manifest::from_text(&manifest().to_text()), Ok(manifest()));
-    }
-
-    #[test]
-    fn days_are_counted_through_leap_years() {
-        assert!(manifest().to_string().ends_with("2024-02-29)"), "{}", manifest());
-        let day = |days: u64| date(SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400));
-        assert_eq!(
-            [day(0), day(364), day(365), day(11_016), day(11_017)],
-            ["1970-01-01", "1970-12-31", "1971-01-01", "2000-02-29", "2000-03-01"]
-        );
     }
 
     #[test]

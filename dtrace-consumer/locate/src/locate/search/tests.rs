@@ -1,23 +1,20 @@
 //! Prefixes of a few small files, in a directory of each test's own.
 
 use super::*;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 
-struct Tree(PathBuf);
+use nix::unistd::{Uid, setfsuid};
+use tempfile::TempDir;
+
+struct Tree(TempDir);
 
 impl Tree {
     fn new() -> Tree {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("locate-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("a temporary directory");
-        Tree(path)
+        Tree(tempfile::tempdir().expect("a temporary directory"))
     }
 
     fn path(&self, relative: &str) -> PathBuf {
-        self.0.join(relative)
+        self.0.path().join(relative)
     }
 
     fn file(&self, relative: &str, content: &[u8]) -> PathBuf {
@@ -38,30 +35,33 @@ impl Tree {
     }
 
     fn search(&self) -> Search {
-        let user = fs::metadata(&self.0).expect("metadata").uid();
+        let user = fs::metadata(self.0.path()).expect("metadata").uid();
         Search { system: vec![self.path("system")], user: Some(user), ..Search::default() }
     }
 }
 
-impl Drop for Tree {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+const READ: u8 = 4;
+const READ_WRITE: u8 = 6;
+const READ_EXECUTE: u8 = 5;
+
+/// Returns a minimal library with the version's text in a read-only segment.
+fn library(version: &str) -> Vec<u8> {
+    library_with(version, READ)
 }
 
-/// The least ELF file with a read-only segment that holds the version's text.
-fn library(version: &str) -> Vec<u8> {
+/// Returns a minimal ELF file with one segment, which has the version's text and these permissions.
+fn library_with(version: &str, flags: u8) -> Vec<u8> {
     let this = fs::read("/proc/self/exe").expect("this program");
     let text = format!("\0D {version}\0");
-    let mut elf = vec![0; 64];
-    elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
-    elf[18..20].copy_from_slice(&this[18..20]);
+    // Class, byte order, versions and type are as in this program, which has no sections there.
+    let mut elf = this[..64].to_vec();
+    elf[32..].fill(0);
     elf[32] = 64;
     elf[54] = 56;
     elf[56] = 1;
     let mut segment = [0; 56];
     segment[0] = 1;
-    segment[4] = 4;
+    segment[4] = flags;
     segment[8] = 120;
     segment[32] = text.len() as u8;
     elf.extend(segment);
@@ -185,14 +185,22 @@ fn files_that_are_no_libdtrace_for_this_processor_are_refused() {
     let tree = Tree::new();
     let mut foreign = library("2.0.7");
     foreign[18] ^= 0xff;
+    let mut other_class = library("2.0.7")[..64].to_vec();
+    other_class[4] ^= 3;
+    other_class[24..].fill(0);
+    let mut other_byte_order = library("2.0.7");
+    other_byte_order[5] ^= 3;
     let mut segments_beyond_the_end = library("2.0.7");
     segments_beyond_the_end[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
     let cases = [
         (foreign, Refusal::OtherArchitecture),
-        (b"#!/bin/sh\n".to_vec(), Refusal::OtherArchitecture),
-        (Vec::new(), Refusal::OtherArchitecture),
+        (other_class, Refusal::OtherArchitecture),
+        (other_byte_order, Refusal::OtherArchitecture),
+        (b"#!/bin/sh\n".to_vec(), Refusal::NotALibrary),
+        (Vec::new(), Refusal::NotALibrary),
+        (library("2.0.7")[..80].to_vec(), Refusal::NotALibrary),
+        (segments_beyond_the_end, Refusal::NotALibrary),
         (library("unknown"), Refusal::NoVersion),
-        (segments_beyond_the_end, Refusal::NoVersion),
     ];
     for (content, expected) in cases {
         tree.file(&format!("p/lib/{SONAME}"), &content);
@@ -202,16 +210,110 @@ fn files_that_are_no_libdtrace_for_this_processor_are_refused() {
 }
 
 #[test]
+fn the_version_is_read_from_constants_also_among_code() {
+    let tree = Tree::new();
+    let search = Search { caller: Some(tree.path("p")), ..tree.search() };
+    for flags in [READ, READ_EXECUTE] {
+        tree.file(&format!("p/lib/{SONAME}"), &library_with("2.0.7", flags));
+        assert_eq!(search.run().expect("found").version.as_deref(), Some("2.0.7"));
+    }
+    tree.file(&format!("p/lib/{SONAME}"), &library_with("2.0.7", READ_WRITE));
+    assert_eq!(refusals(&search), [Refusal::NoVersion]);
+}
+
+#[test]
 fn what_others_can_write_is_not_loaded_unless_ordered() {
     let tree = Tree::new();
     let directory = tree.private("libdtrace", "2.0.7");
     let writable = fs::Permissions::from_mode(0o777);
     fs::set_permissions(&directory, writable).expect("permissions");
-    let owner = fs::metadata(&directory).expect("metadata").uid();
     let offered = Search { program: Some(tree.file("tool", b"")), ..tree.search() };
-    assert!(refusals(&offered).contains(&Refusal::Untrusted(owner)));
+    assert!(refusals(&offered).contains(&Refusal::WritableByOthers { path: directory }));
     let ordered = Search { environment: Some(tree.path("libdtrace").into()), ..tree.search() };
     ordered.run().expect("an order is obeyed");
+}
+
+#[test]
+fn what_belongs_to_others_is_not_loaded_unless_ordered() {
+    let tree = Tree::new();
+    tree.private("data", "2.0.7");
+    let directory = tree.path("data");
+    let mut owner = tree.search().user.expect("the user");
+    if owner == 0 {
+        owner = 1;
+        lchown(&directory, Some(owner), None).expect("root may give files away");
+    }
+    let offered = Search { user_data: Some(directory.clone()), user: None, ..tree.search() };
+    let refused = Refusal::OwnedByOthers { path: directory.clone(), owner };
+    assert!(refusals(&offered).contains(&refused));
+    let trusted = Search { user: Some(owner), ..offered.clone() };
+    trusted.run().expect("its owner is trusted");
+    let ordered = Search { caller: Some(directory), ..offered };
+    ordered.run().expect("an order is obeyed");
+}
+
+#[test]
+fn a_prefix_that_may_not_be_read_is_not_called_missing() {
+    let tree = Tree::new();
+    tree.private("data", "2.0.7");
+    let lib = tree.path("data/usr/lib");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("permissions");
+    };
+    mode(tree.0.path(), 0o755);
+    mode(&lib, 0);
+    let search = Search { user_data: Some(tree.path("data")), ..tree.search() };
+    let error = std::thread::spawn(move || {
+        // Root may read everything, so root's thread accesses files as nobody. For others this does
+        // nothing.
+        setfsuid(Uid::from_raw(65534));
+        search.run().expect_err("not readable")
+    });
+    let error = error.join().expect("no panic");
+    mode(&lib, 0o700);
+    let refused = &error.candidates.last().expect("a candidate").refused;
+    assert!(matches!(refused, Refusal::Unreadable { path, .. } if *path == lib), "{refused:?}");
+    assert!(error.to_string().contains("Permission denied"), "{error}");
+}
+
+#[test]
+fn a_prefix_whose_path_breaks_libdtrace_is_refused_by_name() {
+    let tree = Tree::new();
+    for (name, character) in [("a blank", ' '), ("a#b", '#'), ("a:b", ':'), ("a;b", ';')] {
+        tree.private(name, "2.0.7");
+        let search = Search { caller: Some(tree.path(name)), ..tree.search() };
+        assert_eq!(refusals(&search), [Refusal::UnusablePath(character)]);
+        let text = search.run().expect_err("refused").to_string();
+        assert!(text.contains(name) && text.contains("move it"), "{text}");
+    }
+    // libdtrace is known by its real path, the loader's directory by its name.
+    symlink(tree.path("a blank"), tree.path("link")).expect("a link");
+    let search = Search { caller: Some(tree.path("link")), ..tree.search() };
+    assert_eq!(refusals(&search), [Refusal::UnusablePath(' ')]);
+    symlink(tree.path("a:b"), tree.path("link to colon")).expect("a link");
+    let search = Search { caller: Some(tree.path("link to colon")), ..tree.search() };
+    assert!(search.run().is_ok());
+    // Without a loader nothing takes the colon for a separator.
+    tree.file(&format!("c:d/lib/{SONAME}"), &library("2.0.7"));
+    let search = Search { caller: Some(tree.path("c:d")), ..tree.search() };
+    assert!(search.run().is_ok());
+    // A place where nothing is stays a missing one.
+    let search = Search { caller: Some(tree.path("no such place")), ..tree.search() };
+    assert_eq!(refusals(&search), [Refusal::Missing]);
+}
+
+#[test]
+fn an_elevated_worker_takes_the_administrators_choice_and_trusts_root_alone() {
+    let tree = Tree::new();
+    tree.private("chosen", "2.0.7");
+    tree.private("fallback", "2.0.7");
+    let (chosen, fallback) = (tree.path("chosen"), tree.path("fallback"));
+    let search = Search::of_elevated_worker(Some(&chosen), &fallback);
+    assert_eq!(search.run().expect("found").origin, Origin::Caller);
+    let search = Search { system: Vec::new(), ..Search::of_elevated_worker(None, &fallback) };
+    let owner = fs::metadata(&fallback).expect("metadata").uid();
+    assert_eq!(search.run().is_ok(), owner == 0);
+    assert_eq!((search.environment, search.program, search.user), (None, None, None));
 }
 
 #[test]

@@ -1,0 +1,201 @@
+//! How are the distribution's packages fetched without touching the host's apt?
+//!
+//! apt-get reads a separate configuration (`APT_CONFIG`). In it every directory that apt writes to is
+//! in the installation's temporary directory, and every list that it reads is made here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::error::InstallError;
+use super::files::entries;
+use super::host::Host;
+use super::manifest::Package;
+
+/// What a suite has.
+pub(super) struct Offer {
+    pub(super) suite: String,
+    pub(super) packages: Vec<Package>,
+}
+
+/// Runs apt with a separate state.
+pub(super) struct Apt<'a> {
+    host: &'a Host,
+    directory: PathBuf,
+}
+
+impl<'a> Apt<'a> {
+    pub(super) fn new(work: &Path, host: &'a Host) -> Result<Apt<'a>, InstallError> {
+        let directory = work.join("apt");
+        let apt = Apt { host, directory };
+        let text = apt.directory.to_str().filter(|it| !it.contains(['"', '\n', '\\']));
+        let text = text.ok_or_else(|| {
+            let path = apt.directory.display();
+            InstallError::UnsupportedHost(format!("apt's configuration cannot name {path}"))
+        })?;
+        for name in
+            ["lists/partial", "cache/archives/partial", "parts", "sources", "packages", "unpacked"]
+        {
+            let path = apt.directory.join(name);
+            fs::create_dir_all(&path).map_err(|error| InstallError::io("create", &path, error))?;
+        }
+        let Host { architecture, settings, .. } = host;
+        apt.write("status", "")?;
+        // "none" is a file that does not exist, "parts" an empty directory. The last lines keep
+        // an unreachable mirror from holding up a build.
+        apt.write(
+            "configuration",
+            &format!(
+                "{settings}\
+                 Dir::Etc::main \"{text}/none\";\n\
+                 Dir::Etc::parts \"{text}/parts\";\n\
+                 Dir::Etc::sourcelist \"{text}/none\";\n\
+                 Dir::Etc::sourceparts \"{text}/sources\";\n\
+                 Dir::Etc::preferences \"{text}/none\";\n\
+                 Dir::Etc::preferencesparts \"{text}/parts\";\n\
+                 Dir::Etc::trusted \"{text}/none\";\n\
+                 Dir::Etc::trustedparts \"{text}/parts\";\n\
+                 Dir::State \"{text}\";\n\
+                 Dir::State::lists \"{text}/lists\";\n\
+                 Dir::State::status \"{text}/status\";\n\
+                 Dir::Cache \"{text}/cache\";\n\
+                 Dir::Log \"{text}\";\n\
+                 APT::Architecture \"{architecture}\";\n\
+                 APT::Architectures {{ \"{architecture}\"; }};\n\
+                 APT::Sandbox::User \"root\";\n\
+                 APT::Install-Recommends \"false\";\n\
+                 APT::Update::Error-Mode \"any\";\n\
+                 Acquire::Languages \"none\";\n\
+                 Acquire::Retries \"1\";\n\
+                 Acquire::http::Timeout \"20\";\n\
+                 Acquire::https::Timeout \"20\";\n"
+            ),
+        )?;
+        Ok(apt)
+    }
+
+    /// Returns the packages and their dependencies, from the first suite that has a supported libdtrace.
+    pub(super) fn find(
+        &mut self,
+        packages: &[&str],
+        supported: &[&str],
+        log: &mut dyn FnMut(&str),
+    ) -> Result<Offer, InstallError> {
+        let mut suites = Vec::new();
+        let mut unreachable = Vec::new();
+        for mirror in &self.host.mirrors {
+            for suite in &self.host.suites {
+                log(&format!("reading the index of {} {suite}", self.host.vendor));
+                self.write(
+                    "sources/packages.sources",
+                    &format!(
+                        "Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: {}\n\
+                         Architectures: {}\nSigned-By: {}\n",
+                        self.host.components,
+                        self.host.architecture,
+                        self.host.keyring.display(),
+                    ),
+                )?;
+                match self.run(self.command("apt-get").args(["-q", "update"])) {
+                    Ok(_) => {}
+                    // The words for a suite that the mirror does not have, and for a mirror that
+                    // does not answer at all, differ only in the answer.
+                    Err(InstallError::Tool { said, .. }) if said.contains("404 ") => {
+                        suites.push((suite.clone(), None));
+                        continue;
+                    }
+                    Err(InstallError::Tool { said, .. }) => {
+                        unreachable.push(said);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                }
+                // apt-cache fails for a name that the index does not have.
+                let candidate = match self.describe(&packages[..1]) {
+                    Err(InstallError::Tool { .. }) => None,
+                    other => other?.pop(),
+                };
+                let version = candidate.map(|it| it.version);
+                if version.as_deref().is_some_and(|it| supported.contains(&upstream(it))) {
+                    let plan = self.run(
+                        self.command("apt-get").args(["-qq", "-s", "install"]).args(packages),
+                    )?;
+                    let names = planned(&plan);
+                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                    return Ok(Offer { suite: suite.clone(), packages: self.describe(&names)? });
+                }
+                suites.push((suite.clone(), version));
+            }
+        }
+        if suites.is_empty() {
+            return Err(InstallError::Unreachable { said: unreachable.join("\n") });
+        }
+        Err(InstallError::NotOffered { vendor: self.host.vendor, suites })
+    }
+
+    /// Fetches and unpacks the packages; returns the directory.
+    pub(super) fn unpack(&self, packages: &[Package]) -> Result<PathBuf, InstallError> {
+        let fetched = self.directory.join("packages");
+        let exact = packages.iter().map(|it| format!("{}={}", it.name, it.version));
+        self.run(
+            self.command("apt-get").args(["-qq", "download"]).args(exact).current_dir(&fetched),
+        )?;
+        let unpacked = self.directory.join("unpacked");
+        for (_, package) in entries(&fetched)? {
+            self.run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&unpacked))?;
+        }
+        Ok(unpacked)
+    }
+
+    fn describe(&self, packages: &[&str]) -> Result<Vec<Package>, InstallError> {
+        let mut command = self.command("apt-cache");
+        let said = self.run(command.args(["show", "--no-all-versions"]).args(packages))?;
+        Ok(described(&said))
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("APT_CONFIG", self.directory.join("configuration"));
+        command
+    }
+
+    fn run(&self, command: &mut Command) -> Result<String, InstallError> {
+        self.host.programs.run(command)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), InstallError> {
+        let path = self.directory.join(name);
+        fs::write(&path, text).map_err(|error| InstallError::io("write", &path, error))
+    }
+}
+
+/// Returns the version without Debian's epoch and revision.
+fn upstream(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, it)| it);
+    version.rsplit_once('-').map_or(version, |(it, _)| it)
+}
+
+/// Returns the names in the plan that `apt-get -s install` prints.
+fn planned(plan: &str) -> Vec<String> {
+    let lines = plan.lines().filter_map(|it| it.strip_prefix("Inst "));
+    lines.filter_map(|it| it.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// Returns the packages in what `apt-cache show` prints.
+fn described(text: &str) -> Vec<Package> {
+    let stanzas = text.split("\n\n").filter_map(|stanza| {
+        let value = |key: &str| {
+            let line = stanza.lines().find_map(|it| it.strip_prefix(key)?.strip_prefix(": "))?;
+            Some(line.trim().to_owned())
+        };
+        Some(Package {
+            name: value("Package")?,
+            version: value("Version")?,
+            sha256: value("SHA256")?,
+        })
+    });
+    stanzas.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! What is understood of the texts that the host's programs print.
+
+use super::*;
+
+#[test]
+fn debian_versions_are_compared_by_their_upstream_part() {
+    assert_eq!(
+        ["2.0.7-3", "1:2.0.7-3~deb13u1", "2.0.7", "2.0.7-rc1-2"].map(upstream),
+        ["2.0.7", "2.0.7", "2.0.7", "2.0.7-rc1"]
+    );
+}
+
+#[test]
+fn the_plan_and_the_descriptions_of_packages_are_read() {
+    let plan = "NOTE: only a simulation\nInst libc6 (2.43-7 Debian:testing [amd64])\n\
+                Inst libdtrace2 (2.0.7-3 Debian:testing [amd64]) []\nConf libc6 (2.43-7)\n";
+    assert_eq!(planned(plan), ["libc6", "libdtrace2"]);
+    let text = "Package: libc6\nVersion: 2.43-7\nDescription: C library\n with SHA256: text\n\
+                SHA256: aa\n\nPackage: incomplete\n\nPackage: zlib1g\nVersion: 1:1.3\nSHA256: bb\n";
+    let package = |name: &str, version: &str, sha256: &str| Package {
+        name: name.into(),
+        version: version.into(),
+        sha256: sha256.into(),
+    };
+    assert_eq!(
+        described(text),
+        [package("libc6", "2.43-7", "aa"), package("zlib1g", "1:1.3", "bb")]
+    );
+}

@@ -1,0 +1,148 @@
+//! Why could a private libdtrace not be installed, and what can be done?
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::locate::SUPPORTED_VERSIONS;
+use crate::path;
+use crate::prefix::Unreadable;
+
+/// Why [`Installer::install`](super::Installer::install), [`status`](super::status) or
+/// [`uninstall`](super::uninstall) failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// There are no packages for this host; says why.
+    #[error("cannot unpack a private libdtrace on this host: {0}")]
+    UnsupportedHost(String),
+    /// libdtrace would not work there.
+    #[error(
+        "cannot install to {}: its path contains {}, which libdtrace does not support (choose \
+         another prefix)",
+        prefix.display(),
+        path::describe(*character)
+    )]
+    UnusablePath {
+        /// The directory.
+        prefix: PathBuf,
+        /// The first character in its path that libdtrace or its dynamic loader does not support.
+        character: char,
+    },
+    /// There is no keyring to check the packages' signatures with.
+    #[error(
+        "no keyring to check packages with: {} (install the distribution's archive-keyring package)",
+        missing_files(looked)
+    )]
+    NoKeyring {
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// apt has no source of the distribution's own packages.
+    #[error("apt has no mirror of {vendor}'s main packages (add one to its sources)")]
+    NoMirror {
+        /// `Debian` or `Ubuntu`.
+        vendor: &'static str,
+    },
+    /// No mirror answers, or what they deliver is not signed properly.
+    #[error("no mirror could be used; apt says:\n{said}")]
+    Unreachable {
+        /// apt's own words.
+        said: String,
+    },
+    /// The mirrors answer, but have no supported libdtrace.
+    #[error(
+        "{vendor}'s mirror has no supported libdtrace ({}): {}{}",
+        SUPPORTED_VERSIONS.join(", "),
+        offered(suites),
+        remedy(vendor)
+    )]
+    NotOffered {
+        /// `Debian` or `Ubuntu`.
+        vendor: &'static str,
+        /// The suites that were asked, and the version of libdtrace2 in each, if any.
+        suites: Vec<(String, Option<String>)>,
+    },
+    /// apt-get, apt-cache, dpkg-deb or another program of the host failed.
+    #[error("{command} failed: {said}")]
+    Tool {
+        /// The program and its first arguments.
+        command: String,
+        /// Its own words, or the operating system's when it could not be run.
+        said: String,
+    },
+    /// A program of the host did not finish in time.
+    #[error("{command} did not finish within the time for an installation")]
+    TimedOut {
+        /// The program and its first arguments.
+        command: String,
+    },
+    /// The packages lack something that libdtrace needs.
+    #[error("the packages lack {}", missing.join(", "))]
+    Incomplete {
+        /// The libraries or programs that they lack.
+        missing: Vec<String>,
+    },
+    /// The directory holds something else, which stays.
+    #[error("{} is not a private libdtrace, and is left as it is", prefix.display())]
+    NotOurs {
+        /// The directory.
+        prefix: PathBuf,
+    },
+    /// There is no private libdtrace.
+    #[error("no private libdtrace at {}", prefix.display())]
+    NotInstalled {
+        /// The directory.
+        prefix: PathBuf,
+    },
+    /// There is one, but a part of it is missing or cannot be read. Installing again replaces it.
+    #[error("the private libdtrace at {} is damaged: {what} (install it again)", prefix.display())]
+    Damaged {
+        /// The directory.
+        prefix: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl InstallError {
+    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> InstallError {
+        InstallError::Io { action, path: path.to_owned(), source }
+    }
+}
+
+impl From<Unreadable> for InstallError {
+    fn from(Unreadable { path, source }: Unreadable) -> InstallError {
+        InstallError::Io { action: "read", path, source }
+    }
+}
+
+fn missing_files(looked: &[PathBuf]) -> String {
+    let looked: Vec<_> = looked.iter().map(|it| it.display().to_string()).collect();
+    format!("there is no {}", looked.join(" or "))
+}
+
+fn offered(suites: &[(String, Option<String>)]) -> String {
+    let suites = suites.iter().map(|(suite, version)| match version {
+        Some(version) => format!("{suite} has libdtrace2 {version}"),
+        None => format!("{suite} has none"),
+    });
+    suites.collect::<Vec<_>>().join(", ")
+}
+
+fn remedy(vendor: &str) -> &'static str {
+    if vendor == "Debian" {
+        return "";
+    }
+    " (unpack Debian's packages on a Debian host, with `dtrace-worker install --prefix`, and copy \
+     the prefix)"
+}

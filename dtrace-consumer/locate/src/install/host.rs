@@ -1,0 +1,137 @@
+//! What is there on the host to install from: its distribution, mirrors, keyring and settings?
+//!
+//! From the host's configuration of apt come the settings of `Acquire` (proxies, certificates,
+//! Check-Valid-Until), but neither hooks, which are commands for the host's own state, nor what would
+//! let unsigned packages pass.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::command::Programs;
+use super::error::InstallError;
+
+/// For a whole installation; it usually takes five seconds.
+const TIME: Duration = Duration::from_secs(180);
+
+/// Settings of `Acquire` that are not taken from the host: what weakens the check of signatures,
+/// and what adds indexes that nothing here reads.
+const NOT_TAKEN: &[&str] = &["Acquire::Allow", "Acquire::IndexTargets", "Acquire::Languages"];
+
+/// What the installation needs to know of the host.
+pub(super) struct Host {
+    /// `Debian` or `Ubuntu`.
+    pub(super) vendor: &'static str,
+    /// dpkg's name of the processor.
+    pub(super) architecture: String,
+    /// Those that may have libdtrace, the preferred one first.
+    pub(super) suites: Vec<String>,
+    /// Of each suite.
+    pub(super) components: &'static str,
+    /// What apt checks signatures with.
+    pub(super) keyring: PathBuf,
+    /// Addresses of the distribution's own packages.
+    pub(super) mirrors: Vec<String>,
+    /// Lines for apt's configuration.
+    pub(super) settings: String,
+    /// Runs the host's programs, until the installation's deadline.
+    pub(super) programs: Programs,
+}
+
+impl Host {
+    pub(super) fn examine() -> Result<Host, InstallError> {
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let (vendor, codename) = vendor(&release).ok_or_else(|| {
+            InstallError::UnsupportedHost(
+                "it is neither Debian nor Ubuntu, nor based on one of them".into(),
+            )
+        })?;
+        let programs = Programs::within(TIME);
+        let said = programs.run(Command::new("dpkg").arg("--print-architecture"))?;
+        let architecture = said.trim().to_owned();
+        if !["amd64", "arm64"].contains(&architecture.as_str()) {
+            return Err(InstallError::UnsupportedHost(format!(
+                "there is no libdtrace2 for the architecture {architecture}"
+            )));
+        }
+        let (components, keyring, suites) = match vendor {
+            "Debian" => ("main", "debian", vec!["forky".to_owned(), "sid".to_owned()]),
+            _ => ("main universe", "ubuntu", vec![codename.clone(), "devel".to_owned()]),
+        };
+        let looked = ["gpg", "pgp"].map(|suffix| {
+            PathBuf::from(format!("/usr/share/keyrings/{keyring}-archive-keyring.{suffix}"))
+        });
+        let Some(keyring) = looked.iter().find(|it| it.is_file()).cloned() else {
+            return Err(InstallError::NoKeyring { looked: looked.to_vec() });
+        };
+        // Also those of which there is no index yet, as in a fresh container.
+        let targets = programs.run(Command::new("apt-get").args([
+            "indextargets",
+            "--no-release-info",
+            "--format",
+            "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)",
+            "Created-By: Packages",
+        ]))?;
+        let mirrors = mirrors(&targets, &codename);
+        if mirrors.is_empty() {
+            return Err(InstallError::NoMirror { vendor });
+        }
+        let settings = acquire_settings(&programs.run(Command::new("apt-config").arg("dump"))?);
+        Ok(Host { vendor, architecture, suites, components, keyring, mirrors, settings, programs })
+    }
+}
+
+/// Returns the distribution whose packages fit, and the release's name, from os-release(5).
+fn vendor(release: &str) -> Option<(&'static str, String)> {
+    let value = |key: &str| {
+        let value = release.lines().find_map(|it| it.strip_prefix(key)?.strip_prefix('='));
+        value.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+    };
+    let family = format!("{} {}", value("ID"), value("ID_LIKE"));
+    let vendor = family.split_whitespace().find_map(|word| match word {
+        "debian" => Some("Debian"),
+        "ubuntu" => Some("Ubuntu"),
+        _ => None,
+    })?;
+    let codename = match value("UBUNTU_CODENAME") {
+        name if vendor == "Ubuntu" && !name.is_empty() => name,
+        _ => value("VERSION_CODENAME"),
+    };
+    Some((vendor, codename))
+}
+
+/// Returns the addresses, each once, that serve a release of the distribution itself: apt's sources also
+/// name those of other projects, of security updates and so on.
+fn mirrors(targets: &str, codename: &str) -> Vec<String> {
+    const SUITES: &[&str] =
+        &["oldstable", "stable", "testing", "unstable", "sid", "trixie", "forky", "devel"];
+    let mut mirrors: Vec<String> = Vec::new();
+    for line in targets.lines() {
+        let mut fields = line.split('\t');
+        let (Some(address), Some(suite), Some("main")) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        if (suite == codename || SUITES.contains(&suite)) && !mirrors.iter().any(|it| it == address)
+        {
+            mirrors.push(address.to_owned());
+        }
+    }
+    mirrors
+}
+
+/// Returns the lines of `apt-config dump` that hold for this installation too.
+fn acquire_settings(dump: &str) -> String {
+    let kept = dump.lines().filter(|line| {
+        let taken =
+            line.starts_with("Acquire::") && !NOT_TAKEN.iter().any(|it| line.starts_with(it));
+        // A value with a quotation mark in it or of several lines cannot be written down again.
+        taken && line.ends_with("\";") && line.matches('"').count() == 2
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Where was libdtrace looked for in vain?
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::{Origin, PREFIX_VARIABLE, Refusal, SUPPORTED_VERSIONS};
+
+/// A place that was searched and passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Why it was searched.
+    pub origin: Origin,
+    /// The prefix or library.
+    pub path: PathBuf,
+    /// Why it was not used.
+    pub refused: Refusal,
+}
+
+/// `path (origin): refused`
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Candidate { origin, path, refused } = self;
+        write!(f, "{} ({origin}): {refused}", path.display())
+    }
+}
+
+/// There is no libdtrace that can be used. Its text says where one was looked for and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocateError {
+    /// What was searched, in order.
+    pub candidates: Vec<Candidate>,
+}
+
+impl fmt::Display for LocateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "no usable libdtrace (supported: {}):", SUPPORTED_VERSIONS.join(", "))?;
+        for candidate in &self.candidates {
+            writeln!(f, "  {candidate}")?;
+        }
+        write!(
+            f,
+            "install the system's libdtrace2, or run `dtrace-worker install` to unpack a private \
+             one, or set {PREFIX_VARIABLE} to a prefix that has one"
+        )
+    }
+}
+
+impl std::error::Error for LocateError {}

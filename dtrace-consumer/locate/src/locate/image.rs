@@ -1,0 +1,96 @@
+//! Which version of libdtrace is in a file, and can this process load it?
+//!
+//! The version is the text `D 2.0.7` (`Sun D 1.13` elsewhere) that `_dtrace_version` points to. That
+//! pointer is filled in when the library is loaded, so the text itself is searched for, in the
+//! segments that are loaded without permission to write, those without code first: 0.9 of 8 MB.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use elf::ElfStream;
+use elf::abi::{PF_R, PF_W, PF_X, PT_LOAD};
+use elf::endian::NativeEndian;
+use elf::file::Class;
+use elf::parse::ParseError;
+use elf::segment::ProgramHeader;
+
+use super::{Refusal, SUPPORTED_VERSIONS, processor};
+use crate::prefix::{Unreadable, is_missing};
+
+/// A libdtrace is far smaller: what is larger is something else.
+const MOST_BYTES: u64 = 64 << 20;
+const MOST_SEGMENTS: usize = 64;
+
+/// Returns the version of a library that this process can use.
+pub(crate) fn examine(library: &Path) -> Result<String, Refusal> {
+    let refuse = |source: io::Error| {
+        if is_missing(&source) {
+            return Refusal::Missing;
+        }
+        Unreadable { path: library.to_owned(), source }.into()
+    };
+    let file = File::open(library).map_err(refuse)?;
+    let elf = match ElfStream::<NativeEndian, _>::open_stream(&file) {
+        Ok(elf) => elf,
+        Err(ParseError::IOError(error)) => return Err(refuse(error)),
+        Err(ParseError::UnsupportedElfEndianness(_)) => return Err(Refusal::OtherArchitecture),
+        Err(_) => return Err(Refusal::NotALibrary),
+    };
+    let class = if cfg!(target_pointer_width = "64") { Class::ELF64 } else { Class::ELF32 };
+    let machine = elf.ehdr.e_machine;
+    if elf.ehdr.class != class || processor::MACHINE.is_some_and(|it| it != machine) {
+        return Err(Refusal::OtherArchitecture);
+    }
+    let mut segments: Vec<_> = elf.segments().iter().filter(|it| is_constant(it)).collect();
+    segments.sort_by_key(|it| it.p_flags & PF_X);
+    for segment in segments.into_iter().take(MOST_SEGMENTS) {
+        let bytes = read_at(&file, segment.p_offset, segment.p_filesz).map_err(refuse)?;
+        if let Some(version) = find_version(&bytes) {
+            let supported = SUPPORTED_VERSIONS.contains(&version.as_str());
+            return if supported { Ok(version) } else { Err(Refusal::Version(version)) };
+        }
+    }
+    Err(Refusal::NoVersion)
+}
+
+/// Whether the segment is loaded, and no program can write to it. Some linkers put constants into
+/// one with the code, as in arm64's libdtrace.
+fn is_constant(segment: &ProgramHeader) -> bool {
+    segment.p_type == PT_LOAD && segment.p_flags & (PF_R | PF_W) == PF_R
+}
+
+fn read_at(mut file: &File, at: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(at))?;
+    file.take(length.min(MOST_BYTES)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Returns the version in the first C string of the form `D 2.0.7` or `Sun D 1.13.1`.
+fn find_version(bytes: &[u8]) -> Option<String> {
+    bytes.split(|it| *it == 0).filter(|it| (5..32).contains(&it.len())).find_map(|text| {
+        let version = text.strip_prefix(b"Sun ").unwrap_or(text).strip_prefix(b"D ")?;
+        let parts = version.split(|it| *it == b'.');
+        let numeric = |it: &[u8]| !it.is_empty() && it.iter().all(u8::is_ascii_digit);
+        (version.contains(&b'.') && parts.clone().all(numeric))
+            .then(|| String::from_utf8_lossy(version).into_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_a_whole_string_of_numbers() {
+        let version = |bytes: &[u8]| find_version(bytes);
+        assert_eq!(version(b"x\0D 2.0.7\0y").as_deref(), Some("2.0.7"));
+        assert_eq!(version(b"\0Sun D 1.13.1\0").as_deref(), Some("1.13.1"));
+        for other in
+            [&b"\0D 2.0.7-rc\0"[..], b"\0AD 2.0.7\0", b"\0D 2\0", b"\0D 2..7\0", b"\0D .\0", b""]
+        {
+            assert_eq!(version(other), None, "{}", String::from_utf8_lossy(other));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Which places are searched for libdtrace, and what is accepted there?
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::image::examine;
+use super::system::{same_file, system_directories};
+use super::trust::require_trust;
+use super::{Candidate, Libdtrace, Loader, LocateError, Origin, PREFIX_VARIABLE, Refusal};
+use crate::path;
+use crate::prefix::{self, PREFIX_NAME, SONAME};
+
+/// How many directories above the program's own are searched: enough for
+/// `target/<triple>/<profile>/build/examples`.
+const ANCESTORS: usize = 4;
+
+/// The places to search. [`Search::of_this_process`] fills it in; an empty one searches nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// The caller's prefix.
+    pub caller: Option<PathBuf>,
+    /// The value of `DTRACE_CONSUMER_PREFIX`; an empty one counts as unset.
+    pub environment: Option<OsString>,
+    /// The system's library directories.
+    pub system: Vec<PathBuf>,
+    /// The running program.
+    pub program: Option<PathBuf>,
+    /// The prefix in the user's data directory.
+    pub user_data: Option<PathBuf>,
+    /// The effective user, who is trusted besides root. `None`: only root.
+    pub user: Option<u32>,
+}
+
+impl Search {
+    /// Returns the places of this process.
+    #[must_use]
+    pub fn of_this_process() -> Search {
+        Search {
+            caller: None,
+            environment: std::env::var_os(PREFIX_VARIABLE),
+            system: system_directories(),
+            program: std::env::current_exe().ok(),
+            user_data: prefix::default_prefix(),
+            // The kernel gives a process's own directory to its effective user.
+            user: fs::metadata("/proc/self").ok().map(|it| it.uid()),
+        }
+    }
+
+    /// Returns the places of a worker that serves other users: `chosen`, if its administrator named
+    /// a prefix; otherwise the system's library, then the prefix `fallback` if it belongs to root.
+    /// Neither the environment nor the place of the program decides.
+    #[must_use]
+    pub fn of_elevated_worker(chosen: Option<&Path>, fallback: &Path) -> Search {
+        Search {
+            caller: chosen.map(Path::to_owned),
+            system: system_directories(),
+            user_data: Some(fallback.to_owned()),
+            ..Search::default()
+        }
+    }
+
+    /// Returns the first libdtrace that can be used.
+    ///
+    /// # Errors
+    /// [`LocateError`] when there is none, or when the one that was ordered cannot be used.
+    pub fn run(&self) -> Result<Libdtrace, LocateError> {
+        self.trace().1
+    }
+
+    /// Searches as [`run`](Self::run) does, and also returns the places that were passed over.
+    pub fn trace(&self) -> (Vec<Candidate>, Result<Libdtrace, LocateError>) {
+        let mut passed = Vec::new();
+        let found = self.first(&mut passed);
+        (passed.clone(), found.ok_or(LocateError { candidates: passed }))
+    }
+
+    fn first(&self, passed: &mut Vec<Candidate>) -> Option<Libdtrace> {
+        if let Some(prefix) = &self.caller {
+            return self.offer(Origin::Caller, prefix, None, passed);
+        }
+        match self.environment.as_deref().filter(|it| !it.is_empty()) {
+            Some(word) if word == "system" => return self.system(passed),
+            Some(prefix) => {
+                return self.offer(Origin::Environment, Path::new(prefix), None, passed);
+            }
+            None => {}
+        }
+        if let Some(found) = self.system(passed) {
+            return Some(found);
+        }
+        let mut trusted = vec![0];
+        trusted.extend(self.user);
+        if let Some(program) = &self.program {
+            let owner = fs::metadata(program).map(|it| it.uid());
+            let trusted: Vec<u32> = trusted.iter().copied().chain(owner).collect();
+            for directory in program.ancestors().skip(1).take(ANCESTORS + 1) {
+                let prefix = directory.join(PREFIX_NAME);
+                let found = self.offer(Origin::Program, &prefix, Some(&trusted), passed);
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        let prefix = self.user_data.as_deref()?;
+        self.offer(Origin::UserData, prefix, Some(&trusted), passed)
+    }
+
+    fn system(&self, passed: &mut Vec<Candidate>) -> Option<Libdtrace> {
+        if !cfg!(target_os = "linux") {
+            return Some(of_other_systems());
+        }
+        for directory in &self.system {
+            let library = directory.join(SONAME);
+            match require_path(&library).and_then(|()| examine(&library)) {
+                Ok(version) => {
+                    return Some(Libdtrace {
+                        library,
+                        syslibdir: d_libraries_beside(directory),
+                        loader: None,
+                        origin: Origin::System,
+                        version: Some(version),
+                    });
+                }
+                // Most directories have none; only one line for all of them is worth reading.
+                Err(Refusal::Missing) => {}
+                Err(refused) => {
+                    passed.push(Candidate { origin: Origin::System, path: library, refused });
+                }
+            }
+        }
+        if !passed.iter().any(|it| it.origin == Origin::System) {
+            let path = self.system.first().cloned().unwrap_or_else(|| "/usr/lib".into());
+            passed.push(Candidate { origin: Origin::System, path, refused: Refusal::Missing });
+        }
+        None
+    }
+
+    /// Takes the prefix or notes why not. `trusted`: the owners it may have; `None` for any.
+    fn offer(
+        &self,
+        origin: Origin,
+        prefix: &Path,
+        trusted: Option<&[u32]>,
+        passed: &mut Vec<Candidate>,
+    ) -> Option<Libdtrace> {
+        // The worker is started in another directory than the one that this is relative to.
+        let prefix = std::path::absolute(prefix).unwrap_or_else(|_| prefix.to_owned());
+        match self.examine_prefix(origin, &prefix, trusted) {
+            Ok(found) => Some(found),
+            Err(refused) => {
+                passed.push(Candidate { origin, path: prefix, refused });
+                None
+            }
+        }
+    }
+
+    fn examine_prefix(
+        &self,
+        origin: Origin,
+        prefix: &Path,
+        trusted: Option<&[u32]>,
+    ) -> Result<Libdtrace, Refusal> {
+        let directory = prefix::library_directory(prefix)?.ok_or(Refusal::Missing)?;
+        let library = directory.join(SONAME);
+        require_path(&library)?;
+        if let Some(trusted) = trusted {
+            for path in [prefix, &directory, &library] {
+                require_trust(path, trusted)?;
+            }
+        }
+        let version = examine(&library)?;
+        let syslibdir = d_libraries_beside(&directory);
+        let loader = self.loader(&directory)?;
+        if let (Some(trusted), Some(loader)) = (trusted, &loader) {
+            require_trust(&loader.ld_so, trusted)?;
+        }
+        Ok(Libdtrace { library, syslibdir, loader, origin, version: Some(version) })
+    }
+
+    /// Returns the loader of a prefix that has its own C library. One without (`/usr/local`,
+    /// `/opt/dtrace`) runs on the system's.
+    fn loader(&self, directory: &Path) -> Result<Option<Loader>, Refusal> {
+        let of_system = self.system.iter().any(|it| same_file(it, directory));
+        if of_system || !prefix::has_c_library(directory) {
+            return Ok(None);
+        }
+        let Some(ld_so) = prefix::find_loader(directory)? else { return Ok(None) };
+        match path::unusable_in_library_path(directory) {
+            Some(character) => Err(Refusal::UnusablePath(character)),
+            None => Ok(Some(Loader::of_prefix(ld_so, directory.to_owned(), &self.system))),
+        }
+    }
+}
+
+/// Returns the libdtrace of a system that has it as a part, and of its own version.
+fn of_other_systems() -> Libdtrace {
+    let library = if cfg!(target_os = "macos") {
+        "/usr/lib/libdtrace.dylib"
+    } else if cfg!(target_os = "illumos") {
+        "/usr/lib/64/libdtrace.so.1"
+    } else {
+        SONAME
+    };
+    Libdtrace {
+        library: library.into(),
+        syslibdir: None,
+        loader: None,
+        origin: Origin::System,
+        version: None,
+    }
+}
+
+/// Checks that the kernel can define uprobes on the library, which may be missing.
+fn require_path(library: &Path) -> Result<(), Refusal> {
+    match path::unusable_in_uprobe(library) {
+        Some(character) if library.exists() => Err(Refusal::UnusablePath(character)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the directory of the D libraries that come with the libdtrace in `directory`.
+fn d_libraries_beside(directory: &Path) -> Option<PathBuf> {
+    Some(directory.join("dtrace")).filter(|it| it.is_dir())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! With which paths do libdtrace and its dynamic loader work?
+//!
+//! libdtrace defines uprobes on its own file, for `BEGIN` and the like. The kernel splits such a
+//! definition at whitespace and ends it at `#`, and there is no way to quote them. It is given the
+//! real path, with symbolic links resolved.
+//!
+//! The dynamic loader is given the directory as it was named. In its `--library-path`, `:` and `;`
+//! separate directories, and `$` begins a name such as `$LIB`.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Returns the first character of the path with which a prefix that has its own dynamic loader does
+/// not work. The end of the path need not exist.
+pub(crate) fn unusable_in_prefix(path: &Path) -> Option<char> {
+    unusable_in_library_path(path).or_else(|| unusable_in_uprobe(path))
+}
+
+/// Returns the first character that keeps the dynamic loader from searching the directory.
+pub(crate) fn unusable_in_library_path(directory: &Path) -> Option<char> {
+    first(directory, |byte| b":;$".contains(&byte))
+}
+
+/// Returns the first character that keeps the kernel from defining a uprobe on the file.
+pub(crate) fn unusable_in_uprobe(file: &Path) -> Option<char> {
+    // The kernel's isspace() is that of Latin-1, in which 0xa0 is a space. It is also the second
+    // byte of `à` in UTF-8.
+    first(&real(file), |byte| matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0 | b'#'))
+}
+
+/// Names a character in a message.
+pub(crate) fn describe(character: char) -> String {
+    match character {
+        ' ' => "a blank".to_owned(),
+        '\t' => "a tab".to_owned(),
+        '\n' => "a line break".to_owned(),
+        other if other.is_whitespace() || other.is_control() => {
+            format!("the character U+{:04X}", u32::from(other))
+        }
+        other => format!("the character `{other}`"),
+    }
+}
+
+/// Resolves the symbolic links of as much of the path as exists.
+fn real(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let Ok(resolved) = fs::canonicalize(ancestor)
+            && let Ok(rest) = path.strip_prefix(ancestor)
+        {
+            return resolved.join(rest);
+        }
+    }
+    path.to_owned()
+}
+
+/// Returns the first character that has such a byte.
+fn first(path: &Path, unusable: impl Fn(u8) -> bool) -> Option<char> {
+    let in_text =
+        |text: &str| text.chars().find(|it| it.encode_utf8(&mut [0; 4]).bytes().any(&unusable));
+    path.as_os_str().as_bytes().utf8_chunks().find_map(|chunk| {
+        in_text(chunk.valid()).or_else(|| {
+            let found = chunk.invalid().iter().any(|it| unusable(*it));
+            found.then_some(char::REPLACEMENT_CHARACTER)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_the_kernel_or_the_loader_takes_for_the_end_of_a_path_is_unusable() {
+        let unusable = |path: &str| unusable_in_prefix(Path::new(path));
+        for character in [' ', '\t', '\n', '#', '\u{a0}', 'à', ':', ';', '$'] {
+            assert_eq!(unusable(&format!("/none/a{character}b/p")), Some(character));
+        }
+        assert_eq!(unusable("/none/aäb,'\"%*(@=~`{|&<!?[\\/p"), None);
+        let latin1 = Path::new(OsStr::from_bytes(b"/none/a\xa0b"));
+        assert_eq!(unusable_in_prefix(latin1), Some(char::REPLACEMENT_CHARACTER));
+    }
+
+    #[test]
+    fn the_kernel_sees_where_a_link_leads_and_the_loader_its_name() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        for name in ["a b", "a:b", "plain"] {
+            fs::create_dir(path(name)).expect("a directory");
+        }
+        let links = [
+            ("a b", "to-blank", Some(' ')),
+            ("plain", "with blank", None),
+            ("a:b", "to-colon", None),
+            ("plain", "with:colon", Some(':')),
+        ];
+        for (target, link, expected) in links {
+            symlink(path(target), path(link)).expect("a link");
+            assert_eq!(unusable_in_prefix(&path(link).join("not/yet")), expected, "{link}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Where is a private libdtrace, and where in it are its files?
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// The name of a private prefix's directory beside a program or under `target`.
+pub const PREFIX_NAME: &str = "libdtrace";
+
+/// libdtrace's soname on Linux.
+pub(crate) const SONAME: &str = "libdtrace.so.2";
+
+/// Something exists that could not be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) path: PathBuf,
+    pub(crate) source: io::Error,
+}
+
+/// Returns the prefix in the user's data directory: `$XDG_DATA_HOME/dtrace-consumer/libdtrace`, by
+/// default below `~/.local/share`. `None` for a user without a home directory.
+pub fn default_prefix() -> Option<PathBuf> {
+    // The XDG specification has relative values ignored.
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    let data = absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
+    Some(data.join("dtrace-consumer").join(PREFIX_NAME))
+}
+
+/// Returns the directory of a prefix that holds libdtrace: Debian's triplet directories first.
+///
+/// # Errors
+/// [`Unreadable`] if none is found, and one of those places could not be read.
+pub(crate) fn library_directory(prefix: &Path) -> Result<Option<PathBuf>, Unreadable> {
+    let mut unreadable = None;
+    let mut note = |path: &Path, source: io::Error| {
+        if !is_missing(&source) && unreadable.is_none() {
+            unreadable = Some(Unreadable { path: path.to_owned(), source });
+        }
+    };
+    let parent = prefix.join("usr/lib");
+    let mut triplets: Vec<PathBuf> = match fs::read_dir(&parent) {
+        Ok(entries) => entries.flatten().map(|it| it.path()).collect(),
+        Err(error) => {
+            note(&parent, error);
+            Vec::new()
+        }
+    };
+    triplets.sort();
+    let plain = ["usr/lib64", "usr/lib", "lib64", "lib"].map(|it| prefix.join(it));
+    for directory in triplets.into_iter().chain(plain) {
+        let library = directory.join(SONAME);
+        match fs::metadata(&library) {
+            Ok(_) => return Ok(Some(directory)),
+            Err(error) => note(&library, error),
+        }
+    }
+    unreadable.map_or(Ok(None), Err)
+}
+
+/// Returns the dynamic loader in a directory: `ld-linux-x86-64.so.2`, `ld-linux-aarch64.so.1`.
+///
+/// # Errors
+/// [`Unreadable`] if the directory could not be read.
+pub(crate) fn find_loader(directory: &Path) -> Result<Option<PathBuf>, Unreadable> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(source) => return Err(Unreadable { path: directory.to_owned(), source }),
+    };
+    Ok(entries.flatten().map(|it| it.path()).find(|it| {
+        let name = it.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+        name.starts_with("ld-linux") && name.contains(".so.")
+    }))
+}
+
+/// Whether the directory has a C library beside libdtrace.
+pub(crate) fn has_c_library(directory: &Path) -> bool {
+    directory.join("libc.so.6").exists()
+}
+
+/// Whether the error says that nothing has this path.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}

@@ -1,0 +1,94 @@
+//! What does `dtrace-worker` say about a private libdtrace, and what does it leave behind?
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A user's data directory.
+struct Data(TempDir);
+
+impl Data {
+    fn new() -> Data {
+        Data(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// The real path: it is what is removed.
+    fn path(&self) -> PathBuf {
+        fs::canonicalize(self.0.path()).expect("it exists")
+    }
+
+    /// Leaves a prefix there for whose sake the directory above it was created.
+    fn install(&self) -> PathBuf {
+        let parent = self.path().join("dtrace-consumer");
+        let prefix = parent.join("libdtrace");
+        fs::create_dir_all(&prefix).expect("a directory");
+        let manifest = format!(
+            "format 1\nlibdtrace 2.0.7\narchitecture amd64\nsuite Debian forky\n\
+             directory usr/lib/x\nparent {}\n",
+            parent.display()
+        );
+        fs::write(prefix.join("libdtrace.manifest"), manifest).expect("a file");
+        prefix
+    }
+
+    fn worker(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_dtrace-worker"))
+            .args(arguments)
+            .env("XDG_DATA_HOME", self.path())
+            .output()
+            .expect("the worker starts")
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+#[test]
+fn uninstall_says_what_it_removed_and_leaves_no_empty_directory() {
+    let data = Data::new();
+    let prefix = data.install();
+    let parent = prefix.parent().expect("a parent");
+    let output = data.worker(&["uninstall"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!(
+            "removed {}: libdtrace 2.0.7 (amd64, Debian forky)\n\
+             removed the empty directory {}\n",
+            prefix.display(),
+            parent.display()
+        )
+    );
+    assert!(!exists(parent) && exists(&data.path()));
+    let again = data.worker(&["uninstall"]);
+    assert!(!again.status.success());
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(said.contains("no private libdtrace at"), "{said}");
+    assert!(!exists(parent), "nothing is created to remove nothing");
+}
+
+#[test]
+fn uninstall_leaves_what_is_beside_the_prefix() {
+    let data = Data::new();
+    let prefix = data.install();
+    let other = prefix.with_file_name("precious");
+    fs::write(&other, "data").expect("a file");
+    let output = data.worker(&["uninstall"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("directory"), "{output:?}");
+    assert!(!exists(&prefix) && exists(&other));
+}
+
+#[test]
+fn install_refuses_a_path_with_which_libdtrace_does_not_work() {
+    let data = Data::new();
+    let prefix = data.path().join("a blank").join("libdtrace");
+    let output = data.worker(&["install", "--prefix", &prefix.to_string_lossy()]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("contains a blank") && said.contains("choose another"), "{said}");
+    assert!(!exists(prefix.parent().expect("a parent")));
+}
