@@ -121,7 +121,7 @@ impl Compiling {
         })?;
         // The library stays until the process ends: libdtrace has threads and handlers of its own.
         let library: &'static Library = Box::leak(Box::new(library));
-        let api: &'static Api = library;
+        let api = library.api();
         let mut error = 0;
         // SAFETY: DTRACE_VERSION is the one that the loaded ABI was verified with, and `error` is
         // valid for the call.
