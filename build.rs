@@ -29,9 +29,7 @@ fn main() {
     }
     // libdtrace 2.0.7 puts `pid` probes where a function's address says, taken for a place in the
     // file. With LLD, which Rust links with, that is another place, unless segments are kept apart.
-    for kind in ["tests", "examples"] {
-        println!("cargo::rustc-link-arg-{kind}=-Wl,-z,separate-loadable-segments");
-    }
+    println!("cargo::rustc-link-arg-examples=-Wl,-z,separate-loadable-segments");
     // Also an ordered one: the build says what the programs will find.
     let order = Search { program: None, user_data: None, ..Search::of_this_process() };
     let ordered = env::var_os(PREFIX_VARIABLE).is_some_and(|it| !it.is_empty());

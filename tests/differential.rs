@@ -74,7 +74,7 @@ fn main() -> ExitCode {
 
 /// The directory of the corpus.
 fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("differential")
 }
 
 impl Corpus {

@@ -17,8 +17,15 @@ use support::programs::{children_of, wait_until_gone};
 /// The first argument with which this binary is a program to trace, or one that traces.
 const WORD: &str = "not-a-test";
 
+ctor::declarative::ctor! {
+    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    #[ctor(unsafe)]
+    fn before_main() {
+        program();
+    }
+}
+
 /// It runs behind the program's entry point, as `main` does, and ends before any test would run.
-#[ctor::ctor]
 fn program() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {

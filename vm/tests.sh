@@ -87,7 +87,7 @@ providers_of() { # KERNEL, or `host`
 write_table() {
   local page=$WORKSPACE/docs/platforms.md kernel columns=() scratch release
   cd "$WORKSPACE"
-  cargo build --example providers
+  cargo build --package dtrace-usdt-examples --example providers
   scratch=$(mktemp -d "$CACHE/table.XXXXXX")
   for kernel in "${kernels[@]}" host; do
     echo "vm: providers of $kernel" >&2

@@ -9,7 +9,17 @@ use crate::stream::marker::{MARKER, MARKER_VALUE};
 use crate::worker::{self, own_process, system};
 
 // Miri runs no function before main whose type is not exactly the one that it expects.
-#[cfg_attr(not(miri), ctor::ctor)]
+#[cfg(not(miri))]
+ctor::declarative::ctor! {
+    // SAFETY: before main the standard library works, but promises less: descriptors 0 to 2 may be
+    // closed, and a panic must not leave the hook. A worker is started with all three open, and its
+    // panics are caught. In any other process the hook only reads the environment and returns.
+    #[ctor(unsafe)]
+    fn before_main() {
+        become_worker_if_asked();
+    }
+}
+
 #[cfg_attr(miri, allow(dead_code))]
 fn become_worker_if_asked() {
     if std::env::var_os(MARKER).is_none_or(|v| v != MARKER_VALUE)

@@ -88,7 +88,14 @@ fn as_user(system: &System<'_>, case: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-#[ctor::ctor]
+ctor::declarative::ctor! {
+    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    #[ctor(unsafe)]
+    fn before_main() {
+        become_the_user();
+    }
+}
+
 fn become_the_user() {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, word, case] = &arguments[..]

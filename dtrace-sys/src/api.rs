@@ -4,7 +4,7 @@
 //! what fills it.
 
 use crate::abi::*;
-use crate::common::opaque;
+use crate::platform::common::opaque;
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
 mod table;

@@ -9,9 +9,10 @@
 //! use std::ffi::CStr;
 //!
 //! // SAFETY: the system's libdtrace is what is looked for; nothing else here uses it.
-//! let dtrace = unsafe { Library::load(None)? };
-//! println!("libdtrace {}", dtrace.version_text().to_string_lossy());
+//! let library = unsafe { Library::load(None)? };
+//! println!("libdtrace {}", library.version_text().to_string_lossy());
 //!
+//! let dtrace = library.api();
 //! let mut error = 0;
 //! // SAFETY: `error` may be written to, and an error's text is copied at once.
 //! unsafe {
@@ -28,22 +29,21 @@
 //! # Platforms
 //! The libraries of Linux, illumos, FreeBSD and macOS have one interface in name and four in
 //! memory: structures, numbers and some declarations differ, so that a wrong one crashes or, worse,
-//! reads another field. Hence one module each, and nothing shared but what is equal ([`common`],
-//! and [`sun`] for the three others than Linux). [`abi`] is the module of the target. All modules
-//! compile on every host, so that their layouts are checked wherever the crate is built, and
-//! `RUSTFLAGS='--cfg dtrace_abi="freebsd"'` compiles everything for another one.
+//! reads another field. Hence each has a complete module in [`platform`], and [`abi`] is that of the
+//! target. All modules compile on every host, so that their layouts are checked wherever the crate
+//! is built, and `RUSTFLAGS='--cfg dtrace_abi="freebsd"'` compiles everything for another one.
 //!
 //! | module | library | how its layouts are known |
 //! |---|---|---|
-//! | [`linux`] | `libdtrace.so.2`, 2.0.7 | headers, debugging information, and run |
-//! | [`illumos`] | `libdtrace.so.1` | sources |
-//! | [`freebsd`] | `libdtrace.so.2`, since 2024 | sources |
-//! | [`macos`] | `/usr/lib/libdtrace.dylib` | sources |
+//! | [`linux`](platform::linux) | `libdtrace.so.2`, 2.0.7 | headers, debugging information, and run |
+//! | [`illumos`](platform::illumos) | `libdtrace.so.1` | sources |
+//! | [`freebsd`](platform::freebsd) | `libdtrace.so.2`, since 2024 | sources |
+//! | [`macos`](platform::macos) | `/usr/lib/libdtrace.dylib` | sources |
 //!
 //! # Versions
 //! Linux's libdtrace changed its structures without changing its SONAME or `DTRACE_VERSION`. So
 //! [`Library`] reads `_dtrace_version` before anything else and accepts exactly the versions in
-//! [`linux::SUPPORTED_VERSIONS`]; any other is [`LoadError::UnsupportedVersion`]. On the other
+//! [`SUPPORTED_VERSIONS`](platform::linux::SUPPORTED_VERSIONS); any other is [`LoadError::UnsupportedVersion`]. On the other
 //! platforms the library is a part of the system, says nothing of use about its structures, and is
 //! believed.
 //!
@@ -52,7 +52,7 @@
 //! - `linked`: link with libdtrace instead of loading it (`Library::linked`). `DTRACE_LIB_DIR`
 //!   names the directory where the linker finds it, if it does not by itself.
 //! - `bindgen`: generate Linux's bindings from the headers in `DTRACE_INCLUDE_DIR` (by default
-//!   `/usr/include`) as module `generated`, which tests compare with [`linux`]. It is not used
+//!   `/usr/include`) as module `generated`, which tests compare with [`linux`](platform::linux). It is not used
 //!   otherwise: the headers lack the aggregating functions' numbers, and Debian's do not even
 //!   compile without a file `sys/ctf-api.h`, which is in `shim/`. `check-bindings.sh` does it all.
 //!
@@ -80,31 +80,24 @@ compile_error!("dtrace-sys knows libdtrace's structures for 64-bit targets only"
 )))]
 compile_error!("dtrace-sys knows libdtrace on Linux, FreeBSD, macOS and illumos only");
 
-pub mod common;
-pub mod freebsd;
-pub mod illumos;
-pub mod linux;
-pub mod macos;
-pub mod sun;
-
-#[cfg(dtrace_abi = "freebsd")]
-pub use freebsd as abi;
-#[cfg(dtrace_abi = "illumos")]
-pub use illumos as abi;
-#[cfg(dtrace_abi = "linux")]
-pub use linux as abi;
-#[cfg(dtrace_abi = "macos")]
-pub use macos as abi;
-
 mod api;
 mod library;
+pub mod platform;
 mod version;
 
 pub use api::{Api, dtrace_aggkey_t, dtrace_aggvalue_t};
 pub use library::{Library, LoadError};
+#[cfg(dtrace_abi = "freebsd")]
+pub use platform::freebsd as abi;
+#[cfg(dtrace_abi = "illumos")]
+pub use platform::illumos as abi;
+#[cfg(dtrace_abi = "linux")]
+pub use platform::linux as abi;
+#[cfg(dtrace_abi = "macos")]
+pub use platform::macos as abi;
 pub use version::{ParseVersionError, Version};
 
-/// What bindgen makes of the installed headers: to compare with [`linux`], not to use.
+/// What bindgen makes of the installed headers: to compare with [`linux`](platform::linux), not to use.
 #[cfg(feature = "bindgen")]
 #[allow(missing_docs, non_upper_case_globals, unsafe_op_in_unsafe_fn, unreachable_pub)]
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks)]

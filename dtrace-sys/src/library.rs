@@ -4,11 +4,10 @@ use crate::abi::{LIBRARY_FILE, SUPPORTED_VERSIONS};
 use crate::api::{Api, Symbols};
 use crate::version::Version;
 use core::ffi::{CStr, c_char};
-use core::ops::Deref;
 use libloading::os::unix;
 use std::path::{Path, PathBuf};
 
-/// A loaded libdtrace: [`Api`] by dereferencing, and its version.
+/// A loaded libdtrace: its functions, [`Library::api`], and its version.
 ///
 /// It stays loaded until the process ends, whatever happens to this value: function pointers copied
 /// out of it and whatever libdtrace handed out remain valid. Loading it again costs nothing and
@@ -109,7 +108,7 @@ impl Library {
         Ok(Self { api, version })
     }
 
-    /// The libdtrace that the program is linked with.
+    /// Returns the libdtrace that the program is linked with.
     ///
     /// # Errors
     /// [`LoadError::UnsupportedVersion`] as for [`Library::load`]. [`LoadError::MissingSymbol`]
@@ -134,25 +133,23 @@ impl Library {
         Ok(Self { api, version })
     }
 
-    /// What the library says of itself, as in `D 2.0.7`.
+    /// Returns the library's functions.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Returns what the library says of itself, as in `D 2.0.7`.
     #[must_use]
     pub fn version_text(&self) -> &'static CStr {
         self.version
     }
 
-    /// The library's version. `None` when it does not say it in a form that is known, which only
-    /// happens where the version does not matter.
+    /// Returns the library's version, or `None` if its form is unknown. That happens only where the
+    /// version does not matter.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.version.to_str().ok()?.parse().ok()
-    }
-}
-
-impl Deref for Library {
-    type Target = Api;
-
-    fn deref(&self) -> &Api {
-        &self.api
     }
 }
 

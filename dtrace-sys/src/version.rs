@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 /// A version of libdtrace, as its variable `_dtrace_version` gives it: `D 2.0.7`.
 ///
-/// It has nothing to do with [`DTRACE_VERSION`](crate::common::DTRACE_VERSION), the same for all.
+/// It has nothing to do with [`DTRACE_VERSION`](crate::abi::DTRACE_VERSION), the same for all.
 ///
 /// ```
 /// use dtrace_sys::Version;

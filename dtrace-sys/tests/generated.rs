@@ -3,7 +3,8 @@
 //! `check-bindings.sh` fetches the headers and runs this.
 #![cfg(dtrace_abi = "linux")]
 
-use dtrace_sys::{Api, generated, linux};
+use dtrace_sys::platform::linux;
+use dtrace_sys::{Api, generated};
 use std::mem::{align_of, offset_of, size_of, size_of_val};
 
 const GENERATED: &str = include_str!(concat!(env!("OUT_DIR"), "/generated.rs"));

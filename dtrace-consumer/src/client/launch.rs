@@ -12,9 +12,9 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use dtrace_locate::locate::Libdtrace;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use dtrace_locate::locate::Libdtrace;
 
 use super::elevation::{self, Elevation};
 use super::settings::Settings;

@@ -6,7 +6,14 @@ use std::process::exit;
 /// The first argument of a test binary that is to be a program to trace.
 pub const WORD: &str = "traced-program";
 
-#[ctor::ctor]
+ctor::declarative::ctor! {
+    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    #[ctor(unsafe)]
+    fn before_main() {
+        become_the_traced_program();
+    }
+}
+
 fn become_the_traced_program() {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, word, mode, argument] = &arguments[..]

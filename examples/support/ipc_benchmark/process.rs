@@ -26,7 +26,7 @@ pub(super) fn in_two_processes(
     reexec: &[OsString],
 ) -> Result<Transfer, Error> {
     let Channel { sender, receiver, .. } = channel;
-    let (mut control, childs_control) =
+    let (mut control, child_control) =
         UnixStream::pair().map_err(|e| Error::io("make a pair of local sockets", e))?;
     let config_json =
         serde_json::to_string(config).map_err(|e| Error::io("write the configuration", e))?;
@@ -37,7 +37,7 @@ pub(super) fn in_two_processes(
     let mut child = Command::new(&program)
         .args(reexec)
         .args([SENDER_ARGUMENT, &config_json])
-        .stdin(OwnedFd::from(childs_control))
+        .stdin(OwnedFd::from(child_control))
         .stdout(Stdio::from(OwnedFd::from(sender)))
         .spawn()
         .map_err(|e| Error::io(format!("start {}", program.display()), e))?;

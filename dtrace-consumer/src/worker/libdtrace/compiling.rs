@@ -13,8 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
+use dtrace_sys::Library;
 use dtrace_sys::abi::*;
-use dtrace_sys::{Api, Library};
 
 use super::context::Wanted;
 use super::delivered::owned;
@@ -51,7 +51,7 @@ impl Compiling {
         })?;
         // The library stays until the process ends: libdtrace has threads and handlers of its own.
         let library: &'static Library = Box::leak(Box::new(library));
-        let api: &'static Api = library;
+        let api = library.api();
         let mut error = 0;
         // SAFETY: DTRACE_VERSION is the one that the loaded ABI was verified with, and `error` is
         // valid for the call.

@@ -23,8 +23,7 @@ pub(crate) const PLATFORM: Platform = if cfg!(dtrace_abi = "freebsd") {
 };
 
 /// The part of a firing's structure that every version has: FreeBSD's has a time at its end since 2024.
-pub(in crate::worker::libdtrace) type Firing =
-    dtrace_sys::sun::dtrace_probedata<dtrace_probedesc_t>;
+pub(in crate::worker::libdtrace) type Firing = dtrace_probedata<dtrace_probedesc_t>;
 
 /// A format is a number here, whose text only the library can find.
 pub(in crate::worker::libdtrace) const FORMATS: bool = false;

@@ -3,8 +3,8 @@
 //! In older releases `dtrace_probedata_t` has no time at its end: see
 //! [`dtrace_probedata_t::dtpda_timestamp`].
 
-pub use crate::common::*;
-pub use crate::sun::*;
+pub use super::common::*;
+pub use super::sun::*;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
 /// What to load when no file is named.

@@ -1,9 +1,9 @@
 //! What illumos, FreeBSD and macOS share: the ABI that came from Solaris.
 //!
 //! Offsets were computed from the sources' declarations for LP64; none of it was executed. As in
-//! [`crate::common`], a macro repeats what is the same text over types that differ among the three.
+//! [`super::common`], a macro repeats what is the same text over types that differ among the three.
 
-use crate::common::*;
+use super::common::*;
 use crate::version::Version;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
@@ -417,15 +417,15 @@ layout!(dtrace_vector<c_int, u8>, size 32, align 8, {
 macro_rules! sun_names {
     (request: $request:ty) => {
         /// A fault, as given to the error handler.
-        pub type dtrace_errdata_t = crate::sun::dtrace_errdata<dtrace_probedesc_t>;
+        pub type dtrace_errdata_t = crate::platform::sun::dtrace_errdata<dtrace_probedesc_t>;
         /// One entry of an aggregation.
-        pub type dtrace_aggdata_t = crate::sun::dtrace_aggdata<dtrace_probedesc_t>;
+        pub type dtrace_aggdata_t = crate::platform::sun::dtrace_aggdata<dtrace_probedesc_t>;
         /// The start of a clause's description.
-        pub type dtrace_ecbdesc_t = crate::sun::dtrace_ecbdesc<dtrace_probedesc_t>;
+        pub type dtrace_ecbdesc_t = crate::platform::sun::dtrace_ecbdesc<dtrace_probedesc_t>;
         /// A statement of a program.
-        pub type dtrace_stmtdesc_t = crate::sun::dtrace_stmtdesc<dtrace_probedesc_t>;
+        pub type dtrace_stmtdesc_t = crate::platform::sun::dtrace_stmtdesc<dtrace_probedesc_t>;
         /// Functions to use in place of the kernel's, for `dtrace_vopen`.
-        pub type dtrace_vector_t = crate::sun::dtrace_vector<$request, GElf_Sym>;
+        pub type dtrace_vector_t = crate::platform::sun::dtrace_vector<$request, GElf_Sym>;
     };
 }
 pub(crate) use sun_names;

@@ -1,7 +1,7 @@
 //! Constants that illumos, FreeBSD and macOS share and Linux does not.
 
 use super::dtrace_optval_t;
-use crate::common::*;
+use crate::platform::common::*;
 use core::ffi::{c_char, c_int, c_uint};
 
 /// Open: no DTrace device needed.

@@ -1,7 +1,7 @@
 //! The ABI of libdtrace on macOS (`/usr/lib/libdtrace.dylib`). Read from its sources, not run.
 
-pub use crate::common::*;
-pub use crate::sun::*;
+pub use super::common::*;
+pub use super::sun::*;
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
 /// What to load when no file is named. It is in the system's cache of libraries: there is no file.

@@ -4,7 +4,7 @@
 //! and the feature `bindgen` compares this file with them. The SONAME did not change when
 //! structures did (2.0.2 still had other ones), hence [`SUPPORTED_VERSIONS`].
 
-pub use crate::common::*;
+pub use super::common::*;
 use crate::version::Version;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 

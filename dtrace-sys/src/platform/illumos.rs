@@ -1,8 +1,8 @@
 //! The ABI of libdtrace on illumos (`libdtrace.so.1`, a private interface). Read from its sources,
 //! not run.
 
-pub use crate::common::*;
-pub use crate::sun::*;
+pub use super::common::*;
+pub use super::sun::*;
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
 /// What to load when no file is named.

@@ -1,7 +1,7 @@
 //! Constants of libdtrace 2.0.7 on Linux that differ from, or do not exist on, other platforms.
 
 use super::{dtrace_aggid_t, dtrace_optval_t};
-use crate::common::*;
+use crate::platform::common::*;
 use core::ffi::{c_char, c_int, c_uint};
 
 /// Open: compile for 64-bit programs. Where Sun's number for it is given, 32 bits are understood.
