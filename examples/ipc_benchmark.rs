@@ -8,5 +8,5 @@ use std::env;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    support::ipc_benchmark::main(env::args_os().skip(1), &[])
+    ipc_benchmark::main(env::args_os().skip(1), &[])
 }

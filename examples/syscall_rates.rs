@@ -6,19 +6,19 @@
 //! ```
 
 use std::cmp::Reverse;
-use std::env::consts::ARCH;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Write};
 use std::mem;
 use std::process::{self, ExitCode};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use dtrace_consumer::{ConsumerThread, StopHandle, aggregation::Mode};
-use parking_lot::Mutex;
-use support::lab::{self, SystemCall};
+use dtrace_consumer::aggregation::Mode;
+use dtrace_consumer::{
+    Aggregated, CallbackResult, Consumer, Failure, Outcome, Script, StopHandle, trace,
+};
 
 /// One probe for all system calls, which it counts by number; not those of tracing itself.
 const ALL: &str = "
@@ -46,14 +46,18 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli: Cli = match lab::command_line() {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(status) => return status,
+        Err(error) => {
+            let _ = error.print();
+            // EX_USAGE of sysexits(3).
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
     };
-    match trace(&cli) {
+    match rates(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that has seen enough.
-        Err(error) if lab::is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
@@ -61,65 +65,82 @@ fn main() -> ExitCode {
     }
 }
 
-fn trace(cli: &Cli) -> Result<(), Box<dyn Error>> {
+fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let (script, pid) = match cli.pid {
         Some(pid) => (ONE, pid),
         None => (ALL, process::id()),
     };
-    // One closure counts, the other prints.
-    let counts = Arc::new(Mutex::new(Counts::new()));
-    let (counted, printed, top) = (Arc::clone(&counts), Arc::clone(&counts), cli.top);
     // Set up first: Ctrl-C may come as soon as tracing is on.
     let stop = StopHandle::new();
     let on_interrupt = stop.clone();
     ctrlc::set_handler(move || on_interrupt.stop())?;
-    let session = ConsumerThread::builder(script)
-        .stop_handle(&stop)
-        .args([pid.to_string()])
-        .mode(Mode::Delta)
-        .walk_every(Duration::from_secs(cli.interval.into()))
-        .walk(move |entry| {
-            counted.lock().recent.push((SystemCall::counted_in(entry)?, entry.number()?));
-            Ok(())
-        })
-        .walked(move || Ok(printed.lock().print(top, io::stdout().lock())?))
-        .spawn()?;
-    counts.lock().since = Instant::now();
-
     if let Some(seconds) = cli.seconds {
+        let stop = stop.clone();
         thread::spawn(move || {
             thread::sleep(Duration::from_secs(seconds.into()));
             stop.stop();
         });
     }
-    let outcome = session.join()?;
-    writeln!(io::stdout(), "{} calls in all; {}", counts.lock().total, outcome.losses)?;
+    trace(Script::new(script).args([pid.to_string()]))
+        .stop_handle(&stop)
+        .mode(Mode::Delta)
+        .walk_every(Duration::from_secs(cli.interval.into()))
+        .consumer(Rates { top: cli.top, since: Instant::now(), recent: BTreeMap::new(), total: 0 })
+        .run()?;
     Ok(())
 }
 
-/// How many calls were made.
-struct Counts {
-    /// Those since the last list.
-    recent: Vec<(SystemCall, i64)>,
+/// Counts the calls of each interval, and lists them at its end.
+struct Rates {
+    top: usize,
     since: Instant,
+    /// The calls since the last list, by number.
+    recent: BTreeMap<u32, i64>,
     total: i64,
 }
 
-impl Counts {
-    fn new() -> Counts {
-        Counts { recent: Vec::new(), since: Instant::now(), total: 0 }
+impl Consumer for Rates {
+    fn on_start(&mut self, _: &Outcome) -> CallbackResult {
+        self.since = Instant::now();
+        Ok(())
     }
 
-    fn print(&mut self, top: usize, mut out: impl Write) -> io::Result<()> {
+    fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
+        *self.recent.entry(entry.key(0)?).or_default() += entry.number()?;
+        Ok(())
+    }
+
+    fn walked(&mut self) -> CallbackResult {
         let seconds = mem::replace(&mut self.since, Instant::now()).elapsed().as_secs_f64();
-        let mut recent = mem::take(&mut self.recent);
+        let mut recent: Vec<(u32, i64)> = mem::take(&mut self.recent).into_iter().collect();
         recent.sort_by_key(|(_, count)| Reverse(*count));
         let sum: i64 = recent.iter().map(|(_, count)| count).sum();
         self.total += sum;
+        let mut out = io::stdout().lock();
         writeln!(out, "{:>10.0} calls/s", sum as f64 / seconds)?;
-        for (call, count) in recent.iter().take(top) {
-            writeln!(out, "{:>10.0} {}", *count as f64 / seconds, call.name(ARCH))?;
+        for (call, count) in recent.iter().take(self.top) {
+            writeln!(out, "{:>10.0} {}", *count as f64 / seconds, name_of(*call))?;
         }
-        writeln!(out)
+        Ok(writeln!(out)?)
     }
+
+    fn on_stop(&mut self, outcome: &Outcome) -> CallbackResult {
+        Ok(writeln!(io::stdout(), "{} calls in all; {}", self.total, outcome.losses)?)
+    }
+}
+
+/// The name of a system call of this machine.
+fn name_of(call: u32) -> String {
+    let name = syscalls::Sysno::new(call as usize).map(|call| call.name().to_owned());
+    name.unwrap_or_else(|| format!("number {call}"))
+}
+
+/// Whether the reader of a pipe has seen enough: no failure, but a reason to end.
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let Some(Failure { error: dtrace_consumer::Error::Callback { cause, .. }, .. }) =
+        error.downcast_ref()
+    else {
+        return false;
+    };
+    cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 
 use crate::aggregation::Mode;
 use crate::stream::frame::Frame;
+#[cfg(feature = "live")]
 use crate::stream::job::Command;
 use crate::stream::reader::FrameReader;
 use crate::value::{FromValue, Integer, SymbolRef};
@@ -25,6 +26,7 @@ pub fn frame(body: &[u8]) {
 }
 
 /// Decodes a message to the worker, in the same way.
+#[cfg(feature = "live")]
 pub fn command(body: &[u8]) {
     let Ok(command) = Command::decode(body) else { return };
     let again = command.encode().get(4..).map(Command::decode);

@@ -209,8 +209,17 @@
 //! checked at compile time and have not been run; sessions return [`Error::Unavailable`], and recordings
 //! are replayed.
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(feature = "live"),
+    allow(
+        dead_code,
+        unreachable_pub,
+        reason = "live sessions need more of the lower layers than replay does"
+    )
+)]
 
 mod api;
+#[cfg(feature = "live")]
 mod client;
 mod data;
 mod decode;
@@ -219,19 +228,27 @@ pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod records;
+#[cfg(feature = "live")]
 #[expect(unsafe_code, reason = "it runs before main")]
 mod start_up;
 mod stream;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "live", target_os = "linux"))]
 mod worker;
 
 pub use api::events::Events;
+#[cfg(feature = "live")]
+pub use api::live::trace;
 pub use api::replay::{replay, replay_from};
+#[cfg(feature = "live")]
 pub use api::serve;
-pub use api::session::{Session, run_synchronous, trace};
+pub use api::session::Session;
 pub use api::thread::ConsumerThread;
+#[cfg(feature = "live")]
+pub use api::traced::run_synchronous;
+#[cfg(feature = "live")]
 pub use client::preflight::{Preflight, preflight};
 pub use data::outcome::Outcome;
+#[cfg(feature = "live")]
 pub use data::script::Script;
 pub use data::value::{Value, ValueRef};
 pub use decode::aggregated::Aggregated;
@@ -239,6 +256,7 @@ pub use decode::consumer::{Consumer, Wants};
 pub use decode::event::Event;
 pub use decode::firing::{Firing, Output, Record};
 pub use decode::stop::StopHandle;
+#[cfg(feature = "live")]
 #[doc(inline)]
 pub use dtrace_locate::{install, locate};
 pub use error::{CallbackResult, Error, Failure};
@@ -254,6 +272,7 @@ pub mod aggregation {
 }
 
 /// How a worker gets the privilege that the program does not have, and what a privileged worker does.
+#[cfg(feature = "live")]
 pub mod elevation {
     pub use crate::client::elevation::Elevation;
     pub use crate::client::preflight::preflight_elevated;
@@ -270,12 +289,14 @@ pub mod loss {
     pub use crate::data::loss::{DropKind, DropReport, Fault, LossPolicy, Losses};
 }
 
+#[cfg(feature = "live")]
 pub mod option {
     //! Which options does tracing have, with which kinds of values?
     pub use crate::api::option::*;
 }
 
 /// Questions to libdtrace that need no tracing: probes, symbols and types.
+#[cfg(feature = "live")]
 pub mod query {
     pub use crate::api::query::{
         ProbeQuery, Probes, Query, SymbolQuery, Symbols, TypeQuery, Types,
@@ -296,9 +317,16 @@ pub mod record {
 
 /// Kinds of sessions, and what is known of one.
 pub mod session {
+    #[cfg(feature = "live")]
+    pub use crate::api::live::Live;
     pub use crate::api::replay::Recorded;
-    pub use crate::api::session::{Live, Source, Traced, Traces};
+    pub use crate::api::session::Source;
+    #[cfg(feature = "live")]
+    pub use crate::api::settings::Traces;
+    #[cfg(feature = "live")]
+    pub use crate::api::traced::Traced;
     pub use crate::data::outcome::{CommandOutcome, Timings};
+    #[cfg(feature = "live")]
     pub use crate::data::script::Specifier;
     pub use crate::data::session_info::{
         OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,

@@ -1,7 +1,10 @@
-//! What does the command line say? As getopt(3) and dtrace(1) read it: options may be clustered, their
-//! values may be attached, and what is no option is an argument of the D program.
+//! How is the command line read?
+//!
+//! As getopt(3) and dtrace(1) read it: options may be clustered, their values may be attached, and what is
+//! no option is an argument of the D program.
 
-use dtrace_consumer::{Error, Specifier, Synchronous, session};
+use dtrace_consumer::session::{Live, Specifier};
+use dtrace_consumer::{Error, Script, Session, trace};
 
 const OPTIONS: &str = "3:6:aAb:Bc:CD:ef:FGhHi:I:lL:m:n:o:p:P:qs:SU:vVwx:X:Z";
 
@@ -198,28 +201,20 @@ impl Arguments {
         });
     }
 
-    /// A session of these programs, options and processes.
-    pub(crate) fn session<'f>(&self) -> Result<Synchronous<'f>, String> {
-        let mut session = session();
+    /// A session of these programs, of which there is one, and of options and processes.
+    pub(crate) fn session(&self) -> Result<Session<Live>, String> {
+        let scripts: Vec<Script> =
+            self.programs.iter().map(|program| self.script(program)).collect::<Result<_, _>>()?;
+        let mut scripts = scripts.into_iter();
+        let mut session = trace(scripts.next().ok_or("no probes specified")?);
+        for script in scripts {
+            session = session.script(script);
+        }
         for setting in &self.settings {
             session = match &setting.value {
                 Some(value) => session.option(&setting.name, value),
                 None => session.flag(&setting.name),
             };
-        }
-        for program in &self.programs {
-            session = match program.specifier {
-                Some(specifier) => session.probes(specifier, &program.word),
-                None => session.script_file(&program.word).map_err(|e| match e {
-                    Error::Script { script, reason } => {
-                        // As strerror says it, without Rust's number behind it.
-                        let reason = reason.split(" (os error").next().unwrap_or_default();
-                        format!("failed to open {script}: {reason}")
-                    }
-                    other => other.to_string(),
-                })?,
-            };
-            session = session.args(self.words.iter().cloned());
         }
         for command in &self.commands {
             session = session.create(command.iter().cloned());
@@ -232,6 +227,21 @@ impl Arguments {
             session = session.allow_zero_matches();
         }
         Ok(session.compile_flags(self.compile_flags).inherit_stderr())
+    }
+
+    fn script(&self, program: &Program) -> Result<Script, String> {
+        let script = match program.specifier {
+            Some(specifier) => Script::probes(specifier, &program.word),
+            None => Script::file(&program.word).map_err(|e| match e {
+                Error::Script { script, reason } => {
+                    // As strerror says it, without Rust's number behind it.
+                    let reason = reason.split(" (os error").next().unwrap_or_default();
+                    format!("failed to open {script}: {reason}")
+                }
+                other => other.to_string(),
+            })?,
+        };
+        Ok(script.args(self.words.iter().cloned()))
     }
 
     /// dtrace(1)'s message for a session that failed.

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use dtrace_consumer::{Attributes, ListedProbe, ProbeDetails, ProbeQuery, ProgramInfo, preflight};
+use dtrace_consumer::preflight;
+use dtrace_consumer::query::{Attributes, ListedProbe, ProbeDetails, ProbeQuery};
+use dtrace_consumer::session::ProgramInfo;
 
 use crate::arguments::Arguments;
 use crate::output;
@@ -14,13 +16,13 @@ pub(crate) fn version() -> Result<u8, String> {
 }
 
 pub(crate) fn probes(arguments: Arguments) -> Result<u8, String> {
-    let probes = if arguments.programs.is_empty() {
-        let query = ProbeQuery::new();
-        if arguments.verbose { query.describe() } else { query }.list()
+    let query = if arguments.programs.is_empty() {
+        ProbeQuery::new()
     } else {
-        arguments.session()?.matched_probes(arguments.verbose)
+        arguments.session()?.matched_probes()
     };
-    let probes = probes.map_err(|e| arguments.message(&e))?;
+    let query = if arguments.verbose { query.describe() } else { query };
+    let probes = query.list().map_err(|e| arguments.message(&e))?;
     if probes.is_empty() {
         let infos = arguments.session()?.check().map_err(|e| arguments.message(&e))?;
         for clause in infos.iter().flat_map(|info| &info.clauses) {

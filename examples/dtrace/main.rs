@@ -1,7 +1,7 @@
 //! dtrace(1), built on the crate alone: the same options, text, messages and exit statuses.
 //!
-//! What it cannot serve it says: `-B` shows internals of libdtrace that the crate does not pass on, and
-//! `-A` and `-a` are of other systems.
+//! It refuses `-B`, which shows internals of libdtrace that the crate does not pass on, and `-A` and `-a`,
+//! which are of other systems.
 
 mod arguments;
 mod list;

@@ -1,10 +1,10 @@
 //! Where does output go, and what does each firing look like?
 
-use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
-use dtrace_consumer::{Action, CallbackResult, Firing, FlowKind};
+use dtrace_consumer::record::{Action, FlowKind};
+use dtrace_consumer::{CallbackResult, Firing};
 
 /// Standard output, or a file that is appended to.
 pub(crate) fn open(file: Option<&str>) -> Result<Destination, String> {
@@ -50,31 +50,28 @@ impl Write for Destination {
 /// How firings are printed, which the script may change while it runs.
 #[derive(Default)]
 pub(crate) struct Style {
-    pub(crate) quiet: Cell<bool>,
-    pub(crate) flow: Cell<bool>,
+    pub(crate) quiet: bool,
+    pub(crate) flow: bool,
     /// What `setopt()` has changed: it counts from the records of the next firing on, which is the one
     /// that called it.
-    pub(crate) quiet_next: Cell<Option<bool>>,
-    pub(crate) flow_next: Cell<Option<bool>>,
-    headed: Cell<bool>,
+    pub(crate) quiet_next: Option<bool>,
+    pub(crate) flow_next: Option<bool>,
+    headed: bool,
 }
 
 impl Style {
     /// Prints what dtrace(1) prints for a firing, and carries out what its records ask for.
-    pub(crate) fn write(&self, out: &mut Destination, firing: &Firing<'_>) -> CallbackResult {
-        if !self.headed.replace(true) {
-            if self.flow.get() {
+    pub(crate) fn write(&mut self, out: &mut Destination, firing: &Firing<'_>) -> CallbackResult {
+        if !std::mem::replace(&mut self.headed, true) {
+            if self.flow {
                 writeln!(out, "{:>3} {:<41}", "CPU", "FUNCTION")?;
-            } else if !self.quiet.get() {
+            } else if !self.quiet {
                 writeln!(out, "{:>3} {:>6} {:>32}", "CPU", "ID", "FUNCTION:NAME")?;
             }
         }
         self.write_name(out, firing)?;
-        for (now, next) in [(&self.quiet, &self.quiet_next), (&self.flow, &self.flow_next)] {
-            if let Some(changed) = next.take() {
-                now.set(changed);
-            }
-        }
+        self.quiet = self.quiet_next.take().unwrap_or(self.quiet);
+        self.flow = self.flow_next.take().unwrap_or(self.flow);
         for output in firing.output() {
             match output.action() {
                 Some(Action::System) => {
@@ -93,7 +90,7 @@ impl Style {
                 _ => out.write_all(output.bytes())?,
             }
         }
-        if !self.quiet.get() {
+        if !self.quiet {
             writeln!(out)?;
         }
         Ok(out.flush()?)
@@ -102,7 +99,7 @@ impl Style {
     fn write_name(&self, out: &mut Destination, firing: &Firing<'_>) -> io::Result<()> {
         let probe = firing.probe();
         let full = format!("{}:{}", probe.function, probe.name);
-        if self.flow.get() {
+        if self.flow {
             let Some(flow) = firing.flow() else {
                 return write!(out, "{:>3} {full:<41} ", firing.cpu());
             };
@@ -110,7 +107,7 @@ impl Style {
             let indent = usize::try_from(flow.indent).unwrap_or(0);
             let name = format!("{:indent$}{}{name}", "", flow.prefix);
             write!(out, "{:>3} {name:<41} ", firing.cpu())
-        } else if !self.quiet.get() {
+        } else if !self.quiet {
             write!(out, "{:>3} {:>6} {full:>32} ", firing.cpu(), probe.id)
         } else {
             Ok(())

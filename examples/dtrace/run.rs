@@ -1,13 +1,14 @@
-//! Tracing, as dtrace(1) does it without a mode.
+//! How does dtrace(1) trace? Without a mode on the command line, it does this.
 
-use std::cell::RefCell;
 use std::io::Write;
 
-use dtrace_consumer::{Error, LossPolicy, Outcome, StopHandle};
+use dtrace_consumer::loss::{DropReport, Fault, LossPolicy};
+use dtrace_consumer::session::{OptionChange, ProcessEvent};
+use dtrace_consumer::{CallbackResult, Consumer, Error, Firing, Outcome, StopHandle, Wants};
 
 use crate::arguments::Arguments;
 use crate::list::write_stability;
-use crate::output::{self, Style};
+use crate::output::{self, Destination, Style};
 
 const NO_PROBES: &str = "no probes matched";
 
@@ -15,8 +16,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     if arguments.programs.is_empty() {
         return Err("no probes specified".to_owned());
     }
-    let out = RefCell::new(output::open(arguments.output.as_deref())?);
-    let style = Style::default();
+    let out = output::open(arguments.output.as_deref())?;
     let stop = StopHandle::new();
     let on_signal = stop.clone();
     // Without a handler Ctrl-C would end this program before everything is printed.
@@ -26,8 +26,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     })
     .map_err(|e| e.to_string())?;
 
-    let result = arguments
-        .session()?
+    let session = arguments.session()?;
+    let mut printer = Printer { arguments: &arguments, style: Style::default(), out };
+    let result = session
         .losses(LossPolicy::Count)
         .formatted()
         .keep_system()
@@ -35,48 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
         .read_option("flowindent")
         .read_option("destructive")
         .stop_handle(&stop)
-        .on_start(|session| {
-            announce(&arguments, &style, session);
-            if !arguments.zero_matches && session.programs.iter().all(|info| info.matches == 0) {
-                return Err(NO_PROBES.into());
-            }
-            if arguments.verbose {
-                write_stability(&mut *out.borrow_mut(), &arguments, &session.programs)?;
-            }
-            if session.initial_option("destructive").is_some() && !style.quiet.get() {
-                eprintln!("dtrace: allowing destructive actions");
-            }
-            Ok(())
-        })
-        .on_option(|change| {
-            match change.name.as_str() {
-                "quiet" => style.quiet_next.set(Some(change.new.is_some())),
-                "flowindent" => style.flow_next.set(Some(change.new.is_some())),
-                _ => {}
-            }
-            Ok(())
-        })
-        .on_process(|event| {
-            if let (false, Some(message), false) = (event.gone, &event.message, style.quiet.get()) {
-                eprintln!("dtrace: {message}");
-            }
-            Ok(())
-        })
-        .on_drop(|report| {
-            eprintln!("dtrace: {}", report.message);
-            Ok(())
-        })
-        .on_fault(|fault| {
-            eprintln!("dtrace: {}", fault.message);
-            Ok(())
-        })
-        .chew(|firing| style.write(&mut out.borrow_mut(), firing))
-        .report(|text| {
-            let mut out = out.borrow_mut();
-            writeln!(out)?;
-            out.write_all(text)?;
-            Ok(out.flush()?)
-        })
+        .consumer(&mut printer)
         .run();
     match result {
         // Like dtrace(1): of the script's status what an exit status can hold.
@@ -85,7 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
             if matches!(failure.error, Error::Libdtrace { .. } | Error::Enable { .. })
                 && failure.outcome.timings.startup.is_zero()
             {
-                announce(&arguments, &style, &failure.outcome);
+                printer.announce(&failure.outcome);
             }
             match failure.error {
                 Error::Callback { cause, .. } => Err(cause.to_string()),
@@ -95,16 +55,82 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     }
 }
 
-/// Says how many probes each program matched.
-fn announce(arguments: &Arguments, style: &Style, session: &Outcome) {
-    style.quiet.set(session.initial_option("quiet").is_some());
-    style.flow.set(session.initial_option("flowindent").is_some());
-    if style.quiet.get() {
-        return;
+/// Prints what is delivered as dtrace(1) does.
+struct Printer<'a> {
+    arguments: &'a Arguments,
+    style: Style,
+    out: Destination,
+}
+
+impl Printer<'_> {
+    /// Prints how many probes each program matched.
+    fn announce(&mut self, session: &Outcome) {
+        self.style.quiet = session.initial_option("quiet").is_some();
+        self.style.flow = session.initial_option("flowindent").is_some();
+        if self.style.quiet {
+            return;
+        }
+        for (program, info) in self.arguments.programs.iter().zip(&session.programs) {
+            let plural = if info.matches == 1 { "" } else { "s" };
+            let (kind, name, n) = (program.kind(), program.name(), info.matches);
+            eprintln!("dtrace: {kind} '{name}' matched {n} probe{plural}");
+        }
     }
-    for (program, info) in arguments.programs.iter().zip(&session.programs) {
-        let plural = if info.matches == 1 { "" } else { "s" };
-        let (kind, name, n) = (program.kind(), program.name(), info.matches);
-        eprintln!("dtrace: {kind} '{name}' matched {n} probe{plural}");
+}
+
+impl Consumer for Printer<'_> {
+    fn wants(&self) -> Wants {
+        Wants::CHEW | Wants::REPORT
+    }
+
+    fn on_start(&mut self, session: &Outcome) -> CallbackResult {
+        self.announce(session);
+        let matched = session.programs.iter().any(|info| info.matches > 0);
+        if !self.arguments.zero_matches && !matched {
+            return Err(NO_PROBES.into());
+        }
+        if self.arguments.verbose {
+            write_stability(&mut self.out, self.arguments, &session.programs)?;
+        }
+        if session.initial_option("destructive").is_some() && !self.style.quiet {
+            eprintln!("dtrace: allowing destructive actions");
+        }
+        Ok(())
+    }
+
+    fn chew(&mut self, firing: &Firing<'_>) -> CallbackResult {
+        self.style.write(&mut self.out, firing)
+    }
+
+    fn report(&mut self, text: &[u8]) -> CallbackResult {
+        writeln!(self.out)?;
+        self.out.write_all(text)?;
+        Ok(self.out.flush()?)
+    }
+
+    fn on_option(&mut self, change: &OptionChange) -> CallbackResult {
+        match change.name.as_str() {
+            "quiet" => self.style.quiet_next = Some(change.new.is_some()),
+            "flowindent" => self.style.flow_next = Some(change.new.is_some()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_process(&mut self, event: &ProcessEvent) -> CallbackResult {
+        if let (false, Some(message), false) = (event.gone, &event.message, self.style.quiet) {
+            eprintln!("dtrace: {message}");
+        }
+        Ok(())
+    }
+
+    fn on_drop(&mut self, report: &DropReport) -> CallbackResult {
+        eprintln!("dtrace: {}", report.message);
+        Ok(())
+    }
+
+    fn on_fault(&mut self, fault: &Fault) -> CallbackResult {
+        eprintln!("dtrace: {}", fault.message);
+        Ok(())
     }
 }

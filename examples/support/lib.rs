@@ -1,8 +1,6 @@
 //! What the examples, tests and benches share.
 
 pub mod dtrace1;
-pub mod ipc_benchmark;
-pub mod lab;
 pub mod live;
 pub mod programs;
 

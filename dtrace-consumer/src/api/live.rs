@@ -1,16 +1,68 @@
-//! What else can a live session do, before it has a command?
+//! How is live tracing set up, and what can be asked of its scripts without tracing?
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use super::query::{ProbeQuery, Query};
-use super::session::{Live, Session, Traced};
-use crate::client::{inquiry, near};
+use super::session::{Session, sealed};
+use super::traced::Traced;
+use crate::client::settings::Settings;
+use crate::client::{inquiry, near, run};
+use crate::data::outcome::Outcome;
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
+use crate::decode::consumer::Consumer;
+use crate::decode::dispatcher::Delivery;
+use crate::decode::stop::StopHandle;
 use crate::error::Error;
+use crate::error::failure::Failure;
 use crate::stream::compile_flags::ZERO_MATCHES;
 use crate::stream::job::{Process, Purpose};
+
+/// Live tracing, until the script calls `exit()` or the session is stopped. Made by [`trace`].
+#[derive(Debug)]
+pub struct Live {
+    pub(super) settings: Settings,
+}
+
+/// Traces with a D script.
+///
+/// ```no_run
+/// let outcome = dtrace_consumer::trace("BEGIN { printf(\"%d\", 42); exit(0); }")
+///     .out(|output| {
+///         println!("{output}");
+///         Ok(())
+///     })
+///     .run()?;
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
+pub fn trace(script: impl Into<Script>) -> Session<Live> {
+    let settings = Settings { scripts: vec![script.into()], ..Settings::default() };
+    Session::of(Live { settings })
+}
+
+impl sealed::Source for Live {
+    fn has_text(&self) -> bool {
+        self.settings.formatted
+    }
+
+    fn delivery(&mut self) -> &mut Delivery {
+        &mut self.settings.delivery
+    }
+
+    fn frame_limit(&mut self) -> &mut Option<usize> {
+        &mut self.settings.frame_limit
+    }
+
+    fn run<'c>(
+        self,
+        consumer: impl Consumer + 'c,
+        stop: StopHandle,
+        started: impl FnOnce(),
+    ) -> Result<Outcome, Failure> {
+        run::run(&self.settings, None, consumer, stop, started)
+    }
+}
 
 impl<C> Session<Live, C> {
     /// Runs `command` under tracing: it is held until tracing is on, is `$target`, and the session ends

@@ -1,15 +1,22 @@
 //! How does a program set up, run and ask?
 
-mod command;
 mod delivery;
 pub(crate) mod events;
 mod handlers;
-mod live;
+#[cfg(feature = "live")]
+pub(crate) mod live;
+#[cfg(feature = "live")]
 pub(crate) mod option;
+#[cfg(feature = "live")]
 pub(crate) mod query;
 pub(crate) mod replay;
+#[cfg(feature = "live")]
 mod script;
+#[cfg(feature = "live")]
 pub mod serve;
 pub(crate) mod session;
-mod settings;
+#[cfg(feature = "live")]
+pub(crate) mod settings;
 pub(crate) mod thread;
+#[cfg(feature = "live")]
+pub(crate) mod traced;

@@ -3,13 +3,43 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::live::Live;
 use super::option::Setting;
-use super::session::{Session, Traces};
+use super::session::{Session, Source};
+use super::traced::Traced;
 use crate::client::elevation::Elevation;
+use crate::client::settings::Settings;
 use crate::data::aggregation::Order;
 use crate::data::script::Script;
 use crate::stream::compile_flags::{PREPROCESS, ZERO_MATCHES};
 use crate::stream::job::Process;
+
+/// Sources that trace live: [`Live`] and [`Traced`].
+pub trait Traces: Source + sealed::Traces {}
+
+impl<S: sealed::Traces + Source> Traces for S {}
+
+mod sealed {
+    use super::*;
+
+    /// What sources that trace live can do.
+    pub trait Traces {
+        /// What is set for the session.
+        fn settings(&mut self) -> &mut Settings;
+    }
+
+    impl Traces for Live {
+        fn settings(&mut self) -> &mut Settings {
+            &mut self.settings
+        }
+    }
+
+    impl Traces for Traced {
+        fn settings(&mut self) -> &mut Settings {
+            &mut self.settings
+        }
+    }
+}
 
 impl<S: Traces, C> Session<S, C> {
     /// Adds a D program. All programs of a session are compiled together; names of variables are shared

@@ -2,8 +2,11 @@
 
 use std::thread::{JoinHandle, ThreadId};
 
-use super::session::{Live, Session, Source, trace};
+#[cfg(feature = "live")]
+use super::live::{Live, trace};
+use super::session::{Session, Source};
 use crate::data::outcome::Outcome;
+#[cfg(feature = "live")]
 use crate::data::script::Script;
 use crate::decode::consumer::Consumer;
 use crate::decode::guard::panic_message;
@@ -78,6 +81,7 @@ where
 
 impl ConsumerThread {
     /// Sets up a session that runs the D program `script`, like [`trace`](crate::trace()).
+    #[cfg(feature = "live")]
     pub fn builder(script: impl Into<Script>) -> Session<Live> {
         trace(script)
     }

@@ -3,7 +3,7 @@
 //! Descriptions are kept, firings and aggregations are decoded against them and handed on, and the rest
 //! is put into the outcome.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "live"))]
 mod tests;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! signed. The conversions of a printf's format say more. Both are put together here, once for each
 //! clause; then decoding a firing's record is a look at its bytes.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "live"))]
 mod properties;
 
 use super::format::{Conversion, conversions};

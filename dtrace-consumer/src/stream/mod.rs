@@ -3,16 +3,20 @@
 //! As a stream of [frames](frame): over a socket while tracing, from a file when a recording is
 //! replayed. The worker forwards bytes with their descriptions; the user's side decodes them.
 
+#[cfg(feature = "live")]
 pub(crate) mod compile_flags;
+#[cfg(feature = "live")]
 pub(crate) mod elevated;
 mod encoding;
 pub(crate) mod frame;
+#[cfg(feature = "live")]
 pub(crate) mod job;
+#[cfg(feature = "live")]
 pub(crate) mod marker;
 pub(crate) mod payload;
 pub(crate) mod reader;
-#[cfg(test)]
+#[cfg(all(test, feature = "live"))]
 pub(crate) mod strategies;
-#[cfg(test)]
+#[cfg(all(test, feature = "live"))]
 mod tests;
 pub(crate) mod wire;

@@ -1,6 +1,6 @@
 //! Where does one frame end and the next begin?
 
-#[cfg(test)]
+#[cfg(all(test, feature = "live"))]
 mod tests;
 
 use std::io::{self, Read};

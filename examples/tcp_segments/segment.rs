@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 
 /// A segment, field by field as the lab's scripts print it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// When it was seen: nanoseconds of D's `timestamp`.
-    pub timestamp: u64,
+    pub(crate) timestamp: u64,
     /// Whether the command sent or received it. On a connection with itself it does both.
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// The port that it comes from.
-    pub source: u16,
+    pub(crate) source: u16,
     /// The port that it goes to.
-    pub destination: u16,
+    pub(crate) destination: u16,
     /// The sequence number of its first byte of data.
-    pub seq: u32,
+    pub(crate) seq: u32,
     /// The sequence number that its sender expects next.
-    pub ack: u32,
+    pub(crate) ack: u32,
     /// How many bytes of data it carries. The kernel hands large pieces to the network card, or to the
     /// loopback device, which may be more than fits into one packet on a wire.
-    pub length: u32,
+    pub(crate) length: u32,
     /// The control bits of its header.
-    pub flags: Flags,
+    pub(crate) flags: Flags,
     /// The state of the connection at the end that sends or receives it, at that moment.
-    pub state: String,
+    pub(crate) state: String,
 }
 
 /// Which way a segment went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Direction {
+pub(crate) enum Direction {
     /// It was sent.
     Send,
     /// It was received.
@@ -42,16 +42,10 @@ pub enum Direction {
 /// The control bits of a TCP header. In JSON they are their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String")]
-pub struct Flags(pub u8);
+pub(crate) struct Flags(pub(crate) u8);
 
 impl Flags {
     const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-
-    /// Whether the bit with this name is set.
-    #[must_use]
-    pub fn has(self, name: &str) -> bool {
-        self.names().any(|set| set == name)
-    }
 
     fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
@@ -75,10 +69,7 @@ impl From<Flags> for String {
 }
 
 /// Writes segments as a table, with times in microseconds since the first one.
-///
-/// # Errors
-/// `out` cannot be written to.
-pub fn write_table(segments: &[Segment], mut out: impl Write) -> io::Result<()> {
+pub(crate) fn write_table(segments: &[Segment], mut out: impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{:>10} {:7} {:>5}    {:<5} {:>10} {:>10} {:>6} {:11} state",

@@ -8,6 +8,10 @@
 //!
 //! Where tracing is not possible it says what is missing, and replays a recording.
 
+mod script;
+mod segment;
+mod system_call;
+
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::env;
@@ -19,10 +23,23 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dtrace_consumer::{EX_USAGE, Outcome, Replay, preflight, replay, replay_from, run_synchronous};
+use dtrace_consumer::session::Recorded;
+use dtrace_consumer::{Outcome, Session, preflight, replay, replay_from, run_synchronous};
+use ipc_benchmark::EX_USAGE;
 use serde::Serialize;
-use support::ipc_benchmark;
-use support::lab::{self, Script, Segment, SystemCall};
+
+use script::Script;
+use segment::{Segment, write_table};
+use system_call::SystemCall;
+
+/// What is traced unless told otherwise: a few writes over one TCP connection.
+const COMMAND: &str = "ipc-benchmark -j -v -i tcp -b 64 -t 256 2thread";
+
+/// A recording of that, made by `cargo run --example tcp_segments -- --record FILE`.
+const RECORDING: &[u8] = include_bytes!("../recordings/tcp_segments.dtrace");
+
+/// The first argument with which this program becomes the IPC benchmark.
+const AS_BENCHMARK: &str = "as-ipc-benchmark";
 
 /// Prints the TCP segments and counts the system calls of a command
 #[derive(Parser)]
@@ -43,7 +60,7 @@ struct Cli {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["live", "script", "record", "command"])]
     replay: Option<PathBuf>,
     /// What to trace; `ipc-benchmark` is built in
-    #[arg(trailing_var_arg = true, default_values = lab::COMMAND.split(' '))]
+    #[arg(trailing_var_arg = true, default_values = COMMAND.split(' '))]
     command: Vec<OsString>,
 }
 
@@ -56,12 +73,15 @@ struct Findings {
 
 fn main() -> ExitCode {
     let mut words = env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == lab::AS_BENCHMARK) {
-        return ipc_benchmark::main(words, &[lab::AS_BENCHMARK.into()]);
+    if words.next().is_some_and(|word| word == AS_BENCHMARK) {
+        return ipc_benchmark::main(words, &[AS_BENCHMARK.into()]);
     }
-    let cli: Cli = match lab::command_line() {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(status) => return status,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS };
+        }
     };
     let done = if let Some(file) = &cli.replay {
         show_recording(&cli, replay(file), &format!("the command of {}", file.display()))
@@ -71,14 +91,14 @@ fn main() -> ExitCode {
             Err(unavailable) if cli.live || cli.record.is_some() => Err(unavailable.into()),
             Err(unavailable) => {
                 note(&unavailable);
-                show_recording(&cli, replay_from(lab::RECORDING), lab::COMMAND)
+                show_recording(&cli, replay_from(RECORDING), COMMAND)
             }
         }
     };
     match done {
         Ok(code) => code,
         // A reader that has seen enough.
-        Err(error) if lab::is_broken_pipe(&*error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             note(&error);
             ExitCode::FAILURE
@@ -98,7 +118,7 @@ fn trace(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     }
 
     let mut found = Findings::default();
-    let mut session = run_synchronous(script.text(), lab::to_start(&cli.command)?)
+    let mut session = run_synchronous(script.text(), to_start(&cli.command)?)
         .rows(|segment| {
             found.segments.push(segment);
             Ok(())
@@ -119,7 +139,7 @@ fn trace(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
 
     found.show(cli, &command, &outcome)?;
     Ok(match outcome.command {
-        Some(end) if end.refused_its_arguments() => ipc_benchmark::EX_USAGE.into(),
+        Some(end) if end.refused_its_arguments() => EX_USAGE.into(),
         Some(end) if !end.finished() => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
@@ -127,7 +147,7 @@ fn trace(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
 
 fn show_recording(
     cli: &Cli,
-    recording: Replay<'_>,
+    recording: Session<Recorded<'_>>,
     name: &str,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let mut found = Findings::default();
@@ -187,7 +207,9 @@ impl Findings {
         match outcome.command.map(|end| end.status) {
             Some(status) if status.success() => writeln!(out, "## Finished {command}")?,
             Some(status) => match status.code() {
-                Some(EX_USAGE) => writeln!(out, "## Invalid command {command}")?,
+                Some(code) if code == i32::from(EX_USAGE) => {
+                    writeln!(out, "## Invalid command {command}")?
+                }
                 Some(code) => writeln!(out, "## Failed with the exit code {code}")?,
                 None => writeln!(out, "## Failed with {status}")?,
             },
@@ -195,7 +217,7 @@ impl Findings {
         }
         writeln!(out, "\n{} TCP segments", self.segments.len())?;
         if !self.segments.is_empty() {
-            lab::write_table(&self.segments, &mut out)?;
+            write_table(&self.segments, &mut out)?;
         }
         writeln!(out, "\n{} system calls", calls.clone().map(|(_, count)| count).sum::<i64>())?;
         for (name, count) in calls {
@@ -233,7 +255,24 @@ impl Line<'_> {
     }
 }
 
-/// Says something besides the results. It does not matter if nobody listens.
+/// Prints something besides the results. It does not matter if nobody reads it.
 fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The words with which `command` is started: `ipc-benchmark` is this executable once more, so that
+/// there is nothing else to build.
+fn to_start(command: &[OsString]) -> io::Result<Vec<OsString>> {
+    match command.split_first() {
+        Some((program, arguments)) if program == ipc_benchmark::NAME => {
+            let this = env::current_exe()?.into_os_string();
+            Ok([this, AS_BENCHMARK.into()].into_iter().chain(arguments.iter().cloned()).collect())
+        }
+        _ => Ok(command.to_vec()),
+    }
+}
+
+/// Whether the reader of a pipe has seen enough: no failure, but a reason to end.
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

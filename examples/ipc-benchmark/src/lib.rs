@@ -2,7 +2,7 @@
 //! of local sockets?
 //!
 //! The program of the TCP lab, `ipc-benchmark`, with that tool's command line: a load whose
-//! system calls and TCP segments are known beforehand, to be traced. It is a module and not only a
+//! system calls and TCP segments are known beforehand, to be traced. It is a library and not only a
 //! program so that an example can run it as the traced command by starting its own executable
 //! again: no second build step, nothing to be found on `PATH`.
 //!

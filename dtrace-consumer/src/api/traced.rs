@@ -1,0 +1,97 @@
+//! How is a command run under tracing?
+
+use std::ffi::OsStr;
+use std::process::Command;
+
+use super::live::trace;
+use super::session::{Session, sealed};
+use crate::client::run;
+use crate::client::settings::Settings;
+use crate::data::outcome::Outcome;
+use crate::data::script::Script;
+use crate::decode::consumer::Consumer;
+use crate::decode::dispatcher::Delivery;
+use crate::decode::stop::StopHandle;
+use crate::error::failure::Failure;
+
+/// Live tracing while a command runs. Made by [`run_synchronous`], or from a [`Live`](crate::session::Live) session by
+/// [`command`](Session::command).
+#[derive(Debug)]
+pub struct Traced {
+    pub(super) settings: Settings,
+    pub(super) command: Command,
+}
+
+/// Runs a command under tracing by a D script.
+///
+/// The command is started but held, with `$target` set to its process, until tracing is on; then it
+/// runs, with the caller's standard input, output and error. [`run`](Session::run) returns
+/// when it has ended and everything that was recorded up to then has been delivered to the handlers.
+/// `command` is the program and its arguments; a [`std::process::Command`] is taken by
+/// [`command`](Session::command).
+///
+/// If the script asks for functions of processes (`ustack()`, `usym()` and their kin), the command
+/// stops at its end for as long as it takes to look up the names of its functions, at most two seconds:
+/// afterwards they are unavailable. It is traced for that (ptrace), so a set-uid program that it
+/// executes does not get its privileges unless this process has them.
+///
+/// ```no_run
+/// use std::collections::BTreeMap;
+///
+/// let mut calls = BTreeMap::new();
+/// let outcome = dtrace_consumer::run_synchronous(
+///     "syscall:::entry /pid == $target/ { @[probefunc] = count(); }",
+///     ["ls", "-l"],
+/// )
+/// .walk(|entry| {
+///     *calls.entry(entry.key::<String>(0)?).or_insert(0) += entry.number()?;
+///     Ok(())
+/// })
+/// .run()?;
+/// println!("{calls:?}, {}", outcome.losses);
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
+pub fn run_synchronous<W: AsRef<OsStr>>(
+    script: impl Into<Script>,
+    command: impl IntoIterator<Item = W>,
+) -> Session<Traced> {
+    let mut words = command.into_iter();
+    // An empty command fails when it is started, with the system's own words.
+    let mut command = match words.next() {
+        Some(program) => Command::new(program),
+        None => Command::new(""),
+    };
+    command.args(words);
+    trace(script).command(command)
+}
+
+impl sealed::Source for Traced {
+    fn has_text(&self) -> bool {
+        self.settings.formatted
+    }
+
+    fn delivery(&mut self) -> &mut Delivery {
+        &mut self.settings.delivery
+    }
+
+    fn frame_limit(&mut self) -> &mut Option<usize> {
+        &mut self.settings.frame_limit
+    }
+
+    fn run<'c>(
+        self,
+        consumer: impl Consumer + 'c,
+        stop: StopHandle,
+        started: impl FnOnce(),
+    ) -> Result<Outcome, Failure> {
+        run::run(&self.settings, Some(self.command), consumer, stop, started)
+    }
+}
+
+impl<C> Session<Traced, C> {
+    /// Changes the command before it is started: its environment, directory, standard streams.
+    pub fn configure_command(mut self, configure: impl FnOnce(&mut Command)) -> Self {
+        configure(&mut self.source.command);
+        self
+    }
+}
