@@ -5,6 +5,7 @@ use crate::api::{Api, Symbols};
 use crate::version::Version;
 use core::ffi::{CStr, c_char};
 use libloading::os::unix;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// A loaded libdtrace: its functions, [`Library::api`], and its version.
@@ -89,10 +90,11 @@ impl Library {
         let file = file.unwrap_or(Path::new(LIBRARY_FILE));
         // SAFETY: the caller vouches for the file's initialisers.
         let opened = unsafe { unix::Library::open(Some(file), unix::RTLD_NOW | unix::RTLD_LOCAL) };
-        let loaded = Loaded(opened.map_err(|error| LoadError::Open {
-            file: file.to_owned(),
-            reason: error.to_string().trim_end_matches('.').to_owned(),
-        })?);
+        let loaded =
+            Loaded(opened.map_err(|error| LoadError::Open {
+                file: file.to_owned(),
+                reason: reason(&error),
+            })?);
         let missing = |symbol| LoadError::MissingSymbol { file: file.to_owned(), symbol };
 
         // SAFETY: libdtrace declares the variable as a constant pointer to a string.
@@ -151,6 +153,12 @@ impl Library {
     pub fn version(&self) -> Option<Version> {
         self.version.to_str().ok()?.parse().ok()
     }
+}
+
+/// What the dynamic loader said. `libloading` itself only says which call failed.
+fn reason(error: &libloading::Error) -> String {
+    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    text.trim_end_matches('.').to_owned()
 }
 
 /// # Safety
