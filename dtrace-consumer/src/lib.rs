@@ -3,7 +3,7 @@
 //! ```no_run
 //! let mut writes: Vec<(i32, u64)> = Vec::new();
 //! let outcome = dtrace_consumer::run_synchronous(
-//!     r#"syscall::write:entry /pid == $target/ { printf("%d %d", arg0, arg2); }"#,
+//!     r#"syscall::write:entry /pid == $target/ { printf("%d %d", (int)arg0, arg2); }"#,
 //!     ["date", "-u"],
 //! )
 //! .rows(|write| {
@@ -16,73 +16,85 @@
 //! ```
 //!
 //! Live tracing needs Linux, libdtrace 2.0.7 and root, or a worker that is
-//! [elevated](Builder::elevation); [`preflight()`] says what is missing and how to get it. Recordings are
-//! replayed anywhere.
+//! [elevated](Session::elevation). [`preflight()`] lists what is missing and how to get it. Recordings
+//! can be replayed on any Unix system, without privilege and without libdtrace.
 //!
-//! # What runs where
+//! # Sessions
+//! A [`Session`] is set up, and then it runs. Its type says where its data come from, so that what makes
+//! no sense for one kind cannot be written:
+//!
 //! ```text
-//!  your process                                  worker: your executable, started again
-//! +-------------------------------------+       +---------------------------------------+
-//! | run_synchronous, ConsumerThread, …  |  job  | libdtrace, loaded at run time         |
-//! |   script, options, closures         | ----> |   open, compile, enable, go           |
-//! |                                     |       |   own mount namespace, with debugfs   |
-//! |   walk  out  chew  chewrec  rows    | <---- |   records with their descriptions     |
-//! |   outcome: losses, timings, status  | frames|   everything delivered, then the end  |
-//! +-------------------------------------+       +---------------------------------------+
-//!            |          ^                                         ^
-//!     record |          | replay                                  | BPF programs, buffers
-//!            v          |                                         v
-//!         a file of the same frames                            the kernel
+//!  trace(script) ──────────────> Session<Live> ─────┐
+//!                                  │ .command(c)    │              .run()     on this thread
+//!                                  v                ├─ handlers ─> .spawn()   ConsumerThread
+//!  run_synchronous(script, c) ─> Session<Traced> ───┤              .events(n) Events, a channel
+//!                                                   │
+//!  replay(file) ───────────────> Session<Recorded> ─┘
 //! ```
-//! libdtrace on Linux runs one session in a process's life, aborts in places where other libraries
-//! return errors, and takes seconds to close. So each session has a process of its own, the worker.
-//! Your process never loads libdtrace; it decodes what the worker forwards. Several sessions can run
-//! at once.
 //!
-//! # The phases of a session
-//! 1. **Set up**: a [`Builder`] takes scripts, options and closures. Nothing has been started.
-//! 2. **Start**: a worker is launched, compiles the scripts and enables their probes. Where a script
-//!    fails because a D library of libdtrace does not compile on this kernel, a further worker leaves
-//!    that library out; see [`SessionInfo::omitted_libraries`]. All errors of scripts and options come
-//!    from here.
-//! 3. **Trace**: tracing is on; [`on_start`](Builder::on_start) has been called, a traced command runs,
-//!    closures are called as data arrive.
-//! 4. **End**: by `exit()` in the script, the end of the command or of the processes that libdtrace
-//!    controls, or a [`StopHandle`]. What was recorded up to then is delivered, `END` clauses and
-//!    aggregations included. Then the [`Outcome`] is returned. The worker leaves on its own.
+//! | | ends with |
+//! |---|---|
+//! | [`trace`] | `exit()` in the script, or a [`StopHandle`] |
+//! | [`run_synchronous`] | the command, which is held until tracing is on and is `$target` |
+//! | [`replay()`], [`replay_from`] | the recording |
 //!
-//! # Which function to begin with
-//! | | runs on | ends with | closures |
-//! |---|---|---|---|
-//! | [`run_synchronous`] | the calling thread | the command, which is held until tracing is on and is `$target` | may borrow |
-//! | [`trace`] | the calling thread | `exit()` or a [`StopHandle`] | may borrow |
-//! | [`session`] | the calling thread | as `trace`; scripts are added by [`script_file`](Builder::script_file), [`probes`](Builder::probes), [`script`](Builder::script) | may borrow |
-//! | [`ConsumerThread`] | a thread of its own | [`stop`](ConsumerThread::stop), drop, or `exit()` | `Send + 'static` |
-//! | [`Builder::events`] | a thread of its own | dropping [`Events`], or `exit()` | none: a channel and an iterator |
-//! | [`replay()`] | the calling thread | the recording | may borrow |
+//! [`run`](Session::run) calls the handlers on the calling thread, so that they may borrow.
+//! [`spawn`](Session::spawn) and [`events`](Session::events) need handlers that are `Send + 'static`;
+//! both return when tracing is on. [`stop`](ConsumerThread::stop) returns when everything that was
+//! recorded up to then has been delivered.
 //!
-//! [`Builder::check`] compiles without tracing; [`Builder::header`] and [`Builder::link`] make what C
-//! programs with probes of their own are built with; [`ProbeQuery`] lists probes; [`SymbolQuery`] and
-//! [`TypeQuery`] look up symbols and types of the kernel. [`mod@option`] has the options of tracing with the types of their values.
+//! A live session [compiles](Session::check) its scripts, enables their probes and turns tracing on; all
+//! errors of scripts and options come from there. [`Outcome`] has the losses, the timings, and how the
+//! command ended.
 //!
-//! # Closures
+//! # Handlers
 //! Four closures have the names that python-dtrace gave them:
 //!
-//! - [`chew`](Builder::chew) is called for each firing of a clause, with a [`Firing`]: probe, CPU,
+//! - [`chew`](Session::chew) is called for each firing of a clause, with a [`Firing`]: probe, CPU,
 //!   records.
-//! - [`chewrec`](Builder::chewrec) is called for each [`Record`] of the firing, after `chew`.
-//! - [`out`](Builder::out) is called with the text that dtrace(1) would print for each record. libdtrace
+//! - [`chewrec`](Session::chewrec) is called for each [`Record`] of the firing, after `chew`.
+//! - [`out`](Session::out) is called with the text that dtrace(1) would print for each record. libdtrace
 //!   formats only where this closure is set.
-//! - [`walk`](Builder::walk) is called for each entry of the aggregations: at the end, and every
-//!   [`walk_every`](Builder::walk_every) while tracing.
+//! - [`walk`](Session::walk) is called for each entry of the aggregations: at the end, and every
+//!   [`walk_every`](Session::walk_every) while tracing.
 //!
-//! [`rows`](Builder::rows) is `chew` with the values of a firing as a type of yours. Others are for what
-//! happens besides: [`on_drop`](Builder::on_drop), [`on_fault`](Builder::on_fault),
-//! [`on_option`](Builder::on_option), [`on_process`](Builder::on_process).
+//! [`rows`](Session::rows) and [`walk_rows`](Session::walk_rows) deliver the same as types of the program.
+//! [`on_start`](Session::on_start), [`on_drop`](Session::on_drop), [`on_fault`](Session::on_fault),
+//! [`on_option`](Session::on_option), [`on_process`](Session::on_process) and
+//! [`on_stop`](Session::on_stop) report what else happens.
 //!
-//! Closures borrow what they are shown; [`ValueRef::to_owned`] keeps a value. They return a
-//! [`CallbackResult`], so `?` works in them. An error or a panic ends the session and is what it
-//! returns: [`Error::Callback`], [`Error::Panicked`]. Firings come buffer by buffer, and each CPU has a
+//! Handlers that share state are methods of a [`Consumer`]:
+//!
+//! ```no_run
+//! use dtrace_consumer::{Aggregated, CallbackResult, Consumer, trace};
+//! use std::time::Duration;
+//!
+//! #[derive(Default)]
+//! struct Top(Vec<(i64, String)>);
+//!
+//! impl Consumer for Top {
+//!     fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
+//!         self.0.push((entry.number()?, entry.key(0)?));
+//!         Ok(())
+//!     }
+//!
+//!     fn walked(&mut self) -> CallbackResult {
+//!         self.0.sort();
+//!         println!("{:?}", self.0.pop());
+//!         Ok(self.0.clear())
+//!     }
+//! }
+//!
+//! trace("syscall:::entry { @[execname] = count(); } tick-10s { exit(0); }")
+//!     .walk_every(Duration::from_secs(1))
+//!     .consumer(Top::default())
+//!     .run()?;
+//! # Ok::<(), dtrace_consumer::Failure>(())
+//! ```
+//!
+//! Handlers borrow what they are shown; [`ValueRef::to_owned`] keeps a value. They return a
+//! [`CallbackResult`], so `?` works in them. An error or a panic ends the session, which returns it as
+//! [`Error::Callback`] or [`Error::Panicked`]. Each CPU has its own buffer, and firings arrive buffer by
 //! buffer: record `timestamp` and sort by it where order matters.
 //!
 //! # Values and rows
@@ -108,19 +120,21 @@
 //!     }
 //!     Ok(())
 //! })
-//! .rows(|open: Open| {
-//!     println!("{open:?}");
-//!     Ok(())
-//! })
+//! .rows(|open: Open| Ok(println!("{open:?}")))
 //! .run()?;
 //! # Ok::<(), dtrace_consumer::Failure>(())
 //! ```
-//! A row takes the values of a firing by position: printf arguments, traced expressions, stacks. A
-//! tuple, a structure with `Deserialize` or a single scalar will do. Integers keep the width that they
-//! have in D. Their sign is that of the printf conversion or of the traced expression; where libdtrace
-//! does not record it, as in keys of aggregations, the target type decides. A number that does not fit
-//! is an error, never a truncation. A record of a kind that is not decoded arrives as
-//! [`ValueRef::Opaque`].
+//! A row takes the values of a firing: printf arguments, traced expressions, stacks. It is a tuple, a
+//! structure that implements `Deserialize`, or a single scalar. A structure takes them by name if the
+//! format names every field, as in `pid=%d`, and by position otherwise.
+//!
+//! Integers keep the width that they have in D. Their sign is that of the printf conversion or of the
+//! traced expression. Where libdtrace does not record it, as in keys of aggregations, the target type
+//! decides. A number that does not fit is an error and is never truncated: `arg0` and its kin are 64-bit
+//! registers, so write `(int)arg0` for an `int` that may be negative. A record of a kind that is not
+//! decoded arrives as [`ValueRef::Opaque`].
+//!
+//! Values, firings, records, entries, losses and outcomes implement `serde::Serialize`.
 //!
 //! # Aggregations
 //! ```no_run
@@ -145,18 +159,18 @@
 //! # Ok::<(), dtrace_consumer::Failure>(())
 //! ```
 //! [`Mode::Cumulative`](aggregation::Mode::Cumulative), the default, delivers totals since tracing
-//! began. [`Mode::Delta`](aggregation::Mode::Delta) delivers what was added since the walk before. Both
+//! began. [`Mode::Delta`](aggregation::Mode::Delta) delivers what was added since the previous walk. Both
 //! leave the kernel's data untouched, so `printa()`, `clear()` and `trunc()` of the script mean what
-//! they mean under dtrace(1). [`Mode::Drain`](aggregation::Mode::Drain) takes out what it delivers.
+//! they mean under dtrace(1). [`Mode::Drain`](aggregation::Mode::Drain) removes what it delivers.
 //!
 //! All nine aggregating functions are decoded; see [`aggregation::AggregationValue`].
-//! [`order`](Builder::order) chooses among libdtrace's orders of a walk, and
-//! [`walk_joined`](Builder::walk_joined) sets values of several aggregations side by side.
+//! [`order`](Session::order) chooses one of libdtrace's orders of a walk, and
+//! [`walk_joined`](Session::walk_joined) sets values of several aggregations side by side.
 //!
 //! # Losses
 //! DTrace drops data rather than block the system. [`Outcome::losses`] counts drops by kind and CPU,
-//! and run-time faults by probe. [`LossPolicy`] says what else happens: a warning through the `tracing`
-//! crate (the default), nothing, or the end of the session with [`Error::Lost`].
+//! and run-time faults by probe. A [`LossPolicy`](loss::LossPolicy) decides what else happens: a warning
+//! through the `tracing` crate (the default), nothing, or the end of the session with [`Error::Lost`].
 //!
 //! # Errors
 //! ```no_run
@@ -170,44 +184,63 @@
 //! }
 //! println!("{} firings were delivered before", failure.outcome.firings);
 //! ```
-//! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to then. That a
-//! traced command fails is no error; see [`Outcome::command`].
+//! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to then. A traced
+//! command that fails is not an error; see [`Outcome::command`].
 //!
 //! # Recordings
-//! [`Builder::record`] keeps what a session delivers in a file; [`replay()`] and [`replay_from`] deliver
-//! it to the same kinds of closures, on any machine, without privilege. A recording holds what the session's closures
-//! asked for: firings if `chew`, `chewrec`, `rows` or `out` was set, text if `out` was set or
-//! [`formatted`](Builder::formatted) was called; aggregations always. Commands of `system()` are not
-//! run on replay. `docs/stream.md` in the repository describes the format.
+//! [`record`](Session::record) keeps what a session delivers in a file, and [`replay()`] delivers it
+//! again, on any machine. A recording holds what the session's handlers asked for: firings if `chew`,
+//! `chewrec`, `rows` or `out` was set, text if `out` was set or [`formatted`](Session::formatted) was
+//! called, and always aggregations. Commands of `system()` are not run on replay. `docs/stream.md` in the
+//! repository describes the format.
 //!
-//! # Where libdtrace is looked for
-//! [`locate`] has the rules. In short: [`Builder::prefix`], the environment variable
-//! `DTRACE_CONSUMER_PREFIX`, the system, a directory `libdtrace` beside the program or above it, the
-//! user's data directory. On Debian and Ubuntu releases that have no supported libdtrace,
-//! `dtrace-worker install`, a program of this crate, unpacks a private one into the latter;
-//! [`install`] does the same from Rust.
+//! A program that only replays turns off the default feature `live`: then there is no worker, no
+//! libdtrace, and less than two thirds of the dependencies.
 //!
-//! # The worker, and what it means for your program
+//! # The worker
+//! ```text
+//!  your process                                  worker: your executable, started again
+//! +-------------------------------------+       +---------------------------------------+
+//! | Session: script, options, handlers  |  job  | libdtrace, loaded at run time         |
+//! |                                     | ----> |   open, compile, enable, go           |
+//! |   walk  out  chew  chewrec  rows    | <---- |   records with their descriptions     |
+//! |   Outcome: losses, timings, status  | frames|   everything delivered, then the end  |
+//! +-------------------------------------+       +---------------------------------------+
+//!            |          ^                                         ^
+//!     record |          | replay                                  | BPF programs, buffers
+//!            v          |                                         v
+//!         a file of the same frames                            the kernel
+//! ```
+//! libdtrace on Linux runs one session per process, aborts in places where other libraries return
+//! errors, and takes seconds to close. So each session has its own process, the worker. Your process never
+//! loads libdtrace; it decodes what the worker forwards. Several sessions can run at once.
+//!
 //! A session starts your executable again, with a marker in its environment. A function of this crate
-//! that runs before `main` sees the marker, runs the session and ends the process: the worker's `main`
-//! never runs. What follows from that:
+//! runs before `main`, finds the marker, runs the session and ends the process. What follows from that:
 //!
-//! - Nothing has to be called or installed for it. Command-line arguments are not passed on.
+//! - You call and install nothing. Command-line arguments are not passed on, and the worker's `main`
+//!   never runs.
 //! - Constructors of other crates (code that runs before `main`) run in workers, too.
 //! - A worker has the privileges, environment and working directory of your process. Standard input is
 //!   its channel, and what libdtrace writes to standard error ends up in [`Error::WorkerDied`].
-//! - It is in a process group of its own: Ctrl-C reaches your process alone. It ends when your process
-//!   does.
+//! - It has its own process group: Ctrl-C reaches your process alone. It ends when your process does.
 //! - In a set-uid program the marker is refused. Name another program as worker there.
-//! - Where this crate is not part of the executable, as in a `cdylib` in an interpreter, starting the
+//! - If this crate is not part of the executable, as in a `cdylib` in an interpreter, starting the
 //!   executable again would start the interpreter. A static executable (musl) cannot load a shared
-//!   library. For both, [`Builder::worker`] names a program that is a worker: `dtrace-worker`, or any
-//!   dynamically linked program with this crate of the same version in it.
+//!   library. In both cases [`worker`](Session::worker) names a program that is a worker:
+//!   `dtrace-worker`, or any dynamically linked program with the same version of this crate in it.
 //!
-//! # Platforms
-//! Sessions run on Linux. On FreeBSD, macOS and illumos there are bindings (`dtrace-sys`) that are
-//! checked at compile time and have not been run; sessions return [`Error::Unavailable`], and recordings
-//! are replayed.
+//! # Where libdtrace is looked for
+//! [`locate`] has the rules. In short: the [`prefix`](Session::prefix), the environment variable
+//! `DTRACE_CONSUMER_PREFIX`, the system, a directory `libdtrace` beside the program or above it, and the
+//! user's data directory. On Debian and Ubuntu releases without a supported libdtrace,
+//! `dtrace-worker install`, a program of this crate, unpacks a private one into the user's data
+//! directory; [`install`] does the same from Rust.
+//!
+//! # What else can be asked
+//! [`Session::check`] compiles without tracing. [`query`] lists probes, and looks up symbols and types of
+//! the kernel. [`Session::header`] and [`Session::link`] make what C programs with their own probes are
+//! built with. [`mod@option`] has the options of tracing with the types of their values.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(feature = "live"),

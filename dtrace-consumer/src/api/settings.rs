@@ -155,7 +155,7 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Ends the session with [`Error::WorkerSilent`], and kills its worker, when the worker says nothing
+    /// Ends the session with [`Error::WorkerSilent`](crate::Error::WorkerSilent), and kills its worker, when the worker says nothing
     /// for this long where it should: while it starts, and from the request to stop on. 5 minutes
     /// unless set. libdtrace may need most of a minute for hundreds of probes, and more on slow
     /// machines.

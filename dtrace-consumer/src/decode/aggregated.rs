@@ -77,7 +77,7 @@ impl<'a> Aggregated<'a> {
     }
 
     /// The value on each CPU, with the CPU's number; none without the option `aggpercpu`, nor in
-    /// [`Mode::Delta`].
+    /// [`Mode::Delta`](crate::aggregation::Mode::Delta).
     pub fn per_cpu(&self) -> impl Iterator<Item = (u32, AggregationValue)> + use<'a> {
         let aggregation = self.aggregation;
         let values = self.frame.per_cpu.chunks_exact(self.frame.value.len().max(1));
