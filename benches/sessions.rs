@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dtrace_consumer::{Failure, run_synchronous};
+use dtrace_test_support::dtrace1::Dtrace1;
+use dtrace_test_support::{Need, processes};
 use nix::sys::resource::{UsageWho, getrusage};
-use support::dtrace1::Dtrace1;
 
 const ROUNDS: usize = 5;
 const RECORDS: u32 = 100_000;
@@ -24,8 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     {
         return Ok(traced(Path::new(file), calls.to_string_lossy().parse()?)?);
     }
-    if !support::live::can_trace() {
-        return Ok(());
+    if let Err(missing) = Need::Tracing.check() {
+        return Err(format!("{}\n{}", missing.what, missing.details).into());
     }
     let scratch = std::env::temp_dir().join(format!("dtrace-bench-{}", std::process::id()));
     fs::create_dir_all(&scratch)?;
@@ -190,7 +191,7 @@ fn cpu() -> Duration {
 }
 
 fn wait_for_children() {
-    while !support::programs::children_of(std::process::id()).is_empty() {
+    while !processes::children().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,16 +1,39 @@
 //! What becomes of a session whose closure fails, blocks or starts something itself?
 
-mod common;
-
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 
-use common::{live, traced_program};
 use dtrace_consumer::{
     CallbackResult, ConsumerThread, Error, Failure, Outcome, Synchronous, run_synchronous, trace,
 };
+use dtrace_test_support::live_tests;
+use dtrace_test_support::sessions::{next_session_works, values_of};
+use dtrace_test_support::traced::traced_program;
 use parking_lot::Mutex;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        an_error_or_panic_of_a_closure_ends_the_run_with_it,
+        a_panic_of_a_closure_ends_the_thread_with_it,
+        an_error_of_the_closure_for_drops_ends_the_run,
+        what_a_slow_closure_misses_is_counted,
+        the_command_is_killed_when_a_closure_fails,
+        what_was_delivered_before_a_closure_failed_is_in_the_outcome,
+        a_row_that_does_not_fit_is_an_error_of_its_probe,
+        a_closure_can_run_another_session,
+        a_closure_can_stop_its_own_session,
+        a_closure_can_drop_stop_or_join_the_handle_of_its_own_thread,
+        a_session_can_be_dropped_stopped_or_joined_on_any_thread,
+        several_threads_can_stop_a_session_at_once,
+        a_session_outlasts_a_closure_that_is_away_for_long,
+    ],
+    needs: [],
+    tests: [
+        what_threads_share_can_be_sent_and_shared,
+    ],
+}
 
 /// Fires everything that there is a closure for but drops; `trace(2)` makes a row and a record.
 const SCRIPT: &str = r#"BEGIN { trace(2); @a = count(); setopt("switchrate", "10ms"); }
@@ -86,15 +109,7 @@ fn check(name: &str, how: How, result: Result<Outcome, Failure>) -> Outcome {
     *outcome
 }
 
-fn next_session_works() {
-    assert_eq!(common::values_of("BEGIN { trace(1); }").len(), 1);
-}
-
-#[test]
 fn an_error_or_panic_of_a_closure_ends_the_run_with_it() {
-    if !live() {
-        return;
-    }
     for how in [How::Fails, How::Panics] {
         for name in CLOSURES {
             // The end of a command would end the session before the process's end is told.
@@ -110,11 +125,7 @@ fn an_error_or_panic_of_a_closure_ends_the_run_with_it() {
     next_session_works();
 }
 
-#[test]
 fn a_panic_of_a_closure_ends_the_thread_with_it() {
-    if !live() {
-        return;
-    }
     for name in CLOSURES {
         let session = ConsumerThread::builder(SCRIPT);
         let result = match with_closure!(session, name, How::Panics).spawn() {
@@ -158,11 +169,7 @@ fn many_calls<'f>() -> Synchronous<'f> {
     )
 }
 
-#[test]
 fn an_error_of_the_closure_for_drops_ends_the_run() {
-    if !live() {
-        return;
-    }
     for how in [How::Fails, How::Panics] {
         let mut named = None;
         let mut ended = None;
@@ -189,11 +196,7 @@ fn an_error_of_the_closure_for_drops_ends_the_run() {
     }
 }
 
-#[test]
 fn what_a_slow_closure_misses_is_counted() {
-    if !live() {
-        return;
-    }
     let mut delivered = 0;
     let outcome = overwhelmed(many_calls(), || {
         delivered += 1;
@@ -203,11 +206,7 @@ fn what_a_slow_closure_misses_is_counted() {
     assert_eq!(delivered + outcome.losses.total_drops(), CALLS, "{}", outcome.losses);
 }
 
-#[test]
 fn the_command_is_killed_when_a_closure_fails() {
-    if !live() {
-        return;
-    }
     let (theirs, _ours) = std::io::pipe().expect("a pipe");
     let result = run_synchronous("BEGIN { trace(1); }", traced_program("wait", 0))
         .configure_command(|command| {
@@ -220,11 +219,7 @@ fn the_command_is_killed_when_a_closure_fails() {
     assert_eq!(command.status.signal(), Some(9));
 }
 
-#[test]
 fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {
-    if !live() {
-        return;
-    }
     let mut seen = 0;
     let result =
         run_synchronous("BEGIN { trace(1); } BEGIN { trace(2); } BEGIN { trace(3); }", ["true"])
@@ -237,11 +232,7 @@ fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {
     assert_eq!((seen, outcome.firings), (2, 2));
 }
 
-#[test]
 fn a_row_that_does_not_fit_is_an_error_of_its_probe() {
-    if !live() {
-        return;
-    }
     let result =
         run_synchronous("BEGIN { trace(\"text\"); }", ["true"]).rows(|(_,): (i32,)| Ok(())).run();
     let Err(Failure { error: Error::Row { probe, cause }, .. }) = result else {
@@ -250,15 +241,11 @@ fn a_row_that_does_not_fit_is_an_error_of_its_probe() {
     assert_eq!((probe.as_str(), cause.position()), ("dtrace:::BEGIN", Some(0)));
 }
 
-#[test]
 fn a_closure_can_run_another_session() {
-    if !live() {
-        return;
-    }
     let mut inner = 0;
     let outcome = run_synchronous("BEGIN { trace(1); } END { trace(2); }", ["true"])
         .chew(|_| {
-            inner += common::values_of("BEGIN { trace(1); }").len();
+            inner += values_of("BEGIN { trace(1); }").len();
             Ok(())
         })
         .run()
@@ -266,11 +253,7 @@ fn a_closure_can_run_another_session() {
     assert_eq!((inner, outcome.firings), (2, 2));
 }
 
-#[test]
 fn a_closure_can_stop_its_own_session() {
-    if !live() {
-        return;
-    }
     let shared: Arc<Mutex<Option<dtrace_consumer::StopHandle>>> = Arc::default();
     let (own, held) = (shared.clone(), shared.lock());
     let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
@@ -290,11 +273,7 @@ fn a_closure_can_stop_its_own_session() {
     assert_eq!(outcome.firings, 2);
 }
 
-#[test]
 fn a_closure_can_drop_stop_or_join_the_handle_of_its_own_thread() {
-    if !live() {
-        return;
-    }
     for end in ENDS {
         let shared: Arc<Mutex<Option<ConsumerThread>>> = Arc::default();
         let own = shared.clone();
@@ -326,11 +305,7 @@ const ENDS: [fn(ConsumerThread); 3] = [
     },
 ];
 
-#[test]
 fn a_session_can_be_dropped_stopped_or_joined_on_any_thread() {
-    if !live() {
-        return;
-    }
     for end in ENDS {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let probes = ended.clone();
@@ -346,11 +321,7 @@ fn a_session_can_be_dropped_stopped_or_joined_on_any_thread() {
     }
 }
 
-#[test]
 fn several_threads_can_stop_a_session_at_once() {
-    if !live() {
-        return;
-    }
     let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
         .chew(|_| Ok(()))
         .spawn()
@@ -367,7 +338,6 @@ fn several_threads_can_stop_a_session_at_once() {
     assert_eq!(outcome.firings, 2);
 }
 
-#[test]
 fn what_threads_share_can_be_sent_and_shared() {
     fn send<T: Send + 'static>() {}
     fn shared<T: Send + Sync + 'static>() {}
@@ -383,11 +353,7 @@ fn what_threads_share_can_be_sent_and_shared() {
 
 /// Data wait in the kernel's buffers, in the channel between the processes, and, the size of a piece, in
 /// the worker. What does not fit there is dropped, and counted.
-#[test]
 fn a_session_outlasts_a_closure_that_is_away_for_long() {
-    if !live() {
-        return;
-    }
     let seconds = std::env::var("DTRACE_CONSUMER_AWAY").ok().and_then(|s| s.parse().ok());
     let mut away = Some(std::time::Duration::from_secs(seconds.unwrap_or(3)));
     let (mut delivered, mut counted) = (0, 0);

@@ -1,10 +1,7 @@
-//! What the examples, tests and benches share.
+//! What do the examples share?
 
-pub mod dtrace1;
 pub mod ipc_benchmark;
 pub mod lab;
-pub mod live;
-pub mod programs;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
