@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dtrace_consumer::{Failure, run_synchronous};
+use dtrace_test_support::dtrace1::Dtrace1;
+use dtrace_test_support::{Need, processes};
 use nix::sys::resource::{UsageWho, getrusage};
-use support::dtrace1::Dtrace1;
 
 const ROUNDS: usize = 5;
 const RECORDS: u32 = 100_000;
@@ -24,8 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     {
         return Ok(traced(Path::new(file), calls.to_string_lossy().parse()?)?);
     }
-    if !support::live::can_trace() {
-        return Ok(());
+    if let Err(missing) = Need::Tracing.check() {
+        return Err(format!("{}\n{}", missing.what, missing.details).into());
     }
     let scratch = std::env::temp_dir().join(format!("dtrace-bench-{}", std::process::id()));
     fs::create_dir_all(&scratch)?;
@@ -113,15 +114,16 @@ impl Bench<'_> {
         let mut firings = 0u64;
         let wants_firings = script.contains("trace(");
         let session = run_synchronous(script, command).walk(|_| Ok(()));
-        let session = if wants_firings {
-            session.chew(|firing| {
+        if wants_firings {
+            let counting = session.chew(|firing| {
                 firings += firing.values().count() as u64;
                 Ok(())
-            })
+            });
+            counting.run()
         } else {
-            session
-        };
-        session.run().map_err(failed)?;
+            session.run()
+        }
+        .map_err(failed)?;
         let returned = now();
         if wants_firings && firings < u64::from(calls) {
             return Err(io::Error::other(format!("{firings} of {calls} records came")));
@@ -190,7 +192,7 @@ fn cpu() -> Duration {
 }
 
 fn wait_for_children() {
-    while !support::programs::children_of(std::process::id()).is_empty() {
+    while !processes::children().is_empty() {
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each case of `tests/differential/cases` is a test: the example runs on it, and its stdout, its
 //! stderr and its exit status must be those of dtrace(1), byte for byte after the normalisations
-//! of `normalise.rs`. Tracing needs root.
+//! of `normalise.rs`.
 //!
 //! The variable `DTRACE_DIFFERENTIAL` says what to compare with:
 //!
@@ -12,6 +12,8 @@
 //! | `sample` | the same, but for twenty cases spread over the corpus dtrace(1) itself |
 //! | `live` | dtrace(1) itself, for all cases |
 //! | `record` | nothing: dtrace(1) runs, three times each, and its output is recorded |
+//!
+//! If it is unset only some cases run, spread over the corpus; `DTRACE_CONSUMER_TESTS=all` runs all of them.
 //!
 //! `tests/differential/known.txt` has the cases that may differ, each with the reason; one that
 //! has become equal fails, so that the list stays true. `DTRACE_DIFFERENTIAL_PROGRAM` names
@@ -31,11 +33,16 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use case::Case;
-use libtest_mimic::{Arguments, Failed, Trial};
+use dtrace_test_support::Need;
+use dtrace_test_support::harness::{self, Test};
+use libtest_mimic::Failed;
 use program::{Program, Result as Run};
 
 /// How many cases `sample` compares with dtrace(1) itself.
 const SAMPLE: usize = 20;
+
+/// Of so many cases one runs where those that take long are left out.
+const STRIDE: usize = 12;
 
 /// How often a recording has to come out the same.
 const RECORDINGS: usize = 3;
@@ -57,7 +64,6 @@ struct Corpus {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
     let corpus = match Corpus::read() {
         Ok(corpus) => Arc::new(corpus),
         Err(why) => {
@@ -65,11 +71,11 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let conclusion = libtest_mimic::run(&arguments, corpus.trials());
+    let conclusion = harness::run(corpus.tests());
     if let Err(error) = fs::remove_dir_all(&corpus.scratch) {
         eprintln!("{}: {error}", corpus.scratch.display());
     }
-    conclusion.exit_code()
+    conclusion
 }
 
 /// The directory of the corpus.
@@ -99,9 +105,9 @@ impl Corpus {
         })
     }
 
-    fn trials(self: &Arc<Corpus>) -> Vec<Trial> {
+    fn tests(self: &Arc<Corpus>) -> Vec<Test> {
         let stride = self.cases.len().div_ceil(SAMPLE).max(1);
-        let mut trials = Vec::new();
+        let mut tests = Vec::new();
         for (index, case) in self.cases.iter().enumerate() {
             let live = match self.mode {
                 Mode::Live => true,
@@ -109,18 +115,24 @@ impl Corpus {
                 Mode::Recorded | Mode::Record => case.live,
             };
             let (corpus, case) = (Arc::clone(self), case.clone());
-            trials.push(Trial::test(case.name.clone(), move || match corpus.mode {
+            let test = Test::new(case.name.clone(), move || match corpus.mode {
                 Mode::Record => corpus.record(&case),
                 _ => corpus.compare(&case, live),
-            }));
+            });
+            let needs_dtrace = live || self.mode == Mode::Record;
+            let needs: &[Need] =
+                if needs_dtrace { &[Need::Tracing, Need::Dtrace1] } else { &[Need::Tracing] };
+            let test = test.needs(needs);
+            let is_left_out = self.mode == Mode::Recorded && index % STRIDE != 0;
+            tests.push(if is_left_out { test.long() } else { test });
         }
         if self.mode != Mode::Record {
             let corpus = Arc::clone(self);
-            trials.push(Trial::test("the_corpus_is_complete", move || corpus.complete()));
+            tests.push(Test::new("the_corpus_is_complete", move || corpus.complete()));
             let name = "normalisation_takes_out_what_may_differ_and_nothing_else";
-            trials.push(Trial::test(name, || normalise::check().map_err(Failed::from)));
+            tests.push(Test::new(name, || normalise::check().map_err(Failed::from)));
         }
-        trials
+        tests
     }
 
     fn dtrace(&self) -> Result<&Program, Failed> {

@@ -6,13 +6,26 @@
 
 use std::ffi::{CStr, OsString};
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Read, pipe};
-use std::process::{Command, Stdio, exit, id};
+use std::io::{Read, pipe};
+use std::process::{Stdio, exit, id};
 
 use dtrace_consumer::{Error, ValueRef, run_synchronous};
-use parking_lot::Mutex;
-use support::live::can_trace;
-use support::programs::{children_of, wait_until_gone};
+use dtrace_test_support::consumer::{Consumer, Stage, consume};
+use dtrace_test_support::leftovers::one_at_a_time;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::{descendants_of, wait_until_gone};
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        functions_of_a_rust_program_show_typed_arguments_and_results,
+        stacks_name_rust_functions_as_their_source_does,
+        functions_of_a_library_are_traced_like_those_of_the_program,
+        a_script_that_does_not_compile_ends_the_held_command,
+        tracing_that_cannot_begin_ends_the_held_command,
+        a_command_whose_functions_are_traced_ends_with_its_consumer,
+    ],
+}
 
 /// The first argument with which this binary is a program to trace, or one that traces.
 const WORD: &str = "not-a-test";
@@ -30,7 +43,7 @@ fn program() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [WORD, "traced"] => traced(),
-        [WORD, "consumer", how] => consumer(how),
+        [WORD, "consumer", how] => consume(PRODUCTS, command_line("traced"), how),
         _ => {}
     }
 }
@@ -67,21 +80,6 @@ mod mangled {
     }
 }
 
-/// Traces, for a test that kills it while the command is `held` or `running`.
-fn consumer(how: &str) -> ! {
-    let mut session = run_synchronous(PRODUCTS, command_line("traced")).rows(|_: (i32,)| {
-        println!("traced");
-        Ok(())
-    });
-    if how == "held" {
-        // A worker that says nothing for as long as its standard input, the channel, lasts.
-        session = session.worker("/bin/cat");
-        println!("holding");
-    }
-    println!("{:?}", session.run());
-    exit(0)
-}
-
 fn command_line(mode: &str) -> Vec<OsString> {
     let this = std::env::current_exe().expect("the test knows its own file");
     vec![this.into(), WORD.into(), mode.into()]
@@ -89,15 +87,8 @@ fn command_line(mode: &str) -> Vec<OsString> {
 
 const PRODUCTS: &str = r#"pid$target:a.out:functions_product:entry { printf("%d", (int)arg0); }"#;
 
-/// Children of this process are counted, so there is one test at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-#[test]
 fn functions_of_a_rust_program_show_typed_arguments_and_results() {
-    if !can_trace() {
-        return;
-    }
-    let _lock = ONE_AT_A_TIME.lock();
+    let _lock = one_at_a_time();
     let mut entries: Vec<(i32, u8, String)> = Vec::new();
     let mut results: Vec<(i64, String)> = Vec::new();
     let outcome = run_synchronous(
@@ -135,12 +126,8 @@ fn functions_of_a_rust_program_show_typed_arguments_and_results() {
     assert_eq!(sums, [-8, -15, -22]);
 }
 
-#[test]
 fn stacks_name_rust_functions_as_their_source_does() {
-    if !can_trace() {
-        return;
-    }
-    let _lock = ONE_AT_A_TIME.lock();
+    let _lock = one_at_a_time();
     let (theirs, ours) = pipe().expect("a pipe");
     let mut lets_go = Some(ours);
     let mut innermost = Vec::new();
@@ -175,12 +162,8 @@ fn stacks_name_rust_functions_as_their_source_does() {
     assert!(innermost[1].1.starts_with("_ZN") || innermost[1].1.starts_with("_R"));
 }
 
-#[test]
 fn functions_of_a_library_are_traced_like_those_of_the_program() {
-    if !can_trace() {
-        return;
-    }
-    let _lock = ONE_AT_A_TIME.lock();
+    let _lock = one_at_a_time();
     let mut names = Vec::new();
     run_synchronous(
         r#"pid$target:libc.so.6:getenv:entry { printf("%s", copyinstr(arg0)); }"#,
@@ -199,12 +182,8 @@ fn functions_of_a_library_are_traced_like_those_of_the_program() {
     assert_eq!(names, ["FIRST_VARIABLE", "SECOND_VARIABLE"]);
 }
 
-#[test]
 fn a_script_that_does_not_compile_ends_the_held_command() {
-    if !can_trace() {
-        return;
-    }
-    let _lock = ONE_AT_A_TIME.lock();
+    let _lock = one_at_a_time();
     for (script, words) in [
         ("pid$target:a.out:functions_product:entry { nothing(); }", "nothing"),
         ("pid$target:a.out:no_such_function:entry { }", "no_such_function"),
@@ -213,16 +192,12 @@ fn a_script_that_does_not_compile_ends_the_held_command() {
         assert!(matches!(failure.error, Error::Compile(_)), "{failure}");
         assert!(failure.to_string().contains(words), "{failure}");
         assert!(failure.outcome.command.is_none());
-        wait_until_gone(&children_of(id()));
+        wait_until_gone(&descendants_of(id()));
     }
 }
 
-#[test]
 fn tracing_that_cannot_begin_ends_the_held_command() {
-    if !can_trace() {
-        return;
-    }
-    let _lock = ONE_AT_A_TIME.lock();
+    let _lock = one_at_a_time();
     // Only dtrace_go() finds out that the option is missing, and by then there are probes.
     let script = "pid$target:a.out:functions_product:entry { system(\"true\"); }";
     let failure = run_synchronous(script, command_line("traced")).run().unwrap_err();
@@ -230,7 +205,7 @@ fn tracing_that_cannot_begin_ends_the_held_command() {
         matches!(&failure.error, Error::Libdtrace { call, .. } if call == "dtrace_go"),
         "{failure}"
     );
-    wait_until_gone(&children_of(id()));
+    wait_until_gone(&descendants_of(id()));
     // And the next one works.
     let mut products = 0;
     run_synchronous(PRODUCTS, command_line("traced"))
@@ -246,38 +221,14 @@ fn tracing_that_cannot_begin_ends_the_held_command() {
     assert_eq!(products, 3);
 }
 
-/// Kills a consumer in the middle of its session; its command, which would wait for its input for
-/// ever, and its worker are to end.
-fn kill_consumer(how: &str, sign: &str) {
-    let mut words = command_line("consumer").into_iter();
-    let mut consumer = Command::new(words.next().expect("the program"))
-        .args(words)
-        .arg(how)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the consumer can be started");
-    let mut lines = BufReader::new(consumer.stdout.take().expect("its output")).lines();
-    assert_eq!(lines.next().expect("a line").expect("text"), sign);
-    let mut family = children_of(consumer.id());
-    while family.len() < 2 {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        family = children_of(consumer.id());
-    }
-    assert_eq!(family.len(), 2, "a worker and a command");
-    let input = consumer.stdin.take();
-    consumer.kill().expect("it is there");
-    consumer.wait().expect("it is a child");
-    wait_until_gone(&family);
-    drop(input);
-}
-
-#[test]
+/// Its command would wait for its input for ever.
 fn a_command_whose_functions_are_traced_ends_with_its_consumer() {
-    if !can_trace() {
-        return;
+    let _lock = one_at_a_time();
+    for stage in [Stage::Held, Stage::Running] {
+        let consumer = Consumer::start(command_line("consumer"), stage, "traced");
+        let family = consumer.family();
+        let input = consumer.kill();
+        wait_until_gone(&family);
+        drop(input);
     }
-    let _lock = ONE_AT_A_TIME.lock();
-    kill_consumer("held", "holding");
-    kill_consumer("running", "traced");
 }

@@ -1,34 +1,20 @@
 //! The IPC benchmark, run as its users run it: as a program.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use dtrace_test_support::programs::{example, stderr};
+use ipc_benchmark::{Config, EX_USAGE, Error, IpcType, Mode, Report, run};
 use serde_json::Value;
-use support::ipc_benchmark::{Config, EX_USAGE, Error, IpcType, Mode, Report, run};
 
 const TYPES: [&str; 3] = ["tcp", "pipe", "local"];
 const MODES: [&str; 3] = ["1thread", "2thread", "2proc"];
 
-/// The example, which cargo leaves in a directory beside the one of this test.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let profile = test.ancestors().nth(2).expect("a test runs from PROFILE/deps");
-    let program = profile.join("examples/ipc_benchmark");
-    assert!(
-        program.exists(),
-        "{} is missing; build it with `cargo build --example ipc_benchmark`, or run all tests",
-        program.display()
-    );
-    program
-}
-
 fn benchmark(arguments: &str) -> Output {
-    Command::new(program()).args(arguments.split_whitespace()).output().expect("the program starts")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    Command::new(example("ipc_benchmark"))
+        .args(arguments.split_whitespace())
+        .output()
+        .expect("the program starts")
 }
 
 fn report(arguments: &str) -> Report {
@@ -224,7 +210,7 @@ fn the_process_is_called_as_in_the_lab() {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
 
-    let mut child = Command::new(program())
+    let mut child = Command::new(example("ipc_benchmark"))
         .args(["-n", "100000", "-b", "1", "-t", "1", "--json", "2thread"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

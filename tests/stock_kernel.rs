@@ -1,15 +1,39 @@
 //! What only a kernel with function tracing can show: `fbt`, and what libdtrace builds upon it.
 //!
 //! `vm/lane test` runs this on Debian's kernels and sets `DTRACE_STOCK_KERNEL`. Elsewhere, where the
-//! kernel has no such probes, each test says so and returns.
+//! kernel has no such probes, the tests are ignored.
 
-mod common;
+#[path = "stock_kernel/benchmark.rs"]
+mod benchmark;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Benchmark, has_function_tracing, spawn_words};
+use benchmark::{Benchmark, spawn_words};
+
 use dtrace_consumer::{Error, ValueRef, run_synchronous, trace};
+use dtrace_test_support::harness::ignore;
+use dtrace_test_support::{live_tests, scratch_disk, stock_kernel};
 use serde::Deserialize;
+
+live_tests! {
+    needs: [Tracing, FunctionTracing],
+    tests: [
+        tcp_probes_show_every_segment_that_the_benchmark_sent,
+        tcp_state_changes_follow_the_protocol,
+        the_function_that_receives_segments_shows_each_of_them_through_its_arguments,
+        entry_and_return_of_a_kernel_function_show_arguments_and_result,
+        profile_probes_have_kernel_stacks_with_symbols,
+        proc_and_sched_probes_tell_of_a_commands_life,
+        speculations_are_delivered_only_if_committed,
+        a_probe_that_does_not_exist_is_named_by_the_error,
+        what_small_buffers_cannot_hold_is_counted,
+        a_pattern_that_matches_what_the_kernel_refuses_is_an_error_that_names_the_probe,
+    ],
+    needs: [Tracing, ScratchDisk],
+    tests: [
+        writes_to_a_disk_are_seen_by_the_io_provider,
+    ],
+}
 
 const SYN: u8 = 0x02;
 const FIN: u8 = 0x01;
@@ -65,11 +89,7 @@ fn data(stream: &[&Segment]) -> u64 {
     stream.iter().map(|s| u64::from(s.data)).sum()
 }
 
-#[test]
 fn tcp_probes_show_every_segment_that_the_benchmark_sent() {
-    if !has_function_tracing() {
-        return;
-    }
     let mut benchmark = Benchmark::new("-i tcp -b 64 -t 1024 2thread");
     let mut segments = Vec::new();
     let outcome = run_synchronous(SEGMENTS, benchmark.words())
@@ -151,11 +171,7 @@ const TRANSITIONS: &[(&str, &str)] = &[
     ("listen", "closed"),
 ];
 
-#[test]
 fn tcp_state_changes_follow_the_protocol() {
-    if !has_function_tracing() {
-        return;
-    }
     let mut benchmark = Benchmark::new("-i tcp -b 4096 -t 8192 2thread");
     let mut changes: Vec<(String, String, u16)> = Vec::new();
     run_synchronous(
@@ -198,11 +214,7 @@ fn tcp_state_changes_follow_the_protocol() {
     }
 }
 
-#[test]
 fn the_function_that_receives_segments_shows_each_of_them_through_its_arguments() {
-    if !has_function_tracing() {
-        return;
-    }
     let mut benchmark = Benchmark::new("-i tcp -b 64 -t 1024 2thread");
     let mut segments = Vec::new();
     run_synchronous(
@@ -248,11 +260,7 @@ fn the_function_that_receives_segments_shows_each_of_them_through_its_arguments(
     assert!(acknowledged.iter().all(|bytes| *bytes <= 1024), "{acknowledged:?}");
 }
 
-#[test]
 fn entry_and_return_of_a_kernel_function_show_arguments_and_result() {
-    if !has_function_tracing() {
-        return;
-    }
     let mut calls: Vec<(String, i64)> = Vec::new();
     run_synchronous(
         r#"fbt::vfs_write:entry /pid == $target/ { printf("%s %d", probename, args[2]); }
@@ -271,11 +279,7 @@ fn entry_and_return_of_a_kernel_function_show_arguments_and_result() {
     assert_eq!(calls, [("entry".to_owned(), 12), ("return".to_owned(), 12)]);
 }
 
-#[test]
 fn profile_probes_have_kernel_stacks_with_symbols() {
-    if !has_function_tracing() {
-        return;
-    }
     let mut frames: BTreeMap<String, usize> = BTreeMap::new();
     trace("profile-99 { @[stack()] = count(); n++; } profile-99 /n >= 20/ { exit(0); }")
         .walk(|entry| {
@@ -296,13 +300,12 @@ fn profile_probes_have_kernel_stacks_with_symbols() {
 
 /// The stock kernel's series, as `vm/lane` names it.
 fn kernel() -> String {
-    std::env::var("DTRACE_STOCK_KERNEL").unwrap_or_default()
+    stock_kernel().unwrap_or_default()
 }
 
-#[test]
 fn writes_to_a_disk_are_seen_by_the_io_provider() {
     // Writing to a disk destroys what is on it: only a disk that is said to be for that will do.
-    let Some(disk) = common::scratch_disk() else { return };
+    let disk = scratch_disk().expect("this test needs it");
     let mut started: BTreeMap<String, u64> = BTreeMap::new();
     let outcome = run_synchronous(
         r#"io:::start { printf("%s %d", args[1]->dev_statname, args[0]->b_bcount); }"#,
@@ -321,8 +324,7 @@ fn writes_to_a_disk_are_seen_by_the_io_provider() {
             let session = failure.outcome.session.expect("it was begun");
             let omitted = session.omitted_libraries;
             assert!(omitted.iter().any(|library| library.file == "io.d"), "{omitted:?}");
-            eprintln!("not tested: io.d does not compile on this kernel");
-            return;
+            ignore("io.d does not compile on this kernel");
         }
         Err(failure) => panic!("{failure}"),
     };
@@ -331,11 +333,7 @@ fn writes_to_a_disk_are_seen_by_the_io_provider() {
     assert_eq!(started.get(name), Some(&16384), "{started:?}");
 }
 
-#[test]
 fn proc_and_sched_probes_tell_of_a_commands_life() {
-    if !has_function_tracing() {
-        return;
-    }
     let mut seen = BTreeSet::new();
     run_synchronous(
         r#"proc:::exec-success /ppid == $target/ { printf("%s %s", probename, execname); }
@@ -357,11 +355,7 @@ fn proc_and_sched_probes_tell_of_a_commands_life() {
     }
 }
 
-#[test]
 fn speculations_are_delivered_only_if_committed() {
-    if !has_function_tracing() {
-        return;
-    }
     // Speculate at entry; only what wrote 7 bytes is of interest at return.
     let mut committed = Vec::new();
     run_synchronous(
@@ -385,21 +379,13 @@ fn speculations_are_delivered_only_if_committed() {
     assert_eq!(committed, [7, 7]);
 }
 
-#[test]
 fn a_probe_that_does_not_exist_is_named_by_the_error() {
-    if !has_function_tracing() {
-        return;
-    }
     let failure = trace("fbt::no_such_function_here:entry { exit(0); }").run().unwrap_err();
     assert!(matches!(failure.error, Error::Compile(_)), "{failure}");
     assert!(failure.to_string().contains("fbt::no_such_function_here:entry"), "{failure}");
 }
 
-#[test]
 fn what_small_buffers_cannot_hold_is_counted() {
-    if !has_function_tracing() {
-        return;
-    }
     const WRITES: u64 = 20_000;
     let mut delivered = 0u64;
     let outcome = run_synchronous(
@@ -425,18 +411,13 @@ fn what_small_buffers_cannot_hold_is_counted() {
     assert_eq!(delivered + lost, WRITES, "{}", outcome.losses);
 }
 
-#[test]
 fn a_pattern_that_matches_what_the_kernel_refuses_is_an_error_that_names_the_probe() {
-    if !has_function_tracing() {
-        return;
-    }
     // Of 6.1 it is known: early_printk() is listed there, and cannot be probed.
     let script = "fbt::*printk*:entry { @ = count(); }";
     let result = run_synchronous(script, ["true"]).run();
     let kernel = kernel();
     if result.is_ok() && kernel != "6.1" {
-        eprintln!("not tested: this kernel refuses none of {script}");
-        return;
+        ignore(format!("this kernel refuses none of {script}"));
     }
     let failure = result.unwrap_err();
     let Error::Enable { probe, .. } = &failure.error else { panic!("{failure}") };

@@ -3,10 +3,25 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::{descendants_of, wait_until_gone};
+use dtrace_test_support::programs::{as_nobody, example, stderr, stdout};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::live::can_trace;
-use support::programs::{as_nobody, children_of, example, stderr, stdout, wait_until_gone};
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        it_lists_rates_until_ctrl_c_and_then_totals,
+        one_process_is_counted_alone,
+        a_reader_that_leaves_early_ends_it_quietly,
+    ],
+    needs: [],
+    tests: [
+        an_ordinary_user_is_told_what_is_missing,
+        a_command_line_that_is_not_understood_exits_with_ex_usage,
+    ],
+}
 
 fn start(arguments: &[&str]) -> Child {
     Command::new(example("syscall_rates"))
@@ -22,11 +37,7 @@ fn interrupt(child: &Child) {
     kill(pid, Signal::SIGINT).expect("it can be interrupted");
 }
 
-#[test]
 fn it_lists_rates_until_ctrl_c_and_then_totals() {
-    if !can_trace() {
-        return;
-    }
     let mut child = start(&["--top", "3"]);
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     // The second list, so that it does go on; the tracer's own reading and waiting is not in it, but
@@ -36,7 +47,7 @@ fn it_lists_rates_until_ctrl_c_and_then_totals() {
         let line = lines.next().expect("it goes on").expect("text");
         heads += u32::from(line.ends_with(" calls/s"));
     }
-    let processes = children_of(child.id());
+    let processes = descendants_of(child.id());
     assert!(!processes.is_empty(), "the worker");
     interrupt(&child);
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
@@ -47,11 +58,7 @@ fn it_lists_rates_until_ctrl_c_and_then_totals() {
     wait_until_gone(&processes);
 }
 
-#[test]
 fn one_process_is_counted_alone() {
-    if !can_trace() {
-        return;
-    }
     // It makes one kind of call only.
     let mut busy = Command::new("sh")
         .args(["-c", "while :; do kill -0 $$; done"])
@@ -73,11 +80,7 @@ fn one_process_is_counted_alone() {
     assert!(text.ends_with("calls in all; nothing lost\n"), "{text}");
 }
 
-#[test]
 fn a_reader_that_leaves_early_ends_it_quietly() {
-    if !can_trace() {
-        return;
-    }
     let mut child = start(&[]);
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
@@ -88,7 +91,6 @@ fn a_reader_that_leaves_early_ends_it_quietly() {
     assert!(status.success() && said.is_empty(), "{status}: {said}");
 }
 
-#[test]
 fn an_ordinary_user_is_told_what_is_missing() {
     let output = as_nobody("syscall_rates", &["--seconds", "1"]);
     assert_eq!(output.status.code(), Some(1));
@@ -96,7 +98,6 @@ fn an_ordinary_user_is_told_what_is_missing() {
     assert_eq!(stdout(&output), "");
 }
 
-#[test]
 fn a_command_line_that_is_not_understood_exits_with_ex_usage() {
     for arguments in [["--interval", "0"], ["--pid", "me"], ["--top", "-1"]] {
         let output = start(&arguments).wait_with_output().expect("its output");

@@ -5,11 +5,35 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output, Stdio};
 
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::{descendants_of, wait_until_gone};
+use dtrace_test_support::programs::{as_nobody, example, stderr, stdout};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::Value;
-use support::live::can_trace;
-use support::programs::{as_nobody, children_of, example, stderr, stdout, wait_until_gone};
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        a_live_run_shows_the_whole_connection_and_every_byte,
+        system_calls_of_all_threads_and_child_processes_are_counted,
+        two_at_once_do_not_mix,
+        the_default_command_is_the_benchmark_of_the_lab,
+        a_command_that_refuses_its_arguments_is_invalid,
+        a_command_that_fails_is_told_with_its_exit_code_or_signal,
+        a_program_that_does_not_exist_is_an_error,
+        a_reader_that_leaves_early_ends_it_quietly,
+        ctrl_c_leaves_nothing_behind,
+        a_recording_replays_to_the_same_segments_and_counts,
+    ],
+    needs: [],
+    tests: [
+        a_command_line_that_is_not_understood_exits_with_ex_usage,
+        an_ordinary_user_sees_what_is_missing_and_a_recording_under_a_banner,
+        live_or_record_turns_the_replay_into_an_error,
+        a_file_that_is_no_recording_is_an_error,
+    ],
+}
 
 const BANNER: &str = "## NOT LIVE";
 
@@ -123,22 +147,14 @@ fn assert_whole_connection(run: &Run, total: u32) {
     assert!(ages.is_sorted() && ages.contains(&1) && ages.contains(&2), "{ages:?}");
 }
 
-#[test]
 fn a_live_run_shows_the_whole_connection_and_every_byte() {
-    if !can_trace() {
-        return;
-    }
     for mode in ["1thread", "2thread", "2proc"] {
         let run = Run::live(&format!("ipc-benchmark -i tcp -b 64 -t 1024 {mode}"));
         assert_whole_connection(&run, 1024);
     }
 }
 
-#[test]
 fn system_calls_of_all_threads_and_child_processes_are_counted() {
-    if !can_trace() {
-        return;
-    }
     for mode in ["2thread", "2proc"] {
         let writes = |buffers: u32| {
             let total = 64 * buffers;
@@ -149,11 +165,7 @@ fn system_calls_of_all_threads_and_child_processes_are_counted() {
     }
 }
 
-#[test]
 fn two_at_once_do_not_mix() {
-    if !can_trace() {
-        return;
-    }
     let start = |total: u32| {
         Command::new(example("tcp_segments"))
             .args(["--live", "--json", "ipc-benchmark", "-i", "tcp", "-b", "64", "2thread", "-t"])
@@ -175,11 +187,7 @@ fn two_at_once_do_not_mix() {
     }
 }
 
-#[test]
 fn the_default_command_is_the_benchmark_of_the_lab() {
-    if !can_trace() {
-        return;
-    }
     let output = lab("");
     let text = stdout(&output);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -192,11 +200,7 @@ fn the_default_command_is_the_benchmark_of_the_lab() {
     assert!(stderr(&output).contains("Tracing with the script "), "{}", stderr(&output));
 }
 
-#[test]
 fn a_command_that_refuses_its_arguments_is_invalid() {
-    if !can_trace() {
-        return;
-    }
     let output = lab("ipc-benchmark -i tcp 3thread");
     assert_eq!(output.status.code(), Some(64));
     let text = stdout(&output);
@@ -204,11 +208,7 @@ fn a_command_that_refuses_its_arguments_is_invalid() {
     assert!(stderr(&output).contains("invalid value '3thread'"), "{}", stderr(&output));
 }
 
-#[test]
 fn a_command_that_fails_is_told_with_its_exit_code_or_signal() {
-    if !can_trace() {
-        return;
-    }
     for (script, expected) in
         [("exit 3", "## Failed with the exit code 3\n"), ("kill -9 $$", "## Failed with signal: 9")]
     {
@@ -221,17 +221,12 @@ fn a_command_that_fails_is_told_with_its_exit_code_or_signal() {
     }
 }
 
-#[test]
 fn a_program_that_does_not_exist_is_an_error() {
-    if !can_trace() {
-        return;
-    }
     let output = lab("no-such-program");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("cannot start no-such-program"), "{}", stderr(&output));
 }
 
-#[test]
 fn a_command_line_that_is_not_understood_exits_with_ex_usage() {
     for arguments in ["--no-such-option", "--script none", "--replay x --live", "--replay x ls"] {
         let output = lab(arguments);
@@ -239,11 +234,7 @@ fn a_command_line_that_is_not_understood_exits_with_ex_usage() {
     }
 }
 
-#[test]
 fn a_reader_that_leaves_early_ends_it_quietly() {
-    if !can_trace() {
-        return;
-    }
     let mut child = Command::new(example("tcp_segments"))
         .arg("--live")
         .stdout(Stdio::piped())
@@ -260,11 +251,7 @@ fn a_reader_that_leaves_early_ends_it_quietly() {
     assert!(!said.contains("panicked"), "{said}");
 }
 
-#[test]
 fn ctrl_c_leaves_nothing_behind() {
-    if !can_trace() {
-        return;
-    }
     // Whoever runs the tests may ignore the signal, and programs inherit that.
     let mut child = Command::new("env")
         .arg("--default-signal=INT")
@@ -278,7 +265,7 @@ fn ctrl_c_leaves_nothing_behind() {
     let output = BufReader::new(child.stdout.take().expect("a pipe"));
     output.lines().map_while(Result::ok).find(|line| line == "running").expect("it runs");
     let pid = Pid::from_raw(child.id().cast_signed());
-    let processes = children_of(child.id());
+    let processes = descendants_of(child.id());
     assert!(processes.len() >= 2, "the command and the worker: {processes:?}");
     // As a terminal does.
     killpg(pid, Signal::SIGINT).expect("it can be interrupted");
@@ -287,7 +274,6 @@ fn ctrl_c_leaves_nothing_behind() {
     wait_until_gone(&processes);
 }
 
-#[test]
 fn an_ordinary_user_sees_what_is_missing_and_a_recording_under_a_banner() {
     let output = as_nobody("tcp_segments", &[]);
     let (text, said) = (stdout(&output), stderr(&output));
@@ -306,7 +292,6 @@ fn an_ordinary_user_sees_what_is_missing_and_a_recording_under_a_banner() {
     assert!(stderr(&output).contains(BANNER), "{}", stderr(&output));
 }
 
-#[test]
 fn live_or_record_turns_the_replay_into_an_error() {
     for arguments in [&["--live"][..], &["--record", "/dev/null"]] {
         let output = as_nobody("tcp_segments", arguments);
@@ -317,11 +302,7 @@ fn live_or_record_turns_the_replay_into_an_error() {
     }
 }
 
-#[test]
 fn a_recording_replays_to_the_same_segments_and_counts() {
-    if !can_trace() {
-        return;
-    }
     let file = std::env::temp_dir().join(format!("tcp_segments-{}.dtrace", std::process::id()));
     let path = file.to_str().expect("UTF-8");
     let live = lab(&format!("--json --record {path}"));
@@ -337,7 +318,6 @@ fn a_recording_replays_to_the_same_segments_and_counts() {
     assert_eq!(rest, stdout(&live));
 }
 
-#[test]
 fn a_file_that_is_no_recording_is_an_error() {
     for file in ["/dev/null", "/no/such/file", "/proc/self/exe"] {
         let output = Command::new(example("tcp_segments"))

@@ -8,14 +8,22 @@ use std::io::pipe;
 use std::process::{Child, Command, Stdio};
 
 use dtrace_consumer::{run_synchronous, trace};
-use support::live::can_trace;
-use support::programs::{example, stderr, stdout};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::programs::{example, stderr, stdout};
 
-#[test]
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        probes_of_the_usdt_crate_are_typed_rows,
+    ],
+    needs: [Tracing, UsdtProgram],
+    tests: [
+        probes_of_a_c_program_that_is_run_have_declared_types,
+        a_wildcard_finds_the_probes_of_a_program_that_runs_already,
+    ],
+}
+
 fn probes_of_the_usdt_crate_are_typed_rows() {
-    if !can_trace() {
-        return;
-    }
     let output = Command::new(example("usdt_rows")).output().expect("the program starts");
     assert!(output.status.success(), "{}", stderr(&output));
     let expected = "request 1 for /: 10 bytes\n\
@@ -24,15 +32,9 @@ fn probes_of_the_usdt_crate_are_typed_rows() {
     assert_eq!(stdout(&output), expected);
 }
 
-/// The C program, where there is one.
-fn program() -> Option<String> {
-    let program = std::env::var("DTRACE_USDT_PROGRAM").ok();
-    if program.is_none() {
-        let stock = std::env::var_os("DTRACE_STOCK_KERNEL");
-        assert!(stock.is_none(), "vm/lane has not named its program");
-        eprintln!("not tested: DTRACE_USDT_PROGRAM names no program; `vm/lane test` builds one");
-    }
-    program
+/// The C program.
+fn program() -> String {
+    dtrace_test_support::usdt_program().expect("this test needs it")
 }
 
 /// A number, and how long the path is that was asked for, negative: the types are those of the
@@ -43,9 +45,8 @@ const ANSWERS: [Answer; 3] = [(1, -1), (2, -7), (3, -6)];
 
 const PRINT: &str = r#"{ printf("%d %d", args[0], args[1]); }"#;
 
-#[test]
 fn probes_of_a_c_program_that_is_run_have_declared_types() {
-    let Some(program) = program() else { return };
+    let program = program();
     let mut paths = Vec::new();
     let mut answers: Vec<Answer> = Vec::new();
     run_synchronous(
@@ -77,9 +78,8 @@ fn start(program: &str, input: impl Into<Stdio>) -> Child {
     Command::new(program).stdin(input).spawn().expect("the program starts")
 }
 
-#[test]
 fn a_wildcard_finds_the_probes_of_a_program_that_runs_already() {
-    let Some(program) = program() else { return };
+    let program = program();
     let (theirs, ours) = pipe().expect("a pipe");
     let mut running = start(&program, theirs);
     let mut lets_go = Some(ours);

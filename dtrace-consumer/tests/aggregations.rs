@@ -1,19 +1,41 @@
 //! What do closures receive of aggregations?
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{entries_of, live, named, traced_program};
 use dtrace_consumer::aggregation::{AggregationFunction, AggregationValue, Mode};
-use dtrace_consumer::{ConsumerThread, FromValue, ValueRef, run_synchronous};
+use dtrace_consumer::value::FromValue;
+use dtrace_consumer::{ConsumerThread, Script, ValueRef, run_synchronous};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::sessions::{entries_of, named};
+use dtrace_test_support::traced::{call, traced_program};
 
-#[test]
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        all_nine_functions_deliver_their_values,
+        sums_beyond_32_bits_and_below_zero_are_whole,
+        negative_averages_are_rounded_towards_zero_and_exact_on_request,
+        integer_keys_of_every_width_are_read_with_the_sign_that_is_asked_for,
+        string_keys_of_255_characters_are_whole_and_told_apart,
+        a_large_structure_as_key_is_bytes_and_no_stack,
+        stacks_and_symbols_as_keys_have_frames_and_names,
+        a_users_address_as_key_is_a_symbol_of_its_process,
+        several_keys_arrive_in_the_order_of_the_script,
+        the_smallest_and_largest_of_nothing_are_no_numbers,
+        a_count_that_was_cleared_is_there_with_zero,
+        an_aggregation_that_was_truncated_is_gone,
+        distributions_keep_their_parameters_after_clear,
+        normalized_values_are_divided_and_their_raw_values_kept,
+        aggregations_of_end_are_in_the_last_walk,
+        a_script_without_aggregations_walks_over_nothing,
+        differences_over_several_walks_add_up_to_the_total,
+        an_average_over_several_walks_is_that_of_what_was_added,
+        what_is_added_after_a_clear_by_the_script_is_told_no_more_than_once,
+    ],
+}
+
 fn all_nine_functions_deliver_their_values() {
-    if !live() {
-        return;
-    }
     let mut seen = BTreeMap::new();
     run_synchronous(
         "BEGIN {
@@ -57,11 +79,7 @@ fn all_nine_functions_deliver_their_values() {
     }
 }
 
-#[test]
 fn sums_beyond_32_bits_and_below_zero_are_whole() {
-    if !live() {
-        return;
-    }
     let entries = entries_of(
         "BEGIN {
             @large = sum(2147483647); @large = sum(2147483647); @large = sum(5);
@@ -78,11 +96,7 @@ fn sums_beyond_32_bits_and_below_zero_are_whole() {
     assert_eq!(number("avg"), Some(-4_000_000_000));
 }
 
-#[test]
 fn negative_averages_are_rounded_towards_zero_and_exact_on_request() {
-    if !live() {
-        return;
-    }
     let entries = entries_of("BEGIN { @ = avg(-3); @ = avg(-4); }");
     let AggregationValue::Avg(average) = named(&entries, "_") else { panic!("{entries:?}") };
     assert_eq!((average.count(), average.sum(), average.mean()), (2, -7, Some(-3)));
@@ -107,11 +121,7 @@ fn key_as<T: for<'a> FromValue<'a>>(script: &str) -> T {
     key_of(script, |key| T::from_value(key)).expect("the key is of that type")
 }
 
-#[test]
 fn integer_keys_of_every_width_are_read_with_the_sign_that_is_asked_for() {
-    if !live() {
-        return;
-    }
     assert_eq!(key_as::<i32>("BEGIN { @[(int32_t)-1] = count(); }"), -1);
     assert_eq!(key_as::<i8>("BEGIN { @[(int8_t)-2] = count(); }"), -2);
     assert_eq!(key_as::<u8>("BEGIN { @[(uint8_t)254] = count(); }"), 254);
@@ -121,14 +131,10 @@ fn integer_keys_of_every_width_are_read_with_the_sign_that_is_asked_for() {
     assert_eq!(key_as::<u64>("BEGIN { @[0xffffffffffffffff] = count(); }"), u64::MAX);
 }
 
-#[test]
 fn string_keys_of_255_characters_are_whole_and_told_apart() {
-    if !live() {
-        return;
-    }
-    let common: String = ('a'..='z').cycle().take(254).collect();
+    let shared: String = ('a'..='z').cycle().take(254).collect();
     let entries = entries_of(&format!(
-        r#"BEGIN {{ @["{common}x"] = sum(1); @["{common}y"] = sum(2); @[""] = sum(3); }}"#
+        r#"BEGIN {{ @["{shared}x"] = sum(1); @["{shared}y"] = sum(2); @[""] = sum(3); }}"#
     ));
     let mut found: Vec<(String, Option<i64>)> = Vec::new();
     for entry in &entries {
@@ -140,17 +146,13 @@ fn string_keys_of_255_characters_are_whole_and_told_apart() {
         found,
         [
             (String::new(), Some(3)),
-            (format!("{common}x"), Some(1)),
-            (format!("{common}y"), Some(2))
+            (format!("{shared}x"), Some(1)),
+            (format!("{shared}y"), Some(2))
         ]
     );
 }
 
-#[test]
 fn a_large_structure_as_key_is_bytes_and_no_stack() {
-    if !live() {
-        return;
-    }
     let size = key_of("BEGIN { @[*curthread->cred] = count(); }", |key| match key {
         ValueRef::Bytes(bytes) => bytes.len(),
         other => panic!("{other:?}"),
@@ -158,11 +160,7 @@ fn a_large_structure_as_key_is_bytes_and_no_stack() {
     assert!(size >= 160, "{size}");
 }
 
-#[test]
 fn stacks_and_symbols_as_keys_have_frames_and_names() {
-    if !live() {
-        return;
-    }
     let frames = key_of(
         "rawtp:::sys_enter /pid == $target && !done/ { done = 1; @[stack(5)] = count(); }",
         |key| match key {
@@ -182,11 +180,7 @@ fn stacks_and_symbols_as_keys_have_frames_and_names() {
     assert!(name.starts_with("vmlinux`"), "{name}");
 }
 
-#[test]
 fn a_users_address_as_key_is_a_symbol_of_its_process() {
-    if !live() {
-        return;
-    }
     let mut found = Vec::new();
     run_synchronous(
         "syscall::getppid:entry /pid == $target/ { @[usym(uregs[R_RIP]), pid] = count(); }",
@@ -204,11 +198,7 @@ fn a_users_address_as_key_is_a_symbol_of_its_process() {
     assert_eq!(of_symbol, pid);
 }
 
-#[test]
 fn several_keys_arrive_in_the_order_of_the_script() {
-    if !live() {
-        return;
-    }
     let mut rows = Vec::new();
     run_synchronous(
         r#"BEGIN { @many["a", (int8_t)-1, 7, "b"] = sum(-12); @["none"] = count(); }"#,
@@ -231,11 +221,7 @@ fn several_keys_arrive_in_the_order_of_the_script() {
     assert_eq!(rows, [("a".to_owned(), -1, 7, "b".to_owned(), -12)]);
 }
 
-#[test]
 fn the_smallest_and_largest_of_nothing_are_no_numbers() {
-    if !live() {
-        return;
-    }
     let entries = entries_of(
         "BEGIN { @min = min(3); @max = max(-3); @avg = avg(1); clear(@min); clear(@max); clear(@avg); }",
     );
@@ -244,21 +230,13 @@ fn the_smallest_and_largest_of_nothing_are_no_numbers() {
     }
 }
 
-#[test]
 fn a_count_that_was_cleared_is_there_with_zero() {
-    if !live() {
-        return;
-    }
     let entries = entries_of("BEGIN { @a = count(); @b = sum(4); clear(@a); }");
     assert_eq!(named(&entries, "a").as_i64(), Some(0));
     assert_eq!(named(&entries, "b").as_i64(), Some(4));
 }
 
-#[test]
 fn an_aggregation_that_was_truncated_is_gone() {
-    if !live() {
-        return;
-    }
     let entries = entries_of(
         "BEGIN { @a[1] = count(); @b[1] = sum(1); @b[2] = sum(2); @b[3] = sum(3); trunc(@a); trunc(@b, 2); }",
     );
@@ -267,11 +245,7 @@ fn an_aggregation_that_was_truncated_is_gone() {
     assert_eq!(left, [("b", Some(2)), ("b", Some(3))]);
 }
 
-#[test]
 fn distributions_keep_their_parameters_after_clear() {
-    if !live() {
-        return;
-    }
     let entries = entries_of(
         "BEGIN { @ll = llquantize(35, 10, 0, 3, 10); @l = lquantize(5, 0, 10, 1); clear(@ll); clear(@l); }
         END { @ll = llquantize(35, 10, 0, 3, 10); @l = lquantize(5, 0, 10, 1); }",
@@ -285,11 +259,7 @@ fn distributions_keep_their_parameters_after_clear() {
     }
 }
 
-#[test]
 fn normalized_values_are_divided_and_their_raw_values_kept() {
-    if !live() {
-        return;
-    }
     let entries = entries_of(
         "BEGIN { @a = sum(-7); @b = count(); @b = count(); @b = count(); normalize(@a, 2); normalize(@b, 2); }",
     );
@@ -302,20 +272,12 @@ fn normalized_values_are_divided_and_their_raw_values_kept() {
     assert_eq!((b.get(), b.raw(), b.normal()), (1, 3, 2));
 }
 
-#[test]
 fn aggregations_of_end_are_in_the_last_walk() {
-    if !live() {
-        return;
-    }
     let entries = entries_of("BEGIN { @ = count(); } END { @ = count(); @ = count(); }");
     assert_eq!(named(&entries, "_").as_i64(), Some(3));
 }
 
-#[test]
 fn a_script_without_aggregations_walks_over_nothing() {
-    if !live() {
-        return;
-    }
     let mut walks = 0;
     run_synchronous("BEGIN { trace(1); }", ["true"])
         .walk(|entry| panic!("{entry:?}"))
@@ -336,8 +298,8 @@ fn over_walks(script: &str, mode: Mode, rounds: usize) -> Vec<BTreeMap<String, i
     let (ours, theirs) = (shared.clone(), shared);
     let current = std::sync::Arc::new(parking_lot::Mutex::new(BTreeMap::new()));
     let adding = current.clone();
-    let thread = ConsumerThread::builder(script)
-        .args([nix::unistd::getpid().to_string(), nix::unistd::gettid().to_string()])
+    let of_this_thread = [nix::unistd::getpid().to_string(), nix::unistd::gettid().to_string()];
+    let thread = ConsumerThread::builder(Script::new(script).args(of_this_thread))
         .mode(mode)
         .walk_every(Duration::from_millis(20))
         .walk(move |entry| {
@@ -352,18 +314,14 @@ fn over_walks(script: &str, mode: Mode, rounds: usize) -> Vec<BTreeMap<String, i
         .spawn()
         .expect("tracing can be started");
     for _ in 0..rounds {
-        common::program::call(100);
+        call(100);
         walked.recv().expect("there are walks");
     }
     thread.stop().expect("the session comes to its end");
     std::mem::take(&mut *ours.lock())
 }
 
-#[test]
 fn differences_over_several_walks_add_up_to_the_total() {
-    if !live() {
-        return;
-    }
     let script =
         "syscall::getppid:entry /pid == $1 && tid == $2/ { @calls = count(); @sum = sum(-3); }";
     let walks = over_walks(script, Mode::Delta, 5);
@@ -375,22 +333,14 @@ fn differences_over_several_walks_add_up_to_the_total() {
     assert_eq!(last.last().and_then(|walk| walk.get("calls")), Some(&300));
 }
 
-#[test]
 fn an_average_over_several_walks_is_that_of_what_was_added() {
-    if !live() {
-        return;
-    }
     let script = "syscall::getppid:entry /pid == $1 && tid == $2/ { @ = avg(-8); }";
     for walk in over_walks(script, Mode::Delta, 3) {
         assert!(walk.values().all(|mean| *mean == -8), "{walk:?}");
     }
 }
 
-#[test]
 fn what_is_added_after_a_clear_by_the_script_is_told_no_more_than_once() {
-    if !live() {
-        return;
-    }
     // The script clears on its own; what was there before a clear and was never walked is lost to
     // everybody, also to dtrace(1). Nothing may be told twice.
     let script =

@@ -2,13 +2,47 @@
 //!
 //! A typed error; never a hang, never silence.
 
-mod common;
-
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
-use common::{live, traced_program};
-use dtrace_consumer::{CompileError, ConsumerThread, Error, Failure, Outcome, run_synchronous};
+use dtrace_consumer::error::CompileError;
+use dtrace_consumer::{ConsumerThread, Error, Failure, Outcome, Script, run_synchronous};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        a_syntax_error_is_shown_in_its_line,
+        an_unknown_function_is_shown_in_its_line,
+        an_unknown_variable_is_shown_in_its_line,
+        a_script_among_several_is_named_by_its_own_name,
+        an_unknown_probe_is_named,
+        an_unknown_probe_may_be_allowed_and_never_fires,
+        a_nul_in_a_script_or_its_arguments_is_refused,
+        an_empty_script_is_an_error_or_traces_nothing,
+        a_script_that_never_fires_delivers_nothing_and_ends_with_the_command,
+        an_unknown_option_is_named,
+        a_wrong_value_of_an_option_is_named,
+        options_that_would_end_the_worker_are_refused,
+        destructive_actions_need_their_option,
+        a_command_that_does_not_exist_is_named,
+        a_command_that_cannot_be_executed_is_named,
+        a_command_that_is_killed_is_no_error_of_the_session,
+        the_exit_status_of_the_command_is_told,
+        an_access_to_address_0_is_a_fault_of_its_probe,
+        a_division_by_zero_is_a_fault_of_its_kind,
+        a_library_of_another_version_is_not_loaded,
+        a_program_that_is_no_worker_is_told_and_not_waited_for,
+        a_conversion_that_libdtrace_cannot_carry_out_ends_the_session_with_its_words,
+    ],
+    needs: [],
+    tests: [
+        an_empty_command_is_refused,
+        an_empty_prefix_is_named_with_what_is_missing,
+        a_file_that_is_no_libdtrace_is_not_loaded,
+    ],
+}
 
 fn run(script: &str) -> Result<Outcome, Failure> {
     run_synchronous(script, ["true"]).run()
@@ -42,11 +76,7 @@ impl Drop for Scratch {
     }
 }
 
-#[test]
 fn a_syntax_error_is_shown_in_its_line() {
-    if !live() {
-        return;
-    }
     let error = compile_error("BEGIN\n{\n\ttrace(1;\n}\n");
     assert_eq!((error.script.as_str(), error.line), ("script", Some(3)));
     assert_eq!(error.source_line.as_deref(), Some("\ttrace(1;"));
@@ -56,53 +86,34 @@ fn a_syntax_error_is_shown_in_its_line() {
     assert!(text.ends_with('^'), "{text}");
 }
 
-#[test]
 fn an_unknown_function_is_shown_in_its_line() {
-    if !live() {
-        return;
-    }
     let error = compile_error("BEGIN\n{\n    trace(nothing_of_that_name(1));\n}\n");
     assert_eq!((error.line, error.column), (Some(3), Some(10)));
     assert!(error.message.contains("nothing_of_that_name"), "{error}");
     assert!(error.to_string().ends_with("\n   |           ^"), "{error}");
 }
 
-#[test]
 fn an_unknown_variable_is_shown_in_its_line() {
-    if !live() {
-        return;
-    }
     let error = compile_error("BEGIN { trace(1); }\nEND { trace(nothing); }");
     assert_eq!((error.line, error.column), (Some(2), Some(12)));
 }
 
-#[test]
 fn a_script_among_several_is_named_by_its_own_name() {
-    if !live() {
-        return;
-    }
-    let result =
-        run_synchronous("BEGIN { }", ["true"]).script("second.d", "BEGIN {\n trace(; }").run();
+    let result = run_synchronous("BEGIN { }", ["true"])
+        .script(Script::new("BEGIN {\n trace(; }").named("second.d"))
+        .run();
     let Err(Failure { error: Error::Compile(error), .. }) = result else { panic!("{result:?}") };
     assert_eq!((error.script.as_str(), error.line), ("second.d", Some(2)));
 }
 
-#[test]
 fn an_unknown_probe_is_named() {
-    if !live() {
-        return;
-    }
     let error = compile_error("syscall::no_such_call:entry { }");
     assert!(error.to_string().contains("no_such_call"), "{error}");
     let error = compile_error("no_such_provider:::probe { }");
     assert!(error.to_string().contains("no_such_provider"), "{error}");
 }
 
-#[test]
 fn an_unknown_probe_may_be_allowed_and_never_fires() {
-    if !live() {
-        return;
-    }
     let mut fired = Vec::new();
     let script = "syscall::no_such_call:entry { } BEGIN { }";
     run_synchronous(script, ["true"])
@@ -116,24 +127,16 @@ fn an_unknown_probe_may_be_allowed_and_never_fires() {
     assert_eq!(fired, ["BEGIN"]);
 }
 
-#[test]
 fn a_nul_in_a_script_or_its_arguments_is_refused() {
-    if !live() {
-        return;
-    }
     let error = error_of("BEGIN { }\0");
     assert!(matches!(&error, Error::Script { script, .. } if script == "script"), "{error:?}");
-    let result = run_synchronous("BEGIN { trace($1); }", ["true"]).args(["1\0"]).run();
+    let result = run_synchronous(Script::new("BEGIN { trace($1); }").args(["1\0"]), ["true"]).run();
     assert!(result.is_err(), "{result:?}");
     let result = run_synchronous("BEGIN { }", ["true"]).option("bufsize", "4\0m").run();
     assert!(matches!(&result, Err(f) if matches!(f.error, Error::Option { .. })), "{result:?}");
 }
 
-#[test]
 fn an_empty_script_is_an_error_or_traces_nothing() {
-    if !live() {
-        return;
-    }
     for script in ["", " \n", "/* nothing */", "/* nothing */\n\n"] {
         match run(script) {
             Ok(outcome) => assert_eq!(outcome.firings, 0, "{script:?}"),
@@ -143,11 +146,7 @@ fn an_empty_script_is_an_error_or_traces_nothing() {
     }
 }
 
-#[test]
 fn a_script_that_never_fires_delivers_nothing_and_ends_with_the_command() {
-    if !live() {
-        return;
-    }
     let mut called = 0;
     let outcome = run_synchronous("syscall::reboot:entry { trace(1); @ = count(); }", ["true"])
         .chew(|_| {
@@ -161,11 +160,7 @@ fn a_script_that_never_fires_delivers_nothing_and_ends_with_the_command() {
     assert!(outcome.command.is_some_and(|command| command.finished()));
 }
 
-#[test]
 fn an_unknown_option_is_named() {
-    if !live() {
-        return;
-    }
     let result = run_synchronous("BEGIN { }", ["true"]).option("no_such_option", "1").run();
     let Err(Failure { error: Error::Option { name, value, .. }, .. }) = result else {
         panic!("{result:?}")
@@ -173,11 +168,7 @@ fn an_unknown_option_is_named() {
     assert_eq!((name.as_str(), value.as_deref()), ("no_such_option", Some("1")));
 }
 
-#[test]
 fn a_wrong_value_of_an_option_is_named() {
-    if !live() {
-        return;
-    }
     for (name, value) in [("bufsize", "many"), ("bufsize", "4q"), ("switchrate", "-1parsec")] {
         let result = run_synchronous("BEGIN { }", ["true"]).option(name, value).run();
         let Err(Failure { error: Error::Option { name: named, value: of, .. }, .. }) = result
@@ -188,11 +179,7 @@ fn a_wrong_value_of_an_option_is_named() {
     }
 }
 
-#[test]
 fn options_that_would_end_the_worker_are_refused() {
-    if !live() {
-        return;
-    }
     for (name, value) in
         [("core", None), ("nolibs", None), ("cpu", Some("9999")), ("cpu", Some("x")), ("cpu", None)]
     {
@@ -209,22 +196,14 @@ fn options_that_would_end_the_worker_are_refused() {
     }
 }
 
-#[test]
 fn destructive_actions_need_their_option() {
-    if !live() {
-        return;
-    }
     let script = r#"BEGIN { system("true"); }"#;
     let error = error_of(script);
     assert!(error.to_string().contains("option `destructive`"), "{error}");
     run_synchronous(script, ["true"]).flag("destructive").run().expect("now it may");
 }
 
-#[test]
 fn a_command_that_does_not_exist_is_named() {
-    if !live() {
-        return;
-    }
     let result = run_synchronous("BEGIN { }", ["/no/such/command"]).run();
     let Err(Failure { error: Error::Command { program, cause }, .. }) = result else {
         panic!("{result:?}")
@@ -233,11 +212,7 @@ fn a_command_that_does_not_exist_is_named() {
     assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
 }
 
-#[test]
 fn a_command_that_cannot_be_executed_is_named() {
-    if !live() {
-        return;
-    }
     for program in ["/etc/passwd", "/"] {
         let result = run_synchronous("BEGIN { }", [program]).run();
         let Err(Failure { error: Error::Command { program: named, cause }, .. }) = result else {
@@ -248,17 +223,12 @@ fn a_command_that_cannot_be_executed_is_named() {
     }
 }
 
-#[test]
 fn an_empty_command_is_refused() {
     let result = run_synchronous("BEGIN { }", [""; 0]).run();
     assert!(matches!(&result, Err(f) if matches!(f.error, Error::Command { .. })), "{result:?}");
 }
 
-#[test]
 fn a_command_that_is_killed_is_no_error_of_the_session() {
-    if !live() {
-        return;
-    }
     let mut values = Vec::new();
     let outcome = run_synchronous(
         "BEGIN { trace(1); } END { trace(2); }",
@@ -276,11 +246,7 @@ fn a_command_that_is_killed_is_no_error_of_the_session() {
     assert_eq!(values, [1, 2]);
 }
 
-#[test]
 fn the_exit_status_of_the_command_is_told() {
-    if !live() {
-        return;
-    }
     for (status, refused) in [(0, false), (7, false), (64, true)] {
         let outcome = run_synchronous("BEGIN { }", traced_program("exit", status))
             .run()
@@ -292,11 +258,7 @@ fn the_exit_status_of_the_command_is_told() {
     }
 }
 
-#[test]
 fn an_access_to_address_0_is_a_fault_of_its_probe() {
-    if !live() {
-        return;
-    }
     let mut faults = Vec::new();
     let mut values = Vec::new();
     let outcome = run_synchronous(
@@ -308,7 +270,7 @@ fn an_access_to_address_0_is_a_fault_of_its_probe() {
         Ok(())
     })
     .on_fault(|fault| {
-        faults.push(fault);
+        faults.push(fault.clone());
         Ok(())
     })
     .run()
@@ -321,15 +283,11 @@ fn an_access_to_address_0_is_a_fault_of_its_probe() {
     assert_eq!(values, [1, 2]);
 }
 
-#[test]
 fn a_division_by_zero_is_a_fault_of_its_kind() {
-    if !live() {
-        return;
-    }
     let mut kinds = Vec::new();
     let outcome = run_synchronous("BEGIN { zero = 0; } BEGIN { trace(1 / zero); }", ["true"])
         .on_fault(|fault| {
-            kinds.push(fault.kind);
+            kinds.push(fault.kind.clone());
             Ok(())
         })
         .run()
@@ -338,7 +296,6 @@ fn a_division_by_zero_is_a_fault_of_its_kind() {
     assert!(kinds.len() == 1 && kinds[0].contains("zero"), "{kinds:?}");
 }
 
-#[test]
 fn an_empty_prefix_is_named_with_what_is_missing() {
     let scratch = Scratch::new("dtrace-consumer-empty-prefix");
     let result = run_synchronous("BEGIN { }", ["true"]).prefix(&scratch.0).run();
@@ -346,10 +303,9 @@ fn an_empty_prefix_is_named_with_what_is_missing() {
     assert!(what.to_string().contains(&scratch.0.display().to_string()), "{what}");
     assert!(what.missing().iter().all(|check| check.remedy.is_some()), "{what}");
     let result = ConsumerThread::builder("BEGIN { }").prefix(&scratch.0).spawn();
-    assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
+    assert!(matches!(&result, Err(f) if matches!(f.error, Error::Unavailable(_))), "{result:?}");
 }
 
-#[test]
 fn a_file_that_is_no_libdtrace_is_not_loaded() {
     let scratch = Scratch::new("dtrace-consumer-wrong-library");
     let directory = scratch.0.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
@@ -364,12 +320,8 @@ fn a_file_that_is_no_libdtrace_is_not_loaded() {
     }
 }
 
-#[test]
 fn a_library_of_another_version_is_not_loaded() {
-    if !live() {
-        return;
-    }
-    let real = dtrace_consumer::preflight(None).require().expect("live() said so").library;
+    let real = dtrace_consumer::preflight(None).require().expect("a live test needs it").library;
     let mut image = std::fs::read(&real).expect("the library can be read");
     let scratch = Scratch::new("dtrace-consumer-other-version");
     let directory = scratch.0.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
@@ -388,11 +340,7 @@ fn a_library_of_another_version_is_not_loaded() {
     assert!(what.to_string().contains("2.0.6"), "{what}");
 }
 
-#[test]
 fn a_program_that_is_no_worker_is_told_and_not_waited_for() {
-    if !live() {
-        return;
-    }
     for program in ["/bin/true", "/no/such/worker", "/etc/passwd"] {
         let result = run_synchronous("BEGIN { }", ["true"]).worker(program).run();
         let Err(Failure { error, .. }) = result else { panic!("{result:?}") };
@@ -403,11 +351,7 @@ fn a_program_that_is_no_worker_is_told_and_not_waited_for() {
     }
 }
 
-#[test]
 fn a_conversion_that_libdtrace_cannot_carry_out_ends_the_session_with_its_words() {
-    if !live() {
-        return;
-    }
     let mut before = 0;
     let result = run_synchronous(r#"BEGIN { trace(1); } BEGIN { printf("%wc", 'y'); }"#, ["true"])
         .out(|_| {

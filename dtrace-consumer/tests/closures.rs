@@ -1,16 +1,40 @@
 //! What becomes of a session whose closure fails, blocks or starts something itself?
 
-mod common;
-
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 
-use common::{live, traced_program};
+use dtrace_consumer::session::{Live, Traced};
 use dtrace_consumer::{
-    CallbackResult, ConsumerThread, Error, Failure, Outcome, Synchronous, run_synchronous, trace,
+    CallbackResult, ConsumerThread, Error, Failure, Outcome, Session, run_synchronous, trace,
 };
+use dtrace_test_support::live_tests;
+use dtrace_test_support::sessions::{next_session_works, values_of};
+use dtrace_test_support::traced::traced_program;
 use parking_lot::Mutex;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        an_error_or_panic_of_a_closure_ends_the_run_with_it,
+        a_panic_of_a_closure_ends_the_thread_with_it,
+        an_error_of_the_closure_for_drops_ends_the_run,
+        what_a_slow_closure_misses_is_counted,
+        the_command_is_killed_when_a_closure_fails,
+        what_was_delivered_before_a_closure_failed_is_in_the_outcome,
+        a_row_that_does_not_fit_is_an_error_of_its_probe,
+        a_closure_can_run_another_session,
+        a_closure_can_stop_its_own_session,
+        a_closure_can_drop_stop_or_join_the_handle_of_its_own_thread,
+        a_session_can_be_dropped_stopped_or_joined_on_any_thread,
+        several_threads_can_stop_a_session_at_once,
+        a_session_outlasts_a_closure_that_is_away_for_long,
+    ],
+    needs: [],
+    tests: [
+        what_threads_share_can_be_sent_and_shared,
+    ],
+}
 
 /// Fires everything that there is a closure for but drops; `trace(2)` makes a row and a record.
 const SCRIPT: &str = r#"BEGIN { trace(2); @a = count(); setopt("switchrate", "10ms"); }
@@ -31,7 +55,7 @@ impl How {
     }
 }
 
-const CLOSURES: [&str; 12] = [
+const CLOSURES: [&str; 13] = [
     "on_start",
     "walk",
     "walk_joined",
@@ -44,25 +68,27 @@ const CLOSURES: [&str; 12] = [
     "on_fault",
     "on_option",
     "on_process",
+    "on_stop",
 ];
 
-/// The same for both kinds of sessions, whose closures differ in type.
+/// Starts a session with one closure by `$run`, whatever the closure's type is.
 macro_rules! with_closure {
-    ($session:expr, $name:expr, $how:expr) => {{
+    ($session:expr, $run:ident, $name:expr, $how:expr) => {{
         let (session, how) = ($session, $how);
         match $name {
-            "on_start" => session.on_start(move |_| how.go()),
-            "walk" => session.walk(move |_| how.go()),
-            "walk_joined" => session.walk_joined(["a"], move |_| how.go()),
-            "walked" => session.walked(move || how.go()),
-            "out" => session.out(move |_| how.go()),
-            "chew" => session.chew(move |_| how.go()),
-            "chewrec" => session.chewrec(move |_| how.go()),
-            "rows" => session.rows(move |(_,): (i32,)| how.go()),
-            "report" => session.report(move |_| how.go()),
-            "on_fault" => session.on_fault(move |_| how.go()),
-            "on_option" => session.on_option(move |_| how.go()),
-            "on_process" => session.create(["true"]).on_process(move |_| how.go()),
+            "on_start" => session.on_start(move |_| how.go()).$run(),
+            "walk" => session.walk(move |_| how.go()).$run(),
+            "walk_joined" => session.walk_joined(["a"], move |_| how.go()).$run(),
+            "walked" => session.walked(move || how.go()).$run(),
+            "out" => session.out(move |_| how.go()).$run(),
+            "chew" => session.chew(move |_| how.go()).$run(),
+            "chewrec" => session.chewrec(move |_| how.go()).$run(),
+            "rows" => session.rows(move |(_,): (i32,)| how.go()).$run(),
+            "report" => session.report(move |_| how.go()).$run(),
+            "on_fault" => session.on_fault(move |_| how.go()).$run(),
+            "on_option" => session.on_option(move |_| how.go()).$run(),
+            "on_process" => session.on_process(move |_| how.go()).$run(),
+            "on_stop" => session.on_stop(move |_| how.go()).$run(),
             other => panic!("{other}"),
         }
     }};
@@ -86,22 +112,17 @@ fn check(name: &str, how: How, result: Result<Outcome, Failure>) -> Outcome {
     *outcome
 }
 
-fn next_session_works() {
-    assert_eq!(common::values_of("BEGIN { trace(1); }").len(), 1);
-}
-
-#[test]
 fn an_error_or_panic_of_a_closure_ends_the_run_with_it() {
-    if !live() {
-        return;
-    }
     for how in [How::Fails, How::Panics] {
         for name in CLOSURES {
             // The end of a command would end the session before the process's end is told.
             let with_command = name != "on_process";
-            let session =
-                if with_command { run_synchronous(SCRIPT, ["true"]) } else { trace(SCRIPT) };
-            let outcome = check(name, how, with_closure!(session, name, how).run());
+            let result = if with_command {
+                with_closure!(run_synchronous(SCRIPT, ["true"]), run, name, how)
+            } else {
+                with_closure!(trace(SCRIPT).create(["true"]), run, name, how)
+            };
+            let outcome = check(name, how, result);
             assert!(outcome.session.is_some(), "{name}");
             let ran = with_command && name != "on_start";
             assert_eq!(outcome.command.is_some(), ran, "{name}");
@@ -110,18 +131,14 @@ fn an_error_or_panic_of_a_closure_ends_the_run_with_it() {
     next_session_works();
 }
 
-#[test]
 fn a_panic_of_a_closure_ends_the_thread_with_it() {
-    if !live() {
-        return;
-    }
     for name in CLOSURES {
-        let session = ConsumerThread::builder(SCRIPT);
-        let result = match with_closure!(session, name, How::Panics).spawn() {
-            Ok(thread) if name == "on_process" => thread.join(),
-            Ok(thread) => thread.stop(),
-            // This one is called before there is a thread to be had.
-            Err(error) => Err(Failure { error, outcome: Box::default() }),
+        let result = if name == "on_process" {
+            let session = ConsumerThread::builder(SCRIPT).create(["true"]);
+            with_closure!(session, spawn, name, How::Panics).and_then(ConsumerThread::join)
+        } else {
+            let session = ConsumerThread::builder(SCRIPT);
+            with_closure!(session, spawn, name, How::Panics).and_then(ConsumerThread::stop)
         };
         check(name, How::Panics, result);
     }
@@ -129,13 +146,13 @@ fn a_panic_of_a_closure_ends_the_thread_with_it() {
 }
 
 /// A closure that is away until the command has ended, with buffers that are too small.
-fn overwhelmed(session: Synchronous<'_>, then: impl FnMut() -> CallbackResult) -> Outcome {
+fn overwhelmed(session: Session<Traced>, then: impl FnMut() -> CallbackResult) -> Outcome {
     let (mut ended, theirs) = std::io::pipe().expect("a pipe");
     let mut then = then;
     let mut first = true;
     session
         .option("bufsize", "16k")
-        .losses(dtrace_consumer::LossPolicy::Count)
+        .losses(dtrace_consumer::loss::LossPolicy::Count)
         .configure_command(|command| {
             command.stdout(theirs);
         })
@@ -151,18 +168,14 @@ fn overwhelmed(session: Synchronous<'_>, then: impl FnMut() -> CallbackResult) -
 
 const CALLS: u64 = 20_000;
 
-fn many_calls<'f>() -> Synchronous<'f> {
+fn many_calls() -> Session<Traced> {
     run_synchronous(
         "syscall::getppid:entry /pid == $target/ { trace(1); }",
         traced_program("calls", CALLS),
     )
 }
 
-#[test]
 fn an_error_of_the_closure_for_drops_ends_the_run() {
-    if !live() {
-        return;
-    }
     for how in [How::Fails, How::Panics] {
         let mut named = None;
         let mut ended = None;
@@ -184,16 +197,12 @@ fn an_error_of_the_closure_for_drops_ends_the_run() {
             })
             .run();
         let outcome = check("on_drop", how, result);
-        assert_eq!(named, Some(dtrace_consumer::DropKind::Principal));
+        assert_eq!(named, Some(dtrace_consumer::loss::DropKind::Principal));
         assert!(outcome.losses.total_drops() > 0);
     }
 }
 
-#[test]
 fn what_a_slow_closure_misses_is_counted() {
-    if !live() {
-        return;
-    }
     let mut delivered = 0;
     let outcome = overwhelmed(many_calls(), || {
         delivered += 1;
@@ -203,11 +212,7 @@ fn what_a_slow_closure_misses_is_counted() {
     assert_eq!(delivered + outcome.losses.total_drops(), CALLS, "{}", outcome.losses);
 }
 
-#[test]
 fn the_command_is_killed_when_a_closure_fails() {
-    if !live() {
-        return;
-    }
     let (theirs, _ours) = std::io::pipe().expect("a pipe");
     let result = run_synchronous("BEGIN { trace(1); }", traced_program("wait", 0))
         .configure_command(|command| {
@@ -220,11 +225,7 @@ fn the_command_is_killed_when_a_closure_fails() {
     assert_eq!(command.status.signal(), Some(9));
 }
 
-#[test]
 fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {
-    if !live() {
-        return;
-    }
     let mut seen = 0;
     let result =
         run_synchronous("BEGIN { trace(1); } BEGIN { trace(2); } BEGIN { trace(3); }", ["true"])
@@ -237,28 +238,18 @@ fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {
     assert_eq!((seen, outcome.firings), (2, 2));
 }
 
-#[test]
 fn a_row_that_does_not_fit_is_an_error_of_its_probe() {
-    if !live() {
-        return;
-    }
     let result =
         run_synchronous("BEGIN { trace(\"text\"); }", ["true"]).rows(|(_,): (i32,)| Ok(())).run();
-    let Err(Failure { error: Error::Row { probe, cause }, .. }) = result else {
-        panic!("{result:?}")
-    };
-    assert_eq!((probe.as_str(), cause.position()), ("dtrace:::BEGIN", Some(0)));
+    let Err(Failure { error: Error::Row { of, cause }, .. }) = result else { panic!("{result:?}") };
+    assert_eq!((of.as_str(), cause.position()), ("dtrace:::BEGIN", Some(0)));
 }
 
-#[test]
 fn a_closure_can_run_another_session() {
-    if !live() {
-        return;
-    }
     let mut inner = 0;
     let outcome = run_synchronous("BEGIN { trace(1); } END { trace(2); }", ["true"])
         .chew(|_| {
-            inner += common::values_of("BEGIN { trace(1); }").len();
+            inner += values_of("BEGIN { trace(1); }").len();
             Ok(())
         })
         .run()
@@ -266,11 +257,7 @@ fn a_closure_can_run_another_session() {
     assert_eq!((inner, outcome.firings), (2, 2));
 }
 
-#[test]
 fn a_closure_can_stop_its_own_session() {
-    if !live() {
-        return;
-    }
     let shared: Arc<Mutex<Option<dtrace_consumer::StopHandle>>> = Arc::default();
     let (own, held) = (shared.clone(), shared.lock());
     let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
@@ -290,11 +277,7 @@ fn a_closure_can_stop_its_own_session() {
     assert_eq!(outcome.firings, 2);
 }
 
-#[test]
 fn a_closure_can_drop_stop_or_join_the_handle_of_its_own_thread() {
-    if !live() {
-        return;
-    }
     for end in ENDS {
         let shared: Arc<Mutex<Option<ConsumerThread>>> = Arc::default();
         let own = shared.clone();
@@ -326,11 +309,7 @@ const ENDS: [fn(ConsumerThread); 3] = [
     },
 ];
 
-#[test]
 fn a_session_can_be_dropped_stopped_or_joined_on_any_thread() {
-    if !live() {
-        return;
-    }
     for end in ENDS {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let probes = ended.clone();
@@ -346,11 +325,7 @@ fn a_session_can_be_dropped_stopped_or_joined_on_any_thread() {
     }
 }
 
-#[test]
 fn several_threads_can_stop_a_session_at_once() {
-    if !live() {
-        return;
-    }
     let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
         .chew(|_| Ok(()))
         .spawn()
@@ -367,11 +342,10 @@ fn several_threads_can_stop_a_session_at_once() {
     assert_eq!(outcome.firings, 2);
 }
 
-#[test]
 fn what_threads_share_can_be_sent_and_shared() {
     fn send<T: Send + 'static>() {}
     fn shared<T: Send + Sync + 'static>() {}
-    send::<dtrace_consumer::ConsumerThreadBuilder>();
+    send::<Session<Live>>();
     send::<dtrace_consumer::Event>();
     shared::<ConsumerThread>();
     shared::<dtrace_consumer::Events>();
@@ -383,11 +357,7 @@ fn what_threads_share_can_be_sent_and_shared() {
 
 /// Data wait in the kernel's buffers, in the channel between the processes, and, the size of a piece, in
 /// the worker. What does not fit there is dropped, and counted.
-#[test]
 fn a_session_outlasts_a_closure_that_is_away_for_long() {
-    if !live() {
-        return;
-    }
     let seconds = std::env::var("DTRACE_CONSUMER_AWAY").ok().and_then(|s| s.parse().ok());
     let mut away = Some(std::time::Duration::from_secs(seconds.unwrap_or(3)));
     let (mut delivered, mut counted) = (0, 0);
@@ -395,7 +365,7 @@ fn a_session_outlasts_a_closure_that_is_away_for_long() {
         "syscall::getppid:entry /pid == $target/ { trace(1); @ = count(); }",
         traced_program("calls", 100_000),
     )
-    .losses(dtrace_consumer::LossPolicy::Count)
+    .losses(dtrace_consumer::loss::LossPolicy::Count)
     .option("bufsize", "64k")
     .chew(|_| {
         away.take().into_iter().for_each(std::thread::sleep);

@@ -2,26 +2,40 @@
 //!
 //! A typed error with what is known, and the next session works; nothing else.
 
-mod common;
-
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::leftovers::{alone, children, no_children};
-use common::{live, traced_program};
-use dtrace_consumer::{ConsumerThread, Error, Failure, Outcome, Synchronous, run_synchronous};
+use dtrace_consumer::session::Traced;
+use dtrace_consumer::{
+    Consumer, ConsumerThread, Error, Failure, Outcome, Session, run_synchronous, trace,
+};
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::{children, no_children};
+use dtrace_test_support::sessions::next_session_works;
+use dtrace_test_support::traced::traced_program;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        an_exit_a_crash_or_an_abort_in_libdtrace_is_an_error_that_says_so,
+        what_was_delivered_before_a_crash_stays_delivered,
+        an_action_over_which_libdtrace_goes_round_in_a_circle_ends_the_session,
+        a_full_disk_under_a_recording_is_told_and_costs_no_data,
+        a_pipe_that_is_closed_at_the_other_end_is_the_closures_error,
+        a_worker_that_is_silent_from_the_beginning_is_told_and_killed,
+        a_worker_that_stays_stopped_is_told_when_the_session_is_to_end,
+        a_worker_that_is_gone_when_it_is_written_to_does_not_kill_its_consumer,
+    ],
+}
 
 /// How long a worker may be silent where the test wants it to be.
 const LIMIT: Duration = Duration::from_secs(2);
 
-fn next_session_works() {
-    assert_eq!(common::values_of("BEGIN { trace(1); }").len(), 1);
-}
-
 /// How the worker ended, and its last words.
-fn death(session: Synchronous<'_>) -> (String, String, Outcome) {
+fn death(session: Session<Traced, impl Consumer>) -> (String, String, Outcome) {
     match session.run() {
         Err(Failure { error: Error::WorkerDied { status, last_words }, outcome }) => {
             (status, last_words, *outcome)
@@ -30,11 +44,7 @@ fn death(session: Synchronous<'_>) -> (String, String, Outcome) {
     }
 }
 
-#[test]
 fn an_exit_a_crash_or_an_abort_in_libdtrace_is_an_error_that_says_so() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     for (script, how) in [
         // Its thread for BEGIN and END cannot go to that CPU, and calls exit(1).
@@ -54,11 +64,7 @@ fn an_exit_a_crash_or_an_abort_in_libdtrace_is_an_error_that_says_so() {
     guard.check();
 }
 
-#[test]
 fn what_was_delivered_before_a_crash_stays_delivered() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let mut text = String::new();
     let (_, _, outcome) = death(
@@ -79,11 +85,7 @@ fn what_was_delivered_before_a_crash_stays_delivered() {
     guard.check();
 }
 
-#[test]
 fn an_action_over_which_libdtrace_goes_round_in_a_circle_ends_the_session() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     match run_synchronous("BEGIN { pcap(0, 1); }", ["true"]).out(|_| Ok(())).run() {
         // A later libdtrace may know how.
@@ -97,11 +99,7 @@ fn an_action_over_which_libdtrace_goes_round_in_a_circle_ends_the_session() {
     guard.check();
 }
 
-#[test]
 fn a_full_disk_under_a_recording_is_told_and_costs_no_data() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let mut seen = 0;
     let result = run_synchronous("BEGIN { trace(1); } END { trace(2); }", ["true"])
@@ -121,11 +119,7 @@ fn a_full_disk_under_a_recording_is_told_and_costs_no_data() {
     guard.check();
 }
 
-#[test]
 fn a_pipe_that_is_closed_at_the_other_end_is_the_closures_error() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (theirs, mut ours) = std::io::pipe().expect("a pipe");
     drop(theirs);
@@ -142,24 +136,15 @@ fn a_pipe_that_is_closed_at_the_other_end_is_the_closures_error() {
     guard.check();
 }
 
-#[test]
 fn a_worker_that_is_silent_from_the_beginning_is_told_and_killed() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (theirs, ours) = std::io::pipe().expect("a pipe");
-    let silent = || {
-        // It says nothing for as long as its standard input, the channel, lasts.
-        run_synchronous("BEGIN { }", traced_program("wait", 0))
-            .worker("/usr/bin/tail")
-            .silence_limit(LIMIT)
-    };
-    let result = silent()
-        .configure_command(|command| {
-            command.stdin(theirs);
-        })
-        .run();
+    // It says nothing for as long as its standard input, the channel, lasts.
+    let silent = || trace("BEGIN { }").worker("/usr/bin/tail").silence_limit(LIMIT);
+    let words = traced_program("wait", 0);
+    let mut waiting = std::process::Command::new(&words[0]);
+    waiting.args(&words[1..]).stdin(theirs);
+    let result = silent().command(waiting).run();
     let Err(Failure { error: Error::WorkerSilent { .. }, .. }) = result else {
         panic!("{result:?}")
     };
@@ -170,11 +155,7 @@ fn a_worker_that_is_silent_from_the_beginning_is_told_and_killed() {
     guard.check();
 }
 
-#[test]
 fn a_worker_that_stays_stopped_is_told_when_the_session_is_to_end() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let thread = ConsumerThread::builder("BEGIN { trace(1); } END { trace(2); }")
         .silence_limit(LIMIT)
@@ -194,11 +175,7 @@ fn a_worker_that_stays_stopped_is_told_when_the_session_is_to_end() {
     guard.check();
 }
 
-#[test]
 fn a_worker_that_is_gone_when_it_is_written_to_does_not_kill_its_consumer() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let mut words = traced_program("consumer", "broken").into_iter();
     let output = Command::new(words.next().expect("the program"))

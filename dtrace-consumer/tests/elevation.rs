@@ -5,19 +5,33 @@
 //! doas.conf(5) and the worker's configuration, and start this binary again as that user, who does what
 //! [`user`] says.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use common::leftovers::{alone, orphans_ended};
-use common::live;
-use dtrace_consumer::{
-    Builder, Closures, ConsumerThread, Elevation, Error, ProbeQuery, SymbolQuery,
-    preflight_elevated, run_synchronous, trace,
-};
+use dtrace_consumer::elevation::{Elevation, preflight_elevated};
+use dtrace_consumer::query::{ProbeQuery, SymbolQuery};
+use dtrace_consumer::session::{Source, Traces};
+use dtrace_consumer::{Consumer, ConsumerThread, Error, Session, run_synchronous, trace};
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing, Root, Command("sudo"), Command("doas"), Command("unshare"), Command("setpriv")],
+    tests: [
+        an_unprivileged_user_gets_the_data_that_root_gets,
+        every_entry_point_can_be_elevated,
+        the_command_stays_unprivileged,
+        what_gives_no_privilege_is_an_error_that_says_what_to_do,
+        an_elevated_worker_refuses_what_would_give_more_than_tracing,
+        a_worker_of_the_usual_kind_serves_nobody_else,
+        what_an_administrator_permits_is_done_for_own_processes_only,
+        a_worker_whose_parts_others_can_change_does_not_serve,
+    ],
+}
 
 /// The first argument of this binary that makes it the user.
 const USER: &str = "as-user";
@@ -37,7 +51,7 @@ struct System<'a> {
 /// The output of the user who does `case` on such a system.
 fn as_user(system: &System<'_>, case: &str) -> String {
     let exe = std::env::current_exe().expect("the test knows its own file");
-    let library = dtrace_consumer::preflight(None).require().expect("live() said so");
+    let library = dtrace_consumer::preflight(None).require().expect("a live test needs it");
     // A private libdtrace is a prefix of root's, if it is not the system's.
     let prefix = library.loader.as_ref().and_then(|_| library.library.ancestors().nth(4));
     let prefix = prefix.map(|prefix| prefix.display().to_string()).unwrap_or_default();
@@ -110,10 +124,10 @@ const CALLS: &str = "syscall::getppid:entry /pid == $target/ { @[probefunc] = co
 
 /// Runs a session around this binary, and prints what it came to.
 fn calls(elevation: Elevation) {
-    report(run_synchronous(CALLS, common::traced_program("calls", 7)), elevation);
+    report(run_synchronous(CALLS, traced_program("calls", 7)), elevation);
 }
 
-fn report(session: Builder<Closures<'_>>, elevation: Elevation) {
+fn report<S: Source + Traces, C: Consumer>(session: Session<S, C>, elevation: Elevation) {
     let (mut firings, mut counts) = (0, Vec::new());
     let result = session
         .elevation(elevation)
@@ -166,7 +180,7 @@ fn user(case: &str) {
         "who runs the command" => {
             let session = run_synchronous(
                 "syscall::getppid:entry /pid == $target/ { @[\"uid\"] = max(uid); }",
-                common::traced_program("calls", 1),
+                traced_program("calls", 1),
             );
             report(session, sudo());
         }
@@ -191,7 +205,7 @@ fn user(case: &str) {
         "create" => report(trace("BEGIN { exit(0); }").create(["true"]), sudo()),
         "grab" => report(trace("BEGIN { exit(0); }").grab(1), sudo()),
         "grab own" => {
-            let words = common::traced_program("wait", 0);
+            let words = traced_program("wait", 0);
             let mut child = Command::new(&words[0])
                 .args(&words[1..])
                 .stdin(Stdio::piped())
@@ -204,7 +218,7 @@ fn user(case: &str) {
         }
         "own functions" => {
             let script = "pid$target:libc.so.6:getppid:entry { trace(1); }";
-            report(run_synchronous(script, common::traced_program("calls", 3)), sudo());
+            report(run_synchronous(script, traced_program("calls", 3)), sudo());
         }
         "prefix" => report(trace("BEGIN { exit(0); }").prefix("/tmp"), sudo()),
         "buffers" => report(trace("BEGIN { exit(0); }").option("bufsize", "1g"), sudo()),
@@ -265,32 +279,9 @@ fn by_hand() {
     println!("{} {}", worker.wait().expect("a child"), String::from_utf8_lossy(&answer));
 }
 
-/// Whether the programs that give privilege are there, too.
-fn ready() -> bool {
-    if !live() {
-        return false;
-    }
-    let missing: Vec<&str> = ["sudo", "doas", "unshare", "setpriv"]
-        .into_iter()
-        .filter(|program| {
-            let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-            !found.is_ok_and(|found| found.status.success())
-        })
-        .collect();
-    assert!(!common::required() || missing.is_empty(), "not installed: {missing:?}");
-    if !missing.is_empty() {
-        eprintln!("NOT RUN, not installed: {missing:?}");
-    }
-    missing.is_empty()
-}
-
 const PERMITTED: System<'_> = System { sudoers: SUDOERS, doas: DOAS, worker: "", commands: "" };
 
-#[test]
 fn an_unprivileged_user_gets_the_data_that_root_gets() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     for way in ["sudo", "doas", "custom"] {
         assert_eq!(as_user(&PERMITTED, way), "7 [\"getppid=7\"] None nothing lost\n", "{way}");
@@ -298,11 +289,7 @@ fn an_unprivileged_user_gets_the_data_that_root_gets() {
     guard.check();
 }
 
-#[test]
 fn every_entry_point_can_be_elevated() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     let said = as_user(&PERMITTED, "all ways");
     let mut lines = said.lines();
@@ -317,22 +304,14 @@ fn every_entry_point_can_be_elevated() {
     guard.check();
 }
 
-#[test]
 fn the_command_stays_unprivileged() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     let said = as_user(&PERMITTED, "who runs the command");
     assert!(said.contains("uid=65534"), "{said}");
     guard.check();
 }
 
-#[test]
 fn what_gives_no_privilege_is_an_error_that_says_what_to_do() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     let nothing = System::default();
     let password = System {
@@ -369,11 +348,7 @@ fn what_gives_no_privilege_is_an_error_that_says_what_to_do() {
     guard.check();
 }
 
-#[test]
 fn an_elevated_worker_refuses_what_would_give_more_than_tracing() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     for (case, what) in [
         ("destructive", "Refused option destructive"),
@@ -395,11 +370,7 @@ fn an_elevated_worker_refuses_what_would_give_more_than_tracing() {
     guard.check();
 }
 
-#[test]
 fn a_worker_of_the_usual_kind_serves_nobody_else() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     let sudoers = format!("Defaults env_keep += DTRACE_CONSUMER_WORKER\n{SUDOERS}");
     let said = as_user(&System { sudoers: &sudoers, ..PERMITTED }, "marker");
@@ -407,11 +378,7 @@ fn a_worker_of_the_usual_kind_serves_nobody_else() {
     guard.check();
 }
 
-#[test]
 fn what_an_administrator_permits_is_done_for_own_processes_only() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     let permitted = System { worker: "destructive = yes\ngrab = yes\n", ..PERMITTED };
     let said = as_user(&permitted, "destructive");
@@ -426,11 +393,7 @@ fn what_an_administrator_permits_is_done_for_own_processes_only() {
     guard.check();
 }
 
-#[test]
 fn a_worker_whose_parts_others_can_change_does_not_serve() {
-    if !ready() {
-        return;
-    }
     let (_lock, guard) = alone();
     for (commands, part) in [
         ("chmod 666 /etc/dtrace-worker.conf", "dtrace-worker.conf"),

@@ -4,26 +4,46 @@
 //! ends with an error that says what failed or with the right data, what was delivered before has
 //! arrived, and nothing is left behind. `.ci/run` runs these tests under AddressSanitizer, too.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::leftovers::Guard;
-use dtrace_consumer::{
-    DropKind, Error, Failure, Outcome, ProbeQuery, SymbolQuery, TypeQuery, run_synchronous, trace,
-};
+use dtrace_consumer::loss::DropKind;
+use dtrace_consumer::query::{ProbeQuery, SymbolQuery, TypeQuery};
+use dtrace_consumer::{Error, Failure, Outcome, run_synchronous, trace};
 use dtrace_stand_in::plan::{
     CALLS, Entry, EntryOddity, Event, Fault, Firing, HAPPENED, ListingOddity, Misdeed, Oddity,
     Plan, Record,
 };
-use parking_lot::{Mutex, MutexGuard};
+use dtrace_test_support::Missing;
+use dtrace_test_support::leftovers::{Guard, alone};
+use dtrace_test_support::live_tests;
+use parking_lot::MutexGuard;
+
+live_tests! {
+    needs: [Check(the_stand_in_can_be_loaded)],
+    tests: [
+        the_stand_in_is_taken_for_libdtrace,
+        each_call_that_fails_is_an_error_that_names_it_or_does_no_harm,
+        answers_that_mean_nothing_do_no_harm,
+        a_death_in_each_call_is_an_error_with_the_last_words,
+        an_exit_or_a_signal_is_told_with_its_number,
+        firings_that_cannot_be_are_refused_and_those_before_them_arrive,
+        records_that_lie_outside_of_their_data_are_refused,
+        odd_firings_that_can_be_arrive,
+        a_firing_that_was_interrupted_and_comes_again_arrives_once,
+        a_signal_during_the_wait_is_no_failure,
+        drops_of_every_kind_are_counted,
+        drops_that_are_told_while_a_firing_is_printed_are_counted,
+        entries_that_cannot_be_are_refused_and_what_was_before_them_arrives,
+        entries_of_which_something_is_missing_arrive_or_are_damaged,
+        descriptions_of_probes_and_programs_that_cannot_be_are_refused,
+        a_description_without_its_parts_is_not_handed_back_to_the_library,
+    ],
+}
 
 /// Whether the stand-in, and what is tested, has the structures of the other platforms than Linux.
 const SUN: bool = cfg!(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"));
-
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A prefix with the stand-in in it.
 struct Prefix {
@@ -33,27 +53,30 @@ struct Prefix {
 }
 
 impl Prefix {
-    /// `None` if this machine cannot trace: a session then never gets to libdtrace.
-    fn new() -> Option<Prefix> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let alone = ONE_AT_A_TIME.lock();
-        let guard = Guard::new();
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("stand-in-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(path.join("lib")).expect("a directory");
-        let exe = std::env::current_exe().expect("the test knows its own file");
-        let stand_in = exe.with_file_name("libdtrace_stand_in.so");
-        std::os::unix::fs::symlink(&stand_in, path.join("lib/libdtrace.so.2")).expect("a link");
-        let prefix = Prefix { path, guard: Some(guard), _alone: alone };
-        let preflight = dtrace_consumer::preflight(Some(&prefix.path));
-        if preflight.is_ready() {
-            return Some(prefix);
-        }
-        assert!(!common::required(), "this machine cannot trace:\n{preflight}");
-        eprintln!("NOT RUN, this machine cannot trace:\n{preflight}");
-        None
+    fn new() -> Prefix {
+        let (alone, guard) = alone();
+        Prefix { path: directory(), guard: Some(guard), _alone: alone }
     }
+}
+
+/// Lays out a prefix.
+fn directory() -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("stand-in-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(path.join("lib")).expect("a directory");
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    let stand_in = exe.with_file_name("libdtrace_stand_in.so");
+    std::os::unix::fs::symlink(&stand_in, path.join("lib/libdtrace.so.2")).expect("a link");
+    path
+}
+
+/// A session gets to libdtrace only where this machine can trace.
+fn the_stand_in_can_be_loaded() -> Result<(), Missing> {
+    let prefix = directory();
+    let preflight = dtrace_consumer::preflight(Some(&prefix));
+    std::fs::remove_dir_all(&prefix).expect("the prefix can be removed");
+    Missing::of(&preflight)
 }
 
 impl Drop for Prefix {
@@ -185,9 +208,8 @@ fn begins(seen: &Seen, whole: &Seen) -> bool {
         && seen.faults <= whole.faults
 }
 
-#[test]
 fn the_stand_in_is_taken_for_libdtrace() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     plain_plan().put(&prefix.path);
     let (seen, result) = session(&prefix.path);
     let outcome = result.expect("nothing goes wrong");
@@ -279,7 +301,7 @@ fn plan_for(name: &str) -> Plan {
 
 /// Runs every use with `misdeed` in every function that it calls, at the first and the last call.
 fn with_each_call(misdeeds: &[Misdeed], check: impl Fn(&str, Misdeed, Result<(), Error>)) {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let (mut called, mut happened) = (BTreeSet::new(), BTreeSet::new());
     for (name, what) in USES {
         let plan = plan_for(name);
@@ -305,7 +327,6 @@ fn with_each_call(misdeeds: &[Misdeed], check: impl Fn(&str, Misdeed, Result<(),
     assert!(called.len() >= 35, "the uses call only {called:?}");
 }
 
-#[test]
 fn each_call_that_fails_is_an_error_that_names_it_or_does_no_harm() {
     // What fails without a word, or where something is only missing then.
     const HARMLESS: [&str; 20] = [
@@ -354,7 +375,6 @@ fn each_call_that_fails_is_an_error_that_names_it_or_does_no_harm() {
     });
 }
 
-#[test]
 fn answers_that_mean_nothing_do_no_harm() {
     let answers = [i64::from(i32::MIN), 4711].map(Misdeed::Answer);
     with_each_call(&answers, |call, misdeed, result| match result {
@@ -369,7 +389,6 @@ fn answers_that_mean_nothing_do_no_harm() {
     });
 }
 
-#[test]
 fn a_death_in_each_call_is_an_error_with_the_last_words() {
     with_each_call(&[Misdeed::Abort], |call, _, result| {
         // After the end of the stream nobody listens any more.
@@ -387,9 +406,8 @@ fn a_death_in_each_call_is_an_error_with_the_last_words() {
     });
 }
 
-#[test]
 fn an_exit_or_a_signal_is_told_with_its_number() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     for call in ["dtrace_open", "dtrace_program_fcompile", "dtrace_go", "dtrace_work"] {
         for (misdeed, says) in [
             (Misdeed::Exit(1), "exit status: 1"),
@@ -429,9 +447,8 @@ fn refused(prefix: &Prefix, odd: Event, says: &str) {
     assert_eq!(seen.numbers, [7], "{what}");
 }
 
-#[test]
 fn firings_that_cannot_be_are_refused_and_those_before_them_arrive() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let odd = |oddity| Event::Firing(Firing { statement: 3, oddity: Some(oddity), ..everything() });
     let cases = [
         (Oddity::NoDescription, "a description of records at no address"),
@@ -465,9 +482,8 @@ fn firings_that_cannot_be_are_refused_and_those_before_them_arrive() {
     refused(&prefix, Event::Option { missing: true }, "option at no address");
 }
 
-#[test]
 fn records_that_lie_outside_of_their_data_are_refused() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     for (offset, size) in [(0, 5), (4, 1), (u32::MAX, 4), (0, u32::MAX), (u32::MAX, u32::MAX)] {
         let mut firing = number(1);
         firing.statement = 3;
@@ -480,9 +496,8 @@ fn records_that_lie_outside_of_their_data_are_refused() {
     refused(&prefix, Event::Firing(more), "record 0 lies at");
 }
 
-#[test]
 fn odd_firings_that_can_be_arrive() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     // No record, no data, records of no size and of odd alignment, unknown actions.
     let empty = Firing { statement: 3, ..Firing::default() };
     let mut strange = number(1);
@@ -501,9 +516,8 @@ fn odd_firings_that_can_be_arrive() {
     }
 }
 
-#[test]
 fn a_firing_that_was_interrupted_and_comes_again_arrives_once() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let again = Firing { oddity: Some(Oddity::Redelivered), ..number(8) };
     let rounds =
         vec![vec![Event::Firing(number(7)), Event::Firing(again), Event::Firing(number(9))]];
@@ -513,17 +527,15 @@ fn a_firing_that_was_interrupted_and_comes_again_arrives_once() {
     assert_eq!(seen.numbers, [7, 8]);
 }
 
-#[test]
 fn a_signal_during_the_wait_is_no_failure() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let (seen, result) = after_a_good_one(&prefix, Event::Interrupted);
     result.expect("a signal is no failure");
     assert_eq!(seen.numbers, [7, 8, 9]);
 }
 
-#[test]
 fn drops_of_every_kind_are_counted() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     for kind in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1, i32::MAX] {
         let (seen, result) =
             after_a_good_one(&prefix, Event::Drop { kind, drops: 5, missing: false });
@@ -532,9 +544,8 @@ fn drops_of_every_kind_are_counted() {
     }
 }
 
-#[test]
 fn drops_that_are_told_while_a_firing_is_printed_are_counted() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let rounds = vec![vec![Event::Firing(everything()), Event::Firing(number(7))]];
     Plan { drops_in_snapshot: 2, rounds, entries: vec![entry(1, 10)], ..Plan::default() }
         .put(&prefix.path);
@@ -544,9 +555,8 @@ fn drops_that_are_told_while_a_firing_is_printed_are_counted() {
     assert_eq!((seen.drops, &seen.numbers[..], &seen.entries[..]), (4, &[7][..], &[(1, 10)][..]));
 }
 
-#[test]
 fn entries_that_cannot_be_are_refused_and_what_was_before_them_arrives() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let cases = [
         (EntryOddity::NoEntry, "an entry of an aggregation at no address"),
         (EntryOddity::NoDescription, "a description of an aggregation at no address"),
@@ -573,9 +583,8 @@ fn entries_that_cannot_be_are_refused_and_what_was_before_them_arrives() {
     }
 }
 
-#[test]
 fn entries_of_which_something_is_missing_arrive_or_are_damaged() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let run = |oddity| {
         let entries = vec![Entry { oddity: Some(oddity), ..entry(2, 20) }];
         Plan { entries, ..Plan::default() }.put(&prefix.path);
@@ -589,9 +598,8 @@ fn entries_of_which_something_is_missing_arrive_or_are_damaged() {
     assert!(seen.entries.is_empty());
 }
 
-#[test]
 fn descriptions_of_probes_and_programs_that_cannot_be_are_refused() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     let run = |oddity, what: Use| {
         Plan { listing: Some(oddity), ..Plan::default() }.put(&prefix.path);
         what(&prefix.path)
@@ -617,9 +625,8 @@ fn descriptions_of_probes_and_programs_that_cannot_be_are_refused() {
     run(ListingOddity::NoSymbol, looked_up).expect("names are not needed");
 }
 
-#[test]
 fn a_description_without_its_parts_is_not_handed_back_to_the_library() {
-    let Some(prefix) = Prefix::new() else { return };
+    let prefix = Prefix::new();
     Plan { listing: Some(ListingOddity::NoParts), ..Plan::default() }.put(&prefix.path);
     let result = listed(&prefix.path);
     // Elsewhere a description holds its parts.

@@ -1,20 +1,25 @@
 //! What becomes of D libraries that the running kernel does not fit?
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use common::live;
 use dtrace_consumer::{Outcome, run_synchronous};
+use dtrace_test_support::live_tests;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        a_library_that_does_not_compile_is_left_out_by_name,
+    ],
+}
 
 /// A prefix with the same libdtrace, whose D libraries can be added to.
 struct Prefix(PathBuf);
 
 impl Prefix {
     fn new(name: &str) -> Prefix {
-        let real = dtrace_consumer::preflight(None).require().expect("live() said so");
+        let real = dtrace_consumer::preflight(None).require().expect("a live test needs it");
         let libraries = real.syslibdir.expect("the directory of its D libraries");
         let directory = real.library.parent().expect("a directory");
         let prefix =
@@ -58,11 +63,7 @@ fn mirror(from: &Path, to: &Path, except: &[&str]) {
 /// Needs every D library.
 const TRANSLATED: &str = "proc:::exit /pid == $target/ { trace(args[0]); }";
 
-#[test]
 fn a_library_that_does_not_compile_is_left_out_by_name() {
-    if !live() {
-        return;
-    }
     let prefix = Prefix::new("broken-library");
     let broken = "inline int odd = vmlinux`no_such_variable;\n";
     fs::write(prefix.directory().join("odd.d"), broken).expect("a file can be written");

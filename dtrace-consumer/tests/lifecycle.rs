@@ -2,19 +2,42 @@
 //!
 //! Every test leaves nothing behind, which is checked; so they run one after the other.
 
-mod common;
-
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::leftovers::{alone, children, orphans_ended};
-use common::{live, traced_program, wait_until};
 use dtrace_consumer::{ConsumerThread, Error, Failure, run_synchronous};
+use dtrace_test_support::consumer::{Consumer, Stage};
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::{children, orphans_ended, wait_until};
+use dtrace_test_support::traced::{call, traced_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        tracing_is_on_when_spawn_returns_and_complete_when_stop_returns,
+        a_stop_handle_works_from_another_thread_and_more_than_once,
+        a_session_that_is_dropped_while_it_runs_delivers_first,
+        join_returns_when_the_script_calls_exit,
+        stop_after_the_script_has_called_exit_is_no_error,
+        sessions_follow_each_other,
+        sessions_run_side_by_side,
+        commands_run_under_tracing_side_by_side,
+        a_worker_that_is_killed_is_an_error_and_the_next_session_works,
+        a_command_is_killed_when_its_worker_dies,
+        a_worker_is_confined_while_it_traces,
+        a_worker_that_is_stuck_ends_after_its_consumer,
+        a_worker_that_was_stopped_for_a_while_goes_on,
+        a_consumer_that_is_killed_leaves_no_worker_behind,
+        a_consumer_that_is_killed_leaves_no_held_command_behind,
+        a_failed_start_leaves_nothing_behind,
+        the_command_is_waited_for_after_exit,
+        a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending,
+    ],
+}
 
 /// A script about the calls of the thread that asks.
 fn calls_of_this_thread(action: &str) -> String {
@@ -35,29 +58,21 @@ fn counting(script: &str) -> (ConsumerThread, Arc<AtomicU64>) {
     (thread, count)
 }
 
-#[test]
 fn tracing_is_on_when_spawn_returns_and_complete_when_stop_returns() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
-    common::program::call(1000);
+    call(1000);
     let outcome = thread.stop().expect("the session comes to its end");
-    common::program::call(10);
+    call(10);
     assert_eq!((count.load(Ordering::Relaxed), outcome.firings), (1000, 1000));
     assert!(outcome.losses.is_empty());
     guard.check();
 }
 
-#[test]
 fn a_stop_handle_works_from_another_thread_and_more_than_once() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
-    common::program::call(10);
+    call(10);
     let handle = thread.stop_handle();
     let again = handle.clone();
     std::thread::spawn(move || {
@@ -71,24 +86,16 @@ fn a_stop_handle_works_from_another_thread_and_more_than_once() {
     guard.check();
 }
 
-#[test]
 fn a_session_that_is_dropped_while_it_runs_delivers_first() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
-    common::program::call(100);
+    call(100);
     drop(thread);
     assert_eq!(count.load(Ordering::Relaxed), 100);
     guard.check();
 }
 
-#[test]
 fn join_returns_when_the_script_calls_exit() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, count) = counting("BEGIN { trace(1); exit(3); } END { trace(2); }");
     let handle = thread.stop_handle();
@@ -98,11 +105,7 @@ fn join_returns_when_the_script_calls_exit() {
     guard.check();
 }
 
-#[test]
 fn stop_after_the_script_has_called_exit_is_no_error() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, count) = counting("BEGIN { exit(4); }");
     wait_until("the session has ended by itself", || thread.is_finished());
@@ -111,29 +114,21 @@ fn stop_after_the_script_has_called_exit_is_no_error() {
     guard.check();
 }
 
-#[test]
 fn sessions_follow_each_other() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     for round in 0..100 {
         let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
-        common::program::call(round);
+        call(round);
         thread.stop().expect("the session comes to its end");
         assert_eq!(count.load(Ordering::Relaxed), round as u64);
     }
     guard.check();
 }
 
-#[test]
 fn sessions_run_side_by_side() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let sessions: Vec<_> = (0..8).map(|_| counting(&calls_of_this_thread("trace(1);"))).collect();
-    common::program::call(50);
+    call(50);
     for (thread, count) in sessions {
         thread.stop().expect("the session comes to its end");
         assert_eq!(count.load(Ordering::Relaxed), 50);
@@ -141,11 +136,7 @@ fn sessions_run_side_by_side() {
     guard.check();
 }
 
-#[test]
 fn commands_run_under_tracing_side_by_side() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     std::thread::scope(|scope| {
         for calls in [10, 20, 30, 40] {
@@ -170,11 +161,7 @@ fn worker() -> Pid {
     Pid::from_raw(pid)
 }
 
-#[test]
 fn a_worker_that_is_killed_is_an_error_and_the_next_session_works() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, _) = counting(&calls_of_this_thread("trace(1);"));
     kill(worker(), Signal::SIGKILL).expect("the worker is there");
@@ -185,17 +172,13 @@ fn a_worker_that_is_killed_is_an_error_and_the_next_session_works() {
     assert!(status.contains("SIGKILL"), "{status}");
     assert!(outcome.session.is_some());
     let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
-    common::program::call(5);
+    call(5);
     thread.stop().expect("the session comes to its end");
     assert_eq!(count.load(Ordering::Relaxed), 5);
     guard.check();
 }
 
-#[test]
 fn a_command_is_killed_when_its_worker_dies() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (theirs, ours) = std::io::pipe().expect("a pipe");
     let result = run_synchronous("BEGIN { trace($target); }", traced_program("wait", 0))
@@ -220,11 +203,7 @@ fn a_command_is_killed_when_its_worker_dies() {
     guard.check();
 }
 
-#[test]
 fn a_worker_is_confined_while_it_traces() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, _) = counting(&calls_of_this_thread("trace(1);"));
     let worker = worker();
@@ -257,27 +236,18 @@ fn a_worker_is_confined_while_it_traces() {
 }
 
 /// Holds the thread that is in libdtrace, so that it seems to be stuck there.
-#[test]
 fn a_worker_that_is_stuck_ends_after_its_consumer() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
-    let (mut consumer, worker) = consumer_of("running", "tracing");
+    let consumer = consumer(Stage::Running);
+    let worker = consumer.worker();
     nix::sys::ptrace::seize(worker, nix::sys::ptrace::Options::empty()).expect("it can be held");
     nix::sys::ptrace::interrupt(worker).expect("it can be held");
-    consumer.kill().expect("it is there");
-    consumer.wait().expect("it is a child");
-    drop(consumer);
+    drop(consumer.kill());
     orphans_ended();
     guard.check();
 }
 
-#[test]
 fn a_worker_that_was_stopped_for_a_while_goes_on() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
     let worker = worker();
@@ -286,79 +256,36 @@ fn a_worker_that_was_stopped_for_a_while_goes_on() {
         let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
         stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
     });
-    common::program::call(500);
+    call(500);
     kill(worker, Signal::SIGCONT).expect("the worker is there");
     let outcome = thread.stop().expect("the session comes to its end");
     assert_eq!(count.load(Ordering::Relaxed) + outcome.losses.total_drops(), 500);
     guard.check();
 }
 
-/// Kills a consumer in the middle of its session. Its worker and its command are to end too; the
-/// command does so by itself when its input ends, which is the other result.
-fn consumer_killed(how: &str, sign: &str) -> Option<ChildStdin> {
-    let (mut consumer, _) = consumer_of(how, sign);
-    let input = consumer.stdin.take();
-    consumer.kill().expect("it is there");
-    consumer.wait().expect("it is a child");
-    input
+/// A consumer of a command that ends by itself when its input does.
+fn consumer(stage: Stage) -> Consumer {
+    let mut words = traced_program("consumer", "");
+    words.pop();
+    Consumer::start(words, stage, "wait")
 }
 
-/// A consumer in the middle of its session, and its worker.
-fn consumer_of(how: &str, sign: &str) -> (Child, Pid) {
-    let mut words = traced_program("consumer", how).into_iter();
-    let mut consumer = Command::new(words.next().expect("the program"))
-        .args(words)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the consumer can be started");
-    // What it says ends with the last process that could say something.
-    let mut lines = BufReader::new(consumer.stdout.take().expect("its output")).lines();
-    assert_eq!(lines.next().expect("a line").expect("text"), sign);
-    let family = || -> Vec<i32> {
-        let file = format!("/proc/{0}/task/{0}/children", consumer.id());
-        let list = fs::read_to_string(file).unwrap_or_default();
-        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-    };
-    // The worker of a run is a child of the thread that runs it, and so is the command.
-    wait_until("worker and command are there", || family().len() == 2);
-    let is_worker = |pid: &i32| {
-        let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        !words.contains("wait")
-    };
-    let worker = family().into_iter().find(is_worker).expect("the worker is there");
-    (consumer, Pid::from_raw(worker))
-}
-
-#[test]
 fn a_consumer_that_is_killed_leaves_no_worker_behind() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
-    let input = consumer_killed("running", "tracing");
-    drop(input);
+    drop(consumer(Stage::Running).kill());
     orphans_ended();
     guard.check();
 }
 
-#[test]
 fn a_consumer_that_is_killed_leaves_no_held_command_behind() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
-    let input = consumer_killed("held", "holding");
+    let input = consumer(Stage::Held).kill();
     orphans_ended();
     drop(input);
     guard.check();
 }
 
-#[test]
 fn a_failed_start_leaves_nothing_behind() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     for script in ["BEGIN { nothing(); }", "BEGIN {", "no_such:::probe { }"] {
         run_synchronous(script, traced_program("wait", 0)).run().expect_err("it cannot work");
@@ -368,11 +295,7 @@ fn a_failed_start_leaves_nothing_behind() {
     guard.check();
 }
 
-#[test]
 fn the_command_is_waited_for_after_exit() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (theirs, ours) = std::io::pipe().expect("a pipe");
     let mut ours = Some(ours);
@@ -392,11 +315,7 @@ fn the_command_is_waited_for_after_exit() {
     guard.check();
 }
 
-#[test]
 fn a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending() {
-    if !live() {
-        return;
-    }
     let (_lock, guard) = alone();
     let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
     // SAFETY: the child does nothing but wait for the signal that kills it.
@@ -406,7 +325,7 @@ fn a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending() {
         },
         nix::unistd::ForkResult::Parent { child } => child,
     };
-    common::program::call(10);
+    call(10);
     // The child has this process's end of the channel, too.
     thread.stop().expect("the session comes to its end");
     assert_eq!(count.load(Ordering::Relaxed), 10);

@@ -1,15 +1,21 @@
 //! What does the crate say of the kernel's probes, symbols and types?
 
-mod common;
+use dtrace_consumer::query::{SymbolQuery, TypeKind, TypeQuery};
+use dtrace_test_support::live_tests;
 
-use common::live;
-use dtrace_consumer::{SymbolQuery, TypeKind, TypeQuery};
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        types_of_the_kernel_have_kinds_sizes_and_members,
+        members_of_unnamed_members_stand_in_their_place,
+        bit_fields_tell_their_bits,
+        types_of_d_libraries_are_found,
+        symbols_are_found_by_name_and_by_an_address_inside_them,
+        names_that_no_type_can_have_are_not_found,
+    ],
+}
 
-#[test]
 fn types_of_the_kernel_have_kinds_sizes_and_members() {
-    if !live() {
-        return;
-    }
     let names = ["struct list_head", "pid_t", "struct task_struct *", "enum pid_type", "nothing_t"];
     let query = names.iter().fold(TypeQuery::new(), |query, name| query.name(*name));
     let found = query.look_up().expect("libdtrace answers");
@@ -34,11 +40,7 @@ fn types_of_the_kernel_have_kinds_sizes_and_members() {
     assert!(which.enumerators.iter().any(|e| e.name == "PIDTYPE_PID" && e.value == 0), "{which:?}");
 }
 
-#[test]
 fn members_of_unnamed_members_stand_in_their_place() {
-    if !live() {
-        return;
-    }
     // Its first member is a union without a name on every kernel with BTF.
     let found = TypeQuery::new().name("struct page").look_up().expect("libdtrace answers");
     let page = found[0].as_ref().expect("every kernel has it");
@@ -47,11 +49,7 @@ fn members_of_unnamed_members_stand_in_their_place() {
     assert!(page.members.iter().all(|member| !member.name.is_empty()), "{page:#?}");
 }
 
-#[test]
 fn bit_fields_tell_their_bits() {
-    if !live() {
-        return;
-    }
     let found = TypeQuery::new().name("struct iphdr").look_up().expect("libdtrace answers");
     let header = found[0].as_ref().expect("every kernel has it");
     let part = |name| header.member(name).map(|m| (m.offset, m.width));
@@ -60,11 +58,7 @@ fn bit_fields_tell_their_bits() {
     assert_eq!(part("tos"), Some((8, 8)));
 }
 
-#[test]
 fn types_of_d_libraries_are_found() {
-    if !live() {
-        return;
-    }
     let query = TypeQuery::new().name("psinfo_t").name("tcpinfo_t");
     let found = query.look_up().expect("libdtrace answers");
     let [Some(process), Some(tcp)] = &found[..] else { panic!("{found:#?}") };
@@ -73,11 +67,7 @@ fn types_of_d_libraries_are_found() {
     assert_eq!((sequence.kind, sequence.width), (TypeKind::Integer { signed: false }, 32));
 }
 
-#[test]
 fn symbols_are_found_by_name_and_by_an_address_inside_them() {
-    if !live() {
-        return;
-    }
     let found = SymbolQuery::new().name("vfs_read").name("no_such_symbol").look_up();
     let found = found.expect("libdtrace answers");
     let [Some(read), None] = &found[..] else { panic!("{found:#?}") };
@@ -86,11 +76,7 @@ fn symbols_are_found_by_name_and_by_an_address_inside_them() {
     assert_eq!(inside[0].as_ref().map(|s| s.name.as_str()), Some("vfs_read"));
 }
 
-#[test]
 fn names_that_no_type_can_have_are_not_found() {
-    if !live() {
-        return;
-    }
     let long = "struct ".to_owned() + &"x".repeat(10_000);
     let names =
         ["", "struct ", "`", "no_module`pid_t", "struct no_module`x", "\0", "*", "union *", &long];

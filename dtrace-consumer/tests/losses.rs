@@ -3,16 +3,33 @@
 //! The truth is the number of calls that the traced program makes, or an aggregation that the same
 //! clause counts: it needs no room in the buffer.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{live, traced_program};
-use dtrace_consumer::{
-    DropKind, DropReport, Error, Failure, LossPolicy, Outcome, Synchronous, run_synchronous,
-};
+use dtrace_consumer::loss::{DropKind, DropReport, LossPolicy};
+use dtrace_consumer::session::Traced;
+use dtrace_consumer::{Error, Failure, Outcome, Session, run_synchronous};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        records_beyond_the_principal_buffer_are_counted_exactly,
+        records_dropped_while_the_last_buffer_is_read_are_counted,
+        keys_beyond_the_aggregations_space_are_counted,
+        dynamic_variables_beyond_their_space_are_counted,
+        speculative_records_beyond_their_space_are_counted_once,
+        speculations_that_cannot_be_had_are_counted,
+        speculations_that_are_still_busy_are_counted,
+        faults_beyond_the_principal_buffer_are_counted,
+        a_fault_is_told_though_the_scripts_own_clause_for_faults_fails,
+        a_string_that_is_too_long_is_cut_and_that_is_no_loss,
+        losses_of_every_kind_end_the_session_where_that_is_asked_for,
+        losses_are_warned_of_unless_they_are_only_to_be_counted,
+    ],
+}
 
 const EVERY_CALL: &str = "syscall::getppid:entry /pid == $target/";
 
@@ -34,7 +51,7 @@ impl Lossy {
         Lossy { kind, script: script.replace("CALL", EVERY_CALL), calls, option }
     }
 
-    fn session<'f>(&self) -> Synchronous<'f> {
+    fn session(&self) -> Session<Traced> {
         let (name, value) = self.option;
         run_synchronous(&self.script, traced_program("calls", self.calls)).option(name, value)
     }
@@ -56,7 +73,7 @@ impl Lossy {
                 Ok(())
             })
             .on_drop(|report| {
-                told.push(report);
+                told.push(report.clone());
                 Ok(())
             })
             .run()
@@ -107,11 +124,7 @@ fn busy_speculation() -> Lossy {
     Lossy::new(DropKind::SpeculationBusy, script, 20_000, ("nspec", "1"))
 }
 
-#[test]
 fn records_beyond_the_principal_buffer_are_counted_exactly() {
-    if !live() {
-        return;
-    }
     let (outcome, firings, walked) = principal().count();
     let dropped = outcome.losses.dropped(DropKind::Principal);
     assert!(dropped > 0, "{}", outcome.losses);
@@ -121,11 +134,7 @@ fn records_beyond_the_principal_buffer_are_counted_exactly() {
 
 /// libdtrace looks at the kernel's counter of a CPU before it reads the CPU's buffer, and then not
 /// again unless there is more to read.
-#[test]
 fn records_dropped_while_the_last_buffer_is_read_are_counted() {
-    if !live() {
-        return;
-    }
     const BURST: u64 = 1000;
     let (theirs, ours) = std::io::pipe().expect("a pipe");
     let (mut answers, answered) = std::io::pipe().expect("a pipe");
@@ -174,11 +183,7 @@ fn records_dropped_while_the_last_buffer_is_read_are_counted() {
     assert_eq!((walked, firings + dropped), (emitted, emitted), "{}", outcome.losses);
 }
 
-#[test]
 fn keys_beyond_the_aggregations_space_are_counted() {
-    if !live() {
-        return;
-    }
     let (outcome, _, walked) = aggregation().count();
     let dropped = outcome.losses.dropped(DropKind::Aggregation);
     assert!(dropped > 0 && walked > 0, "{}", outcome.losses);
@@ -186,22 +191,14 @@ fn keys_beyond_the_aggregations_space_are_counted() {
     assert_eq!(outcome.losses.total_drops(), dropped);
 }
 
-#[test]
 fn dynamic_variables_beyond_their_space_are_counted() {
-    if !live() {
-        return;
-    }
     let (outcome, kept, _) = dynamic().count();
     let dropped = outcome.losses.dropped(DropKind::Dynamic);
     assert!(dropped > 0 && kept > 0, "{}", outcome.losses);
     assert_eq!(kept + dropped, 5000, "{}", outcome.losses);
 }
 
-#[test]
 fn speculative_records_beyond_their_space_are_counted_once() {
-    if !live() {
-        return;
-    }
     let (outcome, committed, walked) = speculation().count();
     let dropped = outcome.losses.dropped(DropKind::Speculation);
     assert!(dropped > 0 && committed > 0, "{}", outcome.losses);
@@ -209,11 +206,7 @@ fn speculative_records_beyond_their_space_are_counted_once() {
     assert_eq!((committed + lost, walked), (20_000, 20_000), "{}", outcome.losses);
 }
 
-#[test]
 fn speculations_that_cannot_be_had_are_counted() {
-    if !live() {
-        return;
-    }
     let (outcome, had, _) = no_speculation().count();
     let unavailable = outcome.losses.dropped(DropKind::SpeculationUnavailable);
     // Having one, the thread goes on with it, whatever speculation() says later.
@@ -221,22 +214,14 @@ fn speculations_that_cannot_be_had_are_counted() {
     assert_eq!(unavailable, 999, "{}", outcome.losses);
 }
 
-#[test]
 fn speculations_that_are_still_busy_are_counted() {
-    if !live() {
-        return;
-    }
     let (outcome, committed, _) = busy_speculation().count();
     let losses = &outcome.losses;
     assert!(losses.dropped(DropKind::SpeculationBusy) > 0 && committed > 0, "{losses}");
     assert_eq!(committed + losses.total_drops(), 20_000, "{losses}");
 }
 
-#[test]
 fn faults_beyond_the_principal_buffer_are_counted() {
-    if !live() {
-        return;
-    }
     let script = "CALL { trace(*(int *)0); } CALL { @ = count(); }";
     let lossy = Lossy::new(DropKind::Principal, script, 20_000, ("bufsize", "4k"));
     let (outcome, firings, walked) = lossy.count();
@@ -246,11 +231,7 @@ fn faults_beyond_the_principal_buffer_are_counted() {
     assert_eq!((firings, walked, faults + dropped), (0, 20_000, 20_000), "{losses}");
 }
 
-#[test]
 fn a_fault_is_told_though_the_scripts_own_clause_for_faults_fails() {
-    if !live() {
-        return;
-    }
     let script = "CALL { trace(*(int *)0); } ERROR { trace(*(int *)8); }";
     let (outcome, ..) = Lossy::new(DropKind::DoubleError, script, 100, ("bufsize", "4m")).count();
     assert_eq!(outcome.losses.total_faults(), 100, "{}", outcome.losses);
@@ -258,11 +239,7 @@ fn a_fault_is_told_though_the_scripts_own_clause_for_faults_fails() {
     assert_eq!(outcome.losses.total_drops(), 0, "{}", outcome.losses);
 }
 
-#[test]
 fn a_string_that_is_too_long_is_cut_and_that_is_no_loss() {
-    if !live() {
-        return;
-    }
     let script = r#"BEGIN { trace(strjoin("0123456789", "0123456789")); }"#;
     let mut text = String::new();
     let outcome = run_synchronous(script, ["true"])
@@ -277,11 +254,7 @@ fn a_string_that_is_too_long_is_cut_and_that_is_no_loss() {
     assert!(outcome.losses.is_empty(), "{}", outcome.losses);
 }
 
-#[test]
 fn losses_of_every_kind_end_the_session_where_that_is_asked_for() {
-    if !live() {
-        return;
-    }
     for lossy in
         [principal(), aggregation(), dynamic(), speculation(), no_speculation(), busy_speculation()]
     {
@@ -317,11 +290,7 @@ impl tracing::Subscriber for Warnings {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-#[test]
 fn losses_are_warned_of_unless_they_are_only_to_be_counted() {
-    if !live() {
-        return;
-    }
     for policy in [LossPolicy::Warn, LossPolicy::Count] {
         let warnings = Arc::new(AtomicU64::new(0));
         let mut reports = 0;

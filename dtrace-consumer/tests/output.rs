@@ -1,50 +1,43 @@
 //! Is the text of records what dtrace(1) would print?
 
-mod common;
+use dtrace_consumer::record::Action;
+use dtrace_consumer::run_synchronous;
+use dtrace_test_support::dtrace1::Dtrace1;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::sessions::text_of;
+use dtrace_test_support::traced::traced_program;
 
-use std::process::Command;
-
-use common::{live, text_of};
-use dtrace_consumer::{Action, run_synchronous};
+live_tests! {
+    needs: [Tracing, Dtrace1, Command("unshare")],
+    tests: [
+        records_print_as_with_dtrace_when_quiet,
+        aggregations_print_as_with_dtrace,
+        records_print_as_in_the_table_of_dtrace,
+    ],
+    needs: [Tracing],
+    tests: [
+        each_text_belongs_to_its_probe_and_record,
+        an_exit_prints_nothing,
+        white_space_of_the_text_is_kept,
+        text_and_values_of_a_firing_come_together,
+        a_kernel_stack_prints_its_frames_as_lines,
+    ],
+}
 
 /// What dtrace(1) of the same libdtrace prints for the script, quietly or not.
-///
-/// `None` if there is no dtrace(1) with that library.
-fn dtrace(script: &str, quiet: bool) -> Option<String> {
-    let library = dtrace_consumer::preflight(None).require().expect("live() said so");
-    let directory = library.library.parent()?;
-    let program = directory
-        .ancestors()
-        .flat_map(|above| ["sbin/dtrace", "bin/dtrace"].map(|name| above.join(name)))
-        .find(|program| program.is_file());
-    let Some(program) = program else {
-        assert!(!common::required(), "there is no dtrace(1) with {}", library.library.display());
-        eprintln!("NOT RUN: there is no dtrace(1) with {}", library.library.display());
-        return None;
-    };
-    // A mount namespace with debugfs, and without the D library that may not compile.
-    let prepare = r#"mount --make-rslave / 2>/dev/null
-        test -e /sys/kernel/debug/tracing || mount -t debugfs d /sys/kernel/debug
-        for broken in "$0"/*/io.d; do mount --bind /dev/null "$broken"; done
-        exec "$@""#;
-    let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", prepare]);
-    command.arg(library.syslibdir.as_deref().unwrap_or(directory));
-    if let Some(loader) = &library.loader {
-        command.arg(&loader.ld_so).arg("--inhibit-cache").arg("--library-path");
-        command.arg(loader.library_path_argument());
-    }
-    command.arg(program);
-    if let Some(directory) = &library.syslibdir {
-        command.arg(format!("-xsyslibdir={}", directory.display()));
-    }
+fn dtrace(script: &str, quiet: bool) -> String {
+    let scratch = tempfile::tempdir().expect("a directory");
+    // It may not compile, and the scripts do not need it.
+    let without = ["io.d".to_owned()];
+    let dtrace = Dtrace1::find(scratch.path(), &without).expect("this test needs it");
+    let mut command = dtrace.command();
     if quiet {
         command.arg("-q");
     }
     let output = command.args(["-n", script]).output().expect("unshare(1) can be run");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "dtrace(1) failed: {errors}");
-    Some(String::from_utf8(output.stdout).expect("the script prints text"))
+    String::from_utf8(output.stdout).expect("the script prints text")
 }
 
 const RECORDS: &str = r#"BEGIN {
@@ -74,12 +67,8 @@ const AGGREGATIONS: &str = r#"BEGIN {
     exit(0);
 }"#;
 
-#[test]
 fn records_print_as_with_dtrace_when_quiet() {
-    if !live() {
-        return;
-    }
-    let Some(expected) = dtrace(RECORDS, true) else { return };
+    let expected = dtrace(RECORDS, true);
     let mut text = String::new();
     run_synchronous(RECORDS, ["true"])
         .flag("quiet")
@@ -92,21 +81,14 @@ fn records_print_as_with_dtrace_when_quiet() {
     assert_eq!(text.trim_end(), expected.trim_end());
 }
 
-#[test]
 fn aggregations_print_as_with_dtrace() {
-    if !live() {
-        return;
-    }
-    let Some(expected) = dtrace(AGGREGATIONS, true) else { return };
+    let expected = dtrace(AGGREGATIONS, true);
     assert!(expected.contains("cleared two -2 0"), "{expected}");
     assert_eq!(text_of(AGGREGATIONS).trim_end(), expected.trim_end());
 }
-#[test]
+
 fn records_print_as_in_the_table_of_dtrace() {
-    if !live() {
-        return;
-    }
-    let Some(expected) = dtrace(RECORDS, false) else { return };
+    let expected = dtrace(RECORDS, false);
     let mut rest = expected.as_str();
     run_synchronous(RECORDS, ["true"])
         .out(|output| {
@@ -121,11 +103,7 @@ fn records_print_as_in_the_table_of_dtrace() {
     assert_eq!(rest.trim_end(), "");
 }
 
-#[test]
 fn each_text_belongs_to_its_probe_and_record() {
-    if !live() {
-        return;
-    }
     let mut found = Vec::new();
     let script = r#"BEGIN { printf("a %d %s\n", 1, "x"); trace(2); printf("c\n"); @n = count(); printa("%@d\n", @n); exit(0); }
         END { printf("end\n"); }"#;
@@ -152,28 +130,16 @@ fn each_text_belongs_to_its_probe_and_record() {
     );
 }
 
-#[test]
 fn an_exit_prints_nothing() {
-    if !live() {
-        return;
-    }
     assert_eq!(text_of("BEGIN { exit(0); }"), "");
     assert_eq!(text_of(r#"BEGIN { printf("x"); exit(3); }"#), "x");
 }
 
-#[test]
 fn white_space_of_the_text_is_kept() {
-    if !live() {
-        return;
-    }
     assert_eq!(text_of(r#"BEGIN { printf("  a \t\n\n b  "); printf("\n"); }"#), "  a \t\n\n b  \n");
 }
 
-#[test]
 fn text_and_values_of_a_firing_come_together() {
-    if !live() {
-        return;
-    }
     let mut firings = Vec::new();
     let mut texts = Vec::new();
     run_synchronous(r#"BEGIN { printf("%d;", 1); printf("%d;", 2); } END { trace(3); }"#, ["true"])
@@ -193,16 +159,12 @@ fn text_and_values_of_a_firing_come_together() {
     assert_eq!(texts, ["1;", "2;", "3"]);
 }
 
-#[test]
 fn a_kernel_stack_prints_its_frames_as_lines() {
-    if !live() {
-        return;
-    }
     let mut text = String::new();
     let mut frames = Vec::new();
     run_synchronous(
         "rawtp:::sys_enter /pid == $target && !done/ { done = 1; stack(3); }",
-        common::traced_program("calls", 1),
+        traced_program("calls", 1),
     )
     .chew(|firing| {
         if let Some(dtrace_consumer::ValueRef::Stack(stack)) = firing.values().next() {

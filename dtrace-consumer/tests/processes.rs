@@ -1,14 +1,25 @@
 //! What does libdtrace do with processes that it is told to create or to grab?
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{live, traced_program, wait_until};
 use dtrace_consumer::{Error, Failure, Outcome, trace};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::wait_until;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        a_session_ends_with_the_last_of_its_processes,
+        a_grabbed_process_goes_on_when_the_session_ends,
+        a_grabbed_process_that_ends_ends_the_session,
+        a_created_process_does_not_outlive_its_session,
+        what_cannot_be_controlled_is_named,
+    ],
+}
 
 /// A word for libdtrace: this test binary as a program to trace.
 fn words(mode: &str, argument: impl ToString) -> Vec<String> {
@@ -48,11 +59,7 @@ impl Program {
     }
 }
 
-#[test]
 fn a_session_ends_with_the_last_of_its_processes() {
-    if !live() {
-        return;
-    }
     let (mut calls, mut gone) = (BTreeMap::new(), Vec::new());
     let script = "syscall::getppid:entry { @[pid, pid == $target] = count(); }";
     let outcome = trace(script)
@@ -77,11 +84,7 @@ fn a_session_ends_with_the_last_of_its_processes() {
     assert_eq!((of(&(true, 3)), of(&(false, 5))), (1, 1), "{calls:?} {gone:?}");
 }
 
-#[test]
 fn a_grabbed_process_goes_on_when_the_session_ends() {
-    if !live() {
-        return;
-    }
     // libdtrace has breakpoints where libraries are loaded: one that stays would kill the process.
     for mode in ["answer", "load"] {
         let mut program = Program::start(mode);
@@ -107,11 +110,7 @@ fn a_grabbed_process_goes_on_when_the_session_ends() {
     }
 }
 
-#[test]
 fn a_grabbed_process_that_ends_ends_the_session() {
-    if !live() {
-        return;
-    }
     let program = Program::start("answer");
     let pid = program.pid();
     let (mut program, mut gone) = (Some(program), Vec::new());
@@ -131,11 +130,7 @@ fn a_grabbed_process_that_ends_ends_the_session() {
     assert_eq!(gone, [(pid, true)]);
 }
 
-#[test]
 fn a_created_process_does_not_outlive_its_session() {
-    if !live() {
-        return;
-    }
     let mut pid = 0;
     trace("BEGIN { trace($target); exit(0); }")
         .create(["sleep", "1000"])
@@ -149,11 +144,7 @@ fn a_created_process_does_not_outlive_its_session() {
     wait_until("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
 }
 
-#[test]
 fn what_cannot_be_controlled_is_named() {
-    if !live() {
-        return;
-    }
     let message = |result: Result<Outcome, Failure>| match result.map_err(|f| f.error) {
         Err(error @ (Error::Process { .. } | Error::Command { .. })) => error.to_string(),
         other => panic!("{other:?}"),

@@ -9,9 +9,26 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use dtrace_consumer::{
-    Error, Failure, Firing, Outcome, Output, Record, preflight, replay, replay_from,
-    run_synchronous,
+    Error, Failure, Firing, Outcome, Output, Record, replay, replay_from, run_synchronous,
 };
+use dtrace_test_support::live_tests;
+
+live_tests! {
+    needs: [],
+    tests: [
+        the_golden_recording_is_decoded_as_ever,
+        the_golden_recording_has_something_of_everything,
+        a_recording_that_breaks_off_is_delivered_up_to_there_and_says_where,
+        what_is_no_recording_is_told_from_a_damaged_one,
+        a_recording_of_a_later_version_says_so,
+        frames_of_kinds_that_are_not_known_are_passed_over,
+        a_frame_beyond_the_limit_that_the_user_sets_is_refused,
+    ],
+    needs: [Tracing],
+    tests: [
+        a_replay_calls_the_closures_as_the_session_did,
+    ],
+}
 
 const SCRIPT: &str = include_str!("data/recordings/v1.d");
 const COMMAND: [&str; 3] = ["sh", "-c", "echo traced >&2; sleep 0.5; exit 7"];
@@ -58,7 +75,7 @@ fn output(output: &Output<'_>) -> String {
     format!("  output of {:?}: {:?}", output.action(), output.text())
 }
 
-fn entry(entry: &dtrace_consumer::aggregation::Aggregated<'_>) -> String {
+fn entry(entry: &dtrace_consumer::Aggregated<'_>) -> String {
     let keys: Vec<String> = entry.keys().map(|key| format!("{key:?}")).collect();
     let cpus = entry.per_cpu().count();
     format!("entry @{} {keys:?} = {:?} on {cpus} CPUs", entry.name(), entry.value())
@@ -147,17 +164,6 @@ fn frames(recording: &[u8]) -> Vec<usize> {
     starts
 }
 
-fn can_trace() -> bool {
-    let preflight = preflight(None);
-    let required = std::env::var_os("DTRACE_CONSUMER_REQUIRE_LIVE").is_some_and(|v| v == "1");
-    assert!(preflight.is_ready() || !required, "{preflight}");
-    if !preflight.is_ready() {
-        eprintln!("a live test cannot run, since tracing is not possible here:\n{preflight}");
-    }
-    preflight.is_ready()
-}
-
-#[test]
 fn the_golden_recording_is_decoded_as_ever() {
     if std::env::var_os("DTRACE_CONSUMER_RECORD").is_some_and(|v| v == "1") {
         record_live(&data("v1.dtrace"));
@@ -171,7 +177,6 @@ fn the_golden_recording_is_decoded_as_ever() {
     assert_eq!(text(&decoded), expected);
 }
 
-#[test]
 fn the_golden_recording_has_something_of_everything() {
     let text = text(&decoded(&golden()));
     for word in [
@@ -202,11 +207,7 @@ fn the_golden_recording_has_something_of_everything() {
     }
 }
 
-#[test]
 fn a_replay_calls_the_closures_as_the_session_did() {
-    if !can_trace() {
-        return;
-    }
     let path = std::env::temp_dir().join(format!("dtrace-recording-{}", std::process::id()));
     let live = record_live(&path);
     let recording = std::fs::read(&path).expect("the recording");
@@ -214,7 +215,6 @@ fn a_replay_calls_the_closures_as_the_session_did() {
     assert_eq!(decoded(&recording), live);
 }
 
-#[test]
 fn a_recording_that_breaks_off_is_delivered_up_to_there_and_says_where() {
     let golden = golden();
     let starts = frames(&golden);
@@ -247,7 +247,6 @@ fn a_recording_that_breaks_off_is_delivered_up_to_there_and_says_where() {
     assert_eq!(before.map(|(_, lines)| lines), Some(whole));
 }
 
-#[test]
 fn what_is_no_recording_is_told_from_a_damaged_one() {
     let error = |path: &Path| replay(path).run().unwrap_err().error;
     let script = error(&data("v1.d"));
@@ -264,7 +263,6 @@ fn what_is_no_recording_is_told_from_a_damaged_one() {
     }
 }
 
-#[test]
 fn a_recording_of_a_later_version_says_so() {
     let mut later = golden();
     later[9..11].copy_from_slice(&2u16.to_le_bytes());
@@ -273,7 +271,6 @@ fn a_recording_of_a_later_version_says_so() {
     assert!(error.to_string().contains("its format has version 2"), "{error}");
 }
 
-#[test]
 fn frames_of_kinds_that_are_not_known_are_passed_over() {
     let golden = golden();
     let mut with_unknown = Vec::new();
@@ -284,7 +281,6 @@ fn frames_of_kinds_that_are_not_known_are_passed_over() {
     assert_eq!(decoded(&with_unknown), decoded(&golden));
 }
 
-#[test]
 fn a_frame_beyond_the_limit_that_the_user_sets_is_refused() {
     let golden = golden();
     let largest = frames(&golden).windows(2).map(|f| f[1] - f[0] - 4).max().expect("frames");

@@ -1,11 +1,38 @@
 //! What do closures receive of the records of a firing?
 
-mod common;
-
 use std::io::Write;
 
-use common::{live, traced_program, values_of};
-use dtrace_consumer::{Action, Integer, Sign, Value, ValueRef, run_synchronous};
+use dtrace_consumer::record::Action;
+use dtrace_consumer::value::{Integer, Sign};
+use dtrace_consumer::{Value, ValueRef, run_synchronous};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::sessions::{values_of, values_with};
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        traced_integers_keep_their_width_and_sign,
+        printf_arguments_have_the_sign_of_their_conversion,
+        several_printfs_in_a_clause_keep_their_own_arguments,
+        a_string_of_255_characters_arrives_whole,
+        strings_longer_than_strsize_are_cut_and_no_more,
+        the_name_of_a_task_is_a_string_and_a_structure_is_bytes,
+        tracemem_delivers_the_bytes_that_were_asked_for,
+        the_kernels_stack_and_symbols_are_named,
+        frames_and_addresses_of_the_traced_process_are_named_while_it_lives,
+        a_clause_without_actions_is_delivered_without_records,
+        the_status_of_exit_is_in_the_outcome_and_in_its_record,
+        the_status_of_exit_is_known_without_any_closure,
+        the_records_of_end_are_delivered_after_all_others,
+        every_call_of_a_command_up_to_its_last_instant_arrives,
+        rows_take_the_values_by_position,
+        a_number_that_does_not_fit_its_type_is_an_error_and_is_not_cut,
+        what_is_for_libdtrace_to_do_arrives_with_its_kind_and_bytes,
+        committed_speculations_arrive_and_discarded_ones_do_not,
+        built_in_variables_need_nothing_else_in_the_script,
+    ],
+}
 
 /// Width, sign and value of every number of the only firing.
 fn numbers(script: &str) -> Vec<(usize, Sign, i128)> {
@@ -25,11 +52,7 @@ fn strings(values: &[Vec<Value>]) -> Vec<String> {
     values.iter().flatten().map(text).collect()
 }
 
-#[test]
 fn traced_integers_keep_their_width_and_sign() {
-    if !live() {
-        return;
-    }
     let found = numbers(
         "BEGIN {
             trace((int8_t)-1); trace((int16_t)-2); trace((int32_t)-3); trace((int64_t)-4);
@@ -56,11 +79,7 @@ fn traced_integers_keep_their_width_and_sign() {
     );
 }
 
-#[test]
 fn printf_arguments_have_the_sign_of_their_conversion() {
-    if !live() {
-        return;
-    }
     let found = numbers(
         r#"BEGIN { printf("%d %u %x %i %o %hd %ld %5d %-3u %%\n", -1, -1, (int8_t)-1, (int16_t)-5,
             (int16_t)-1, (short)-2, -9223372036854775807, -7, (uint8_t)200); }"#,
@@ -72,11 +91,7 @@ fn printf_arguments_have_the_sign_of_their_conversion() {
     );
 }
 
-#[test]
 fn several_printfs_in_a_clause_keep_their_own_arguments() {
-    if !live() {
-        return;
-    }
     let script = r#"BEGIN { printf("%u", -1); printf("text only"); printf("%s %d", "a", -1); }"#;
     let mut rows: Vec<(u32, (), String, i32)> = Vec::new();
     run_synchronous(script, ["true"])
@@ -91,33 +106,21 @@ fn several_printfs_in_a_clause_keep_their_own_arguments() {
     assert_eq!(rows, [(u32::MAX, (), "a".to_owned(), -1)]);
 }
 
-#[test]
 fn a_string_of_255_characters_arrives_whole() {
-    if !live() {
-        return;
-    }
     let long: String = ('a'..='z').cycle().take(255).collect();
     let script = format!(r#"BEGIN {{ trace("{long}"); printf("%s", "{long}"); }}"#);
     assert_eq!(strings(&values_of(&script)), [long.clone(), long]);
 }
 
-#[test]
 fn strings_longer_than_strsize_are_cut_and_no_more() {
-    if !live() {
-        return;
-    }
     let script = r#"BEGIN { trace("abcdefghijkl"); trace("abcd"); trace(""); }"#;
-    let (values, _) = common::values_with(script, |options| options.push(("strsize", "8")));
+    let (values, _) = values_with(script, &[("strsize", "8")]);
     let [cut, whole, empty] = &strings(&values)[..] else { panic!("three strings: {values:?}") };
     assert!(cut.len() >= 7 && "abcdefghijkl".starts_with(cut.as_str()), "{cut}");
     assert_eq!((whole.as_str(), empty.as_str()), ("abcd", ""));
 }
 
-#[test]
 fn the_name_of_a_task_is_a_string_and_a_structure_is_bytes() {
-    if !live() {
-        return;
-    }
     let values =
         values_of("BEGIN { trace(curthread->comm); trace(execname); trace(*curthread->cred); }");
     let [comm, execname, Value::Bytes(cred)] = &values[0][..] else { panic!("{values:?}") };
@@ -126,11 +129,7 @@ fn the_name_of_a_task_is_a_string_and_a_structure_is_bytes() {
     assert!(cred.len() > 100);
 }
 
-#[test]
 fn tracemem_delivers_the_bytes_that_were_asked_for() {
-    if !live() {
-        return;
-    }
     let mut found = Vec::new();
     run_synchronous(
         "BEGIN { trace(execname); tracemem(curthread->comm, 16); tracemem(curthread->comm, 16, 3); }",
@@ -152,11 +151,7 @@ fn tracemem_delivers_the_bytes_that_were_asked_for() {
     assert_eq!(shorter[..], memory[..3]);
 }
 
-#[test]
 fn the_kernels_stack_and_symbols_are_named() {
-    if !live() {
-        return;
-    }
     let mut frames: Vec<(Option<String>, Option<String>)> = Vec::new();
     let mut caller = Vec::new();
     run_synchronous(
@@ -192,11 +187,7 @@ fn the_kernels_stack_and_symbols_are_named() {
     assert_eq!(module, "vmlinux");
 }
 
-#[test]
 fn frames_and_addresses_of_the_traced_process_are_named_while_it_lives() {
-    if !live() {
-        return;
-    }
     let (theirs, mut ours) = std::io::pipe().expect("a pipe");
     // It makes its call, and then waits until the closure has seen it.
     ours.write_all(b"x").expect("the pipe takes a byte");
@@ -239,11 +230,7 @@ fn frames_and_addresses_of_the_traced_process_are_named_while_it_lives() {
     }
 }
 
-#[test]
 fn a_clause_without_actions_is_delivered_without_records() {
-    if !live() {
-        return;
-    }
     let mut firings = Vec::new();
     let outcome = run_synchronous("BEGIN { }", ["true"])
         .chew(|firing| {
@@ -257,11 +244,7 @@ fn a_clause_without_actions_is_delivered_without_records() {
     assert_eq!(outcome.firings, 1);
 }
 
-#[test]
 fn the_status_of_exit_is_in_the_outcome_and_in_its_record() {
-    if !live() {
-        return;
-    }
     let mut records = Vec::new();
     let outcome = run_synchronous("BEGIN { trace(5); exit(7); }", ["true"])
         .chewrec(|record| {
@@ -274,22 +257,14 @@ fn the_status_of_exit_is_in_the_outcome_and_in_its_record() {
     assert_eq!(records, [(Action::Trace, 5), (Action::Exit, 7)]);
 }
 
-#[test]
 fn the_status_of_exit_is_known_without_any_closure() {
-    if !live() {
-        return;
-    }
     let outcome = run_synchronous("BEGIN { exit(-3); }", ["true"]).run().expect("it ends");
     assert_eq!(outcome.exit, Some(-3));
     let outcome = run_synchronous("BEGIN { }", ["true"]).run().expect("it ends");
     assert_eq!(outcome.exit, None);
 }
 
-#[test]
 fn the_records_of_end_are_delivered_after_all_others() {
-    if !live() {
-        return;
-    }
     for script in [
         r#"BEGIN { trace("begin"); } END { trace("end"); }"#,
         r#"BEGIN { trace("begin"); exit(0); } END { trace("end"); }"#,
@@ -298,11 +273,7 @@ fn the_records_of_end_are_delivered_after_all_others() {
     }
 }
 
-#[test]
 fn every_call_of_a_command_up_to_its_last_instant_arrives() {
-    if !live() {
-        return;
-    }
     const CALLS: i32 = 5000;
     let mut order = Vec::new();
     let mut counted = 0;
@@ -327,16 +298,12 @@ fn every_call_of_a_command_up_to_its_last_instant_arrives() {
     assert_eq!((counted, outcome.firings), (i64::from(CALLS), CALLS as u64));
 }
 
-#[test]
 fn rows_take_the_values_by_position() {
     #[derive(Debug, PartialEq, serde::Deserialize)]
     struct Row {
         name: String,
         small: i8,
         large: u64,
-    }
-    if !live() {
-        return;
     }
     let mut rows = Vec::new();
     run_synchronous(
@@ -352,11 +319,7 @@ fn rows_take_the_values_by_position() {
     assert_eq!(rows, [Row { name: "x".to_owned(), small: -1, large: u64::MAX }]);
 }
 
-#[test]
 fn a_number_that_does_not_fit_its_type_is_an_error_and_is_not_cut() {
-    if !live() {
-        return;
-    }
     let mut asked = 0;
     run_synchronous("BEGIN { trace((int64_t)3000000000); }", ["true"])
         .chewrec(|record| {
@@ -372,11 +335,7 @@ fn a_number_that_does_not_fit_its_type_is_an_error_and_is_not_cut() {
     assert_eq!(asked, 1);
 }
 
-#[test]
 fn what_is_for_libdtrace_to_do_arrives_with_its_kind_and_bytes() {
-    if !live() {
-        return;
-    }
     let mut found = Vec::new();
     run_synchronous("BEGIN { @a = count(); clear(@a); printa(@a); }", ["true"])
         .chew(|firing| {
@@ -389,11 +348,7 @@ fn what_is_for_libdtrace_to_do_arrives_with_its_kind_and_bytes() {
     assert_eq!(found, [(Action::Library, 4), (Action::Printa, 4)]);
 }
 
-#[test]
 fn committed_speculations_arrive_and_discarded_ones_do_not() {
-    if !live() {
-        return;
-    }
     let values = values_of(
         r#"BEGIN { keep = speculation(); lose = speculation(); }
         BEGIN { speculate(keep); trace("kept"); }
@@ -404,11 +359,7 @@ fn committed_speculations_arrive_and_discarded_ones_do_not() {
     assert_eq!(strings(&values), ["kept"]);
 }
 
-#[test]
 fn built_in_variables_need_nothing_else_in_the_script() {
-    if !live() {
-        return;
-    }
     for variable in ["execname", "ppid", "pid", "tid", "uid", "errno", "probefunc", "cwd", "caller"]
     {
         let script = format!("syscall::getppid:entry /pid == $target/ {{ trace({variable}); }}");

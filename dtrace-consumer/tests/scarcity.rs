@@ -3,22 +3,29 @@
 //! Each consumer is a process of its own, in a mount namespace of its own, so that nothing of the system
 //! is changed. It either traces or says what is wrong; and nothing is left behind.
 
-mod common;
-
 use std::process::{Command, Stdio};
 
-use common::leftovers::{Guard, orphans_ended};
-use common::{live, traced_program};
-use parking_lot::Mutex;
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::traced::traced_program;
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+live_tests! {
+    needs: [Tracing, Root, Command("unshare")],
+    tests: [
+        little_memory_to_lock_is_enough,
+        few_descriptors_are_enough_or_an_error,
+        debugfs_is_had_where_it_is_not_or_something_else_is_in_its_place,
+        without_proc_it_is_said_that_proc_is_missing,
+        a_full_disk_for_temporary_files_does_not_matter,
+    ],
+}
 
 const TRACED: &str = "5 firings, nothing lost\n";
 
 /// What a consumer says after `setup`, a shell script.
 fn after(setup: &str) -> String {
-    let _lock = ONE_AT_A_TIME.lock();
-    let guard = Guard::new();
+    let (_lock, guard) = alone();
     let script = format!("mount --make-rprivate / && {setup} && exec \"$@\"");
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", &script, "sh"])
@@ -33,18 +40,11 @@ fn after(setup: &str) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-#[test]
 fn little_memory_to_lock_is_enough() {
-    if live() {
-        assert_eq!(after("ulimit -l 64"), TRACED);
-    }
+    assert_eq!(after("ulimit -l 64"), TRACED);
 }
 
-#[test]
 fn few_descriptors_are_enough_or_an_error() {
-    if !live() {
-        return;
-    }
     assert_eq!(after("ulimit -n 256"), TRACED);
     for few in [32, 24, 16, 8] {
         let said = after(&format!("ulimit -n {few}"));
@@ -60,11 +60,7 @@ fn few_descriptors_are_enough_or_an_error() {
     }
 }
 
-#[test]
 fn debugfs_is_had_where_it_is_not_or_something_else_is_in_its_place() {
-    if !live() {
-        return;
-    }
     for setup in [
         "{ umount -l /sys/kernel/debug 2>/dev/null || true; }",
         "mount -t tmpfs other /sys/kernel/debug",
@@ -76,20 +72,13 @@ fn debugfs_is_had_where_it_is_not_or_something_else_is_in_its_place() {
     }
 }
 
-#[test]
 fn without_proc_it_is_said_that_proc_is_missing() {
-    if !live() {
-        return;
-    }
     let said = after("mount -t tmpfs none /proc");
     assert!(said.starts_with("Unavailable(") && said.contains("/proc"), "{said}");
 }
 
-#[test]
 fn a_full_disk_for_temporary_files_does_not_matter() {
-    if live() {
-        let full = "mount -t tmpfs -o size=4k none /mnt && { cat /dev/zero > /mnt/full 2>/dev/null; true; } \
-                    && export TMPDIR=/mnt";
-        assert_eq!(after(full), TRACED);
-    }
+    let full = "mount -t tmpfs -o size=4k none /mnt && { cat /dev/zero > /mnt/full 2>/dev/null; true; } \
+                && export TMPDIR=/mnt";
+    assert_eq!(after(full), TRACED);
 }

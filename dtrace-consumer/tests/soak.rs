@@ -14,8 +14,6 @@
 //! in two minutes, to some 8 bytes for each firing of the long session and some 20 KiB for each short
 //! one; longer runs bound it better. Latencies are printed and not judged.
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -23,10 +21,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::leftovers::{Guard, children};
-use common::{live, traced_program};
-use dtrace_consumer::{ConsumerThread, DropKind, LossPolicy};
+use dtrace_consumer::loss::{DropKind, LossPolicy};
+use dtrace_consumer::{ConsumerThread, Script};
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::{children, wait_until};
+use dtrace_test_support::traced::traced_program;
 use parking_lot::Mutex;
+
+live_tests! {
+    needs: [Tracing],
+    long: [
+        nothing_grows_while_sessions_come_and_go_under_load,
+    ],
+}
 
 /// How much more the median of the last third may be than that of the second, in KiB.
 const GROWTH: u64 = 1024;
@@ -80,9 +88,9 @@ fn session(load: &Load) -> (ConsumerThread, Arc<Seen>) {
     });
     let (chewed, walked) = (seen.clone(), seen.clone());
     let thread = ConsumerThread::builder(
-        "syscall::getppid:entry /pid == $1/ { trace(timestamp); @calls = count(); }",
+        Script::new("syscall::getppid:entry /pid == $1/ { trace(timestamp); @calls = count(); }")
+            .args([load.pid()]),
     )
-    .args([load.pid()])
     .losses(LossPolicy::Count)
     .walk_every(Duration::from_millis(500))
     .chewrec(move |record| {
@@ -138,15 +146,10 @@ fn trend(samples: &[u64]) -> (u64, u64) {
     (median(&samples[third..2 * third]), median(&samples[2 * third..]))
 }
 
-#[test]
-#[ignore = "takes minutes; see the top of the file"]
 fn nothing_grows_while_sessions_come_and_go_under_load() {
-    if !live() {
-        return;
-    }
     let seconds = std::env::var("DTRACE_CONSUMER_SOAK").ok().and_then(|s| s.parse().ok());
     let length = Duration::from_secs(seconds.unwrap_or(120));
-    let guard = Guard::new();
+    let (_lock, guard) = alone();
     let load = Load::start();
     let others = children();
     let (long, long_seen) = session(&load);
@@ -166,7 +169,7 @@ fn nothing_grows_while_sessions_come_and_go_under_load() {
         delivered += end(short, &seen);
         times.push((ready.as_micros() as u64, start.elapsed().as_micros() as u64));
         // Only the long session is there: the worker of a short one may be a while in leaving.
-        common::wait_until("the short session's worker has left", || children().len() == 2);
+        wait_until("the short session's worker has left", || children().len() == 2);
         consumer.push(resident_kib(own));
         workers.push(resident_kib(worker));
         descriptors.push(entries("/proc/self/fd") as u64);

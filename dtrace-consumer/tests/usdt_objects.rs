@@ -1,21 +1,28 @@
 //! Does a C program get probes of its own from a script?
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::live;
-use dtrace_consumer::{Error, Specifier, session, trace};
+use dtrace_consumer::session::Specifier;
+use dtrace_consumer::{Error, Script, trace};
+use dtrace_test_support::live_tests;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        a_header_has_a_macro_for_each_probe,
+        scripts_that_make_no_object_are_errors,
+    ],
+    needs: [Tracing, Command("cc")],
+    tests: [
+        an_object_file_makes_a_programs_calls_probes,
+    ],
+}
 
 const PROVIDER: &str = "provider shop { probe sale(int, char *); probe two__words(); };";
 
-#[test]
 fn a_header_has_a_macro_for_each_probe() {
-    if !live() {
-        return;
-    }
     let header = trace(PROVIDER).header("shop.h").expect("the script defines a provider");
     let header = String::from_utf8(header).expect("C is text");
     for text in ["#ifndef\t_SHOP_H", "SHOP_SALE(arg0, arg1)", "SHOP_TWO_WORDS_ENABLED()"] {
@@ -23,18 +30,15 @@ fn a_header_has_a_macro_for_each_probe() {
     }
 }
 
-#[test]
 fn an_object_file_makes_a_programs_calls_probes() {
-    if !live() {
-        return;
-    }
     let dir = tempfile::tempdir().expect("a directory");
     let file = |name: &str| dir.path().join(name);
     let header = trace(PROVIDER).header("shop.h").expect("the script defines a provider");
     fs::write(file("shop.h"), header).expect("it can be written");
     let main = "#include \"shop.h\"\nint main(void) { SHOP_SALE(1, \"a\"); return 0; }\n";
     fs::write(file("main.c"), main).expect("it can be written");
-    let library = dtrace_consumer::preflight(None).library().cloned().expect("live() said so");
+    let library =
+        dtrace_consumer::preflight(None).library().cloned().expect("a live test needs it");
     let include = library.syslibdir.expect("it has D libraries").join("include");
     let cc = |words: &[&str]| {
         let status = Command::new("cc").current_dir(dir.path()).args(words).status();
@@ -50,18 +54,15 @@ fn an_object_file_makes_a_programs_calls_probes() {
     }
 }
 
-#[test]
 fn scripts_that_make_no_object_are_errors() {
-    if !live() {
-        return;
-    }
     let nowhere = || Path::new("/nonexistent/shop.o");
     let none: [&str; 0] = [];
     let error = trace("provider").header("a.h").expect_err("it does not compile");
     assert!(matches!(error, Error::Compile(_)), "{error}");
     let error = trace(PROVIDER).header("a\0.h").expect_err("no file has that name");
     assert!(error.to_string().contains("NUL"), "{error}");
-    let two = session().probes(Specifier::Name, "BEGIN").probes(Specifier::Name, "END");
+    let [begin, end] = ["BEGIN", "END"].map(|name| Script::probes(Specifier::Name, name));
+    let two = trace(begin).script(end);
     let error = two.link(nowhere(), none).expect_err("there are two");
     assert!(matches!(error, Error::Script { .. }), "{error}");
     let error = trace(PROVIDER).link(nowhere(), none).expect_err("it cannot be written");

@@ -1,15 +1,24 @@
 //! Do the functions of a command have names, however soon it ends?
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use common::{live, traced_program, wait_until};
 use dtrace_consumer::{ValueRef, run_synchronous};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::wait_until;
+use dtrace_test_support::traced::traced_program;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        functions_of_a_command_that_ends_at_once_have_names,
+        a_command_whose_functions_are_asked_for_ends_as_it_would,
+        a_command_whose_functions_are_asked_for_can_be_stopped_and_continued,
+    ],
+}
 
 /// The innermost function of the stack that a value holds.
 fn innermost(value: &ValueRef<'_>) -> String {
@@ -18,11 +27,7 @@ fn innermost(value: &ValueRef<'_>) -> String {
     frame.symbol().unwrap_or_default().to_owned()
 }
 
-#[test]
 fn functions_of_a_command_that_ends_at_once_have_names() {
-    if !live() {
-        return;
-    }
     let (mut firings, mut keys) = (Vec::new(), Vec::new());
     let script = r#"
         syscall::getppid:entry /pid == $target/ { ustack(); @["by stack", ustack(3)] = count(); }
@@ -43,11 +48,7 @@ fn functions_of_a_command_that_ends_at_once_have_names() {
     assert_eq!(keys, ["getppid"]);
 }
 
-#[test]
 fn a_command_whose_functions_are_asked_for_ends_as_it_would() {
-    if !live() {
-        return;
-    }
     let script = "syscall::getppid:entry /pid == $target/ { ustack(); }";
     for (mode, argument, code, signal) in
         [("exit", 7, Some(7), None), ("killed", libc::SIGTERM, None, Some(libc::SIGTERM))]
@@ -59,11 +60,7 @@ fn a_command_whose_functions_are_asked_for_ends_as_it_would() {
     }
 }
 
-#[test]
 fn a_command_whose_functions_are_asked_for_can_be_stopped_and_continued() {
-    if !live() {
-        return;
-    }
     let script = r#"syscall::getppid:entry /pid == $target/ { printf("%d", pid); /* ustack */ }"#;
     let (read, mut write) = std::io::pipe().expect("a pipe");
     let (tell, pid) = std::sync::mpsc::channel();

@@ -1,10 +1,25 @@
 //! Which programs do the tests trace?
+//!
+//! Each test binary is also the program that its tests trace: started as
+//! `BINARY traced-program MODE ARGUMENT` it does what the mode says and ends before `main`. So the number of
+//! its system calls is known.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::exit;
 
 /// The first argument of a test binary that is to be a program to trace.
-pub const WORD: &str = "traced-program";
+pub(crate) const WORD: &str = "traced-program";
+
+/// The command line of this binary as a program to trace.
+///
+/// # Panics
+/// If the path of this binary is not known.
+#[must_use]
+pub fn traced_program(mode: &str, argument: impl ToString) -> Vec<OsString> {
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    vec![exe.into(), WORD.into(), mode.into(), argument.to_string().into()]
+}
 
 ctor::declarative::ctor! {
     // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
@@ -58,13 +73,13 @@ fn run(mode: &str, argument: &str) -> ! {
                 call(number());
             }
         }
-        // A consumer of its own: see `lifecycle.rs`.
-        "consumer" => super::consumer(argument),
+        "consumer" => crate::consumer::run(argument),
         _ => exit(99),
     }
     exit(0)
 }
 
+/// Calls getppid(2) so many times.
 pub fn call(times: i32) {
     for _ in 0..times {
         std::hint::black_box(nix::unistd::getppid());

@@ -17,23 +17,27 @@ pub struct Dtrace1 {
     libraries: PathBuf,
 }
 
+/// The program, and its library.
+pub(crate) fn find() -> Result<(PathBuf, Libdtrace), String> {
+    let library = locate(None).map_err(|error| error.to_string())?;
+    let ancestors = library.library.ancestors();
+    let program = ancestors
+        .flat_map(|dir| ["sbin/dtrace", "bin/dtrace"].map(|name| dir.join(name)))
+        .find(|program| program.is_file())
+        .ok_or_else(|| format!("no dtrace(1) belongs to {}", library.library.display()))?;
+    Ok((program, library))
+}
+
 impl Dtrace1 {
     /// Finds it, and puts a folder of D libraries for it below `scratch`, in which `without` are
     /// missing: it knows no other way to get along without one that does not compile.
     ///
     /// # Errors
-    /// If there is no libdtrace, or none with a dtrace(1).
+    /// If there is no libdtrace, none with a dtrace(1), or no D libraries beside it.
     pub fn find(scratch: &Path, without: &[String]) -> io::Result<Dtrace1> {
-        let library = locate(None).map_err(|e| io::Error::other(e.to_string()))?;
-        let ancestors = library.library.ancestors();
-        let program = ancestors
-            .flat_map(|dir| ["sbin/dtrace", "bin/dtrace"].map(|name| dir.join(name)))
-            .find(|program| program.is_file())
-            .ok_or_else(|| io::Error::other("there is no dtrace(1) beside libdtrace"))?;
-        let source = library
-            .syslibdir
-            .clone()
-            .ok_or_else(|| io::Error::other("there are no D libraries beside libdtrace"))?;
+        let (program, library) = find().map_err(io::Error::other)?;
+        let beside = || library.library.with_file_name("dtrace");
+        let source = library.syslibdir.clone().unwrap_or_else(beside);
         let libraries = scratch.join("libraries");
         fs::create_dir_all(&libraries)?;
         for entry in fs::read_dir(source)? {

@@ -1,45 +1,11 @@
-//! What the tests of stock kernels share: the benchmark as a traced command, and whether the kernel
-//! has function tracing at all.
-#![allow(dead_code)]
+//! How is the IPC benchmark traced, and what does it report?
 
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::PathBuf;
 use std::process::Command;
 
-use support::ipc_benchmark::Report;
-
-/// Whether the running kernel has `fbt` probes. Where the lane says that it must, a kernel without
-/// is a failure.
-pub(crate) fn has_function_tracing() -> bool {
-    // The kernel's own list of what can be probed; libdtrace's fbt is made of it.
-    let listed = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .into_iter()
-        .any(|d| std::fs::metadata(format!("{d}/available_filter_functions")).is_ok());
-    if !listed {
-        let required = std::env::var_os("DTRACE_STOCK_KERNEL");
-        assert!(required.is_none(), "{required:?} is said to have function tracing, and has not");
-        eprintln!("not tested: this kernel has no function tracing; `vm/lane test` has one");
-    }
-    listed
-}
-
-/// A disk that tests may write to; `vm/lane` names one.
-pub(crate) fn scratch_disk() -> Option<String> {
-    let disk = std::env::var("DTRACE_SCRATCH_DISK").ok();
-    if disk.is_none() {
-        eprintln!("not tested: DTRACE_SCRATCH_DISK names no disk that may be overwritten");
-    }
-    disk
-}
-
-/// A program that cargo leaves in the directory of examples, beside this test's own.
-pub(crate) fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the path of this test");
-    let program = test.ancestors().nth(2).expect("PROFILE/deps").join("examples").join(name);
-    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
-    program
-}
+use dtrace_test_support::programs::example;
+use ipc_benchmark::Report;
 
 /// A command line, at its blanks.
 pub(crate) fn spawn_words(line: &str) -> Vec<String> {

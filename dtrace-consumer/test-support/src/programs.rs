@@ -1,6 +1,6 @@
 //! How do tests run the examples as their users do?
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// The path of an example, which cargo leaves in a directory beside the one of the test that runs.
@@ -46,26 +46,4 @@ pub fn as_nobody(name: &str, arguments: &[&str]) -> Output {
         Command::new(example(name))
     };
     command.args(arguments).output().expect("setpriv, of util-linux, and the program start")
-}
-
-/// The children of a process, those of its threads included, and theirs.
-#[must_use]
-pub fn children_of(pid: u32) -> Vec<u32> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|line| {
-            line.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<u32>>()
-        })
-        .flat_map(|child| [vec![child], children_of(child)].concat())
-        .collect()
-}
-
-/// Returns when the processes are gone; a test that waits here forever has found one that stays.
-pub fn wait_until_gone(processes: &[u32]) {
-    for pid in processes {
-        while Path::new(&format!("/proc/{pid}")).exists() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
 }

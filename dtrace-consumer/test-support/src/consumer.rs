@@ -1,0 +1,155 @@
+//! How does a test watch a consumer from outside, also when it is killed in the middle of a session?
+//!
+//! The consumer is a process: the test binary as `traced-program consumer HOW`, or a binary that calls
+//! [`consume`] itself.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio, exit};
+
+use dtrace_consumer::run_synchronous;
+use nix::unistd::Pid;
+
+use crate::processes::{children_of, wait_until};
+use crate::traced::{WORD, traced_program};
+
+/// How far a consumer gets before the test does something to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The command is held: its worker never answers.
+    Held,
+    /// The command runs, and something was delivered.
+    Running,
+}
+
+impl Stage {
+    /// The word for it on a consumer's command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Held => "held",
+            Stage::Running => "running",
+        }
+    }
+
+    /// What a consumer says when it has come so far.
+    fn sign(self) -> &'static str {
+        match self {
+            Stage::Held => "holding",
+            Stage::Running => "tracing",
+        }
+    }
+}
+
+/// What `traced-program consumer HOW` does.
+pub(crate) fn run(how: &str) -> ! {
+    match how {
+        "broken" => broken_pipe(),
+        "calls" => calls(),
+        _ => consume("BEGIN { trace(1); }", traced_program("wait", 0), how),
+    }
+}
+
+/// Traces a command that waits, for a test that kills this process at the stage `how`.
+pub fn consume(script: &str, command: Vec<OsString>, how: &str) -> ! {
+    let mut session = run_synchronous(script, command).chew(|_| {
+        println!("{}", Stage::Running.sign());
+        Ok(())
+    });
+    if how == Stage::Held.word() {
+        // A worker that says nothing for as long as its standard input, the channel, lasts.
+        session = session.worker("/bin/cat");
+        println!("{}", Stage::Held.sign());
+    }
+    println!("{:?}", session.run());
+    exit(0)
+}
+
+/// Traces five calls, and says what came of it.
+fn calls() -> ! {
+    let script = "syscall::getppid:entry /pid == $target/ { trace(1); }";
+    // Not by asking /proc, which may be missing.
+    let exe = std::env::args().next().unwrap_or_default();
+    let command = [&exe, WORD, "calls", "5"];
+    match run_synchronous(script, command).chew(|_| Ok(())).run() {
+        Ok(outcome) => println!("{} firings, {}", outcome.firings, outcome.losses),
+        Err(failure) => println!("{:?}\n{failure}", failure.error),
+    }
+    exit(0)
+}
+
+/// Writes to workers that may be gone. The process is as it was started: SIGPIPE kills it, which Rust's
+/// runtime would change before `main`.
+fn broken_pipe() -> ! {
+    for _ in 0..20 {
+        let result = run_synchronous("BEGIN { }", ["true"]).worker("/bin/true").run();
+        println!("{}", result.is_err());
+    }
+    exit(0)
+}
+
+/// A consumer in the middle of its session.
+#[derive(Debug)]
+pub struct Consumer {
+    process: Child,
+    worker: Pid,
+    command: Pid,
+}
+
+impl Consumer {
+    /// Starts one and waits for its stage. `words` are its command line without the stage; the traced
+    /// command is the one of its children that has `command_word` on its own.
+    ///
+    /// # Panics
+    /// If it cannot be started, or ends before.
+    #[must_use]
+    pub fn start(words: Vec<OsString>, stage: Stage, command_word: &str) -> Consumer {
+        let mut process = Command::new(&words[0])
+            .args(&words[1..])
+            .arg(stage.word())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the consumer can be started");
+        // Its output lasts as long as the last process that could write to it.
+        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
+        assert_eq!(lines.next().expect("a line").expect("text"), stage.sign());
+        let family = || children_of(process.id()).collect::<Vec<_>>();
+        wait_until("worker and command are there", || family().len() == 2);
+        let is_command = |pid: &i32| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word == command_word.as_bytes())
+        };
+        let [command, worker] = {
+            let (commands, workers): (Vec<i32>, Vec<i32>) =
+                family().into_iter().partition(is_command);
+            assert_eq!((commands.len(), workers.len()), (1, 1), "{commands:?} {workers:?}");
+            [commands[0], workers[0]].map(Pid::from_raw)
+        };
+        Consumer { process, worker, command }
+    }
+
+    /// Its worker.
+    #[must_use]
+    pub fn worker(&self) -> Pid {
+        self.worker
+    }
+
+    /// Its worker and its command.
+    #[must_use]
+    pub fn family(&self) -> [i32; 2] {
+        [self.worker.as_raw(), self.command.as_raw()]
+    }
+
+    /// Kills it. The command would end by itself with its input, which is the other end of the result.
+    ///
+    /// # Panics
+    /// If it is not there any more.
+    pub fn kill(mut self) -> Option<ChildStdin> {
+        let input = self.process.stdin.take();
+        self.process.kill().expect("it is there");
+        self.process.wait().expect("it is a child");
+        input
+    }
+}

@@ -1,0 +1,89 @@
+//! Which BPF programs and maps are in the kernel, and which process holds them?
+//!
+//! The kernel does not say who loaded one. But whoever uses one has a descriptor of it, or of a program that
+//! uses the map.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+
+use aya::maps::loaded_maps;
+use aya::programs::loaded_programs;
+
+/// A program or map, with its number, which is not used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Object {
+    Program(u32),
+    Map(u32),
+}
+
+/// Programs and maps in the kernel, with their names. Without the privilege to ask there are none.
+pub(crate) fn all() -> BTreeMap<Object, String> {
+    let programs = loaded_programs()
+        .flatten()
+        .map(|it| (Object::Program(it.id()), it.name_as_str().unwrap_or_default().to_owned()));
+    let maps = loaded_maps().flatten();
+    let maps =
+        maps.map(|it| (Object::Map(it.id()), it.name_as_str().unwrap_or_default().to_owned()));
+    programs.chain(maps).collect()
+}
+
+/// A process that holds programs or maps.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pid: u32,
+    command: String,
+    pub(crate) objects: BTreeSet<Object>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.command)
+    }
+}
+
+/// All processes that hold programs or maps, this one excepted.
+pub(crate) fn holders() -> Vec<Holder> {
+    let maps_of = maps_of_programs();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != std::process::id())
+        .filter_map(|pid| {
+            let mut objects = held_by(pid);
+            let maps = objects.iter().filter_map(|object| maps_of.get(object)).flatten();
+            objects.extend(maps.copied().collect::<Vec<_>>());
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
+            (!objects.is_empty()).then_some(Holder { pid, command, objects })
+        })
+        .collect()
+}
+
+/// What the descriptors of a process refer to.
+fn held_by(pid: u32) -> BTreeSet<Object> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+    let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    let object = |line: &str| {
+        let (name, number) = line.split_once(':')?;
+        let number = number.trim().parse().ok()?;
+        match name {
+            // Of a link, it is the program's number.
+            "prog_id" => Some(Object::Program(number)),
+            "map_id" => Some(Object::Map(number)),
+            _ => None,
+        }
+    };
+    texts.flat_map(|text| text.lines().filter_map(object).collect::<Vec<_>>()).collect()
+}
+
+/// The maps that each program uses.
+fn maps_of_programs() -> BTreeMap<Object, Vec<Object>> {
+    loaded_programs()
+        .flatten()
+        .map(|program| {
+            let maps = program.map_ids().ok().flatten().unwrap_or_default();
+            (Object::Program(program.id()), maps.into_iter().map(Object::Map).collect())
+        })
+        .collect()
+}

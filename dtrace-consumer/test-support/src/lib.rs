@@ -1,0 +1,52 @@
+//! What do the tests and benches of this workspace share?
+//!
+//! A test file begins with the list of its tests, in groups with the same [`Need`]s:
+//!
+//! ```ignore
+//! dtrace_test_support::live_tests! {
+//!     needs: [Tracing],
+//!     tests: [a_firing_arrives, a_walk_arrives],
+//!     long: [every_kind_of_loss_is_counted],
+//!     needs: [Tracing, Command("cc")],
+//!     tests: [a_c_program_has_probes],
+//! }
+//! ```
+//!
+//! Tests are plain functions `fn name()`. One that is not in the list is dead code, which the compiler reports.
+//! The file has `harness = false` in `Cargo.toml`, since the macro defines `main`.
+
+pub mod consumer;
+pub mod dtrace1;
+pub mod harness;
+mod kernel_objects;
+pub mod leftovers;
+mod need;
+pub mod processes;
+pub mod programs;
+pub mod sessions;
+pub mod traced;
+
+pub use need::{Missing, Need, scratch_disk, stock_kernel, usdt_program};
+
+/// Defines `main`, which runs the named functions as tests; see the top of this crate.
+///
+/// Tests under `long` run only with `DTRACE_CONSUMER_TESTS=all`, or when ignored tests are asked for
+/// (`-- --ignored`, `-- --include-ignored`).
+#[macro_export]
+macro_rules! live_tests {
+    ($(
+        needs: [$($need:ident $(($argument:expr))?),* $(,)?],
+        $(tests: [$($test:ident),* $(,)?] $(,)?)?
+        $(long: [$($long:ident),* $(,)?] $(,)?)?
+    )+) => {
+        fn main() -> ::std::process::ExitCode {
+            let mut tests = ::std::vec::Vec::new();
+            $({
+                let needs: &[$crate::Need] = &[$($crate::Need::$need $(($argument))?),*];
+                $($(tests.push($crate::harness::Test::of(stringify!($test), $test).needs(needs));)*)?
+                $($(tests.push($crate::harness::Test::of(stringify!($long), $long).needs(needs).long());)*)?
+            })+
+            $crate::harness::run(tests)
+        }
+    };
+}

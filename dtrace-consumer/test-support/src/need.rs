@@ -1,0 +1,151 @@
+//! What may a test need that a machine does not have, and who says that it must be there?
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use dtrace_consumer::preflight;
+
+/// A test that lacks something is ignored; with this variable set to 1 it fails.
+const REQUIRE_LIVE: &str = "DTRACE_CONSUMER_REQUIRE_LIVE";
+
+/// `vm/lane` sets it where its kernel and its files must be found.
+const STOCK_KERNEL: &str = "DTRACE_STOCK_KERNEL";
+
+/// Something that a test needs.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    /// This process can trace the running kernel.
+    Tracing,
+    /// The kernel has function tracing, which `fbt` and what builds upon it need.
+    FunctionTracing,
+    /// This process is root's.
+    Root,
+    /// A program is installed.
+    Command(&'static str),
+    /// The dtrace(1) that belongs to libdtrace.
+    Dtrace1,
+    /// A disk that may be overwritten.
+    ScratchDisk,
+    /// The C program with probes of `tests/usdt`.
+    UsdtProgram,
+    /// What the function looks for.
+    Check(fn() -> Result<(), Missing>),
+}
+
+/// Something is missing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missing {
+    /// What, in a few words on one line.
+    pub what: String,
+    /// How that was found out and what to do, where the words do not say it already.
+    pub details: String,
+}
+
+impl Missing {
+    /// Something whose words say it all.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Missing {
+        Missing { what: what.into(), details: String::new() }
+    }
+
+    /// What a preflight has found missing.
+    ///
+    /// # Errors
+    /// If anything is.
+    pub fn of(preflight: &dtrace_consumer::Preflight) -> Result<(), Missing> {
+        if preflight.is_ready() {
+            return Ok(());
+        }
+        let unmet = preflight.checks().iter().filter(|check| !check.met);
+        let subjects: Vec<&str> = unmet.map(|check| check.subject).collect();
+        let what = format!("tracing is not possible here; missing: {}", subjects.join(", "));
+        Err(Missing { what, details: preflight.to_string() })
+    }
+}
+
+impl Need {
+    /// Looks for it.
+    ///
+    /// # Errors
+    /// If it is missing.
+    pub fn check(self) -> Result<(), Missing> {
+        let found = |there: bool, what: &str| {
+            if there { Ok(()) } else { Err(Missing::new(what)) }
+        };
+        match self {
+            Need::Tracing => can_trace(),
+            Need::FunctionTracing => found(
+                has_function_tracing(),
+                "the kernel has no function tracing (`vm/lane test` runs one that has)",
+            ),
+            Need::Root => found(nix::unistd::geteuid().is_root(), "root only"),
+            Need::Command(name) => found(is_installed(name), &format!("{name} is not installed")),
+            Need::Dtrace1 => crate::dtrace1::find().map(drop).map_err(Missing::new),
+            Need::ScratchDisk => found(
+                scratch_disk().is_some(),
+                "DTRACE_SCRATCH_DISK does not name a disk that may be overwritten",
+            ),
+            Need::UsdtProgram => found(
+                usdt_program().is_some(),
+                "DTRACE_USDT_PROGRAM does not name a program (`vm/lane test` builds one)",
+            ),
+            Need::Check(look) => look(),
+        }
+    }
+
+    /// The variable that requires it here.
+    pub(crate) fn required_by(self) -> Option<&'static str> {
+        let variable = match self {
+            // It overwrites a disk.
+            Need::ScratchDisk => return None,
+            // Not every machine that must trace has them.
+            Need::FunctionTracing | Need::UsdtProgram => STOCK_KERNEL,
+            _ => return is_live_required().then_some(REQUIRE_LIVE),
+        };
+        std::env::var_os(variable).is_some().then_some(variable)
+    }
+}
+
+/// Whether a live test that cannot trace must fail.
+fn is_live_required() -> bool {
+    std::env::var_os(REQUIRE_LIVE).is_some_and(|value| value == "1")
+}
+
+/// Whether this process can trace the running kernel.
+///
+/// # Errors
+/// If something is missing.
+pub(crate) fn can_trace() -> Result<(), Missing> {
+    static FOUND: OnceLock<Result<(), Missing>> = OnceLock::new();
+    FOUND.get_or_init(|| Missing::of(&preflight(None))).clone()
+}
+
+/// libdtrace makes its `fbt` of the kernel's own list.
+fn has_function_tracing() -> bool {
+    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+        .into_iter()
+        .any(|d| std::fs::metadata(format!("{d}/available_filter_functions")).is_ok())
+}
+
+fn is_installed(name: &str) -> bool {
+    let found = Command::new("sh").args(["-c", "command -v \"$0\"", name]).output();
+    found.is_ok_and(|found| found.status.success())
+}
+
+/// The disk that tests may write to; `vm/lane` names one.
+#[must_use]
+pub fn scratch_disk() -> Option<String> {
+    std::env::var("DTRACE_SCRATCH_DISK").ok()
+}
+
+/// The C program with probes; `vm/lane` builds one.
+#[must_use]
+pub fn usdt_program() -> Option<String> {
+    std::env::var("DTRACE_USDT_PROGRAM").ok()
+}
+
+/// The series of the stock kernel, as `vm/lane` names it.
+#[must_use]
+pub fn stock_kernel() -> Option<String> {
+    std::env::var(STOCK_KERNEL).ok()
+}
