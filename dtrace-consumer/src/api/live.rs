@@ -1,11 +1,9 @@
 //! How is live tracing set up, and what can be asked of its scripts without tracing?
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use super::query::{ProbeQuery, Query};
 use super::session::{Session, sealed};
-use super::traced::Traced;
 use crate::client::settings::Settings;
 use crate::client::{inquiry, near, run};
 use crate::data::outcome::Outcome;
@@ -65,25 +63,6 @@ impl sealed::Source for Live {
 }
 
 impl<C> Session<Live, C> {
-    /// Runs `command` under tracing: it is held until tracing is on, is `$target`, and the session ends
-    /// with it. See [`run_synchronous`](crate::run_synchronous).
-    ///
-    /// ```no_run
-    /// use std::process::Command;
-    ///
-    /// let mut list = Command::new("ls");
-    /// list.arg("-l").env("LC_ALL", "C");
-    /// dtrace_consumer::trace("syscall::getdents64:return /pid == $target/ { trace(arg1); }")
-    ///     .command(list)
-    ///     .rows(|bytes: i64| Ok(println!("{bytes} bytes of entries")))
-    ///     .run()?;
-    /// # Ok::<(), dtrace_consumer::Failure>(())
-    /// ```
-    pub fn command(self, command: Command) -> Session<Traced, C> {
-        let Session { source: Live { settings }, consumer, stop } = self;
-        Session { source: Traced { settings, command }, consumer, stop }
-    }
-
     /// Starts a process for libdtrace to control, as `dtrace -c` does: it runs as the worker does, and
     /// is held until tracing is on. The first process is `$target`. The session ends with the last one
     /// that was created or grabbed; a process that still runs then, because the script has called

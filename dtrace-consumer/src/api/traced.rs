@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use super::live::trace;
+use super::live::{Live, trace};
 use super::session::{Session, sealed};
 use crate::client::run;
 use crate::client::settings::Settings;
@@ -85,6 +85,27 @@ impl sealed::Source for Traced {
         started: impl FnOnce(),
     ) -> Result<Outcome, Failure> {
         run::run(&self.settings, Some(self.command), consumer, stop, started)
+    }
+}
+
+impl<C> Session<Live, C> {
+    /// Runs `command` under tracing: it is held until tracing is on, is `$target`, and the session ends
+    /// with it. See [`run_synchronous`](crate::run_synchronous).
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    ///
+    /// let mut list = Command::new("ls");
+    /// list.arg("-l").env("LC_ALL", "C");
+    /// dtrace_consumer::trace("syscall::getdents64:return /pid == $target/ { trace(arg1); }")
+    ///     .command(list)
+    ///     .rows(|bytes: i64| Ok(println!("{bytes} bytes of entries")))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn command(self, command: Command) -> Session<Traced, C> {
+        let Session { source: Live { settings }, consumer, stop } = self;
+        Session { source: Traced { settings, command }, consumer, stop }
     }
 }
 
