@@ -200,7 +200,7 @@ fn session(prefix: &Path) -> (Seen, Result<Outcome, Failure>) {
     (seen, result)
 }
 
-/// Whether what was seen is the beginning of what there is.
+/// Whether what was seen is the beginning of what there is, which may be nothing.
 fn begins(seen: &Seen, whole: &Seen) -> bool {
     whole.numbers.starts_with(&seen.numbers)
         && whole.entries.starts_with(&seen.entries)
@@ -221,14 +221,25 @@ fn the_stand_in_is_taken_for_libdtrace() {
 /// A way to use the library: what to do, and whether its result is right.
 type Use = fn(&Path) -> Result<(), Error>;
 
-/// A session; what it has seen must be right as far as it got.
+/// A session. What was delivered before something went wrong has arrived, and nothing else than there is.
 fn traced(prefix: &Path) -> Result<(), Error> {
     let (seen, result) = session(prefix);
     let whole = everything_seen();
     assert!(begins(&seen, &whole), "{seen:?}");
+    let rounds = delivered_before(prefix);
+    assert!(seen.numbers.len() >= rounds.min(2), "{rounds} rounds were delivered: {seen:?}");
+    if rounds > 0 {
+        assert_eq!((seen.drops, seen.faults), (whole.drops, whole.faults), "{seen:?}");
+    }
     result?;
     assert_eq!((seen.numbers, seen.entries), (whole.numbers, whole.entries));
     Ok(())
+}
+
+/// How many rounds the stand-in had delivered when something went wrong.
+fn delivered_before(prefix: &Path) -> usize {
+    let notes = std::fs::read_to_string(prefix.join(HAPPENED)).unwrap_or_default();
+    notes.lines().next().map_or(0, |rounds| rounds.parse().expect("a number"))
 }
 
 /// A session that controls processes, which are said to end; that ends it.
@@ -416,6 +427,7 @@ fn an_exit_or_a_signal_is_told_with_its_number() {
         ] {
             let faults = vec![Fault { call: call.to_owned(), nth: 1, misdeed }];
             Plan { faults, ..plain_plan() }.put(&prefix.path);
+            std::fs::write(prefix.path.join(HAPPENED), "").expect("the prefix is there");
             let Err(Error::WorkerDied { status, .. }) = traced(&prefix.path) else {
                 panic!("{call} {misdeed:?}")
             };
