@@ -16,8 +16,6 @@ use parking_lot::Mutex;
 live_tests! {
     needs: [Tracing],
     tests: [
-        an_error_or_panic_of_a_closure_ends_the_run_with_it,
-        a_panic_of_a_closure_ends_the_thread_with_it,
         an_error_of_the_closure_for_drops_ends_the_run,
         what_a_slow_closure_misses_is_counted,
         the_command_is_killed_when_a_closure_fails,
@@ -29,6 +27,10 @@ live_tests! {
         a_session_can_be_dropped_stopped_or_joined_on_any_thread,
         several_threads_can_stop_a_session_at_once,
         a_session_outlasts_a_closure_that_is_away_for_long,
+    ],
+    long: [
+        an_error_or_panic_of_a_closure_ends_the_run_with_it,
+        a_panic_of_a_closure_ends_the_thread_with_it,
     ],
     needs: [],
     tests: [

@@ -1,13 +1,12 @@
 //! What may an unprivileged user do with a worker that sudo or doas has started, and what not?
 //!
-//! The tests run as root, and become an ordinary user in a mount namespace with an /etc and a
-//! /usr/local/libexec of its own, so that nothing of the system is changed: there they write sudoers(5),
-//! doas.conf(5) and the worker's configuration, and start this binary again as that user, who does what
-//! [`user`] says.
+//! The tests run as root, and become an ordinary user, who does what [`do_case`] says, on a system of the
+//! user's own.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use dtrace_consumer::elevation::{Elevation, preflight_elevated};
@@ -16,8 +15,8 @@ use dtrace_consumer::session::{Source, Traces};
 use dtrace_consumer::{Consumer, ConsumerThread, Error, Session, run_synchronous, trace};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::orphans_ended;
 use dtrace_test_support::traced::traced_program;
+use dtrace_test_support::user::{self, System};
 
 live_tests! {
     needs: [Tracing, Root, Command("sudo"), Command("doas"), Command("unshare"), Command("setpriv")],
@@ -26,80 +25,22 @@ live_tests! {
         every_entry_point_can_be_elevated,
         the_command_stays_unprivileged,
         what_gives_no_privilege_is_an_error_that_says_what_to_do,
-        an_elevated_worker_refuses_what_would_give_more_than_tracing,
         a_worker_of_the_usual_kind_serves_nobody_else,
         what_an_administrator_permits_is_done_for_own_processes_only,
+    ],
+    long: [
+        an_elevated_worker_refuses_what_would_give_more_than_tracing,
         a_worker_whose_parts_others_can_change_does_not_serve,
     ],
 }
 
-/// The first argument of this binary that makes it the user.
-const USER: &str = "as-user";
-
 const SUDOERS: &str = "Defaults use_pty\nnobody ALL=(root) NOPASSWD: \
     /usr/local/libexec/dtrace-worker serve\n";
 const DOAS: &str = "permit nopass nobody as root cmd /usr/local/libexec/dtrace-worker args serve\n";
-/// What is written in the user's /etc, and what is missing on the user's system.
-#[derive(Default)]
-struct System<'a> {
-    sudoers: &'a str,
-    doas: &'a str,
-    worker: &'a str,
-    commands: &'a str,
-}
 
 /// The output of the user who does `case` on such a system.
 fn as_user(system: &System<'_>, case: &str) -> String {
-    let exe = std::env::current_exe().expect("the test knows its own file");
-    let library = dtrace_consumer::preflight(None).require().expect("a live test needs it");
-    // A private libdtrace is a prefix of root's, if it is not the system's.
-    let prefix = library.loader.as_ref().and_then(|_| library.library.ancestors().nth(4));
-    let prefix = prefix.map(|prefix| prefix.display().to_string()).unwrap_or_default();
-    let script = r#"
-        set -e
-        mount --make-rprivate /
-        mount -t tmpfs -o mode=755 scratch /mnt
-        mkdir /mnt/etc /mnt/libexec
-        cp -a /etc/. /mnt/etc/
-        cp "$WORKER" /mnt/libexec/dtrace-worker
-        cp "$TEST" /mnt/libexec/user
-        if test -n "$PREFIX"; then
-            cp -a --no-preserve=ownership "$PREFIX" /mnt/libdtrace
-            echo "prefix = /mnt/libdtrace" > /mnt/etc/dtrace-worker.conf
-        fi
-        mkdir -p /usr/local/libexec
-        mount --bind /mnt/etc /etc
-        mount --bind /mnt/libexec /usr/local/libexec
-        printf %s "$SUDOERS" > /etc/sudoers
-        chmod 440 /etc/sudoers
-        rm -rf /etc/sudoers.d
-        printf %s "$DOAS" > /etc/doas.conf
-        chmod 400 /etc/doas.conf
-        printf %s "$CONFIGURATION" >> /etc/dtrace-worker.conf
-        eval "$COMMANDS"
-        exec env -i PATH="$PATH" TMPDIR=/mnt setpriv --reuid 65534 --regid 65534 --clear-groups \
-            /usr/local/libexec/user "$USER_WORD" "$CASE"
-    "#;
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", script])
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("TEST", exe)
-        .env("WORKER", env!("CARGO_BIN_EXE_dtrace-worker"))
-        .env("PREFIX", prefix)
-        .env("SUDOERS", system.sudoers)
-        .env("DOAS", system.doas)
-        .env("CONFIGURATION", system.worker)
-        .env("COMMANDS", system.commands)
-        .env("USER_WORD", USER)
-        .env("CASE", case)
-        .stdin(Stdio::null())
-        .output()
-        .expect("unshare(1) can be run");
-    // Its workers may end after it.
-    orphans_ended();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{case}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).expect("text")
+    user::as_user(system, Path::new(env!("CARGO_BIN_EXE_dtrace-worker")), case)
 }
 
 ctor::declarative::ctor! {
@@ -111,11 +52,8 @@ ctor::declarative::ctor! {
 }
 
 fn become_the_user() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, case] = &arguments[..]
-        && word == USER
-    {
-        user(case);
+    if let Some(case) = user::case() {
+        do_case(&case);
         std::process::exit(0);
     }
 }
@@ -164,7 +102,7 @@ fn say_of<T: std::fmt::Debug>(result: Result<T, impl Into<Error>>) {
 }
 
 /// What the user does.
-fn user(case: &str) {
+fn do_case(case: &str) {
     let sudo = || Elevation::Sudo;
     match case {
         "sudo" => calls(sudo()),
@@ -331,7 +269,7 @@ fn what_gives_no_privilege_is_an_error_that_says_what_to_do() {
     let worker = "/usr/local/libexec/dtrace-worker serve";
     for (system, case, sign, advice) in [
         (&password, "sudo", "Elevation sudo PasswordNeeded", "NOPASSWD: /usr/local"),
-        (&other, "sudo", "Elevation sudo ", "nobody ALL=(root) NOPASSWD: "),
+        (&other, "sudo", "Elevation sudo PasswordNeeded", "nobody ALL=(root) NOPASSWD: "),
         (&password, "doas", "Elevation doas PasswordNeeded", "permit nopass nobody as root"),
         (&other, "doas", "Elevation doas NotPermitted", "permit nopass nobody as root"),
         (&nothing, "pfexec", "pfexec is not installed", "Install it"),
@@ -398,7 +336,10 @@ fn a_worker_whose_parts_others_can_change_does_not_serve() {
     for (commands, part) in [
         ("chmod 666 /etc/dtrace-worker.conf", "dtrace-worker.conf"),
         ("chown nobody /usr/local/libexec/dtrace-worker", "libexec/dtrace-worker"),
-        ("mkdir /mnt/u; chown nobody /mnt/u; echo 'prefix = /mnt/u' > /etc/dtrace-worker.conf", ""),
+        (
+            "mkdir /mnt/u; chown nobody /mnt/u; echo 'prefix = /mnt/u' > /etc/dtrace-worker.conf",
+            "/mnt/u",
+        ),
         (
             "mkdir /mnt/u; cp -a /mnt/libdtrace /mnt/u; chown nobody /mnt/u; \
              echo 'prefix = /mnt/u/libdtrace' > /etc/dtrace-worker.conf",

@@ -200,7 +200,7 @@ fn session(prefix: &Path) -> (Seen, Result<Outcome, Failure>) {
     (seen, result)
 }
 
-/// Whether what was seen is the beginning of what there is.
+/// Whether what was seen is the beginning of what there is, which may be nothing.
 fn begins(seen: &Seen, whole: &Seen) -> bool {
     whole.numbers.starts_with(&seen.numbers)
         && whole.entries.starts_with(&seen.entries)
@@ -221,14 +221,25 @@ fn the_stand_in_is_taken_for_libdtrace() {
 /// A way to use the library: what to do, and whether its result is right.
 type Use = fn(&Path) -> Result<(), Error>;
 
-/// A session; what it has seen must be right as far as it got.
+/// A session. What was delivered before something went wrong has arrived, and nothing else than there is.
 fn traced(prefix: &Path) -> Result<(), Error> {
     let (seen, result) = session(prefix);
     let whole = everything_seen();
     assert!(begins(&seen, &whole), "{seen:?}");
+    let rounds = delivered_before(prefix);
+    assert!(seen.numbers.len() >= rounds.min(2), "{rounds} rounds were delivered: {seen:?}");
+    if rounds > 0 {
+        assert_eq!((seen.drops, seen.faults), (whole.drops, whole.faults), "{seen:?}");
+    }
     result?;
     assert_eq!((seen.numbers, seen.entries), (whole.numbers, whole.entries));
     Ok(())
+}
+
+/// How many rounds the stand-in had delivered when something went wrong.
+fn delivered_before(prefix: &Path) -> usize {
+    let notes = std::fs::read_to_string(prefix.join(HAPPENED)).unwrap_or_default();
+    notes.lines().next().map_or(0, |rounds| rounds.parse().expect("a number"))
 }
 
 /// A session that controls processes, which are said to end; that ends it.
@@ -416,6 +427,7 @@ fn an_exit_or_a_signal_is_told_with_its_number() {
         ] {
             let faults = vec![Fault { call: call.to_owned(), nth: 1, misdeed }];
             Plan { faults, ..plain_plan() }.put(&prefix.path);
+            std::fs::write(prefix.path.join(HAPPENED), "").expect("the prefix is there");
             let Err(Error::WorkerDied { status, .. }) = traced(&prefix.path) else {
                 panic!("{call} {misdeed:?}")
             };
@@ -442,7 +454,7 @@ fn refused(prefix: &Prefix, odd: Event, says: &str) {
         panic!("{what}: {result:?}")
     };
     assert_eq!(call, "dtrace_work", "{what}");
-    assert!(message.contains("what it delivered cannot be"), "{what}: {message}");
+    assert!(message.contains("invalid data from libdtrace"), "{what}: {message}");
     assert!(message.contains(says), "{what}: {message}");
     assert_eq!(seen.numbers, [7], "{what}");
 }
@@ -451,17 +463,17 @@ fn firings_that_cannot_be_are_refused_and_those_before_them_arrive() {
     let prefix = Prefix::new();
     let odd = |oddity| Event::Firing(Firing { statement: 3, oddity: Some(oddity), ..everything() });
     let cases = [
-        (Oddity::NoDescription, "a description of records at no address"),
+        (Oddity::NoDescription, "a description of records at a null address"),
         (Oddity::CrookedDescription, "not aligned"),
-        (Oddity::NoProbe, "a description of a probe at no address"),
+        (Oddity::NoProbe, "a description of a probe at a null address"),
         (Oddity::Count(-1), "-1 records"),
         (Oddity::Count(i32::MAX), "2147483647 records"),
-        (Oddity::NoData, "at no address"),
+        (Oddity::NoData, "at a null address"),
         (Oddity::Size(0), "of data"),
         (Oddity::Size(20), "of data"),
         (Oddity::ForeignRecord, "none of its firing's"),
         (Oddity::CrookedRecord, "none of its firing's"),
-        (Oddity::RecordOfNothing, "a firing at no address"),
+        (Oddity::RecordOfNothing, "a firing at a null address"),
         (Oddity::NoEnd, "without its end"),
         (Oddity::Nested, "within another"),
         (Oddity::TwoEnds, "that has not begun"),
@@ -471,15 +483,15 @@ fn firings_that_cannot_be_are_refused_and_those_before_them_arrive() {
     }
     // Elsewhere the list is a part of the description.
     if !SUN {
-        refused(&prefix, odd(Oddity::NoRecords), "records at no address");
+        refused(&prefix, odd(Oddity::NoRecords), "records at a null address");
         refused(&prefix, odd(Oddity::CrookedRecords), "not aligned");
     }
-    refused(&prefix, Event::NoFiring, "a firing at no address");
+    refused(&prefix, Event::NoFiring, "a firing at a null address");
     refused(&prefix, Event::LoneRecord, "without its firing");
     refused(&prefix, Event::LoneEnd, "that has not begun");
-    refused(&prefix, Event::Drop { kind: 0, drops: 1, missing: true }, "drops at no address");
-    refused(&prefix, Event::Fault { probe: true, missing: true }, "a fault at no address");
-    refused(&prefix, Event::Option { missing: true }, "option at no address");
+    refused(&prefix, Event::Drop { kind: 0, drops: 1, missing: true }, "drops at a null address");
+    refused(&prefix, Event::Fault { probe: true, missing: true }, "a fault at a null address");
+    refused(&prefix, Event::Option { missing: true }, "option at a null address");
 }
 
 fn records_that_lie_outside_of_their_data_are_refused() {
@@ -558,8 +570,8 @@ fn drops_that_are_told_while_a_firing_is_printed_are_counted() {
 fn entries_that_cannot_be_are_refused_and_what_was_before_them_arrives() {
     let prefix = Prefix::new();
     let cases = [
-        (EntryOddity::NoEntry, "an entry of an aggregation at no address"),
-        (EntryOddity::NoDescription, "a description of an aggregation at no address"),
+        (EntryOddity::NoEntry, "an entry of an aggregation at a null address"),
+        (EntryOddity::NoDescription, "a description of an aggregation at a null address"),
         (EntryOddity::Keys(-1), if SUN { "-1 records" } else { "4294967295 keys" }),
         (EntryOddity::Keys(i32::MAX), "2147483647"),
         (EntryOddity::NoKeys, "at 0x0"),
@@ -617,7 +629,7 @@ fn descriptions_of_probes_and_programs_that_cannot_be_are_refused() {
         match run(oddity, what) {
             Err(Error::Libdtrace { call, message, .. }) => {
                 assert_eq!(call, named, "{oddity:?}");
-                assert!(message.contains("cannot be"), "{oddity:?}: {message}");
+                assert!(message.contains("invalid data from libdtrace"), "{oddity:?}: {message}");
             }
             result => panic!("{oddity:?}: {result:?}"),
         }

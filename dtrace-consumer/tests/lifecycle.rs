@@ -23,7 +23,6 @@ live_tests! {
         a_session_that_is_dropped_while_it_runs_delivers_first,
         join_returns_when_the_script_calls_exit,
         stop_after_the_script_has_called_exit_is_no_error,
-        sessions_follow_each_other,
         sessions_run_side_by_side,
         commands_run_under_tracing_side_by_side,
         a_worker_that_is_killed_is_an_error_and_the_next_session_works,
@@ -36,6 +35,9 @@ live_tests! {
         a_failed_start_leaves_nothing_behind,
         the_command_is_waited_for_after_exit,
         a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending,
+    ],
+    long: [
+        sessions_follow_each_other,
     ],
 }
 

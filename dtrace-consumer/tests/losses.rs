@@ -26,8 +26,10 @@ live_tests! {
         faults_beyond_the_principal_buffer_are_counted,
         a_fault_is_told_though_the_scripts_own_clause_for_faults_fails,
         a_string_that_is_too_long_is_cut_and_that_is_no_loss,
-        losses_of_every_kind_end_the_session_where_that_is_asked_for,
         losses_are_warned_of_unless_they_are_only_to_be_counted,
+    ],
+    long: [
+        losses_of_every_kind_end_the_session_where_that_is_asked_for,
     ],
 }
 

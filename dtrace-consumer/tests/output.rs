@@ -11,8 +11,10 @@ live_tests! {
     needs: [Tracing, Dtrace1, Command("unshare")],
     tests: [
         records_print_as_with_dtrace_when_quiet,
-        aggregations_print_as_with_dtrace,
+    ],
+    long: [
         records_print_as_in_the_table_of_dtrace,
+        aggregations_print_as_with_dtrace,
     ],
     needs: [Tracing],
     tests: [

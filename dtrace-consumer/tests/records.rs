@@ -30,6 +30,8 @@ live_tests! {
         a_number_that_does_not_fit_its_type_is_an_error_and_is_not_cut,
         what_is_for_libdtrace_to_do_arrives_with_its_kind_and_bytes,
         committed_speculations_arrive_and_discarded_ones_do_not,
+    ],
+    long: [
         built_in_variables_need_nothing_else_in_the_script,
     ],
 }

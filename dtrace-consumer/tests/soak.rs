@@ -1,9 +1,9 @@
 //! Does anything grow while sessions come and go under load?
 //!
-//! Ignored unless it is asked for, because it takes minutes: `DTRACE_CONSUMER_SOAK` says how many
-//! seconds (120 unless set).
+//! It runs only if ignored tests or all are asked for, because it takes minutes: `DTRACE_CONSUMER_SOAK` says
+//! how many seconds (120 unless set).
 //!
-//!     cargo test -p dtrace-consumer --test soak -- --ignored --nocapture
+//!     cargo test -p dtrace-consumer --test soak -- --ignored
 //!
 //! One session goes on all the time, and short ones start and end beside it. All trace a program that
 //! makes calls in bursts, and each must account for every firing.

@@ -9,7 +9,8 @@ pub const PLAN: &str = "plan.json";
 /// The file in the prefix, if it is there, in which the stand-in notes the functions that were called, a
 /// line each.
 pub const CALLS: &str = "calls";
-/// The file in the prefix, if it is there, in which the stand-in notes the calls that have gone wrong.
+/// The file in the prefix, if it is there, in which the stand-in notes for each call that goes wrong how
+/// many rounds were delivered before.
 pub const HAPPENED: &str = "happened";
 
 /// What one process with the stand-in goes through.

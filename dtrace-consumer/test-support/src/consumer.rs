@@ -66,6 +66,13 @@ pub fn consume(script: &str, command: Vec<OsString>, how: &str) -> ! {
     exit(0)
 }
 
+/// A line of a shell script, after which a process can have at most so many descriptors. What this process has
+/// inherited itself does not count.
+#[must_use]
+pub fn descriptor_limit(limit: u32) -> String {
+    format!("exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- && ulimit -n {limit}")
+}
+
 /// Traces five calls, and says what came of it.
 fn calls() -> ! {
     let script = "syscall::getppid:entry /pid == $target/ { trace(1); }";

@@ -81,6 +81,18 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
     let (mut arguments, filters) = Filters::split(std::env::args_os());
     let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|n| n.parse().ok());
     arguments.test_threads = arguments.test_threads.or(threads);
+    run_with(&arguments, &filters, tests)
+}
+
+/// As [`run`], one after the other.
+#[must_use]
+pub fn run_serially(tests: Vec<Test>) -> ExitCode {
+    let (mut arguments, filters) = Filters::split(std::env::args_os());
+    arguments.test_threads = Some(1);
+    run_with(&arguments, &filters, tests)
+}
+
+fn run_with(arguments: &Arguments, filters: &Filters, tests: Vec<Test>) -> ExitCode {
     keep_panics_of_tests();
     let reasons: Reasons = Arc::default();
     let asked_for = arguments.ignored || arguments.include_ignored || all_are_wanted();
@@ -91,18 +103,18 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
         Trial::ignorable_test(test.name.clone(), move || conduct(test, left_out, &reasons))
             .with_ignored_flag(is_ignored)
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let conclusion = libtest_mimic::run(arguments, trials.collect());
     print_reasons(&reasons.lock());
     conclusion.exit_code()
 }
 
-/// How many tests did not run, by what is missing.
-type Reasons = Arc<Mutex<BTreeMap<Missing, u32>>>;
+/// How many tests did not run, by what is missing and what became of them.
+type Reasons = Arc<Mutex<BTreeMap<(Missing, &'static str), u32>>>;
 
 fn conduct(test: Test, left_out: bool, reasons: &Reasons) -> Result<Completion, Failed> {
     let ignored = |missing: Missing| {
         let completion = Completion::ignored_with(&missing.what);
-        *reasons.lock().entry(missing).or_default() += 1;
+        *reasons.lock().entry((missing, "ignored")).or_default() += 1;
         Ok(completion)
     };
     if left_out {
@@ -111,9 +123,9 @@ fn conduct(test: Test, left_out: bool, reasons: &Reasons) -> Result<Completion, 
     for need in &test.needs {
         if let Err(missing) = need.check() {
             let Some(variable) = need.required_by() else { return ignored(missing) };
-            return Err(
-                format!("{variable} is set, but {}\n{}", missing.what, missing.details).into()
-            );
+            let message = format!("{variable} is set, but {}", missing.what);
+            *reasons.lock().entry((missing, "failed")).or_default() += 1;
+            return Err(message.into());
         }
     }
     // A thread with the test's name, as Rust's own harness has it.
@@ -167,10 +179,10 @@ fn words_of(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "a panic without words".to_owned())
 }
 
-fn print_reasons(reasons: &BTreeMap<Missing, u32>) {
-    for (missing, count) in reasons {
+fn print_reasons(reasons: &BTreeMap<(Missing, &str), u32>) {
+    for ((missing, came_to), count) in reasons {
         let tests = if *count == 1 { "test" } else { "tests" };
-        println!("{count} {tests} ignored: {}", missing.what);
+        println!("{count} {tests} {came_to}: {}", missing.what);
         for line in missing.details.lines() {
             println!("    {line}");
         }

@@ -21,20 +21,31 @@ pub mod harness;
 mod kernel_objects;
 pub mod leftovers;
 mod need;
+pub mod prefix;
 pub mod processes;
 pub mod programs;
 pub mod sessions;
 pub mod traced;
+pub mod user;
 
 pub use need::{Missing, Need, scratch_disk, stock_kernel, usdt_program};
 
 /// Defines `main`, which runs the named functions as tests; see the top of this crate.
 ///
+/// The word `serial` before the groups lets one test run after the other: where one counts the children of its
+/// process, no other test may have any.
+///
 /// Tests under `long` run only with `DTRACE_CONSUMER_TESTS=all`, or when ignored tests are asked for
 /// (`-- --ignored`, `-- --include-ignored`).
 #[macro_export]
 macro_rules! live_tests {
-    ($(
+    (serial, $($groups:tt)+) => {
+        $crate::live_tests! { @ $crate::harness::run_serially, $($groups)+ }
+    };
+    (needs: $($groups:tt)+) => {
+        $crate::live_tests! { @ $crate::harness::run, needs: $($groups)+ }
+    };
+    (@ $run:path, $(
         needs: [$($need:ident $(($argument:expr))?),* $(,)?],
         $(tests: [$($test:ident),* $(,)?] $(,)?)?
         $(long: [$($long:ident),* $(,)?] $(,)?)?
@@ -46,7 +57,7 @@ macro_rules! live_tests {
                 $($(tests.push($crate::harness::Test::of(stringify!($test), $test).needs(needs));)*)?
                 $($(tests.push($crate::harness::Test::of(stringify!($long), $long).needs(needs).long());)*)?
             })+
-            $crate::harness::run(tests)
+            $run(tests)
         }
     };
 }

@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) handlers: Handlers,
     /// How many rounds `dtrace_work` has done.
     pub(super) round: usize,
+    /// How many of them delivered everything.
+    pub(super) complete: usize,
 }
 
 pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
@@ -53,6 +55,7 @@ pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
         error: 0,
         handlers: Handlers::default(),
         round: 0,
+        complete: 0,
     })
 });
 
@@ -87,8 +90,9 @@ pub(super) fn begin(name: &'static str) -> Option<Answer> {
     }
     let fault = state.plan.faults.iter().find(|fault| fault.call == name && fault.nth == nth);
     let misdeed = fault?.misdeed;
+    let complete = state.complete;
     if let Some(happened) = &mut state.happened {
-        writeln!(happened, "{name}").expect("it can be noted");
+        writeln!(happened, "{complete}").expect("it can be noted");
     }
     match misdeed {
         Misdeed::Fail(error) => {

@@ -50,6 +50,7 @@ unsafe extern "C" fn dtrace_work(
             return DTRACE_WORKSTATUS_ERROR;
         }
     }
+    STATE.lock().expect("nobody panics").complete += 1;
     DTRACE_WORKSTATUS_OKAY
 }
 

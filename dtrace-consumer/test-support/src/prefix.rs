@@ -1,0 +1,64 @@
+//! How does a test add a D library to libdtrace's own?
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// A prefix with the libdtrace that is used here, whose D libraries can be added to.
+#[derive(Debug)]
+pub struct Prefix(PathBuf);
+
+impl Prefix {
+    /// Lays it out; `name` tells it from others of this process.
+    ///
+    /// # Panics
+    /// If tracing is not possible here, or the directory for temporary files is not writable.
+    #[must_use]
+    pub fn new(name: &str) -> Prefix {
+        let real = dtrace_consumer::preflight(None).require().expect("a live test needs it");
+        let libraries = real.syslibdir.expect("the directory of its D libraries");
+        let directory = real.library.parent().expect("a directory");
+        let prefix =
+            Prefix(std::env::temp_dir().join(format!("dtrace-{name}-{}", std::process::id())));
+        let own = prefix.directory();
+        mirror(directory, own.parent().expect("a directory"), &["dtrace"]);
+        mirror(&libraries, &own, &[]);
+        prefix
+    }
+
+    /// The prefix.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Adds a D library.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn add_library(&self, file: &str, text: &str) {
+        fs::write(self.directory().join(file), text).expect("a file can be written");
+    }
+
+    /// Of its D libraries.
+    fn directory(&self) -> PathBuf {
+        let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
+        self.0.join("usr/lib").join(triplet).join("dtrace")
+    }
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Files of `from` under their names in `to`.
+fn mirror(from: &Path, to: &Path, except: &[&str]) {
+    fs::create_dir_all(to).expect("directories can be made");
+    for entry in fs::read_dir(from).expect("it can be read").flatten() {
+        if !except.iter().any(|name| entry.file_name() == *name) {
+            symlink(entry.path(), to.join(entry.file_name())).expect("a link can be made");
+        }
+    }
+}

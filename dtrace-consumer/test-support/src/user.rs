@@ -1,0 +1,94 @@
+//! How does a test become an ordinary user, on a system that permits the user this or that?
+//!
+//! The user lives in a mount namespace with an /etc and a /usr/local/libexec of its own, so that nothing of
+//! the system is changed. The user's program is the test binary, started as `BINARY as-user CASE`.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::processes::orphans_ended;
+
+/// The first argument of a test binary that is to be the user's program.
+const WORD: &str = "as-user";
+
+/// What is written in the user's /etc, and what is changed on the user's system besides.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct System<'a> {
+    /// sudoers(5).
+    pub sudoers: &'a str,
+    /// doas.conf(5).
+    pub doas: &'a str,
+    /// The worker's configuration.
+    pub worker: &'a str,
+    /// Commands of a shell that root runs before.
+    pub commands: &'a str,
+}
+
+/// What the user is to do, if this process is the user's program. To be asked before `main`.
+#[must_use]
+pub fn case() -> Option<String> {
+    let arguments: Vec<String> = std::env::args().collect();
+    match &arguments[..] {
+        [_, word, case] if word == WORD => Some(case.clone()),
+        _ => None,
+    }
+}
+
+const SCRIPT: &str = r#"
+        set -e
+        mount --make-rprivate /
+        mount -t tmpfs -o mode=755 scratch /mnt
+        mkdir /mnt/etc /mnt/libexec
+        cp -a /etc/. /mnt/etc/
+        cp "$WORKER" /mnt/libexec/dtrace-worker
+        cp "$TEST" /mnt/libexec/user
+        if test -n "$PREFIX"; then
+            cp -a --no-preserve=ownership "$PREFIX" /mnt/libdtrace
+            echo "prefix = /mnt/libdtrace" > /mnt/etc/dtrace-worker.conf
+        fi
+        mkdir -p /usr/local/libexec
+        mount --bind /mnt/etc /etc
+        mount --bind /mnt/libexec /usr/local/libexec
+        printf %s "$SUDOERS" > /etc/sudoers
+        chmod 440 /etc/sudoers
+        rm -rf /etc/sudoers.d
+        printf %s "$DOAS" > /etc/doas.conf
+        chmod 400 /etc/doas.conf
+        printf %s "$CONFIGURATION" >> /etc/dtrace-worker.conf
+        eval "$COMMANDS"
+        exec env -i PATH="$PATH" TMPDIR=/mnt setpriv --reuid 65534 --regid 65534 --clear-groups \
+            /usr/local/libexec/user "$USER_WORD" "$CASE"
+    "#;
+
+/// The output of the user who does `case` on such a system. `worker` is the program that is installed there.
+///
+/// # Panics
+/// If the user's program fails.
+#[must_use]
+pub fn as_user(system: &System<'_>, worker: &Path, case: &str) -> String {
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    let library = dtrace_consumer::preflight(None).require().expect("a live test needs it");
+    // A private libdtrace is a prefix of root's, if it is not the system's.
+    let prefix = library.loader.as_ref().and_then(|_| library.library.ancestors().nth(4));
+    let prefix = prefix.map(|prefix| prefix.display().to_string()).unwrap_or_default();
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", SCRIPT])
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("TEST", exe)
+        .env("WORKER", worker)
+        .env("PREFIX", prefix)
+        .env("SUDOERS", system.sudoers)
+        .env("DOAS", system.doas)
+        .env("CONFIGURATION", system.worker)
+        .env("COMMANDS", system.commands)
+        .env("USER_WORD", WORD)
+        .env("CASE", case)
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare(1) can be run");
+    // Its workers may end after it.
+    orphans_ended();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{case}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
