@@ -90,7 +90,9 @@ pub enum Error {
     /// The kernel refused a probe that the script matches, or the program that libdtrace generated for it.
     /// Nothing is traced. Patterns of `fbt` can match functions that the kernel does not allow to be probed:
     /// exclude them.
-    #[error("the kernel refused the probe {probe}: {message} (exclude it from the script's patterns)")]
+    #[error(
+        "the kernel refused the probe {probe}: {message} (exclude it from the script's patterns)"
+    )]
     Enable {
         /// The probe: provider, module, function and name.
         probe: String,
@@ -225,7 +227,7 @@ pub enum Error {
     Lost(Losses),
 
     /// The system refused something that the session needs.
-    #[error("{attempt}: {cause}")]
+    #[error("cannot {attempt}: {cause}")]
     System {
         /// What was attempted.
         attempt: &'static str,

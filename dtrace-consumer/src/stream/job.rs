@@ -214,10 +214,7 @@ impl Wire<'_> for Target {
         Ok(Target {
             pid: t.i32("target")?,
             gate: t.option("gate", |t| {
-                Ok(Gate {
-                    address: t.u64("address")?,
-                    opening: t.bytes("gate opening")?.to_vec(),
-                })
+                Ok(Gate { address: t.u64("address")?, opening: t.bytes("gate opening")?.to_vec() })
             })?,
         })
     }
