@@ -100,8 +100,8 @@ impl<S: Sink> Tracing<S> {
             DTRACE_WORKSTATUS_DONE => Work::Done,
             _ => {
                 let failure = self.handle.failure("dtrace_work");
-                // A signal ended the wait, which the library reports as an error. It delivers a firing that
-                // had started again.
+                // A signal ended the wait, which the library reports as an error. A firing that had begun
+                // is then delivered again.
                 return if failure.number == libc::EINTR { Ok(Work::Okay) } else { Err(failure) };
             }
         };
