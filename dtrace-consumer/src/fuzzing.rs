@@ -1,6 +1,6 @@
-//! What do fuzzers and property tests drive? The decoders, and closures that look at everything.
+//! The functions that fuzzers and property tests call: decoders, and closures that read everything.
 //!
-//! Not part of the crate as its users see it.
+//! Not part of the public interface.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,31 +16,31 @@ use crate::stream::reader::FrameReader;
 use crate::value::{FromValue, Integer, SymbolRef};
 use crate::{Aggregated, Failure, Firing, Outcome, Output, Record, Value, ValueRef};
 
-/// Decodes the body of a frame; what can be decoded must arrive again when it is sent on.
+/// Decodes the body of a frame. What decodes must survive encoding and decoding.
 pub fn frame(body: &[u8]) {
     let Ok(frame) = Frame::decode(body) else { return };
     let mut sent = Vec::new();
     frame.encode(&mut sent);
     let again = sent.get(4..).map(Frame::decode);
-    assert_eq!(again, Some(Ok(frame)), "a frame changes on its way");
+    assert_eq!(again, Some(Ok(frame)), "a frame changed in transit");
 }
 
-/// Decodes a message to the worker, in the same way.
+/// Decodes a message to the worker in the same way.
 #[cfg(feature = "live")]
 pub fn command(body: &[u8]) {
     let Ok(command) = Command::decode(body) else { return };
     let again = command.encode().get(4..).map(Command::decode);
-    assert_eq!(again, Some(Ok(command)), "a command changes on its way");
+    assert_eq!(again, Some(Ok(command)), "a command changed in transit");
 }
 
-/// Reads a stream from pieces of `piece` bytes; returns the number of frames.
+/// Reads a stream in pieces of `piece` bytes. Returns the number of frames.
 pub fn reader(bytes: &[u8], piece: usize, limit: usize) -> usize {
     let mut source = Pieces { bytes, piece: piece.max(1) };
     let mut reader = FrameReader::new(&mut source).with_limit(limit);
     let mut frames = 0;
     while let Ok(Some(_)) = reader.next() {
         frames += 1;
-        assert!(reader.position() <= bytes.len() as u64, "more is read than there is");
+        assert!(reader.position() <= bytes.len() as u64, "read beyond the end of the stream");
     }
     frames
 }
@@ -59,10 +59,10 @@ impl std::io::Read for Pieces<'_> {
     }
 }
 
-/// Replays a recording to closures that look at everything; `serialize` is given every value.
+/// Replays a recording to closures that read everything. Calls `serialize` with every value.
 ///
 /// # Errors
-/// As of [`crate::Session::run`].
+/// The same as those of [`crate::Session::run`].
 pub fn replay(
     bytes: &[u8],
     mode: Mode,
@@ -89,7 +89,7 @@ pub fn replay(
         .walk_joined(["a", "b", ""], |row| {
             row.keys().for_each(|key| look_at_value(key, serialize));
             let n = row.keys().len();
-            assert!(row.key::<Value>(n).is_err(), "a key after the last");
+            assert!(row.key::<Value>(n).is_err(), "a key beyond the last");
             say(&row.values());
             Ok(())
         })
@@ -132,7 +132,8 @@ pub fn replay(
 
 fn say(value: &dyn std::fmt::Debug) {
     let mut text = String::new();
-    // Writing to a String does not fail.
+    // Writing to a String does not fail. 174!#[allow(dead_code, reason = "only deserialized")] 183!struct
+    // Wrapped(#[allow(dead_code, reason = "only deserialized")] i64);
     let _ = write!(text, "{value:?}");
 }
 
@@ -209,12 +210,12 @@ fn look_at_firing(firing: &Firing<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
     let _ = (firing.probe().to_string(), firing.cpu(), firing.statement(), firing.flow());
     let records = firing.records();
     let n = records.len();
-    assert_eq!(records.count(), n, "not as many records as it says");
-    assert!(firing.record(n).is_none(), "a record after the last");
+    assert_eq!(records.count(), n, "the number of records is not their length");
+    assert!(firing.record(n).is_none(), "a record beyond the last");
     firing.records().for_each(|record| look_at_value(record.value(), serialize));
     let _ = firing.values().count();
     let printed: usize = firing.output().map(|output| output.bytes().len()).sum();
-    assert!(printed <= firing.text().len(), "more is printed than there is text");
+    assert!(printed <= firing.text().len(), "records printed more than the firing's text");
     rows!(firing);
 }
 
@@ -224,13 +225,16 @@ fn look_at_record(record: &Record<'_>) {
     let _ = (record.get::<i64>(), record.get::<String>());
     record.aggregated().for_each(|entry| look_at_entry(&entry, &|_| ()));
     let size = record.description().size as usize;
-    assert!(matches!(record.bytes().len(), 0) || record.bytes().len() == size, "a cut record");
+    assert!(
+        matches!(record.bytes().len(), 0) || record.bytes().len() == size,
+        "a truncated record"
+    );
 }
 
 fn look_at_output(output: &Output<'_>) {
     say(&output.text());
     let _ = (output.firing().cpu(), output.probe(), output.action(), output.to_string());
-    assert!(!output.bytes().is_empty(), "output of nothing");
+    assert!(!output.bytes().is_empty(), "empty output");
 }
 
 fn look_at_entry(entry: &Aggregated<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
@@ -238,7 +242,7 @@ fn look_at_entry(entry: &Aggregated<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
     let _ = (entry.name(), entry.variable(), entry.function(), entry.normal(), entry.number());
     entry.keys().for_each(|key| look_at_value(key, serialize));
     let n = entry.keys().len();
-    assert!(entry.key::<Value>(n).is_err(), "a key after the last");
+    assert!(entry.key::<Value>(n).is_err(), "a key beyond the last");
     rows!(entry);
     entry.per_cpu().for_each(|value| say(&value));
     let value = entry.value();

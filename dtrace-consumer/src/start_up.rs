@@ -1,19 +1,19 @@
 //! How does the user's executable become a worker?
 //!
-//! It is started with a marker in its environment, which the function here finds before `main` runs.
-//! This is the one place that knows both the user's process and the worker.
+//! It is started with a marker in its environment, which the function here finds before `main` runs. Only
+//! this module knows both the user's process and the worker.
 
 use std::panic::catch_unwind;
 
 use crate::stream::marker::{MARKER, MARKER_VALUE};
 use crate::worker::{self, own_process, system};
 
-// Miri runs no function before main whose type is not exactly the one that it expects.
+// Miri runs a function before main only if its type is exactly the expected one.
 #[cfg(not(miri))]
 ctor::declarative::ctor! {
-    // SAFETY: before main the standard library works, but promises less: descriptors 0 to 2 may be
-    // closed, and a panic must not leave the hook. A worker is started with all three open, and its
-    // panics are caught. In any other process the hook only reads the environment and returns.
+    // SAFETY: before main the standard library works, but two things need care. Descriptors 0 to 2 may be
+    // closed: a worker is started with all three open. A panic must not leave the hook: those of a worker are
+    // caught. In any other process the hook only reads the environment and returns.
     #[ctor(unsafe)]
     fn before_main() {
         become_worker_if_asked();
@@ -28,14 +28,14 @@ fn become_worker_if_asked() {
         return;
     }
     system::close_inherited_descriptors();
-    // SAFETY: no other thread exists yet: this runs before main.
+    // SAFETY: this runs before main, so no other thread exists.
     unsafe {
-        // Programs that tracing starts, by `system()`, must not become workers.
+        // Programs that tracing starts with `system()` must not become workers.
         std::env::remove_var(MARKER);
-        // A write to a consumer that is gone shall fail, not kill. Rust's own start-up does this
-        // later. A handler, unlike SIG_IGN, is not inherited by programs that tracing starts.
+        // A write to a consumer that is gone should fail, not kill this process. Rust's own start-up sets
+        // this later. A handler, unlike SIG_IGN, is not inherited by programs that tracing starts.
         libc::signal(libc::SIGPIPE, do_nothing as *const () as libc::sighandler_t);
-        // Ctrl-C is for the user's process, which then ends the session.
+        // Ctrl-C reaches the user's process, which then ends the session.
         libc::signal(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
     }
     let status = catch_unwind(worker::main).unwrap_or(101);
@@ -44,7 +44,7 @@ fn become_worker_if_asked() {
 
 extern "C" fn do_nothing(_signal: i32) {}
 
-/// The address of code of this crate, to find out which file it was loaded from.
+/// Returns the address of code of this crate, to find the file that it was loaded from.
 pub(crate) fn address_of_this_code() -> usize {
     become_worker_if_asked as *const () as usize
 }

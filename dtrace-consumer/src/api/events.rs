@@ -1,4 +1,4 @@
-//! How does a session deliver to a channel?
+//! Sessions that deliver to a channel.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,10 +19,9 @@ use crate::decode::stop::StopHandle;
 use crate::error::callback::CallbackResult;
 use crate::error::failure::Failure;
 
-/// The events of a running session; made by [`Session::events`].
+/// The events of a running session, created by [`Session::events`].
 ///
-/// As an iterator it waits for the next event, and ends with the session. Dropping it ends the
-/// session.
+/// As an iterator it waits for the next event, and ends with the session. Dropping it ends the session.
 #[derive(Debug)]
 pub struct Events {
     receiver: Receiver<Event>,
@@ -34,12 +33,12 @@ where
     S: Source + Send + 'static,
     C: Consumer + Send + 'static,
 {
-    /// Starts the session in its own thread, and delivers its events to a channel that holds `capacity`
-    /// of them. When it is full, the session waits, and in the end the kernel drops and counts. Handlers
-    /// that were added before are called, too.
+    /// Starts the session in its own thread and delivers its events to a channel of the given `capacity`.
+    /// When the channel is full, the session waits; the kernel then drops and counts data once its buffers
+    /// are full. Handlers that were added before are called, too.
     ///
-    /// Text comes as [`Event::Output`] if the session is [`formatted`](Session::formatted), or if it is
-    /// a recording with text.
+    /// Text arrives as [`Event::Output`] if the session is [`formatted`](Session::formatted), or is a
+    /// recording with text.
     ///
     /// ```no_run
     /// use dtrace_consumer::{Event, trace};
@@ -55,7 +54,7 @@ where
     /// ```
     ///
     /// # Errors
-    /// As of [`spawn`](Session::spawn).
+    /// The same as those of [`spawn`](Session::spawn).
     pub fn events(self, capacity: usize) -> Result<Events, Failure> {
         let (sender, receiver) = crossbeam_channel::bounded(capacity);
         let text = self.source.has_text();
@@ -65,25 +64,25 @@ where
 }
 
 impl Events {
-    /// The channel, to wait for it together with others.
+    /// Returns the channel, to wait for it together with others.
     #[must_use]
     pub fn receiver(&self) -> &Receiver<Event> {
         &self.receiver
     }
 
-    /// A handle that asks the session to end; its last events are still to be received then.
+    /// Returns a handle that asks the session to end. Its last events must still be received.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         self.thread.stop_handle()
     }
 
-    /// Ends the session, throws away the events that were not received, and returns the outcome.
+    /// Ends the session, discards the events that were not received, and returns the outcome.
     ///
     /// # Errors
-    /// [`Failure`], if the session failed.
+    /// [`Failure`] if the session failed.
     pub fn finish(self) -> Result<Outcome, Failure> {
         self.thread.stop_handle().stop();
-        // The session may be waiting for room in the channel.
+        // The session may be waiting for space in the channel.
         self.receiver.iter().for_each(drop);
         self.thread.join()
     }
@@ -97,7 +96,7 @@ impl Iterator for Events {
     }
 }
 
-/// Sends everything as events. It fails when nobody receives any more.
+/// Sends everything as events. Fails when nobody receives any more.
 struct Channel {
     sender: Sender<Event>,
     text: bool,

@@ -1,6 +1,6 @@
-//! How do closures receive what a session delivers?
+//! Closures as handlers.
 //!
-//! Each closure becomes a [`Consumer`] of one method, which is put behind those that a session has.
+//! Each closure becomes a [`Consumer`] with one method, and is added to the session's consumers.
 
 use std::marker::PhantomData;
 
@@ -18,7 +18,7 @@ use crate::decode::joined::Joined;
 use crate::error::Error;
 use crate::error::callback::CallbackResult;
 
-/// Writes for each closure its consumer, and the method that sets it.
+/// Defines each closure's consumer, and the method that sets it.
 macro_rules! closures {
     ($($(#[$doc:meta])* $set:ident($argument:ident: $type:ty) => $Closure:ident, $wants:expr;)*) => {
         $(
@@ -52,10 +52,10 @@ macro_rules! closures {
 }
 
 closures! {
-    /// Called for each firing of each clause.
+    /// Calls the closure for each firing of each clause.
     chew(firing: &Firing<'_>) => Chew, Wants::CHEW;
 
-    /// Called for each record of each firing, after [`chew`](Session::chew).
+    /// Calls the closure for each record of each firing, after [`chew`](Session::chew).
     ///
     /// ```no_run
     /// dtrace_consumer::trace("BEGIN { trace(execname); trace(pid); exit(0); }")
@@ -68,35 +68,35 @@ closures! {
     /// ```
     chewrec(record: &Record<'_>) => Chewrec, Wants::CHEWREC;
 
-    /// Called for what each record prints, as dtrace(1) would print it. Setting it makes
-    /// libdtrace format every record, which costs more than the other closures.
+    /// Calls the closure with the text of each record, as dtrace(1) would print it. This makes libdtrace
+    /// format every record, which costs more than the other closures.
     out(output: &Output<'_>) => Out, Wants::OUT;
 
-    /// Called for each aggregation entry of each walk: once at the end, and every so often if
-    /// [`walk_every`](Session::walk_every) is set. Values stand for what
-    /// [`mode`](Session::mode) says.
+    /// Calls the closure for each entry of each walk over the aggregations: once at the end, and regularly if
+    /// [`walk_every`](Session::walk_every) is set. [`mode`](Session::mode) sets the meaning of values.
     walk(entry: &Aggregated<'_>) => Walk, Wants::NOTHING;
 
-    /// Called once at the end with what dtrace(1) would print then: the aggregations that the
+    /// Calls the closure once at the end with what dtrace(1) would print then: the aggregations that the
     /// script has not printed itself.
     report(text: &[u8]) => Report, Wants::REPORT;
 
-    /// Called when tracing is on, with what is known of the session by then.
+    /// Calls the closure when tracing is on, with what is known about the session by then.
     on_start(outcome: &Outcome) => OnStart, Wants::NOTHING;
 
-    /// Called when the script changes an option with `setopt()`.
+    /// Calls the closure when the script changes an option with `setopt()`.
     on_option(change: &OptionChange) => OnOption, Wants::NOTHING;
 
-    /// Called when a traced process ends or cannot be followed.
+    /// Calls the closure when a traced process ends or can no longer be followed.
     on_process(event: &ProcessEvent) => OnProcess, Wants::NOTHING;
 
-    /// Called for each report of dropped data.
+    /// Calls the closure for each report of dropped data.
     on_drop(report: &DropReport) => OnDrop, Wants::NOTHING;
 
-    /// Called for each error of a clause at run time.
+    /// Calls the closure for each error of a clause at run time.
     on_fault(fault: &Fault) => OnFault, Wants::NOTHING;
 
-    /// Called last, after [`on_start`](Session::on_start) was, however the session ended.
+    /// Calls the closure last, however the session ended, provided that [`on_start`](Session::on_start) was
+    /// called.
     on_stop(outcome: &Outcome) => OnStop, Wants::NOTHING;
 }
 
@@ -173,13 +173,13 @@ impl<T: DeserializeOwned, F: FnMut(T) -> CallbackResult> Consumer for WalkRows<T
 }
 
 impl<S: Source, C: Consumer> Session<S, C> {
-    /// Adds a [`Consumer`], for handlers that share state. To keep it, pass it by `&mut`.
+    /// Adds a [`Consumer`], for handlers that share state. Pass it by `&mut` to use it after the session.
     pub fn consumer<D: Consumer>(self, consumer: D) -> Session<S, (C, D)> {
         self.map(|first| (first, consumer))
     }
 
-    /// Called with the values of each firing that has any, as a tuple or structure: the arguments of a
-    /// `printf`, the expressions of `trace`. See [`Firing::row`] for how they are taken. A firing that
+    /// Calls the closure with the values of each firing that has any, deserialized into a tuple or structure:
+    /// the arguments of a `printf`, the expressions of `trace`. [`Firing::row`] describes how. A firing that
     /// does not fit ends the session with [`Error::Row`].
     ///
     /// ```no_run
@@ -203,9 +203,9 @@ impl<S: Source, C: Consumer> Session<S, C> {
         self.consumer(Rows { closure, row: PhantomData })
     }
 
-    /// Called for each aggregation entry of each walk, with its keys and, after them, its value where
-    /// that is a number, as a tuple or structure. An entry that does not fit ends the session with
-    /// [`Error::Row`].
+    /// Calls the closure for each entry of each walk over the aggregations, with its keys, followed by its
+    /// value if that is a number, deserialized into a tuple or structure. An entry that does not fit ends the
+    /// session with [`Error::Row`].
     ///
     /// ```no_run
     /// let script = "syscall:::entry /pid == $target/ { @[probefunc] = count(); }";
@@ -222,8 +222,8 @@ impl<S: Source, C: Consumer> Session<S, C> {
         self.consumer(WalkRows { closure, row: PhantomData })
     }
 
-    /// Called for each tuple of keys, at the end of each walk, with the values of several
-    /// aggregations side by side (`dtrace_aggregate_walk_joined`).
+    /// Calls the closure at the end of each walk for each tuple of keys, with the values of several
+    /// aggregations (`dtrace_aggregate_walk_joined`).
     pub fn walk_joined<F, N>(
         self,
         names: impl IntoIterator<Item = N>,
@@ -237,7 +237,7 @@ impl<S: Source, C: Consumer> Session<S, C> {
         self.join(names.clone()).consumer(WalkJoined { names, closure })
     }
 
-    /// Called at the end of each walk.
+    /// Calls the closure at the end of each walk.
     pub fn walked<F>(self, closure: F) -> Session<S, (C, Walked<F>)>
     where
         F: FnMut() -> CallbackResult,

@@ -1,4 +1,4 @@
-//! How is live tracing set up, and what can be asked of its scripts without tracing?
+//! Sets up live tracing, and queries about its scripts.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::error::failure::Failure;
 use crate::stream::compile_flags::ZERO_MATCHES;
 use crate::stream::job::{Process, Purpose};
 
-/// Live tracing, until the script calls `exit()` or the session is stopped. Made by [`trace`].
+/// Live tracing, until the script calls `exit()` or the session is stopped. Created by [`trace`].
 #[derive(Debug)]
 pub struct Live {
     pub(super) settings: Settings,
@@ -63,30 +63,30 @@ impl sealed::Source for Live {
 }
 
 impl<C> Session<Live, C> {
-    /// Starts a process for libdtrace to control, as `dtrace -c` does: it runs as the worker does, and
-    /// is held until tracing is on. The first process is `$target`. The session ends with the last one
-    /// that was created or grabbed; a process that still runs then, because the script has called
-    /// `exit()`, is killed. May be called several times.
+    /// Starts a process for libdtrace to control, as `dtrace -c` does. It runs with the worker's privileges,
+    /// and is held until tracing is on. The first process is `$target`. The session ends with the last
+    /// process that was created or grabbed. If the script calls `exit()` before, processes that still run are
+    /// killed. Call it several times for several processes.
     ///
-    /// libdtrace holds it where the option `evaltime` says: behind the constructors of its libraries and
-    /// its own, unless that is set to `exec`.
+    /// The option `evaltime` sets where libdtrace holds it: after the constructors of its libraries and its
+    /// own, unless that is set to `exec`.
     pub fn create<S: Into<String>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
         let words = command.into_iter().map(Into::into).collect();
         self.source.settings.processes.push(Process::Create(words));
         self
     }
 
-    /// Compiles the scripts, but does not trace: for editors and tests. The result says for each
-    /// script what it matched and how stable it is.
+    /// Compiles the scripts without tracing, for editors and tests. Returns for each script what it matches
+    /// and how stable it is.
     ///
     /// # Errors
-    /// [`Error::Compile`] if one does not compile; others as for a session.
+    /// [`Error::Compile`] if a script does not compile; otherwise the same as for a session.
     pub fn check(self) -> Result<Vec<ProgramInfo>, Error> {
         let settings = &self.source.settings;
         inquiry::check(settings).map_err(|error| near::suggested(&settings.access, error))
     }
 
-    /// Asks for the probes that the scripts' clauses match.
+    /// Creates a query for the probes that the scripts' clauses match.
     ///
     /// ```no_run
     /// for listed in dtrace_consumer::trace("syscall::open*:entry").matched_probes().list()? {
@@ -98,8 +98,8 @@ impl<C> Session<Live, C> {
         Query::of_scripts(self.source.settings)
     }
 
-    /// The C header of the providers that the scripts define, as `dtrace -h` writes it
-    /// (`dtrace_program_header`). `name` is the file's, from which its include guard is made.
+    /// Returns the C header of the providers that the scripts define, as `dtrace -h` writes it
+    /// (`dtrace_program_header`). The file name `name` determines its include guard.
     ///
     /// ```no_run
     /// let script = "provider shop { probe sale(int item, char *customer); };";
@@ -109,20 +109,20 @@ impl<C> Session<Live, C> {
     /// ```
     ///
     /// # Errors
-    /// As of [`check`](Session::check).
+    /// The same as those of [`check`](Session::check).
     pub fn header(mut self, name: &str) -> Result<Vec<u8>, Error> {
         self.source.settings.compile_flags |= ZERO_MATCHES;
         inquiry::text(&self.source.settings, Purpose::Header { name: name.to_owned() })
     }
 
-    /// Writes the object file that a program with probes is linked with, as `dtrace -G` does
-    /// (`dtrace_program_link`). `objects` are all object files of the program that fire probes;
-    /// they are **changed in place**, once: link them afterwards, with the one that this writes. The
-    /// system's `ld` is needed.
+    /// Writes the object file to link a program with probes with, as `dtrace -G` does
+    /// (`dtrace_program_link`). `objects` are all object files of the program that fire probes. They are
+    /// **modified in place**, once: link them afterwards, together with the file that this writes. Requires
+    /// the system's `ld`.
     ///
     /// # Errors
-    /// [`Error::Script`] unless there is exactly one script, [`Error::Libdtrace`] if an object cannot be
-    /// used; others as of [`check`](Session::check).
+    /// [`Error::Script`] unless there is exactly one script, [`Error::Libdtrace`] if an object is unusable;
+    /// otherwise the same as those of [`check`](Session::check).
     pub fn link<P: Into<PathBuf>>(
         mut self,
         output: impl Into<PathBuf>,
@@ -136,7 +136,7 @@ impl<C> Session<Live, C> {
                 .get(1)
                 .map_or("", |script: &Script| &script.name)
                 .to_owned();
-            let reason = "an object file is made from exactly one script".to_owned();
+            let reason = "linking requires exactly one script".to_owned();
             return Err(Error::Script { script, reason });
         }
         self.source.settings.compile_flags |= ZERO_MATCHES;

@@ -1,4 +1,4 @@
-//! How does a program set up, run and ask?
+//! The public interface: sessions and queries.
 
 mod delivery;
 pub(crate) mod events;

@@ -1,8 +1,8 @@
-//! Which options does tracing have, with which kinds of values?
+//! The options of tracing, with the types of their values.
 //!
-//! Each function makes one option for [`Builder::set`](crate::Session::set); an option that has none
-//! here is set by name, with [`Builder::option`](crate::Session::option). What an option means is said
-//! in dtrace(8); whether the library at hand knows it, it says itself before tracing begins.
+//! Each function returns an option for [`Builder::set`](crate::Session::set). Set other options by name with
+//! [`Builder::option`](crate::Session::option). dtrace(8) documents the options. If the library does not know
+//! one, it reports that before tracing starts.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,19 +19,19 @@ pub struct Setting {
 pub struct Size(u64);
 
 impl Size {
-    /// Bytes.
+    /// Creates a size from bytes.
     #[must_use]
     pub const fn bytes(n: u64) -> Size {
         Size(n)
     }
 
-    /// Units of 1024 bytes.
+    /// Creates a size from units of 1024 bytes.
     #[must_use]
     pub const fn kib(n: u64) -> Size {
         Size(n.saturating_mul(1 << 10))
     }
 
-    /// Units of 1024 x 1024 bytes.
+    /// Creates a size from units of 1024 x 1024 bytes.
     #[must_use]
     pub const fn mib(n: u64) -> Size {
         Size(n.saturating_mul(1 << 20))
@@ -44,7 +44,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// How often something is done.
+/// How often something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate(Duration);
 
@@ -55,7 +55,7 @@ impl Rate {
         Rate(interval)
     }
 
-    /// So many times a second; 0 is never.
+    /// The given number of times a second; 0 means never.
     #[must_use]
     pub fn hz(times: u32) -> Rate {
         Rate(Duration::from_secs(1).checked_div(times).unwrap_or(Duration::MAX))
@@ -71,11 +71,11 @@ impl fmt::Display for Rate {
 /// What happens when a principal buffer is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BufferPolicy {
-    /// The oldest records make room for new ones; the buffer is read when tracing ends.
+    /// New records replace the oldest. The buffer is read when tracing ends.
     Ring,
-    /// Tracing ends on that CPU; the buffer is read when tracing ends.
+    /// Tracing ends on that CPU. The buffer is read when tracing ends.
     Fill,
-    /// New records are dropped, and the buffer is read all the time.
+    /// New records are dropped. The buffer is read continuously.
     Switch,
 }
 
@@ -92,9 +92,9 @@ impl fmt::Display for BufferPolicy {
 /// What happens when a buffer of the requested size is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BufferResize {
-    /// It is made smaller.
+    /// The buffer is made smaller.
     Auto,
-    /// Tracing does not begin.
+    /// Tracing fails to start.
     Manual,
 }
 
@@ -128,74 +128,74 @@ macro_rules! flags {
 }
 
 options! {
-    /// The size of the aggregations' buffer.
+    /// Sets the size of the aggregation buffer.
     aggsize: Size;
-    /// The size of each CPU's principal buffer.
+    /// Sets the size of each CPU's principal buffer.
     bufsize: Size;
-    /// The space for dynamic variables.
+    /// Sets the space for dynamic variables.
     dynvarsize: Size;
-    /// The size of each speculation's buffer.
+    /// Sets the size of each speculation's buffer.
     specsize: Size;
-    /// The size of strings.
+    /// Sets the size of strings.
     strsize: Size;
-    /// The scratch space of a clause (Linux).
+    /// Sets the scratch space of a clause (Linux).
     scratchsize: Size;
-    /// How much of a packet `pcap()` keeps (Linux).
+    /// Sets how much of a packet `pcap()` records (Linux).
     pcapsize: Size;
-    /// How much of a value `print()` keeps (Linux).
+    /// Sets how much of a value `print()` records (Linux).
     printsize: Size;
-    /// The space for the strings of `jstack()`.
+    /// Sets the space for the strings of `jstack()`.
     jstackstrsize: Size;
-    /// How often aggregations are read.
+    /// Sets how often aggregations are read.
     aggrate: Rate;
-    /// How often dynamic variables are cleaned.
+    /// Sets how often dynamic variables are cleaned.
     cleanrate: Rate;
-    /// How often the state of tracing is looked at.
+    /// Sets how often the state of tracing is checked.
     statusrate: Rate;
-    /// How often principal buffers are read. Without it the library waits for data, and this crate
-    /// reads in batches while they come fast.
+    /// Sets how often principal buffers are read. By default the library waits for data, and this crate reads
+    /// in batches while data arrive fast.
     switchrate: Rate;
-    /// What happens when a principal buffer is full.
+    /// Sets what happens when a principal buffer is full.
     bufpolicy: BufferPolicy;
-    /// What happens when a buffer of the requested size is unavailable.
+    /// Sets what happens when a buffer of the requested size is unavailable.
     bufresize: BufferResize;
-    /// Tracing only on this CPU.
+    /// Traces on this CPU only.
     cpu: u32;
-    /// How many speculations there may be at a time.
+    /// Sets the maximum number of simultaneous speculations.
     nspec: u32;
-    /// How many frames `stack()` keeps.
+    /// Sets how many frames `stack()` records.
     stackframes: u32;
-    /// How many frames `ustack()` keeps.
+    /// Sets how many frames `ustack()` records.
     ustackframes: u32;
-    /// How many frames `jstack()` keeps.
+    /// Sets how many frames `jstack()` records.
     jstackframes: u32;
-    /// How many frames any stack may have (Linux).
+    /// Sets the maximum number of frames of any stack (Linux).
     maxframes: u32;
-    /// How far stacks are indented when printed.
+    /// Sets the indentation of printed stacks.
     stackindent: u32;
-    /// Which aggregation of several is sorted by, from 0.
+    /// Sets which of several aggregations to sort by, from 0.
     aggsortpos: u32;
-    /// Which key is sorted by, from 0.
+    /// Sets which key to sort by, from 0.
     aggsortkeypos: u32;
 }
 
 flags! {
-    /// Values of aggregations are kept for each CPU, too; see
+    /// Keeps the values of aggregations for each CPU, too; see
     /// [`Aggregated::per_cpu`](crate::Aggregated::per_cpu).
     aggpercpu;
-    /// Aggregations are sorted by key.
+    /// Sorts aggregations by key.
     aggsortkey;
-    /// Aggregations are sorted downwards.
+    /// Sorts aggregations in descending order.
     aggsortrev;
-    /// Actions that change the state of the system are allowed.
+    /// Permits actions that change the state of the system.
     destructive;
-    /// Output is indented by the flow of functions; see [`Firing::flow`](crate::Firing::flow).
+    /// Indents output by the flow of functions; see [`Firing::flow`](crate::Firing::flow).
     flowindent;
-    /// Addresses are not resolved when libdtrace prints (Linux).
+    /// Prints addresses without resolving them (Linux).
     noresolve;
-    /// Only what the script prints is printed.
+    /// Prints only what the script prints.
     quiet;
-    /// Memory is printed in hexadecimal.
+    /// Prints memory in hexadecimal.
     rawbytes;
 }
 

@@ -1,4 +1,4 @@
-//! How is a recording replayed?
+//! Replays recordings.
 
 use std::fmt;
 use std::fs::File;
@@ -17,17 +17,17 @@ use crate::stream::frame::FORMAT_VERSION;
 use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
 use crate::stream::wire::Malformed;
 
-/// How much of a recording is kept unless told otherwise, in bytes.
+/// The default memory limit for what is kept of a recording, in bytes.
 const MEMORY_LIMIT: usize = 1 << 30;
 
-/// A recording. Made by [`replay`](crate::replay()) and [`replay_from`](crate::replay_from).
+/// A recording, created by [`replay`](crate::replay()) and [`replay_from`](crate::replay_from).
 pub struct Recorded<'r> {
     input: Input<'r>,
     delivery: Delivery,
     frame_limit: Option<usize>,
 }
 
-/// Where a recording is read from.
+/// The source of a recording.
 enum Input<'r> {
     File(PathBuf),
     Reader(Box<dyn Read + Send + 'r>),
@@ -84,7 +84,7 @@ pub fn replay<'r>(path: impl Into<PathBuf>) -> Session<Recorded<'r>> {
     Session::of(Recorded::new(Input::File(path.into())))
 }
 
-/// Replays a recording from wherever it can be read: memory, standard input, a socket.
+/// Replays a recording from any reader: memory, standard input, a socket.
 ///
 /// ```no_run
 /// dtrace_consumer::replay_from(std::io::stdin())
@@ -99,7 +99,7 @@ pub fn replay_from<'r>(reader: impl Read + Send + 'r) -> Session<Recorded<'r>> {
     Session::of(Recorded::new(Input::Reader(Box::new(reader))))
 }
 
-/// Delivers a recording; `started` is called before its first frame is read.
+/// Delivers a recording. Calls `started` before reading its first frame.
 fn deliver_all<'c>(
     recorded: Recorded<'_>,
     consumer: impl Consumer + 'c,
@@ -148,7 +148,7 @@ fn deliver(
         match reader.next().map_err(failed)? {
             Some(frame) => match dispatcher.take(frame, position)? {
                 Step::Continue | Step::Started | Step::CaughtUp => {}
-                // What follows was not seen by the worker: how the command ended.
+                // What follows comes from the consumer, not the worker: how the command ended.
                 Step::End => complete = true,
                 Step::Failed(failure) => return Err(explain(failure, &[], &[])),
             },
@@ -159,7 +159,7 @@ fn deliver(
     Ok(())
 }
 
-/// Refuses what does not begin as a recording that this version reads.
+/// Refuses data that do not begin like a recording that this version reads.
 fn check_format(
     reader: &mut FrameReader<impl Read>,
     name: &str,
@@ -170,12 +170,12 @@ fn check_format(
         Some(FORMAT_VERSION) => Ok(()),
         Some(found) => Err(Error::RecordingVersion { name, found, supported: FORMAT_VERSION }),
         None if reader.is_empty() => Err(Error::NotARecording { name, reason: "it is empty" }),
-        None => Err(Error::NotARecording { name, reason: "it begins like something else" }),
+        None => Err(Error::NotARecording { name, reason: "it does not begin like one" }),
     }
 }
 
 fn breaks_off(position: u64) -> Error {
-    let reason = "the recording breaks off here";
+    let reason = "the recording ends before its last frame";
     Error::Stream { position, cause: Malformed { field: "frame", reason } }
 }
 

@@ -1,4 +1,4 @@
-//! Where does a script come from, besides text?
+//! Scripts from files and command lines.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use crate::data::script::{Script, Specifier};
 use crate::error::Error;
 
 impl Script {
-    /// Reads a script from a file, whose name messages use.
+    /// Reads a script from a file. Messages use its name.
     ///
     /// # Errors
-    /// [`Error::Script`] if the file cannot be read.
+    /// [`Error::Script`] if the file is unreadable.
     pub fn file(path: impl AsRef<Path>) -> Result<Script, Error> {
         let path = path.as_ref();
         let script = path.display().to_string();
@@ -19,8 +19,8 @@ impl Script {
         }
     }
 
-    /// Makes a script that may be a bare probe description, as the arguments of `dtrace -P`, `-m`, `-f`,
-    /// `-n` and `-i` are. Messages about it have no line numbers; `$0` is this program's.
+    /// Creates a script that may be a bare probe description, like the arguments of `dtrace -P`, `-m`, `-f`,
+    /// `-n` and `-i`. Messages about it have no line numbers, and `$0` is the name of this program.
     #[must_use]
     pub fn probes(specifier: Specifier, program: impl Into<String>) -> Script {
         let program = program.into();

@@ -1,4 +1,4 @@
-//! What is a session, before it runs?
+//! Sessions before they run.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use crate::error::failure::Failure;
 
 /// A session that is being set up.
 ///
-/// `S` is where its data come from: [`Live`](crate::session::Live) tracing,
-/// live tracing around a command ([`Traced`](crate::session::Traced)), or a
-/// recording ([`Recorded`](crate::session::Recorded)). What cannot be set for one of them does not exist there. `C` is who
-/// receives the data: handlers are added by [`chew`](Session::chew), [`walk`](Session::walk) and the
-/// like, or all together by [`consumer`](Session::consumer).
+/// `S` is the source of its data: [`Live`](crate::session::Live) tracing, live tracing of a command
+/// ([`Traced`](crate::session::Traced)), or a recording ([`Recorded`](crate::session::Recorded)). Each source
+/// has only the settings that apply to it. `C` receives the data: [`chew`](Session::chew),
+/// [`walk`](Session::walk) and the like add handlers one by one, and [`consumer`](Session::consumer) adds a
+/// whole set.
 #[must_use = "a session does nothing until it is run or spawned"]
 pub struct Session<S, C = ()> {
     pub(super) source: S,
@@ -22,7 +22,7 @@ pub struct Session<S, C = ()> {
     pub(super) stop: StopHandle,
 }
 
-/// Where the data of a [`Session`] come from.
+/// The source of a [`Session`]'s data.
 pub trait Source: sealed::Source {}
 
 impl<S: sealed::Source> Source for S {}
@@ -30,21 +30,21 @@ impl<S: sealed::Source> Source for S {}
 pub(crate) mod sealed {
     use super::*;
 
-    /// What every source can do. Only this crate's own are sources.
+    /// The operations of every source. Only types of this crate implement it.
     pub trait Source {
-        /// How the data are delivered.
+        /// Returns the settings of the delivery.
         fn delivery(&mut self) -> &mut Delivery;
 
-        /// The largest frame that is accepted, in bytes.
+        /// Returns the setting of the largest accepted frame, in bytes.
         fn frame_limit(&mut self) -> &mut Option<usize>;
 
-        /// Whether there is text, as far as that is known before it runs.
+        /// Returns whether there is text, as far as known before it runs.
         fn has_text(&self) -> bool;
 
-        /// Delivers everything; `started` is called when the first data may come.
+        /// Delivers everything. Calls `started` before the first data.
         ///
         /// # Errors
-        /// Why not everything was delivered.
+        /// Returns why the delivery is incomplete.
         fn run<'c>(
             self,
             consumer: impl Consumer + 'c,
@@ -71,18 +71,18 @@ impl<S> Session<S> {
 impl<S: Source, C: Consumer> Session<S, C> {
     /// Delivers everything to the handlers, which are called on this thread.
     ///
-    /// A live session traces until the script calls `exit()`, a [stop handle](Session::stop_handle)
-    /// ends it, or its command ends. When a handler fails or the worker dies, tracing ends and the
-    /// command is killed, as dtrace(1) kills commands that it has created.
+    /// A live session traces until the script calls `exit()`, a [stop handle](Session::stop_handle) ends it,
+    /// or its command ends. If a handler fails or the worker dies, tracing ends and the command is killed, as
+    /// dtrace(1) kills commands that it has created.
     ///
     /// # Errors
-    /// [`Failure`], with what was delivered before: the script does not compile
-    /// ([`Error::Compile`](crate::Error::Compile)), the command cannot be started
+    /// [`Failure`], with everything delivered before: the script does not compile
+    /// ([`Error::Compile`](crate::Error::Compile)), the command does not start
     /// ([`Error::Command`](crate::Error::Command)), tracing is not possible
     /// ([`Error::Unavailable`](crate::Error::Unavailable)), a handler failed
     /// ([`Error::Callback`](crate::Error::Callback), [`Error::Panicked`](crate::Error::Panicked)), a
-    /// recording is damaged ([`Error::Stream`](crate::Error::Stream))… That a command fails is no
-    /// error; see [`Outcome::command`].
+    /// recording is damaged ([`Error::Stream`](crate::Error::Stream))… A command that fails is not an error;
+    /// see [`Outcome::command`].
     pub fn run(self) -> Result<Outcome, Failure> {
         let Session { source, consumer, stop } = self;
         source.run(consumer, stop, || ())

@@ -1,4 +1,4 @@
-//! How does a session run in its own thread, for programs that go on meanwhile?
+//! Sessions that run in their own thread.
 
 use std::thread::{JoinHandle, ThreadId};
 
@@ -16,8 +16,8 @@ use crate::error::failure::Failure;
 
 /// A session that delivers to its handlers in its own thread.
 ///
-/// It can be sent to other threads and shared among them, and stopped, joined or dropped on any of them,
-/// one of its own handlers included. Handlers are called one at a time.
+/// It can be sent to and shared among other threads. Any thread can stop, join or drop it, including one of
+/// its own handlers. Handlers are called one at a time.
 ///
 /// ```no_run
 /// use dtrace_consumer::{ConsumerThread, aggregation::Mode};
@@ -48,11 +48,10 @@ where
     S: Source + Send + 'static,
     C: Consumer + Send + 'static,
 {
-    /// Starts the session in its own thread, and returns when tracing is on. Its handlers run on that
-    /// thread.
+    /// Starts the session in its own thread, and returns when tracing is on. Its handlers run on that thread.
     ///
     /// # Errors
-    /// As of [`run`](Session::run), if the session does not start.
+    /// The same as those of [`run`](Session::run), if the session does not start.
     pub fn spawn(self) -> Result<ConsumerThread, Failure> {
         let Session { source, consumer, stop } = self;
         let handle = stop.clone();
@@ -60,7 +59,7 @@ where
         let thread = std::thread::Builder::new()
             .name("dtrace-consumer".to_owned())
             .spawn(move || {
-                // Dropped unused, where the session does not start.
+                // Dropped uncalled if the session does not start.
                 source.run(consumer, stop, move || {
                     let _ = tell.send(());
                 })
@@ -72,7 +71,7 @@ where
         }
         let message = match thread.join() {
             Ok(Err(failure)) => return Err(failure),
-            Ok(Ok(_)) => "it ended before it started".to_owned(),
+            Ok(Ok(_)) => "the session ended before it started".to_owned(),
             Err(payload) => panic_message(&*payload),
         };
         Err(Error::Panicked { closure: "session", message }.into())
@@ -86,40 +85,39 @@ impl ConsumerThread {
         trace(script)
     }
 
-    /// A handle that asks the session to end, for other threads and for handlers.
+    /// Returns a handle that asks the session to end, for other threads and for handlers.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
     }
 
-    /// Whether the session has ended by itself: the script called `exit()`, or something failed.
+    /// Returns whether the session has ended by itself: the script called `exit()`, or something failed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Ends the session. Everything that was recorded up to now is delivered before this returns.
+    /// Ends the session. Everything recorded up to now is delivered before this returns.
     ///
-    /// A handler of the session itself cannot wait for it. There the session is asked to end, and does
-    /// when the handler has returned; the outcome is empty. The same goes for
-    /// [`join`](ConsumerThread::join) and for dropping.
+    /// A handler of the session cannot wait for the session itself. If it calls this, the session is asked to
+    /// end, and ends once the handler has returned; the returned outcome is empty. The same applies to
+    /// [`join`](ConsumerThread::join) and to dropping.
     ///
     /// # Errors
-    /// [`Failure`], with what was delivered before, if the session failed.
+    /// [`Failure`], with everything delivered before, if the session failed.
     pub fn stop(self) -> Result<Outcome, Failure> {
         self.stop.stop();
         self.join()
     }
 
-    /// Waits until the session ends by itself, by `exit()` in the script or by a
-    /// [`StopHandle`].
+    /// Waits until the session ends, by `exit()` in the script or by a [`StopHandle`].
     ///
     /// # Errors
-    /// As of [`stop`](ConsumerThread::stop).
+    /// The same as those of [`stop`](ConsumerThread::stop).
     pub fn join(mut self) -> Result<Outcome, Failure> {
         let Some(thread) = self.thread.take() else { return Ok(Outcome::default()) };
         if self.id == std::thread::current().id() {
-            // A handler cannot wait for its own thread; the session ends after it has returned.
+            // A handler cannot wait for its own thread. The session ends after it has returned.
             self.stop.stop();
             return Ok(Outcome::default());
         }
@@ -133,8 +131,8 @@ impl ConsumerThread {
     }
 }
 
-/// Ends the session, and waits until everything has been delivered. Errors go unnoticed: use
-/// [`stop`](ConsumerThread::stop) to see them.
+/// Ends the session, and waits until everything has been delivered. Ignores errors: use
+/// [`stop`](ConsumerThread::stop) to get them.
 impl Drop for ConsumerThread {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };

@@ -1,4 +1,4 @@
-//! How is a command run under tracing?
+//! Runs a command under tracing.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -14,8 +14,8 @@ use crate::decode::dispatcher::Delivery;
 use crate::decode::stop::StopHandle;
 use crate::error::failure::Failure;
 
-/// Live tracing while a command runs. Made by [`run_synchronous`], or from a [`Live`](crate::session::Live) session by
-/// [`command`](Session::command).
+/// Live tracing while a command runs. Created by [`run_synchronous`], or from a
+/// [`Live`](crate::session::Live) session by [`command`](Session::command).
 #[derive(Debug)]
 pub struct Traced {
     pub(super) settings: Settings,
@@ -24,16 +24,15 @@ pub struct Traced {
 
 /// Runs a command under tracing by a D script.
 ///
-/// The command is started but held, with `$target` set to its process, until tracing is on; then it
-/// runs, with the caller's standard input, output and error. [`run`](Session::run) returns
-/// when it has ended and everything that was recorded up to then has been delivered to the handlers.
-/// `command` is the program and its arguments; a [`std::process::Command`] is taken by
-/// [`command`](Session::command).
+/// The command is started and held, with `$target` set to its process, until tracing is on. Then it runs with
+/// the caller's standard input, output and error. [`run`](Session::run) returns when it has ended and
+/// everything recorded by then has been delivered to the handlers. `command` is the program and its
+/// arguments. To pass a [`std::process::Command`], use [`command`](Session::command).
 ///
-/// If the script asks for functions of processes (`ustack()`, `usym()` and their kin), the command
-/// stops at its end for as long as it takes to look up the names of its functions, at most two seconds:
-/// afterwards they are unavailable. It is traced for that (ptrace), so a set-uid program that it
-/// executes does not get its privileges unless this process has them.
+/// If the script records functions of processes (`ustack()`, `usym()` and related actions), the command stops
+/// at its end, for two seconds at most, until the names of its functions have been looked up: later they are
+/// unavailable. It is traced for that (ptrace), so a set-uid program that it executes gets its privileges
+/// only if this process has them.
 ///
 /// ```no_run
 /// use std::collections::BTreeMap;
@@ -56,7 +55,7 @@ pub fn run_synchronous<W: AsRef<OsStr>>(
     command: impl IntoIterator<Item = W>,
 ) -> Session<Traced> {
     let mut words = command.into_iter();
-    // An empty command fails when it is started, with the system's own words.
+    // An empty command fails when it is started, with the system's error.
     let mut command = match words.next() {
         Some(program) => Command::new(program),
         None => Command::new(""),
@@ -89,8 +88,8 @@ impl sealed::Source for Traced {
 }
 
 impl<C> Session<Live, C> {
-    /// Runs `command` under tracing: it is held until tracing is on, is `$target`, and the session ends
-    /// with it. See [`run_synchronous`](crate::run_synchronous).
+    /// Runs `command` under tracing. It is held until tracing is on, is `$target`, and its end ends the
+    /// session. See [`run_synchronous`](crate::run_synchronous).
     ///
     /// ```no_run
     /// use std::process::Command;

@@ -1,4 +1,4 @@
-//! dtrace-worker: manages the private libdtrace that sessions use where the system has none.
+//! dtrace-worker: manages the private libdtrace for systems without one, and serves elevated sessions.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -17,10 +17,10 @@ usage: dtrace-worker serve
        dtrace-worker uninstall [--prefix DIR]
        dtrace-worker --help | --version
 
-serve      serves a session of another program; sudo and the like start it
+serve      serves a session of another program (sudo and the like start it)
 install    unpacks a private libdtrace from the distribution's packages
              --with-dtrace  also unpacks the dtrace(1) program
-status     tells what is unpacked and which libdtrace sessions use
+status     shows what is unpacked and which libdtrace sessions use
 uninstall  removes the private libdtrace
 
 DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace or ~/.local/share/dtrace-consumer/libdtrace
@@ -29,13 +29,13 @@ when not given. Exit status: 0 done, 1 failed, 64 wrong usage.
 
 const WRONG_USAGE: u8 = 64;
 
-/// Why the program ends without success.
+/// Why the program failed.
 enum Failure {
     Usage(String),
     Failed(String),
 }
 
-/// Prints a line; a reader that has gone has seen enough.
+/// Prints a line. Ignores a reader that has closed the pipe.
 fn say(line: impl Display) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{line}") {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::Failed(e.to_string())),

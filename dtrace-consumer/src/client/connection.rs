@@ -1,4 +1,4 @@
-//! How are frames read from a worker?
+//! Reads frames from a worker.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,14 +13,14 @@ use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job};
 use crate::stream::reader::{FrameReader, ReadError};
 
-/// A worker that has been given its job, and what it sends.
+/// A worker with its job, and the reader of its frames.
 pub(super) struct Connection<R> {
     pub(super) reader: FrameReader<R>,
     pub(super) worker: Worker,
 }
 
 impl<R: Read> Connection<R> {
-    /// Launches a worker and gives it its job. `through` wraps what is read from it.
+    /// Launches a worker and sends it its job. `through` wraps the reader.
     pub(super) fn open(
         settings: &Settings,
         library: Option<&Libdtrace>,
@@ -28,7 +28,7 @@ impl<R: Read> Connection<R> {
         through: impl FnOnce(Patient) -> Result<R, Error>,
     ) -> Result<Connection<R>, Error> {
         let worker = launch(settings, library)?;
-        let attempt = "limit the time of reading from the worker";
+        let attempt = "set a time limit for reading from the worker";
         let limit = settings.silence_limit.unwrap_or(SILENCE_LIMIT);
         let source = Patient::new(duplicate(&worker)?, limit)
             .map_err(|cause| Error::System { attempt, cause })?;
@@ -43,7 +43,7 @@ impl<R: Read> Connection<R> {
         Ok(Connection { reader, worker })
     }
 
-    /// Reads the next frame, and returns it with where it lies in the stream.
+    /// Reads the next frame. Returns it with its position in the stream.
     pub(super) fn next(&mut self) -> Result<(Frame<'_>, u64), Error> {
         let position = self.reader.position();
         match self.reader.next() {
@@ -52,7 +52,7 @@ impl<R: Read> Connection<R> {
                 self.worker.kill();
                 Err(Error::WorkerSilent { last_words: self.worker.last_words() })
             }
-            // Before the frame that ends a stream, the end of the channel is the end of the worker.
+            // If the channel ends before the stream's last frame, the worker has ended.
             Ok(None) | Err(ReadError::Io(_) | ReadError::Truncated { .. }) => {
                 Err(self.worker.post_mortem())
             }
@@ -61,7 +61,7 @@ impl<R: Read> Connection<R> {
     }
 }
 
-/// Another descriptor of the channel to a worker.
+/// Returns another descriptor of the channel to a worker.
 pub(super) fn duplicate(worker: &Worker) -> Result<UnixStream, Error> {
     let attempt = "duplicate the channel to the worker";
     worker.channel.try_clone().map_err(|cause| Error::System { attempt, cause })

@@ -1,9 +1,8 @@
-//! How does a worker get the privilege that the user's program does not have?
+//! How does a worker get privilege that the user's program does not have?
 //!
-//! By a program that gives privilege, such as sudo(8), which starts an *installed* worker:
-//! `dtrace-worker serve`, a file that only root can change. The user's own executable is not
-//! started with privilege: whoever may change it would be root. What that worker does and does not do
-//! for a user is in [`crate::serve`].
+//! A program that grants privilege, such as sudo(8), starts an *installed* worker: `dtrace-worker serve`, a
+//! file that only root can change. It does not start the user's own executable, because whoever may change
+//! that would become root. [`crate::serve`] lists what the worker does and refuses to do for a user.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -12,32 +11,31 @@ use crate::error::Error;
 use crate::error::elevation::ElevationProblem;
 use crate::stream::elevated::{INSTALLED_WORKERS, SERVE, VERSION};
 
-/// How the worker gets its privilege. Nothing here ever asks for a password: where one is needed,
-/// the session fails with [`Error::Elevation`].
+/// How the worker gets its privilege. The session never asks for a password: if one is needed, it fails with
+/// [`Error::Elevation`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Elevation {
-    /// Not at all: it has what the user's process has.
+    /// No elevation: the worker has the privilege of the user's process.
     #[default]
     None,
-    /// By `sudo -n`.
+    /// `sudo -n`.
     Sudo,
-    /// By `doas -n`.
+    /// `doas -n`.
     Doas,
-    /// By `pfexec`.
+    /// `pfexec`.
     Pfexec,
-    /// By another command, to which the worker's command line is appended. It must leave standard
-    /// input as it is.
+    /// Another command, to which the worker's command line is appended. It must not redirect standard input.
     Custom(Vec<OsString>),
 }
 
 impl Elevation {
-    /// Makes an elevation by another command.
+    /// Returns an elevation by another command.
     pub fn custom<S: Into<OsString>>(words: impl IntoIterator<Item = S>) -> Elevation {
         Elevation::Custom(words.into_iter().map(Into::into).collect())
     }
 
-    /// The words before the worker's command line, of which there is at least one; `None` for none.
+    /// Returns the words before the worker's command line, at least one; `None` without elevation.
     pub(crate) fn words(&self) -> Option<Vec<OsString>> {
         let words = |words: &[&str]| Some(words.iter().map(OsString::from).collect());
         match self {
@@ -50,7 +48,7 @@ impl Elevation {
         }
     }
 
-    /// What lets this user trace, for an administrator to write down.
+    /// Returns instructions for an administrator to permit this user to trace.
     pub(crate) fn permission(&self, worker: &Path) -> String {
         let worker = worker.display();
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid());
@@ -66,12 +64,12 @@ impl Elevation {
                  permit nopass {user} as root cmd {worker} args {SERVE}\n\
                  in /etc/doas.conf"
             ),
-            _ => format!("it has to run \"{worker} {SERVE}\" as root without asking anything"),
+            _ => format!("it must run \"{worker} {SERVE}\" as root without asking for a password"),
         }
     }
 }
 
-/// The worker that is started elevated.
+/// Returns the worker to start elevated.
 pub(crate) fn installed_worker(named: Option<&Path>) -> Option<PathBuf> {
     let installed = || INSTALLED_WORKERS.iter().map(PathBuf::from).find(|path| path.exists());
     match named {
@@ -80,7 +78,7 @@ pub(crate) fn installed_worker(named: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
-/// Whether a program can be found as the shell would find it.
+/// Returns whether the program exists, in the places where the shell would look.
 pub(crate) fn is_installed(program: &OsStr) -> bool {
     if Path::new(program).components().count() > 1 {
         return Path::new(program).exists();
@@ -89,7 +87,7 @@ pub(crate) fn is_installed(program: &OsStr) -> bool {
     !program.is_empty() && std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// The error for an elevation that did not work out; `said` is what was written to standard error.
+/// Returns the error for a failed elevation. `said` is what was written to standard error.
 pub(crate) fn failed(
     elevation: &Elevation,
     worker: &Path,
@@ -99,7 +97,7 @@ pub(crate) fn failed(
     let problem = problem.unwrap_or_else(|| diagnose(elevation, said));
     let by = elevation.words().and_then(|words| words.into_iter().next()).unwrap_or_default();
     let remedy = match problem {
-        ElevationProblem::NotInstalled => "install it, or choose another elevation".to_owned(),
+        ElevationProblem::NotInstalled => "install it or choose another elevation".to_owned(),
         ElevationProblem::NoWorker => no_worker(),
         ElevationProblem::PasswordNeeded | ElevationProblem::NotPermitted => {
             elevation.permission(worker)
@@ -110,27 +108,27 @@ pub(crate) fn failed(
             worker.display()
         ),
         ElevationProblem::Failed | ElevationProblem::Silent => {
-            format!("try it by hand: it is to start \"{} {SERVE}\"", worker.display())
+            format!("run it by hand: it must start \"{} {SERVE}\"", worker.display())
         }
     };
     let program = by.to_string_lossy().into_owned();
     Error::Elevation { program, problem, said: said.to_owned(), remedy }
 }
 
-/// What to do where no worker is installed.
+/// Returns instructions for installing a worker.
 pub(crate) fn no_worker() -> String {
     let place = INSTALLED_WORKERS[0];
     format!(
-        "an administrator installs it with \
+        "an administrator can install it with \
          \"install -D -o root -g root -m 755 target/release/dtrace-worker {place}\""
     )
 }
 
-/// What the program meant. sudo and doas are asked to speak English.
+/// Classifies the program's message. sudo and doas run in the C locale, so their messages are English.
 fn diagnose(elevation: &Elevation, said: &str) -> ElevationProblem {
     let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
     match elevation {
-        // The worker's own words.
+        // The worker wrote this itself.
         _ if said.contains("dtrace-worker: ") => ElevationProblem::Failed,
         Elevation::Sudo if any(&["password is required", "authentication is required"]) => {
             ElevationProblem::PasswordNeeded

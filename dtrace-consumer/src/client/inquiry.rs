@@ -1,4 +1,4 @@
-//! How are questions asked that are answered without tracing?
+//! Queries that libdtrace answers without tracing.
 
 use std::ops::ControlFlow;
 
@@ -56,7 +56,7 @@ pub(crate) fn look_up_types(
     })
 }
 
-/// Returns the text that is the answer, if there is one.
+/// Returns the answer as text, empty if there is none.
 pub(crate) fn text(settings: &Settings, purpose: Purpose) -> Result<Vec<u8>, Error> {
     let texts = collect(settings, purpose, |frame| match frame {
         Frame::Report(text) => ControlFlow::Break(text.to_vec()),
@@ -65,7 +65,7 @@ pub(crate) fn text(settings: &Settings, purpose: Purpose) -> Result<Vec<u8>, Err
     Ok(texts.concat())
 }
 
-/// Asks something whose answer is a list; `item` takes one out of a frame, or gives the frame back.
+/// Sends a query whose answer is a list. `item` extracts an item from a frame, or returns the frame.
 fn collect<T>(
     settings: &Settings,
     purpose: Purpose,

@@ -1,4 +1,4 @@
-//! Which job is a worker given?
+//! Composes a worker's job.
 
 use std::io;
 
@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
 use crate::stream::job::{Job, Process, Purpose};
 
-/// Checks what the user has set, and makes a job of it. `library` is the one to use; an elevated worker
-/// uses the one that its administrator chose.
+/// Checks the user's settings and makes a job of them. `library` is the one to load; an elevated worker loads
+/// the one that its administrator chose.
 pub(super) fn job(
     settings: &Settings,
     library: Option<&Libdtrace>,
@@ -27,9 +27,9 @@ pub(super) fn job(
         Some(library) => (library.library.clone(), library.syslibdir.clone()),
         None => Default::default(),
     };
-    // What a script uses is only known when it has been preprocessed.
+    // What a script uses is known only after preprocessing.
     let preprocessed = settings.compile_flags & PREPROCESS != 0;
-    // Types may be those of any library.
+    // A type may be defined in any D library.
     let everything = preprocessed || matches!(purpose, Purpose::Types { .. });
     Ok(Job {
         purpose,
@@ -53,7 +53,7 @@ pub(super) fn job(
     })
 }
 
-/// Refuses what C cannot be given.
+/// Refuses text that C strings cannot hold.
 fn check(settings: &Settings) -> Result<(), Error> {
     for script in &settings.scripts {
         if script.text.contains(&0) {
@@ -69,12 +69,12 @@ fn check(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-/// libdtrace needs a program's name, and C has no words with a NUL byte.
+/// libdtrace needs a program's name, and C strings cannot hold a NUL byte.
 fn check_words(words: &[String]) -> Result<(), Error> {
     let reason = if words.first().is_none_or(String::is_empty) {
         "no program is named"
     } else if words.iter().any(|word| word.contains('\0')) {
-        "a word contains a NUL byte"
+        "an argument contains a NUL byte"
     } else {
         return Ok(());
     };

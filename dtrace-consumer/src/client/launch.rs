@@ -1,4 +1,4 @@
-//! How is a worker process started, and how is its end noticed?
+//! Launches worker processes and notices their end.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -25,17 +25,17 @@ use crate::error::elevation::ElevationProblem;
 use crate::stream::elevated::{GREETING, INSTALLED_WORKERS, SERVE, VERSION};
 use crate::stream::marker::{MARKER, MARKER_VALUE};
 
-/// How much of what a worker wrote to its standard error is kept for a message, in bytes.
+/// How much of a worker's standard error to keep for messages, in bytes.
 const LAST_WORDS: u64 = 4096;
 
-/// How long to wait for the end of a worker that has closed its channel without a word.
+/// How long to wait for the end of a worker that closed its channel without an error frame.
 const END_OF_WORKER: Duration = Duration::from_secs(1);
 
-/// How long to wait for the first sign of an elevated worker.
+/// How long to wait for an elevated worker's greeting.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(120);
 
-/// A running worker. It may be another user's process, which this one cannot kill: it ends because its
-/// channel does.
+/// A running worker. It may be another user's process, which this one cannot kill; it ends when its channel
+/// closes.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) channel: UnixStream,
@@ -44,10 +44,10 @@ pub(super) struct Worker {
     stderr: Option<File>,
 }
 
-/// Starts a worker: the program that is named, or this process's own executable; elevated, the
-/// installed one. `library` is given unless it is elevated.
+/// Starts a worker: the named program, or this process's own executable; elevated, the installed worker.
+/// `library` is given unless it is elevated.
 ///
-/// What it writes to its standard error is kept for messages, or goes where this process's goes.
+/// The worker's standard error is kept for messages, or inherited from this process.
 pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result<Worker, Error> {
     let (access, inherit_stderr) = (&settings.access, settings.inherit_stderr);
     let (elevation, named) = (&access.elevation, access.worker.as_deref());
@@ -83,12 +83,12 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
         }
         child => child.map_err(failed)?,
     };
-    // The command still holds the worker's end of the channel; without it, the end of the worker is
-    // the end of the channel.
+    // The command still holds the worker's end of the channel. Once it is dropped, the channel ends when the
+    // worker does.
     drop(command);
     let pid = Pid::from_raw(child.id().cast_signed());
     let (tell, ended) = crossbeam_channel::bounded(1);
-    // Somebody must wait for the worker, whose end may be long after the session's.
+    // A thread waits for the worker, which may end long after the session.
     std::thread::Builder::new()
         .name("dtrace-reaper".to_owned())
         .spawn(move || {
@@ -104,30 +104,30 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     Ok(worker)
 }
 
-/// The user's own executable, or what is named instead of it.
+/// Returns the command for the user's own executable, or the program named instead.
 fn plain(program: &Path, library: Option<&Libdtrace>) -> Command {
     let mut command = match library.and_then(|library| library.loader.as_ref()) {
-        // A libdtrace that needs a newer C library than the system's comes with a loader of its own.
+        // A libdtrace that needs a newer C library than the system's comes with its own loader.
         Some(loader) => loader.command(program),
         None => Command::new(program),
     };
-    // Ctrl-C at the terminal is for the user's process alone.
+    // Ctrl-C at the terminal should reach only the user's process.
     command.env(MARKER, MARKER_VALUE).process_group(0);
     command
 }
 
-/// The installed worker, started by a program that gives it privilege.
+/// Returns the command for the installed worker, through the program that grants privilege.
 fn elevated(words: &[OsString], program: &Path) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).arg(program).arg(SERVE);
-    // Its messages are to be understood, also by this crate.
+    // This crate parses its messages, so they must be English.
     command.env("LC_ALL", "C").stdout(Stdio::null());
     without_terminal(&mut command);
     command
 }
 
-/// A worker that nobody listens to any more ends, also where a process forked off this one still
-/// has the channel.
+/// Ends a worker that nobody listens to any more, even if a process forked off this one still holds the
+/// channel.
 impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.channel.shutdown(Shutdown::Both);
@@ -135,9 +135,9 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    /// Waits for the first words of an elevated worker. Before them nothing is sent: what is started
-    /// may be something else, that would read it. The error is what went wrong, if that is known, and what was
-    /// written to standard error.
+    /// Waits for the greeting of an elevated worker. Nothing is sent before, because the program may have
+    /// started something else, which would read it. The error is the problem, if known, and the text on
+    /// standard error.
     fn greet(&self) -> Result<(), (Option<ElevationProblem>, String)> {
         let read = || -> io::Result<String> {
             self.channel.set_read_timeout(Some(SIGN_OF_LIFE))?;
@@ -154,14 +154,14 @@ impl Worker {
         match read() {
             Ok(version) if version == VERSION => Ok(()),
             Ok(version) => {
-                let said = format!("it is {version}, this is {}", VERSION);
+                let said = format!("version {version} instead of {VERSION}");
                 Err((Some(ElevationProblem::Version), said))
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 Err((Some(ElevationProblem::Silent), self.last_words()))
             }
             Err(_) => {
-                // Its last words come before its end.
+                // It writes its last messages before it ends.
                 let status = self.ended.recv_timeout(END_OF_WORKER);
                 let words = self.last_words();
                 match status {
@@ -172,20 +172,20 @@ impl Worker {
         }
     }
 
-    /// Puts an end to a worker that does not answer. One that is another user's process ends when it
-    /// notices that its channel has.
+    /// Kills a worker that does not answer. One that is another user's process ends when it notices that its
+    /// channel has closed.
     pub(super) fn kill(&self) {
-        // Only while nobody has reaped it is the number surely this process's.
+        // The pid is certain to be this process's only while nobody has reaped it.
         if self.ended.is_empty() {
             let _ = kill(self.pid, Signal::SIGKILL);
         }
     }
 
-    /// What became of a worker that closed its channel before the end of its stream.
+    /// Returns the error for a worker that closed its channel before the end of its stream.
     pub(super) fn post_mortem(&self) -> Error {
         let status = match self.ended.recv_timeout(END_OF_WORKER) {
             Ok(Ok(status)) if status.signal() == Some(libc::SIGSYS) => {
-                format!("was ended by its system call filter ({status})")
+                format!("was killed by its system call filter ({status})")
             }
             Ok(Ok(status)) => format!("ended ({status})"),
             Ok(Err(e)) => format!("ended ({e})"),
@@ -194,7 +194,7 @@ impl Worker {
         Error::WorkerDied { status, last_words: self.last_words() }
     }
 
-    /// The end of what it has written to its standard error.
+    /// Returns the end of what the worker wrote to its standard error.
     pub(super) fn last_words(&self) -> String {
         let read = || -> io::Result<String> {
             let mut file = self.stderr.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()?;

@@ -1,4 +1,4 @@
-//! How does the user's process launch, mind and end a worker?
+//! The user's side of a worker: launching it, talking to it, ending it.
 
 mod command;
 mod connection;

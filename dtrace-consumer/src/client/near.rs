@@ -1,4 +1,4 @@
-//! Which probes may have been meant by a description that matches none?
+//! Suggests probes for a description that matches none.
 
 use super::inquiry;
 use super::settings::{Access, Settings};
@@ -8,17 +8,17 @@ use crate::data::sentences;
 use crate::error::Error;
 use crate::stream::job::Purpose;
 
-/// How many are named.
+/// The maximum number of suggestions.
 const AT_MOST: usize = 5;
 
-/// Returns the error with similar probes, if it complains that a description matches none.
+/// Adds similar probes to the error, if it reports that a description matches none.
 pub(crate) fn suggested(access: &Access, mut error: Error) -> Error {
     if let Error::Compile(error) = &mut error
         && let Some(description) = sentences::unmatched_description(&error.message)
     {
         let only_where = Settings { access: access.clone(), ..Settings::default() };
         let everything = Purpose::List { patterns: Vec::new(), describe: false };
-        // The complaint stands without, if that fails.
+        // If the listing fails, the error is returned without suggestions.
         if let Ok(probes) = inquiry::list(&only_where, everything) {
             error.similar = similar(description, &probes);
         }
@@ -26,10 +26,10 @@ pub(crate) fn suggested(access: &Access, mut error: Error) -> Error {
     error
 }
 
-/// The probes that are nearest to a description, nearest first.
+/// Returns the probes that are nearest to a description, nearest first.
 fn similar(description: &str, probes: &[ListedProbe]) -> Vec<String> {
     let parts: Vec<&str> = description.split(':').collect();
-    // Missing parts are missing on the left.
+    // A description with fewer than four parts omits the first ones.
     let mut wanted = [""; 4];
     for (slot, part) in wanted.iter_mut().rev().zip(parts.iter().rev()) {
         *slot = part;
@@ -44,11 +44,11 @@ fn similar(description: &str, probes: &[ListedProbe]) -> Vec<String> {
     found.into_iter().take(AT_MOST).map(|(_, probe)| probe.to_string()).collect()
 }
 
-/// How many characters are wrong; `None` if no character of a part is right.
+/// Returns how many characters are wrong; `None` if no character of a part is right.
 fn distance(wanted: &[&str; 4], probe: &Probe) -> Option<usize> {
     let has = [&probe.provider, &probe.module, &probe.function, &probe.name];
     wanted.iter().zip(has).try_fold(0, |sum, (wanted, has)| {
-        // An empty part matches anything, and a pattern is taken for one that does.
+        // An empty part matches anything. A pattern is treated as if it did.
         if wanted.is_empty() || wanted.contains(['*', '?', '[']) {
             return Some(sum);
         }

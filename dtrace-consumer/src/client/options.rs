@@ -1,18 +1,18 @@
-//! Which options does a session have in the end, and which must not be set?
+//! The options of a session, and those that must not be set.
 
 use super::system;
 use crate::error::Error;
 
-/// What dtrace(1) sets, too: without `aggsize`, tracing cannot begin on machines with many CPUs.
+/// The defaults of dtrace(1). Without `aggsize`, tracing fails to start on machines with many CPUs.
 const DEFAULTS: [(&str, &str); 2] = [("bufsize", "4m"), ("aggsize", "4m")];
 
-/// Options that make libdtrace end its process, each with what it does.
+/// Options that make libdtrace end its process, and the reason.
 const DANGEROUS: [(&str, &str); 2] = [
-    ("core", "makes libdtrace abort; it is for debugging libdtrace itself"),
-    ("nolibs", "makes the compiler of DTrace for Linux abort"),
+    ("core", "it makes libdtrace abort (for debugging libdtrace itself)"),
+    ("nolibs", "it makes the compiler of DTrace for Linux abort"),
 ];
 
-/// The options of a session: the defaults, and after them the user's, which win.
+/// Returns the options of a session: the defaults, then the user's, which take precedence.
 pub(crate) fn complete(
     user: &[(String, Option<String>)],
 ) -> Result<Vec<(String, Option<String>)>, Error> {
@@ -21,9 +21,9 @@ pub(crate) fn complete(
             Err(Error::Option { name: name.clone(), value: value.clone(), reason })
         };
         if let Some((_, what)) = DANGEROUS.iter().find(|(dangerous, _)| dangerous == name) {
-            return refused(format!("refused: it {what}"));
+            return refused(format!("refused: {what}"));
         }
-        // What is no number the library itself refuses.
+        // The library refuses values that are not numbers.
         let cpu = value.as_deref().map(str::parse);
         let usable = match cpu {
             Some(Ok(cpu)) => system::is_usable_cpu(cpu),
@@ -31,7 +31,7 @@ pub(crate) fn complete(
             None => false,
         };
         if name == "cpu" && !usable {
-            // libdtrace would end its process when it cannot move to that CPU.
+            // libdtrace ends its process if it cannot move to that CPU.
             return refused("this process cannot run on that CPU".to_owned());
         }
     }

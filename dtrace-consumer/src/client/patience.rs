@@ -1,8 +1,8 @@
-//! How long does the consumer wait for a worker that says nothing?
+//! How long does the consumer wait for a silent worker?
 //!
-//! While it traces, a worker may be silent for as long as nothing fires. While it starts, and when it
-//! has been asked to stop, it is about to say something; if it does not for too long, libdtrace is stuck
-//! in a call, or something has stopped the process.
+//! While tracing, a worker may be silent for as long as nothing fires. While it starts, and after a request
+//! to stop, it should send something soon. If it does not, libdtrace hangs in a call, or something stopped
+//! the process.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
@@ -10,19 +10,17 @@ use std::time::{Duration, Instant};
 
 use crate::decode::stop::StopHandle;
 
-/// How long a worker may be silent unless it is said otherwise: longer than any step takes on slow
-/// machines.
+/// How long a worker may be silent by default: longer than any step takes on slow machines.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(300);
 
-/// How often it is looked whether a worker has been asked to stop meanwhile.
+/// How often to check whether the worker has been asked to stop.
 const GLANCE: Duration = Duration::from_secs(1);
 
-/// A channel that is read from for as long as its worker may be silent; then reading fails as timed
-/// out.
+/// A channel that times out when its worker is silent for too long.
 pub(crate) struct Patient {
     channel: UnixStream,
     limit: Duration,
-    /// While this is there, only who has asked the worker to stop is waiting for it.
+    /// While tracing, time counts only from a request to stop.
     tracing: Option<StopHandle>,
 }
 
@@ -32,12 +30,12 @@ impl Patient {
         Ok(Patient { channel, limit, tracing: None })
     }
 
-    /// Tracing is on: the worker may be silent until `stop` asks it to end.
+    /// Marks that tracing is on: the worker may be silent until `stop` asks it to end.
     pub(crate) fn tracing(&mut self, stop: StopHandle) {
         self.tracing = Some(stop);
     }
 
-    /// Whether the worker ought to have said something by now, in the wait that `began` then.
+    /// Returns whether the worker should have sent something since the wait `began`.
     fn is_overdue(&self, began: Instant) -> bool {
         let since = match &self.tracing {
             None => Some(began),
@@ -70,14 +68,14 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(20);
 
     fn patient() -> (UnixStream, Patient) {
-        let (ours, theirs) = UnixStream::pair().expect("a pair");
-        (theirs, Patient::new(ours, LIMIT).expect("a time limit can be set"))
+        let (ours, theirs) = UnixStream::pair().expect("a socket pair");
+        (theirs, Patient::new(ours, LIMIT).expect("setting a time limit"))
     }
 
     #[test]
     fn a_start_that_is_silent_times_out() {
         let (_theirs, mut patient) = patient();
-        let error = patient.read(&mut [0]).expect_err("there is nothing to read");
+        let error = patient.read(&mut [0]).expect_err("nothing to read");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
@@ -90,17 +88,17 @@ mod tests {
         assert!(!patient.is_overdue(long_ago));
         stop.stop();
         assert!(!patient.is_overdue(long_ago));
-        let error = patient.read(&mut [0]).expect_err("there is nothing to read");
+        let error = patient.read(&mut [0]).expect_err("nothing to read");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 
     #[test]
     fn what_is_said_is_read() {
         let (mut theirs, mut patient) = patient();
-        io::Write::write_all(&mut theirs, b"x").expect("it is open");
+        io::Write::write_all(&mut theirs, b"x").expect("writing to an open channel");
         drop(theirs);
         let mut said = Vec::new();
-        patient.read_to_end(&mut said).expect("the channel ends");
+        patient.read_to_end(&mut said).expect("reading to the end of the channel");
         assert_eq!(said, b"x");
     }
 }

@@ -1,4 +1,4 @@
-//! Can this process trace here, and if not, what is missing and what can be done?
+//! Can this process trace here? If not, what is missing, and what can be done?
 
 use std::fmt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::error::unavailable::{Check, Unavailable, write_checks};
 use crate::stream::elevated::CONFIGURATION;
 
-/// What was found of everything that tracing needs.
+/// The result of checking everything that tracing requires.
 ///
 /// ```
 /// let preflight = dtrace_consumer::preflight(None);
@@ -27,25 +27,25 @@ pub struct Preflight {
 }
 
 impl Preflight {
-    /// All checks, in the order in which tracing meets them.
+    /// Returns all checks, in the order in which tracing depends on them.
     #[must_use]
     pub fn checks(&self) -> &[Check] {
         &self.checks
     }
 
-    /// Whether nothing is missing.
+    /// Returns whether nothing is missing.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.checks.iter().all(|c| c.met)
     }
 
-    /// The libdtrace that would be used.
+    /// Returns the libdtrace that sessions would load.
     #[must_use]
     pub fn library(&self) -> Option<&Libdtrace> {
         self.library.as_ref()
     }
 
-    /// The library, if nothing is missing.
+    /// Returns the library, if nothing is missing.
     ///
     /// # Errors
     /// [`Unavailable`] with what is missing.
@@ -55,22 +55,22 @@ impl Preflight {
         library.ok_or_else(|| Unavailable { missing: Vec::new() })
     }
 
-    /// Fails with what is missing, if anything is.
+    /// Returns an error if anything is missing.
     pub(crate) fn missing(self) -> Result<(), Unavailable> {
         let missing: Vec<Check> = self.checks.into_iter().filter(|c| !c.met).collect();
         if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }) }
     }
 }
 
-/// One check a line, with a remedy below what is missing.
+/// Formats one check a line, with the remedy below if it is not met.
 impl fmt::Display for Preflight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_checks(f, &self.checks)
     }
 }
 
-/// Looks for everything that tracing needs. `prefix` is where to look for libdtrace first; see
-/// [`locate`](crate::locate::locate) for where else.
+/// Checks everything that tracing requires. Looks for libdtrace in `prefix` first; see
+/// [`locate`](crate::locate::locate) for the other places.
 #[must_use]
 pub fn preflight(prefix: Option<&Path>) -> Preflight {
     let mut checks = Vec::from_iter(system::unsupported());
@@ -85,7 +85,7 @@ pub fn preflight(prefix: Option<&Path>) -> Preflight {
             Some(library)
         }
         Err(error) => {
-            checks.push(Check::unmet("libdtrace", "no usable one was found", error.to_string()));
+            checks.push(Check::unmet("libdtrace", "no usable library found", error.to_string()));
             None
         }
     };
@@ -94,9 +94,9 @@ pub fn preflight(prefix: Option<&Path>) -> Preflight {
     Preflight { checks, library }
 }
 
-/// As [`preflight`], for sessions whose worker is [elevated](crate::Session::elevation): they need no
-/// privilege and no libdtrace here, but the program that gives the privilege and an installed worker,
-/// which `worker` may name. Whether the program permits it is seen when a session begins.
+/// Checks everything that sessions with an [elevated](crate::Session::elevation) worker require. They need no
+/// privilege and no libdtrace here, but the program that grants privilege and an installed worker, which
+/// `worker` may name. Only starting a session shows whether the program permits it.
 #[must_use]
 pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Preflight {
     let Some(words) = elevation.words() else { return preflight(None) };
@@ -109,7 +109,7 @@ pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Prefl
         Check::met("elevation", by)
     } else {
         let detail = format!("{by} is not installed");
-        Check::unmet("elevation", detail, "Install it, or choose another elevation.")
+        Check::unmet("elevation", detail, "install it or choose another elevation")
     });
     checks.push(match elevation::installed_worker(worker) {
         Some(worker) => Check::met("worker", worker.display().to_string()),
@@ -119,8 +119,8 @@ pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Prefl
     Preflight { checks, library: None }
 }
 
-/// Checks everything that a session needs before it starts; returns the libdtrace that it uses. An
-/// elevated worker uses the one that its administrator chose.
+/// Checks everything that a session requires before it starts. Returns the libdtrace to load; an elevated
+/// worker loads the one that its administrator chose.
 pub(super) fn admit(access: &Access) -> Result<Option<Libdtrace>, Error> {
     match access.elevation {
         Elevation::None => Ok(Some(preflight(access.prefix.as_deref()).require()?)),

@@ -1,4 +1,4 @@
-//! How is a session kept in a file while it is delivered?
+//! Records a session to a file while it is delivered.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::patience::Patient;
 use crate::error::Error;
 
-/// Copies what is read from a worker into a recording.
+/// Copies everything that is read from a worker into a recording.
 pub(super) struct Tee {
     pub(super) source: Patient,
     copy: Option<Copy>,
@@ -20,7 +20,7 @@ struct Copy {
 }
 
 impl Tee {
-    /// Reads from `source`; `path` is where a recording is kept, if one is.
+    /// Creates a reader of `source`. `path` is the file to record to, if any.
     pub(super) fn new(source: Patient, path: Option<&Path>) -> Result<Tee, Error> {
         let copy = path.map(|path| {
             let path = path.to_owned();
@@ -41,7 +41,7 @@ impl Tee {
         }
     }
 
-    /// Fails if the recording could not be written.
+    /// Fails if writing the recording failed.
     pub(super) fn check(&mut self) -> Result<(), Error> {
         let Some(copy) = &mut self.copy else { return Ok(()) };
         match copy.failure.take() {

@@ -1,4 +1,4 @@
-//! How does a session run from its start to its end, with its command if it has one?
+//! Runs a session from start to end, with its command if it has one.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::error::failure::Failure;
 use crate::stream::job::Target;
 
-/// Runs a session. `started` is called when tracing is on.
+/// Runs a session. Calls `started` when tracing is on.
 pub(crate) fn run<'c>(
     settings: &Settings,
     command: Option<Command>,
@@ -39,21 +39,21 @@ fn run_command<'c>(
     stop: StopHandle,
     started: impl FnOnce(),
 ) -> Result<Outcome, Failure> {
-    // A word in a comment is enough: then the command stops at its end without need.
+    // A word in a comment is enough. The command then stops at its end needlessly.
     let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
     let wants_symbols = settings.scripts.iter().any(|it| it.mentions(&user_symbols));
     let at = where_to_hold(&settings.scripts);
     command::prepare(&mut command, at);
     let mut held = Held::default();
     let mut live = session::start(settings, consumer, &stop, || {
-        // A worker that failed may have left breakpoints in a command that it was attached to.
+        // A worker that failed may have left breakpoints in a command that it had attached to.
         if held.is_gone() || held.gate.is_some() {
             held = Held::default();
             held = Held::spawn(&mut command, at)?;
         }
         Ok(Some(Target { pid: held.pid(), gate: held.gate.clone() }))
     })?;
-    // It keeps the command's ends of pipes open, for whose end a handler may wait.
+    // The command holds its ends of pipes open, and a handler may wait for those to close.
     drop(command);
     started();
     let catch_up = wants_symbols.then(|| live.catch_up());
@@ -66,15 +66,14 @@ fn run_command<'c>(
     }
 }
 
-/// Waits for the command, and puts together what the session and the command came to.
+/// Waits for the command, and combines the results of the session and the command.
 fn finish(
     live: Live<'_>,
     delivered: Result<(), Error>,
     waiting: Waiting,
 ) -> Result<Outcome, Failure> {
     let ended = match &delivered {
-        // The script may have called exit() while the command still runs: it is waited for, since it
-        // does no harm.
+        // If the script called exit() while the command still runs, wait for the command: it does no harm.
         Ok(()) => waiting.wait(),
         Err(_) => waiting.kill(),
     };

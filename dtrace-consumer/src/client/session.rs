@@ -1,4 +1,4 @@
-//! How does a session start, deliver and end, seen from the user's process?
+//! A session on the user's side: how it starts, delivers and ends.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -26,16 +26,16 @@ use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job, Purpose, Target};
 use crate::stream::payload::FailureFrame;
 
-/// A session whose tracing is on.
+/// A session that is tracing.
 pub(crate) struct Live<'c> {
     dispatcher: Dispatcher<'c>,
     connection: Connection<Tee>,
     line: Line,
-    /// Who waits for the worker to have caught up.
+    /// The thread that waits until the worker has caught up.
     caught_up: Option<Sender<()>>,
 }
 
-/// Starts tracing; returns when it is on. Each attempt at it asks `target` for the command.
+/// Starts tracing. Each attempt asks `target` for the command.
 pub(crate) fn start<'c>(
     settings: &Settings,
     consumer: impl Consumer + 'c,
@@ -52,7 +52,7 @@ pub(crate) fn start<'c>(
     }
 }
 
-/// Launches workers until one traces, or fails for good.
+/// Launches workers until one traces or fails for good.
 fn connect(
     settings: &Settings,
     dispatcher: &mut Dispatcher<'_>,
@@ -92,7 +92,7 @@ enum Attempt {
     Tracing(Connection<Tee>),
     /// The worker has sent the reason.
     Failed(FailureFrame),
-    /// It died without one: libdtrace aborts where it trusts that a D library is there.
+    /// It died without sending one: libdtrace aborts if a D library that it relies on is missing.
     Died(Error),
 }
 
@@ -119,7 +119,7 @@ fn attempt(
     }
 }
 
-/// Carries out a command of `system()` as libdtrace would; like there, its exit status means nothing.
+/// Runs a command of `system()` as libdtrace would, which ignores its exit status, too.
 fn run_system(command: &[u8]) {
     let command = std::ffi::OsStr::from_bytes(command);
     if let Err(e) = std::process::Command::new("/bin/sh").arg("-c").arg(command).status() {
@@ -127,15 +127,15 @@ fn run_system(command: &[u8]) {
     }
 }
 
-/// The line by which a running session is asked to end. Whoever keeps a stop handle must not keep the
-/// channel of a session that is over.
+/// The channel for requests to stop a running session. A stop handle that outlives its session must not keep
+/// the session's channel open.
 struct Line {
     stop: StopHandle,
     requests: Requests,
 }
 
 impl Line {
-    /// Cuts the line; returns when the session was asked to end.
+    /// Closes it. Returns when the session was asked to end.
     fn cut(&self) -> Option<Instant> {
         self.requests.close();
         self.stop.detach()
@@ -166,7 +166,7 @@ impl<'c> Live<'c> {
         Live { dispatcher, connection, line, caught_up: None }
     }
 
-    /// Delivers until the session ends; then everything has been delivered.
+    /// Delivers everything until the session ends.
     pub(crate) fn deliver(&mut self) -> Result<(), Error> {
         let result = self.deliver_frames();
         self.caught_up = None;
@@ -184,20 +184,20 @@ impl<'c> Live<'c> {
                 Step::Continue | Step::Started => {}
                 Step::CaughtUp => self.caught_up = None,
                 Step::End => return Ok(()),
-                // The worker goes on to deliver what it has; the first failure is the cause.
+                // The worker goes on to deliver its data. The first failure is the cause.
                 Step::Failed(failure) => return Err(explain(failure, &[], &[])),
             }
         }
     }
 
-    /// To be waited for once, on another thread than the one that delivers.
+    /// Creates a request to wait for on another thread than the one that delivers.
     pub(crate) fn catch_up(&mut self) -> CatchUp {
         let (catch_up, tell) = CatchUp::new(self.line.requests.clone());
         self.caught_up = Some(tell);
         catch_up
     }
 
-    /// Puts together what the session and its command came to. `delivered` is how the delivery ended.
+    /// Combines the results of the session and its command. `delivered` is the result of the delivery.
     pub(crate) fn finish(
         mut self,
         delivered: Result<(), Error>,
@@ -207,7 +207,7 @@ impl<'c> Live<'c> {
             self.dispatcher.outcome.command = Some(end);
             let mut frame = Vec::new();
             Frame::CommandEnd(end).encode(&mut frame);
-            // The session's own data are complete; a recording without this replays all the same.
+            // The session's own data are complete. A recording without this frame replays as well.
             self.connection.reader.source().add(&frame);
         }
         self.dispatcher.finish(delivered)

@@ -1,4 +1,4 @@
-//! What is a session to be like, as far as its handlers do not decide it?
+//! The settings of a session, apart from its handlers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,11 +22,11 @@ pub struct Settings {
     pub(crate) order: Order,
     /// How often to walk the aggregations while tracing.
     pub(crate) interval: Option<Duration>,
-    /// Whether libdtrace formats records that no handler wants as text.
+    /// Whether libdtrace formats records as text even if no handler wants it.
     pub(crate) formatted: bool,
-    /// Whether the commands of `system()` are left to the handlers.
+    /// Whether to leave the commands of `system()` to the handlers.
     pub(crate) keep_system: bool,
-    /// Whether the entries that each `printa()` prints are delivered.
+    /// Whether to deliver the entries that each `printa()` prints.
     pub(crate) printed: bool,
     pub(crate) recording: Option<PathBuf>,
     pub(crate) frame_limit: Option<usize>,
@@ -34,7 +34,7 @@ pub struct Settings {
     pub(crate) inherit_stderr: bool,
 }
 
-/// Where libdtrace is looked for, and which program becomes the worker.
+/// Where to look for libdtrace, and which program becomes the worker.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Access {
     pub(crate) prefix: Option<PathBuf>,

@@ -1,20 +1,21 @@
-//! Which addresses does a record hold: a stack's frames, or the argument of `sym()` and its kin?
+//! Extracts the addresses in a record: the frames of a stack, or the argument of `sym()` and related actions.
 
 use super::record::Action;
 
-/// The addresses of a record, and the process that they belong to.
+/// The addresses in a record, and the process that they belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Addresses<'a> {
     /// The process, or 0 for the kernel.
     pub(crate) pid: u32,
     words: &'a [u8],
-    /// In a stack the first zero ends the frames; elsewhere zero is an address like any other.
+    /// In a stack, the first zero ends the frames. Elsewhere zero is an ordinary address.
     stack: bool,
 }
 
 impl<'a> Addresses<'a> {
-    /// The frames in a record of `stack()` or `ustack()` of DTrace for Linux 2.0.7: u32 depth, u32 size
-    /// of strings, u32 whether it is a user's, u32 pid; then the frames. `None` if it is too short.
+    /// Returns the frames in a record of `stack()` or `ustack()` of DTrace for Linux 2.0.7, or `None` if it
+    /// is too short. The header has four u32: depth, size of the strings, whether it is a user stack, pid.
+    /// The frames follow.
     pub(crate) fn of_stack(bytes: &'a [u8]) -> Option<Addresses<'a>> {
         let (header, words) = bytes.split_first_chunk::<16>()?;
         let field = |i: usize| header[i..].first_chunk().map(|b| u32::from_ne_bytes(*b));
@@ -22,7 +23,8 @@ impl<'a> Addresses<'a> {
         Some(Addresses { pid, words, stack: true })
     }
 
-    /// The address in a record of `sym()` and its kin; `None` of other actions and shorter records.
+    /// Returns the address in a record of `sym()` or a related action, or `None` for other actions and short
+    /// records.
     pub(crate) fn of_symbol(action: Action, bytes: &'a [u8]) -> Option<Addresses<'a>> {
         match action {
             Action::Sym | Action::Mod => {

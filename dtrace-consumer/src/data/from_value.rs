@@ -1,4 +1,4 @@
-//! How does a value become a type of the program?
+//! Conversion of values into Rust types.
 
 #[cfg(test)]
 mod properties;
@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use super::integer::Integer;
 use super::value::{Value, ValueRef};
 
-/// A value is not of the type that was asked for.
+/// A value does not have the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
 pub struct TypeError {
-    /// What was asked for.
+    /// The requested type.
     pub expected: &'static str,
-    /// What there is.
+    /// The kind of the value, and the value.
     pub found: String,
 }
 
@@ -24,19 +24,21 @@ impl TypeError {
     }
 }
 
-/// Types that a value of DTrace can become.
+/// Types that a DTrace value converts to.
 ///
-/// Implemented for the integers (checked: a number that does not fit is an error), `String`, `&str`
-/// and `Cow<str>` (strings and symbols), `Vec<u8>` and `&[u8]` (strings and memory), [`Integer`] and
-/// [`Value`]. The sign of an integer type decides how a number of unknown sign is read.
+/// Implemented for the integers (checked: a number that does not fit is an error), `String`, `&str` and
+/// `Cow<str>` (from strings and symbols), `Vec<u8>` and `&[u8]` (from strings and memory), [`Integer`] and
+/// [`Value`]. A number of unknown sign is read with the sign of the integer type.
 pub trait FromValue<'a>: Sized {
+    /// Converts a value.
+    ///
     /// # Errors
     /// [`TypeError`] if the value is of another kind or does not fit.
     fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError>;
 }
 
 impl<'a> ValueRef<'a> {
-    /// Returns the value as a type of the program.
+    /// Converts the value to the requested type.
     ///
     /// # Errors
     /// [`TypeError`] if the value is of another kind or does not fit.
@@ -46,7 +48,7 @@ impl<'a> ValueRef<'a> {
 }
 
 impl Value {
-    /// Returns the value as a type of the program.
+    /// Converts the value to the requested type.
     ///
     /// ```
     /// # use dtrace_consumer::Value;

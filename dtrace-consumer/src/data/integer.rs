@@ -1,4 +1,4 @@
-//! How wide is a number, and what is its sign?
+//! The numbers of D: their width and sign.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use serde::{Serialize, Serializer};
 /// Whether a number's type in D is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sign {
-    /// It is.
+    /// Signed.
     Signed,
-    /// It is not.
+    /// Unsigned.
     Unsigned,
-    /// libdtrace does not record it, as in an aggregation's keys: the reader decides.
+    /// libdtrace does not record the sign, as in the keys of an aggregation. The reader decides.
     Unknown,
 }
 
-/// A number as the kernel left it, with its width.
+/// A number in the kernel's representation, with its width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Integer {
     bits: u64,
@@ -24,7 +24,7 @@ pub struct Integer {
 }
 
 impl Integer {
-    /// A number of `bytes.len()` bytes (1, 2, 4 or 8) in the machine's order; `None` of another length.
+    /// Decodes a number of 1, 2, 4 or 8 bytes in native byte order. Returns `None` for other lengths.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], sign: Sign) -> Option<Integer> {
         let bits = match *bytes {
@@ -36,32 +36,32 @@ impl Integer {
         Some(Integer { bits, width: bytes.len() as u8, sign })
     }
 
-    /// Its size in bytes: 1, 2, 4 or 8.
+    /// Returns its size in bytes: 1, 2, 4 or 8.
     #[must_use]
     pub fn width(self) -> usize {
         usize::from(self.width)
     }
 
-    /// Whether it is signed.
+    /// Returns whether it is signed.
     #[must_use]
     pub fn sign(self) -> Sign {
         self.sign
     }
 
-    /// The number read as unsigned, whatever its sign.
+    /// Returns the number read as unsigned, whatever its sign.
     #[must_use]
     pub fn as_u64(self) -> u64 {
         self.bits
     }
 
-    /// The number read as signed within its width, whatever its sign.
+    /// Returns the number read as signed within its width, whatever its sign.
     #[must_use]
     pub fn as_i64(self) -> i64 {
         let unused = 64 - 8 * u32::from(self.width);
         (self.bits << unused).cast_signed() >> unused
     }
 
-    /// The number as its sign says; unsigned where that is unknown.
+    /// Returns the number according to its sign; as unsigned if that is unknown.
     #[must_use]
     pub fn as_i128(self) -> i128 {
         match self.sign {
@@ -70,7 +70,7 @@ impl Integer {
         }
     }
 
-    /// As `target` wants it, whose sign decides where the number's own is unknown.
+    /// Returns the number for a target type, whose sign applies if the number's own is unknown.
     pub(crate) fn for_target(self, target_is_signed: bool) -> i128 {
         match (self.sign, target_is_signed) {
             (Sign::Unknown, true) => i128::from(self.as_i64()),

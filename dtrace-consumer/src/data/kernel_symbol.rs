@@ -1,4 +1,4 @@
-//! Where are the kernel's functions and variables?
+//! The kernel's functions and variables.
 
 use serde::Serialize;
 
@@ -11,6 +11,6 @@ pub struct KernelSymbol {
     pub name: String,
     /// Its address.
     pub address: u64,
-    /// Its size in bytes; 0 where it is not known.
+    /// Its size in bytes; 0 if unknown.
     pub size: u64,
 }

@@ -1,4 +1,4 @@
-//! What are the kernel's types?
+//! The kernel's types.
 
 use serde::Serialize;
 
@@ -7,25 +7,25 @@ use serde::Serialize;
 pub struct KernelType {
     /// Where it is defined: `vmlinux`, a kernel module, or `D` for types that D programs define.
     pub module: String,
-    /// Its name, as in C.
+    /// Its name in C.
     pub name: String,
-    /// What it is, once typedefs and qualifiers are resolved.
+    /// Its kind, with typedefs and qualifiers resolved.
     pub kind: TypeKind,
-    /// Its size in bytes; `None` if it has none, like a structure that is only declared.
+    /// Its size in bytes; `None` for a type without one, such as a structure that is only declared.
     pub size: Option<u64>,
-    /// The members of a structure or union, in the order of declaration. Those of a member without
-    /// a name stand in its place, as C lets them be written.
+    /// The members of a structure or union, in the order of declaration. An anonymous member is replaced by
+    /// its own members, as C accesses them.
     pub members: Vec<TypeMember>,
     /// The constants of an enumeration.
     pub enumerators: Vec<Enumerator>,
 }
 
-/// What a type is, typedefs and qualifiers resolved.
+/// The kind of a type, with typedefs and qualifiers resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum TypeKind {
-    /// An integer, a character or a truth value.
+    /// An integer, character or boolean type.
     Integer {
         /// Whether it can be negative.
         signed: bool,
@@ -44,9 +44,9 @@ pub enum TypeKind {
     Union,
     /// An enumeration.
     Enum,
-    /// Declared and not defined.
+    /// A type that is declared but not defined.
     Forward,
-    /// None of these, `void` for one.
+    /// Any other type, such as `void`.
     Other,
 }
 
@@ -55,13 +55,13 @@ pub enum TypeKind {
 pub struct TypeMember {
     /// Its name.
     pub name: String,
-    /// The name of its type, to look that up.
+    /// The name of its type, which a further query can look up.
     pub type_name: String,
-    /// What its type is.
+    /// The kind of its type.
     pub kind: TypeKind,
-    /// Where it begins in the structure that was looked up, in bits.
+    /// Its offset in bits from the start of the structure that was queried.
     pub offset: u64,
-    /// How many bits it has; 0 if that is not known, or for an array without a length.
+    /// Its width in bits; 0 if unknown, or for an array without a length.
     pub width: u64,
 }
 
@@ -75,14 +75,14 @@ pub struct Enumerator {
 }
 
 impl KernelType {
-    /// The member of a name.
+    /// Returns the member with this name.
     pub fn member(&self, name: &str) -> Option<&TypeMember> {
         self.members.iter().find(|member| member.name == name)
     }
 }
 
 impl TypeKind {
-    /// All kinds; on the wire each is its place here.
+    /// All kinds. The stream encodes a kind as its index here.
     pub(crate) const ALL: [TypeKind; 11] = [
         TypeKind::Other,
         TypeKind::Integer { signed: false },

@@ -1,11 +1,11 @@
-//! Which probes are there, what are their arguments, and how stable is all that?
+//! Lists of probes: their names, arguments and stability.
 
 use super::probe::Probe;
 use std::fmt;
 
 use serde::Serialize;
 
-/// How far an interface can be relied on, from least to most ("Stability" in the DTrace guide).
+/// How stable an interface is, from least to most ("Stability" in the DTrace guide).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
@@ -15,9 +15,9 @@ pub enum Stability {
     Internal,
     /// Private to its vendor.
     Private,
-    /// On its way out.
+    /// Obsolete: to be removed.
     Obsolete,
-    /// Of something outside the system.
+    /// Defined by something outside the system.
     External,
     /// May change at any time.
     Unstable,
@@ -29,34 +29,34 @@ pub enum Stability {
     Standard,
 }
 
-/// On what an interface depends, from most particular to most common.
+/// What an interface depends on, from most specific to most common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyClass {
-    /// Not known.
+    /// Unknown.
     #[default]
     Unknown,
-    /// On the processor model.
+    /// The processor model.
     Cpu,
-    /// On the hardware platform.
+    /// The hardware platform.
     Platform,
-    /// On a group of hardware platforms.
+    /// A group of hardware platforms.
     Group,
-    /// On the instruction set.
+    /// The instruction set.
     Isa,
-    /// On nothing of these.
+    /// None of these.
     Common,
 }
 
 /// The stability of an interface's names, data and dependencies (`dtrace_attribute_t`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct Attributes {
-    /// Of its names.
+    /// The stability of its names.
     pub names: Stability,
-    /// Of its data.
+    /// The stability of its data.
     pub data: Stability,
-    /// On what it depends.
+    /// What it depends on.
     pub class: DependencyClass,
 }
 
@@ -80,7 +80,7 @@ const CLASSES: [DependencyClass; 6] = [
     DependencyClass::Common,
 ];
 
-/// As `dtrace -v` prints them: `Evolving/Private/Common`.
+/// Formats them as `dtrace -v` does: `Evolving/Private/Common`.
 impl fmt::Display for Attributes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.names, self.data, self.class)
@@ -107,7 +107,7 @@ impl fmt::Display for DependencyClass {
 }
 
 impl Attributes {
-    /// From libdtrace's numbers, which are the same on every platform.
+    /// Converts libdtrace's numbers, which are the same on every platform.
     pub(crate) fn from_numbers(names: u8, data: u8, class: u8) -> Attributes {
         let stability = |n: u8| STABILITIES.get(usize::from(n)).copied().unwrap_or_default();
         Attributes {
@@ -118,25 +118,26 @@ impl Attributes {
     }
 }
 
-/// A probe, and what its provider says of it where that was asked for.
+/// A probe, with its provider's description if the query asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedProbe {
     /// The probe.
     pub probe: Probe,
-    /// Its stability and arguments; `None` unless asked for by `ProbeQuery::describe`.
+    /// Its stability and arguments; `None` unless the query called `ProbeQuery::describe`.
     pub details: Option<ProbeDetails>,
 }
 
-/// What a provider says of a probe (`dtrace_probeinfo_t`).
+/// A provider's description of a probe (`dtrace_probeinfo_t`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProbeDetails {
     /// The stability of the probe.
     pub stability: Attributes,
     /// The stability of its arguments.
     pub argument_stability: Attributes,
-    /// The types of `args[0]`, `args[1]`…, in C; `None` where the library knows none.
+    /// The types of `args[0]`, `args[1]`…, in C; `None` for those that the library does not know.
     pub arguments: Vec<Option<String>>,
 }
 
-/// More arguments than any probe has. In a stream one takes far less space than in memory.
+/// An upper limit on the number of arguments, higher than any probe's. An argument takes far less space in a
+/// stream than in memory.
 pub(crate) const MOST_ARGUMENTS: usize = 1 << 10;

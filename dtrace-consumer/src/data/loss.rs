@@ -1,8 +1,8 @@
-//! What was lost or went wrong while tracing, and how much?
+//! Data that was lost while tracing, and errors at run time.
 //!
-//! DTrace never blocks the traced system: data that cannot be kept is dropped and counted, and an
-//! error in a clause at run time ends that firing of the clause. Both are reported here, so that no
-//! result looks complete that is not.
+//! DTrace never blocks the traced system. It drops and counts data that it cannot store. An error in a clause
+//! at run time ends that firing of the clause. Both are reported here, so that an incomplete result never
+//! looks complete.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,25 +20,25 @@ use super::probe::Probe;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DropKind {
-    /// Records, for want of space in the principal buffer: raise `bufsize`.
+    /// Records: no space in the principal buffer. Raise `bufsize`.
     Principal,
-    /// Aggregation data, for want of space in the aggregation buffer: raise `aggsize`.
+    /// Aggregation data: no space in the aggregation buffer. Raise `aggsize`.
     Aggregation,
-    /// Dynamic variables, for want of space: raise `dynvarsize`.
+    /// Dynamic variables: no space. Raise `dynvarsize`.
     Dynamic,
-    /// Dynamic variables, while free space was being rinsed: raise `cleanrate`.
+    /// Dynamic variables: free space was being rinsed. Raise `cleanrate`.
     DynamicRinse,
-    /// Dynamic variables, while free space was dirty: raise `cleanrate`.
+    /// Dynamic variables: free space was dirty. Raise `cleanrate`.
     DynamicDirty,
-    /// Speculative data, for want of space: raise `specsize`.
+    /// Speculative data: no space. Raise `specsize`.
     Speculation,
-    /// Speculations, because one was still busy: raise `nspec`.
+    /// Speculations: one was still busy. Raise `nspec`.
     SpeculationBusy,
-    /// Speculations, because none was free: raise `nspec`.
+    /// Speculations: none was free. Raise `nspec`.
     SpeculationUnavailable,
-    /// Strings of stacks, for want of space: raise `strsize` or `jstackstrsize`.
+    /// Strings of stacks: no space. Raise `strsize` or `jstackstrsize`.
     StackStringOverflow,
-    /// Errors inside the ERROR probe. The error that the probe was about is told all the same.
+    /// Errors inside the ERROR probe. The error that the probe was about is reported nevertheless.
     DoubleError,
     /// A kind that this version of the crate does not know.
     Other(i32),
@@ -58,7 +58,7 @@ impl DropKind {
         DropKind::DoubleError,
     ];
 
-    /// The kind with libdtrace's number, which is the same on every platform.
+    /// Returns the kind with libdtrace's number, which is the same on every platform.
     pub(crate) fn from_number(n: i32) -> DropKind {
         usize::try_from(n)
             .ok()
@@ -93,7 +93,7 @@ impl fmt::Display for DropKind {
     }
 }
 
-/// The kind as text, as it is displayed.
+/// Serializes as the displayed text.
 impl Serialize for DropKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -103,15 +103,15 @@ impl Serialize for DropKind {
 /// One report of dropped data (`dtrace_dropdata_t`).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct DropReport {
-    /// What was dropped.
+    /// The kind of data.
     pub kind: DropKind,
-    /// The CPU on which it happened; `None` where the library does not say.
+    /// The CPU on which it happened; `None` if the library does not report it.
     pub cpu: Option<u32>,
-    /// How many since the last report of this kind.
+    /// Number of drops since the last report of this kind.
     pub drops: u64,
-    /// How many since tracing began, as the library counts.
+    /// Number of drops since tracing began, as the library counts them.
     pub total: u64,
-    /// libdtrace's own words.
+    /// libdtrace's message.
     pub message: String,
 }
 
@@ -126,13 +126,13 @@ pub struct Fault {
     pub kind: String,
     /// libdtrace's number for [`kind`](Fault::kind).
     pub code: i32,
-    /// The address whose access failed, where the fault has one.
+    /// The address whose access failed, if the fault has one.
     pub address: u64,
-    /// The statement (Linux) or action (elsewhere) in which it happened.
+    /// The statement (Linux) or action (elsewhere) that failed.
     pub action: i32,
     /// The offset within the clause's program.
     pub offset: i32,
-    /// libdtrace's own words.
+    /// libdtrace's message.
     pub message: String,
 }
 
@@ -142,25 +142,25 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that was lost in a session, added up.
+/// The losses of a session, added up.
 ///
-/// What a script emits is delivered or counted here, exactly: firings and run-time errors that found
-/// no room in the principal buffer, additions to aggregations, assignments to dynamic variables,
-/// records and requests of speculations. Where libdtrace counts wrongly or not at all, the worker puts
-/// it right with the kernel's own counters, when the session ends: so drops of the last moment are told
-/// then. If the worker dies, what it had not told by then is not known.
+/// Everything that a script emits is either delivered or counted here: firings and run-time errors without
+/// room in the principal buffer, additions to aggregations, assignments to dynamic variables, records and
+/// requests of speculations. libdtrace counts some of these wrongly or not at all. The worker corrects its
+/// counts with the kernel's own counters when the session ends, so drops of the last moment are reported
+/// then. If the worker dies, losses that it had not reported are unknown.
 ///
-/// Not losses in this sense, and not counted by anybody:
+/// Not counted, by this crate or by libdtrace:
 ///
 /// - strings longer than `strsize` and stacks deeper than `stackframes` or `ustackframes`, which are
-///   cut;
+///   truncated;
 /// - speculations that are discarded, or not committed before the session ends;
-/// - probes that fire while the kernel runs another BPF program of a probe on the same CPU, as an
-///   interrupt does: the kernel passes over those;
+/// - probes that fire while the kernel runs a BPF program of another probe on the same CPU, for example in an
+///   interrupt: the kernel skips them;
 /// - what happens after `exit()`.
 ///
-/// There is no deadman on Linux: libdtrace does not end a session whose consumer is slow. Data are
-/// dropped, and counted, for as long as it takes.
+/// Linux has no deadman: libdtrace does not end a session whose consumer is slow. Data are dropped, and
+/// counted, until the consumer catches up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Losses {
     drops: BTreeMap<(DropKind, Option<u32>), u64>,
@@ -168,7 +168,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Whether it is the first of its kind and CPU.
+    /// Counts a drop. Returns whether it is the first of its kind and CPU.
     pub(crate) fn count_drop(&mut self, report: &DropReport) -> bool {
         let known = self.drops.len();
         let n = self.drops.entry((report.kind, report.cpu)).or_default();
@@ -176,7 +176,7 @@ impl Losses {
         self.drops.len() > known
     }
 
-    /// Whether it is the first of its probe.
+    /// Counts a fault. Returns whether it is the first of its probe.
     pub(crate) fn count_fault(&mut self, fault: &Fault) -> bool {
         let known = self.faults.len();
         let probe = fault.probe.as_ref().map_or_else(|| "libdtrace".to_owned(), Probe::to_string);
@@ -184,43 +184,43 @@ impl Losses {
         self.faults.len() > known
     }
 
-    /// Whether nothing was dropped and no clause failed.
+    /// Returns whether nothing was dropped and no clause failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.drops.is_empty() && self.faults.is_empty()
     }
 
-    /// Drops by kind and CPU, with their number.
+    /// Returns the number of drops by kind and CPU.
     pub fn drops(&self) -> impl Iterator<Item = (DropKind, Option<u32>, u64)> {
         self.drops.iter().map(|((kind, cpu), n)| (*kind, *cpu, *n))
     }
 
-    /// How many of `kind` were dropped on all CPUs together.
+    /// Returns the number of drops of `kind` on all CPUs together.
     #[must_use]
     pub fn dropped(&self, kind: DropKind) -> u64 {
         sum(self.drops().filter(|(k, ..)| *k == kind))
     }
 
-    /// How many of every kind were dropped.
+    /// Returns the number of drops of all kinds.
     #[must_use]
     pub fn total_drops(&self) -> u64 {
         sum(self.drops())
     }
 
-    /// Run-time errors of clauses by the probe's name, with their number.
+    /// Returns the number of run-time errors of clauses, by the probe's name.
     pub fn faults(&self) -> impl Iterator<Item = (&str, u64)> {
         self.faults.iter().map(|(probe, n)| (probe.as_str(), *n))
     }
 
-    /// How many clauses failed at run time.
+    /// Returns how many clauses failed at run time.
     #[must_use]
     pub fn total_faults(&self) -> u64 {
         self.faults.values().sum()
     }
 }
 
-/// `drops`, a list of objects with `kind`, `cpu` and `drops`, and `faults`, a list of objects with `probe`
-/// and `faults`.
+/// Serializes as `drops`, a list of objects with `kind`, `cpu` and `drops`, and `faults`, a list of objects
+/// with `probe` and `faults`.
 impl Serialize for Losses {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
@@ -243,7 +243,7 @@ impl Serialize for Losses {
     }
 }
 
-/// Saturates: the numbers come from the stream, and a damaged one may say anything.
+/// Saturates, because the numbers come from the stream, and those of a damaged stream are arbitrary.
 fn sum(drops: impl Iterator<Item = (DropKind, Option<u32>, u64)>) -> u64 {
     drops.fold(0, |sum, (.., n)| n.saturating_add(sum))
 }

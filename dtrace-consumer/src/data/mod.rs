@@ -1,6 +1,6 @@
-//! What does a program receive from a session?
+//! The values that a session delivers.
 //!
-//! Plain values, without I/O. Everything else of the crate is built on these.
+//! Plain values, without I/O. The rest of the crate builds on them.
 
 pub(crate) mod addresses;
 pub(crate) mod aggregation;

@@ -1,4 +1,4 @@
-//! What is known of a session when it has ended?
+//! What is known about a session once it has ended.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -9,38 +9,38 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::loss::Losses;
 use super::session_info::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
 
-/// How a session ended and what it says of itself.
+/// How a session ended, and what libdtrace reported about it.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
     /// How the traced command ended; `None` without one.
     pub command: Option<CommandOutcome>,
-    /// The status with which the script called `exit()`; `None` if it did not.
+    /// The status that the script passed to `exit()`; `None` if it did not call it.
     pub exit: Option<i32>,
     /// Everything that was lost: drops by kind and CPU, run-time errors by probe.
     pub losses: Losses,
-    /// Which library traced which kernel, and which D libraries had to be left out; `None` if the
-    /// session ended before it got that far.
+    /// Which library traced which kernel, and which D libraries were omitted; `None` if the session ended
+    /// before that was known.
     pub session: Option<SessionInfo>,
-    /// What libdtrace says of each script.
+    /// libdtrace's information about each script.
     pub programs: Vec<ProgramInfo>,
-    /// The values of the options that [`read_option`](crate::Session::read_option) asked for, as they
-    /// were when tracing began: those set by pragmas of the script included.
+    /// The values of the options that [`read_option`](crate::Session::read_option) asked for, at the time
+    /// when tracing began. They include values set by pragmas of the script.
     #[serde(serialize_with = "options")]
     pub initial_options: Vec<(String, Option<u64>)>,
     /// Options that the script itself set.
     pub options: Vec<OptionChange>,
-    /// What libdtrace told of processes.
+    /// Events of traced processes that libdtrace reported.
     pub processes: Vec<ProcessEvent>,
     /// How many firings were delivered.
     pub firings: u64,
-    /// How long it all took.
+    /// How long the session's steps took.
     pub timings: Timings,
 }
 
 impl Outcome {
-    /// The value of an option when tracing began; `None` if it was not set, or not asked for by
-    /// [`read_option`](crate::Session::read_option).
+    /// Returns the value of an option at the time when tracing began; `None` if it was not set, or
+    /// [`read_option`](crate::Session::read_option) did not ask for it.
     #[must_use]
     pub fn initial_option(&self, name: &str) -> Option<u64> {
         self.initial_options.iter().find(|(n, _)| n == name).and_then(|(_, value)| *value)
@@ -52,18 +52,18 @@ impl Outcome {
 pub struct CommandOutcome {
     /// Its exit status.
     pub status: ExitStatus,
-    /// From the moment when it was let run to its end.
+    /// The time from its release to its end.
     pub ran: Duration,
 }
 
 impl CommandOutcome {
-    /// Whether it ended with status 0.
+    /// Returns whether it ended with status 0.
     #[must_use]
     pub fn finished(&self) -> bool {
         self.status.success()
     }
 
-    /// Whether it refused its arguments: exit status 64, `EX_USAGE` of sysexits(3).
+    /// Returns whether it refused its arguments: exit status 64, `EX_USAGE` of sysexits(3).
     #[must_use]
     pub fn refused_its_arguments(&self) -> bool {
         self.status.code() == Some(64)
@@ -74,23 +74,23 @@ impl CommandOutcome {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
-    /// From the call to tracing being on, all of the following included.
+    /// From the call to the start of tracing, including all of the following steps.
     pub startup: Duration,
-    /// How many workers were started: more than one where D libraries had to be left out first.
+    /// Number of workers launched: more than one if D libraries had to be omitted.
     pub attempts: u32,
     /// `dtrace_open`.
     pub open: Duration,
-    /// Options, D libraries and scripts.
+    /// Setting options, compiling D libraries and scripts.
     pub compile: Duration,
     /// Enabling the probes.
     pub enable: Duration,
     /// `dtrace_go`.
     pub go: Duration,
-    /// From the end of the command, or the call to stop, to everything being delivered.
+    /// From the end of the command, or the call to stop, until everything has been delivered.
     pub delivery: Duration,
 }
 
-/// How a command ended: its exit `code` or the `signal` that ended it, and `ran`, in nanoseconds.
+/// Serializes as the exit `code` or the `signal` that ended the command, and `ran`, in nanoseconds.
 impl Serialize for CommandOutcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut command = serializer.serialize_struct("CommandOutcome", 3)?;
@@ -101,7 +101,7 @@ impl Serialize for CommandOutcome {
     }
 }
 
-/// In nanoseconds.
+/// Serializes all times in nanoseconds.
 impl Serialize for Timings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut timings = serializer.serialize_struct("Timings", 7)?;
@@ -120,7 +120,7 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Options as an object of their names.
+/// Serializes options as an object with their names as keys.
 fn options<S: Serializer>(
     options: &[(String, Option<u64>)],
     serializer: S,

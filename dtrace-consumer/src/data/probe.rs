@@ -1,4 +1,4 @@
-//! Which probe fired?
+//! Probes and their names.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use serde::Serialize;
 /// (`dtrace_probedesc_t`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Probe {
-    /// The number that this session's library gave the probe; `dtrace -l` lists it too.
+    /// The number that this session's library gave the probe, as `dtrace -l` lists it.
     pub id: u32,
-    /// Who offers the probe: `syscall`, `fbt`, `pid1234`…
+    /// The provider: `syscall`, `fbt`, `pid1234`…
     pub provider: String,
     /// The kernel module, library or program that contains the probe's function.
     pub module: String,

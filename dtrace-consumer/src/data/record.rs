@@ -1,4 +1,4 @@
-//! What did an action of a clause leave in the buffer?
+//! The records that the actions of a clause leave in the buffer.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// `trace(x)`, or an expression alone.
+    /// `trace(x)`, or a bare expression.
     Trace,
     /// `exit(n)`.
     Exit,
-    /// `printf(…)`: one record for each argument, or an empty one for a bare text.
+    /// `printf(…)`: a record for each argument, or an empty one for a format without arguments.
     Printf,
     /// `printa(…)`: the record holds the aggregation's number.
     Printa,
-    /// An action that libdtrace itself carries out (`clear`, `trunc`, `normalize`, `setopt`…).
+    /// An action that libdtrace itself performs (`clear`, `trunc`, `normalize`, `setopt`…).
     Library,
     /// `tracemem(address, size)`.
     Tracemem,
     /// `pcap(skb, protocol)` (Linux).
     Pcap,
-    /// `print(x)`: a typed value, shown with its type's members.
+    /// `print(x)`: a typed value, printed with the members of its type.
     Print,
     /// `ustack()`.
     UStack,
@@ -60,12 +60,12 @@ pub enum Action {
     Commit,
     /// `discard(id)`.
     Discard,
-    /// One that this version of the crate does not know, by libdtrace's number.
+    /// An action that this version of the crate does not know, by libdtrace's number.
     Other(u16),
 }
 
-/// The actions with their numbers in the stream, which are those of libdtrace where all platforms agree,
-/// and their names.
+/// The actions with their numbers in the stream and their names. The numbers are libdtrace's where all
+/// platforms agree.
 const ACTIONS: [(Action, u16, &str); 26] = [
     (Action::Trace, 1, "trace"),
     (Action::Exit, 2, "exit"),
@@ -108,7 +108,7 @@ impl Action {
     }
 }
 
-/// The name of the action in D; `library` for those that libdtrace carries out.
+/// Formats the name of the action in D; `library` for those that libdtrace performs.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match ACTIONS.iter().find(|(a, ..)| a == self) {
@@ -118,32 +118,32 @@ impl fmt::Display for Action {
     }
 }
 
-/// The action as text, as it is displayed.
+/// Serializes as the displayed text.
 impl Serialize for Action {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// How one record of a clause lies in the data (`dtrace_recdesc_t`).
+/// The place and the format of a clause's record in the data (`dtrace_recdesc_t`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordDescription {
     /// The action that made the record.
     pub action: Action,
-    /// Bytes from the start of the firing's data.
+    /// Offset in bytes from the start of the firing's data.
     pub offset: u32,
-    /// Bytes in all.
+    /// Size in bytes.
     pub size: u32,
-    /// Alignment in bytes; 1 marks a string among `trace` records.
+    /// Alignment in bytes. Among `trace` records, 1 marks a string.
     pub alignment: u16,
-    /// libdtrace's argument of the action, whose meaning depends on the action and the platform.
+    /// libdtrace's argument of the action. Its meaning depends on the action and the platform.
     pub argument: u64,
     /// The format string of `printf`, `printa`, `system` and `freopen`, on the first record of each.
     pub format: Option<String>,
 }
 
 impl RecordDescription {
-    /// The record's bytes within `data`; `None` where they would lie outside.
+    /// Returns the record's bytes within `data`; `None` if they lie outside.
     pub(crate) fn bytes<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
         let start = self.offset as usize;
         data.get(start..start.checked_add(self.size as usize)?)

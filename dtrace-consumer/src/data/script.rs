@@ -1,10 +1,9 @@
-//! What is a D program to compile, and what is asked of its text before that?
+//! D programs to compile.
 
-/// A D program, with the name that messages use for it and its macro arguments.
+/// A D program, with its name in messages and its macro arguments.
 ///
-/// Text becomes a script by itself wherever one is wanted; `Script` is for those that have a name,
-/// arguments, or are a bare probe description.
-///
+/// Functions that take a script also accept its text. Use `Script` to set a name or arguments, or for a bare
+/// probe description.
 /// ```
 /// use dtrace_consumer::Script;
 ///
@@ -13,19 +12,19 @@
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
-    /// What messages call it: a file's name, or `script` for text.
+    /// The name in messages: that of the file, or `script` for text.
     pub(crate) name: String,
     /// `$0` of the script.
     pub(crate) argument_zero: String,
     pub(crate) text: Vec<u8>,
     /// `$1`, `$2`… of the script.
     pub(crate) arguments: Vec<String>,
-    /// What a program that is a bare probe description describes; `None` for a whole script.
+    /// What kind of description a bare probe description is; `None` for a whole script.
     pub(crate) specifier: Option<Specifier>,
 }
 
 impl Script {
-    /// Makes a script of D text. Messages call it `script`.
+    /// Creates a script from D text. Messages call it `script`.
     #[must_use]
     pub fn new(text: impl Into<Vec<u8>>) -> Script {
         let name = "script".to_owned();
@@ -38,7 +37,7 @@ impl Script {
         }
     }
 
-    /// Sets what messages call the script, and what it sees as `$0`.
+    /// Sets the script's name in messages, which is also its `$0`.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Script {
         self.name = name.into();
@@ -46,15 +45,14 @@ impl Script {
         self
     }
 
-    /// Sets the macro arguments `$1`, `$2`… A script refers to them as numbers, or as strings by
-    /// `$$1`, `$$2`…
+    /// Sets the macro arguments `$1`, `$2`… As strings, a script refers to them by `$$1`, `$$2`…
     #[must_use]
     pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Script {
         self.arguments = arguments.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Whether one of the words occurs in the text, be it in a comment.
+    /// Returns whether one of the words occurs in the text, comments included.
     pub(crate) fn mentions(&self, words: &[&str]) -> bool {
         words_of(&String::from_utf8_lossy(&self.text)).any(|word| words.contains(&word))
     }
@@ -83,7 +81,7 @@ pub(crate) fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
 }
 
-/// What a bare word as program stands for.
+/// What a program that is a single word describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Specifier {
     /// A provider, as with `dtrace -P`.
@@ -100,7 +98,7 @@ impl Specifier {
     pub(crate) const ALL: [Specifier; 4] =
         [Specifier::Provider, Specifier::Module, Specifier::Function, Specifier::Name];
 
-    /// libdtrace's number, the same on every platform (`dtrace_probespec_t`).
+    /// Returns libdtrace's number, the same on every platform (`dtrace_probespec_t`).
     pub(crate) fn number(self) -> i32 {
         self as i32
     }

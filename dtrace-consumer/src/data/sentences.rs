@@ -1,9 +1,9 @@
-//! What do libdtrace's own sentences say?
+//! Meaning of libdtrace's English messages.
 //!
-//! Where libdtrace tells a case only in English, this is the place that reads it.
-//! `tests/sentences.rs` has the real library say each of them.
+//! Some cases libdtrace reports only as English text. This module parses it; `tests/sentences.rs` checks each
+//! message against the real library.
 
-/// Returns the probe that the kernel refused, of a failed `dtrace_go`.
+/// Returns the probe that the kernel refused, from the message of a failed `dtrace_go`.
 pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str> {
     if call != "dtrace_go" {
         return None;
@@ -12,7 +12,7 @@ pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str>
         return refused.split_once(": ").map(|(probe, _)| probe);
     }
     let refused = message.strip_prefix("BPF program load for '")?;
-    // libdtrace cuts what is before the reason, probe included, at 63 bytes.
+    // libdtrace truncates what precedes the reason, probe included, at 63 bytes.
     refused.split_once(['\'']).or_else(|| refused.rsplit_once(": ")).map(|(probe, _)| probe)
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn named_library(message: &str) -> Option<&str> {
     (path.starts_with('/') && name.ends_with(".d") && rest.starts_with(", line ")).then_some(name)
 }
 
-/// What usually helps where libdtrace's own words mislead.
+/// Returns advice for messages of libdtrace that mislead.
 pub(crate) fn advice(call: &str, message: &str) -> Option<&'static str> {
     match call {
         "dtrace_go" if message.contains("estructive") => {
@@ -45,12 +45,12 @@ pub(crate) fn advice(call: &str, message: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the compiler cannot even parse the script.
+/// Returns whether the compiler failed to parse the script.
 pub(crate) fn is_syntax_error(message: &str) -> bool {
     message.contains("[D_SYNTAX]")
 }
 
-/// Whether `dtrace_probe_iter` found no probe, which is an answer.
+/// Returns whether `dtrace_probe_iter` found no probe, which is a valid result.
 pub(crate) fn nothing_matches(message: &str) -> bool {
     message == "No probe matches description"
 }

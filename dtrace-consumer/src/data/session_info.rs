@@ -1,10 +1,10 @@
-//! What does a session say of itself: which library, which kernel, what was compiled, how it ended?
+//! What a session reports about itself: library, kernel, compiled scripts, processes.
 
 use serde::Serialize;
 
 use super::listing::{Attributes, ListedProbe};
 
-/// How libdtrace lays out what it delivers. Linux went its own way; the others share their lineage.
+/// The layout of libdtrace's data. Linux has its own; the others share a lineage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
@@ -27,10 +27,10 @@ impl Platform {
     }
 }
 
-/// Where a session's data come from.
+/// The library, kernel and machine that a session's data come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SessionInfo {
-    /// libdtrace's version, as `2.0.7`.
+    /// libdtrace's version, such as `2.0.7`.
     pub library_version: String,
     /// The library file.
     pub library: String,
@@ -40,34 +40,33 @@ pub struct SessionInfo {
     pub kernel: String,
     /// The machine's architecture, as `uname -m` prints it.
     pub machine: String,
-    /// D libraries that this kernel or library cannot compile and that were therefore left out; their
-    /// translators and constants are not available to the script.
+    /// D libraries that were omitted, because this kernel or library cannot compile them. Their translators
+    /// and constants are unavailable to the script.
     pub omitted_libraries: Vec<OmittedLibrary>,
 }
 
-/// A D library that was left out of a session.
+/// A D library that was omitted from a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OmittedLibrary {
-    /// The file's name, as `io.d`.
+    /// The file's name, such as `io.d`.
     pub file: String,
     /// libdtrace's message about it.
     pub reason: String,
 }
 
-/// What libdtrace says of a compiled script (`dtrace_proginfo_t`).
+/// libdtrace's information about a compiled script (`dtrace_proginfo_t`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ProgramInfo {
-    /// How many probes the script's clauses matched.
+    /// Number of probes that the script's clauses match.
     pub matches: u32,
-    /// How many clauses with records it has.
+    /// Number of clauses that record data.
     pub record_generators: u32,
     /// The least stable of the probe descriptions.
     pub description_stability: Attributes,
     /// The least stable of the statements.
     pub statement_stability: Attributes,
-    /// The probe description of each statement, in the script's order; empty parts match anything.
-    /// Details are those of the first probe that matches; only
-    /// [`check`](crate::Session::check) asks for them.
+    /// The probe description of each statement, in the script's order. Empty parts match anything. Details
+    /// describe the first probe that matches; only [`check`](crate::Session::check) asks for them.
     pub clauses: Vec<ListedProbe>,
 }
 
@@ -76,19 +75,19 @@ pub struct ProgramInfo {
 pub struct OptionChange {
     /// The option's name.
     pub name: String,
-    /// Its value before; `None` where it was not set.
+    /// Its value before; `None` if it was not set.
     pub old: Option<u64>,
     /// Its value now.
     pub new: Option<u64>,
 }
 
-/// What libdtrace tells of a traced process.
+/// An event of a traced process that libdtrace reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProcessEvent {
     /// The process.
     pub pid: i32,
-    /// Whether it is gone.
+    /// Whether it has ended.
     pub gone: bool,
-    /// What went wrong with it, if anything.
+    /// libdtrace's error message about it, if any.
     pub message: Option<String>,
 }

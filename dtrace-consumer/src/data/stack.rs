@@ -1,4 +1,4 @@
-//! Which functions were active when a probe fired?
+//! Stacks of the kernel and of processes.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct StackRef<'a>(Frames<'a>);
 
 #[derive(Clone, Copy)]
 enum Frames<'a> {
-    /// Addresses in a record, and where their symbols are looked up.
+    /// Addresses in a record, and the table that resolves their symbols.
     Recorded(Addresses<'a>, &'a Symbols),
     Owned(&'a Stack),
 }
@@ -30,13 +30,13 @@ impl<'a> StackRef<'a> {
         }
     }
 
-    /// The process whose stack it is; `None` for the kernel's.
+    /// Returns the process of the stack; `None` for the kernel.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         Some(self.raw_pid()).filter(|pid| *pid != 0)
     }
 
-    /// The frames, innermost first; those that could not be resolved are there as addresses.
+    /// Returns the frames, innermost first. Those without a symbol have their address only.
     pub fn frames(&self) -> impl Iterator<Item = SymbolRef<'a>> + use<'a> {
         let pid = self.raw_pid();
         let (recorded, owned) = match self.0 {
@@ -57,7 +57,7 @@ impl<'a> StackRef<'a> {
     }
 }
 
-/// Stacks are equal if they are of the same process and have the same addresses.
+/// Stacks are equal if they have the same process and the same addresses.
 impl PartialEq for StackRef<'_> {
     fn eq(&self, other: &Self) -> bool {
         let addresses =
@@ -66,7 +66,7 @@ impl PartialEq for StackRef<'_> {
     }
 }
 
-/// The frames, innermost first, one a line.
+/// Formats the frames, innermost first, one a line.
 impl fmt::Display for StackRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
@@ -84,7 +84,7 @@ impl fmt::Debug for StackRef<'_> {
     }
 }
 
-/// A list of text, one for each frame.
+/// Serializes as a list of texts, one for each frame.
 impl Serialize for StackRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.frames())
@@ -105,13 +105,13 @@ impl Stack {
         StackRef(Frames::Owned(self))
     }
 
-    /// The process whose stack it is; `None` for the kernel's.
+    /// Returns the process of the stack; `None` for the kernel.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.as_ref().pid()
     }
 
-    /// The frames, innermost first.
+    /// Returns the frames, innermost first.
     pub fn frames(&self) -> impl Iterator<Item = SymbolRef<'_>> {
         self.as_ref().frames()
     }

@@ -1,7 +1,7 @@
-//! What is at an address?
+//! Symbols of addresses.
 //!
-//! Addresses are resolved where tracing takes place, by libdtrace, and travel with their symbols; so
-//! they mean the same when a recording is replayed on another machine.
+//! libdtrace resolves addresses where it traces, and the stream carries their symbols. So a recording
+//! replayed on another machine has the same symbols.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,40 +11,40 @@ use serde::{Serialize, Serializer};
 use super::addresses::Addresses;
 use super::record::Action;
 
-/// The symbols that a stream has described, by process (0 is the kernel) and address.
+/// The symbols that a stream has described, by process (0 for the kernel) and address.
 pub(crate) type Symbols = HashMap<(u32, u64), String>;
 
-/// An address and what is there.
+/// An address and its symbol.
 #[derive(Clone, Copy, PartialEq)]
 pub struct SymbolRef<'a> {
     pid: u32,
     pub(super) address: u64,
     text: Option<&'a str>,
-    /// `mod()` and `umod()` are about the module alone.
+    /// Whether only the module matters, as for `mod()` and `umod()`.
     module_only: bool,
 }
 
 impl<'a> SymbolRef<'a> {
-    /// The address.
+    /// Returns the address.
     #[must_use]
     pub fn address(&self) -> u64 {
         self.address
     }
 
-    /// The process whose address it is; `None` for the kernel's.
+    /// Returns the process of the address; `None` for the kernel.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         (self.pid != 0).then_some(self.pid)
     }
 
-    /// The module, library or program; `None` if nothing is known of the address.
+    /// Returns the module, library or program; `None` if unknown.
     #[must_use]
     pub fn module(&self) -> Option<&'a str> {
         let text = self.text.filter(|t| !t.starts_with("0x"))?;
         Some(text.split_once('`').map_or(text, |(module, _)| module))
     }
 
-    /// The function or variable; `None` if none is known.
+    /// Returns the function or variable; `None` if unknown.
     #[must_use]
     pub fn symbol(&self) -> Option<&'a str> {
         let (_, symbol) = self.text?.split_once('`')?;
@@ -52,14 +52,14 @@ impl<'a> SymbolRef<'a> {
         (!name.starts_with("0x")).then_some(name)
     }
 
-    /// The function as its source names it, if it is one of Rust (v0 or legacy mangling); else as
-    /// [`symbol`](SymbolRef::symbol).
+    /// Returns the function's name as in its source if it is a mangled name of Rust (v0 or legacy); otherwise
+    /// the same as [`symbol`](SymbolRef::symbol).
     #[must_use]
     pub fn demangled(&self) -> Option<String> {
         self.symbol().map(|symbol| format!("{:#}", rustc_demangle::demangle(symbol)))
     }
 
-    /// How far the address is from the symbol's beginning, in bytes.
+    /// Returns the distance of the address from the start of the symbol, in bytes.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         let (_, offset) = self.text?.rsplit_once("+0x")?;
@@ -90,14 +90,14 @@ impl fmt::Debug for SymbolRef<'_> {
     }
 }
 
-/// The symbol as text.
+/// Serializes as text.
 impl Serialize for SymbolRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// An address and what is there, owned.
+/// An address and its symbol, owned.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Symbol {
     pid: u32,
@@ -143,7 +143,7 @@ pub(super) fn lookup(
     SymbolRef { pid, address, text, module_only }
 }
 
-/// The symbol in a record of `sym()` and its kin.
+/// Returns the symbol in a record of `sym()` or a related action.
 pub(crate) fn symbol_of<'a>(
     action: Action,
     addresses: Addresses<'a>,

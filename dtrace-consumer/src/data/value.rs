@@ -1,6 +1,6 @@
-//! What is in a record, a printf argument or an aggregation's key?
+//! Values in records, printf arguments and keys of aggregations.
 //!
-//! [`ValueRef`] borrows from the data as they were delivered; [`Value`] owns.
+//! [`ValueRef`] borrows from the delivered data; [`Value`] owns.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::record::Action;
 use super::stack::{Stack, StackRef};
 use super::symbol::{Symbol, SymbolRef};
 
-/// A value where it was delivered.
+/// A value, borrowed from the delivered data.
 #[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ValueRef<'a> {
@@ -19,13 +19,13 @@ pub enum ValueRef<'a> {
     Integer(Integer),
     /// A string, without its NUL. D strings are bytes; see [`FromValue`](crate::value::FromValue) for text.
     String(&'a [u8]),
-    /// Memory, as from `tracemem()` or a structure.
+    /// Memory, from `tracemem()` or a structure.
     Bytes(&'a [u8]),
     /// The frames of `stack()` or `ustack()`.
     Stack(StackRef<'a>),
-    /// What `sym()`, `mod()`, `usym()`, `umod()` and `uaddr()` name.
+    /// The symbol of `sym()`, `mod()`, `usym()`, `umod()` or `uaddr()`.
     Symbol(SymbolRef<'a>),
-    /// The number of an aggregation, as in `printa(@name)`.
+    /// The number of an aggregation, from `printa(@name)`.
     Aggregation(u64),
     /// Nothing: a `printf` without arguments.
     Nothing,
@@ -54,7 +54,7 @@ impl ValueRef<'_> {
         }
     }
 
-    /// What kind of value it is, in a word.
+    /// Returns the kind of the value, in a word.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl ValueRef<'_> {
     }
 }
 
-/// For people: numbers in decimal, strings as text, bytes in hexadecimal.
+/// Formats for people: numbers in decimal, strings as text, bytes in hexadecimal.
 impl fmt::Display for ValueRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -87,7 +87,7 @@ impl fmt::Display for ValueRef<'_> {
     }
 }
 
-/// The variant and its value, strings as text: `String("bob")`.
+/// Formats the variant and its value, strings as text: `String("bob")`.
 impl fmt::Debug for ValueRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,7 +105,8 @@ impl fmt::Debug for ValueRef<'_> {
     }
 }
 
-/// Numbers as numbers, strings and symbols as text, stacks as lists of text, bytes as lists of numbers.
+/// Serializes numbers as numbers, strings and symbols as text, stacks as lists of text, bytes as lists of
+/// numbers.
 impl Serialize for ValueRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
@@ -171,21 +172,21 @@ impl From<ValueRef<'_>> for Value {
     }
 }
 
-/// As of [`ValueRef`].
+/// Formats as [`ValueRef`] does.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_ref().fmt(f)
     }
 }
 
-/// As of [`ValueRef`].
+/// Formats as [`ValueRef`] does.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.as_ref(), f)
     }
 }
 
-/// As of [`ValueRef`].
+/// Serializes as [`ValueRef`] does.
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.as_ref().serialize(serializer)

@@ -1,4 +1,4 @@
-//! What does a handler see of an aggregation's entry?
+//! Entries of aggregations, as handlers see them.
 
 use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -12,7 +12,7 @@ use crate::data::value::ValueRef;
 use crate::records::rows::{self, RowError};
 use crate::stream::payload::EntryFrame;
 
-/// The keys of an aggregation with their value.
+/// The keys of an aggregation and their value.
 #[derive(Debug, Clone)]
 pub struct Aggregated<'a> {
     pub(super) aggregation: &'a Aggregation,
@@ -22,52 +22,52 @@ pub struct Aggregated<'a> {
 }
 
 impl<'a> Aggregated<'a> {
-    /// The aggregation's name without its `@`; `_` for the anonymous one.
+    /// Returns the aggregation's name without its `@`; `_` for the anonymous one.
     #[must_use]
     pub fn name(&self) -> &'a str {
         &self.aggregation.name
     }
 
-    /// libdtrace's number of the aggregation.
+    /// Returns libdtrace's number of the aggregation.
     #[must_use]
     pub fn variable(&self) -> u64 {
         self.aggregation.variable
     }
 
-    /// The aggregating function.
+    /// Returns the aggregating function.
     #[must_use]
     pub fn function(&self) -> AggregationFunction {
         self.aggregation.function
     }
 
-    /// The divisor that the script set with `normalize()`; 1 if it set none.
+    /// Returns the divisor that the script set with `normalize()`; 1 if it set none.
     #[must_use]
     pub fn normal(&self) -> u64 {
         self.aggregation.normal
     }
 
-    /// The keys.
+    /// Returns the keys.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
         let (data, symbols) = (self.frame.keys, self.symbols);
         self.aggregation.keys.iter().map(move |field| field.value(data, symbols))
     }
 
-    /// Key number `index`, from 0, as a type of the program.
+    /// Converts the key at `index`, from 0, to the requested type.
     ///
     /// # Errors
-    /// [`TypeError`] if there is no such key, or it is of another kind or does not fit.
+    /// [`TypeError`] if there is no such key, it is of another kind, or it does not fit.
     pub fn key<T: FromValue<'a>>(&self, index: usize) -> Result<T, TypeError> {
         let key = self.keys().nth(index);
         T::from_value(key.ok_or_else(|| no_key(self.name(), index, self.keys().len()))?)
     }
 
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn value(&self) -> &AggregationValue {
         &self.value
     }
 
-    /// The value of `count()`, `sum()`, `min()`, `max()`, `avg()` or `stddev()` as the number that
+    /// Returns the value of `count()`, `sum()`, `min()`, `max()`, `avg()` or `stddev()` as the number that
     /// DTrace prints.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl<'a> Aggregated<'a> {
         number(&self.value)
     }
 
-    /// The value on each CPU, with the CPU's number; none without the option `aggpercpu`, nor in
+    /// Returns the value on each CPU, with the CPU's number. Empty without the option `aggpercpu`, and in
     /// [`Mode::Delta`](crate::aggregation::Mode::Delta).
     pub fn per_cpu(&self) -> impl Iterator<Item = (u32, AggregationValue)> + use<'a> {
         let aggregation = self.aggregation;
@@ -86,17 +86,17 @@ impl<'a> Aggregated<'a> {
             .filter_map(move |(cpu, value)| Some((cpu, aggregation.decode(value).ok()?)))
     }
 
-    /// The keys, and after them the value where it is a number, as a tuple or structure.
+    /// Deserializes the keys, followed by the value if it is a number, into a tuple or structure.
     ///
     /// # Errors
-    /// [`RowError`], which names the field, what was expected and what there is.
+    /// [`RowError`], which names the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
         row(self.keys(), &self.value)
     }
 }
 
 impl<'a> Aggregated<'a> {
-    /// The entry as it is, whatever the mode.
+    /// Creates an entry with its value from the stream, whatever the mode.
     pub(crate) fn new(
         aggregation: &'a Aggregation,
         frame: EntryFrame<'a>,
@@ -107,12 +107,12 @@ impl<'a> Aggregated<'a> {
     }
 }
 
-/// The error for a key that an entry does not have.
+/// Returns the error for a key that an entry does not have.
 pub(super) fn no_key(name: &str, index: usize, keys: usize) -> TypeError {
     TypeError { expected: "a key", found: format!("none at {index}: @{name} has {keys} keys") }
 }
 
-/// The number that DTrace prints for a value.
+/// Returns the number that DTrace prints for a value.
 pub(super) fn number(value: &AggregationValue) -> Result<i64, TypeError> {
     value.as_i64().ok_or_else(|| TypeError {
         expected: "a number",
@@ -120,7 +120,7 @@ pub(super) fn number(value: &AggregationValue) -> Result<i64, TypeError> {
     })
 }
 
-/// Keys, and after them the value where it is a number, as a row.
+/// Deserializes keys, followed by the value if it is a number.
 pub(super) fn row<'v, T: DeserializeOwned>(
     keys: impl Iterator<Item = ValueRef<'v>>,
     value: &AggregationValue,
@@ -132,15 +132,15 @@ pub(super) fn row<'v, T: DeserializeOwned>(
     rows::from_values(keys.chain(number).map(|value| (None, value)))
 }
 
-/// An entry: its aggregation's `name` and `function`, its `keys` and its `value`, a number or a
-/// distribution.
+/// Serializes the entry as the `name` and `function` of its aggregation, its `keys` and its `value`, a number
+/// or a distribution.
 impl Serialize for Aggregated<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(serializer, self.name(), &self.keys().collect::<Vec<_>>(), &self.value)
     }
 }
 
-/// Writes an entry.
+/// Serializes an entry.
 pub(super) fn serialize<S: Serializer>(
     serializer: S,
     name: &str,

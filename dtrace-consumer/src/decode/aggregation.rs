@@ -1,4 +1,4 @@
-//! What has the stream described of an aggregation?
+//! Aggregations, as the stream describes them.
 
 use crate::data::aggregation::{
     AggregationFunction, AggregationValue, DecodeError, ParameterEncoding,

@@ -1,4 +1,4 @@
-//! Who receives what a session delivers?
+//! The trait of types that receive a session's data.
 
 use std::ops::BitOr;
 
@@ -10,14 +10,13 @@ use crate::data::outcome::Outcome;
 use crate::data::session_info::{OptionChange, ProcessEvent};
 use crate::error::callback::CallbackResult;
 
-/// Receives what a session delivers. Every method has a default that does nothing.
+/// Receives the data of a session. Every method has a default that does nothing.
 ///
-/// Implement it where handlers share state; closures, such as those of
-/// [`chew`](crate::Session::chew), are the short form. Both can be combined: a session calls its
-/// consumers and closures in the order in which they were added. All calls come from one thread, one
-/// at a time.
+/// Implement it if handlers share state. Closures, such as that of [`chew`](crate::Session::chew), are the
+/// short form. A session can have both: it calls its consumers and closures in the order in which they were
+/// added. All calls come from one thread, one at a time.
 ///
-/// An error that a method returns, or a panic, ends the session and is what the session returns.
+/// If a method returns an error or panics, the session ends and returns that error.
 ///
 /// ```no_run
 /// use dtrace_consumer::{Aggregated, CallbackResult, Consumer, Firing, trace};
@@ -49,81 +48,82 @@ use crate::error::callback::CallbackResult;
 /// ```
 #[expect(unused_variables, reason = "the names are documentation")]
 pub trait Consumer {
-    /// Names the methods that cost something to serve and are to be called. The default names all of
-    /// them. Leaving out [`Wants::OUT`] saves libdtrace the formatting of every record.
+    /// Returns the methods to call among those that have a cost. The default returns all. Omitting
+    /// [`Wants::OUT`] saves libdtrace the formatting of every record.
     fn wants(&self) -> Wants {
         Wants::EVERYTHING
     }
 
-    /// Tracing is on. `outcome` has what is known by then: library, kernel, matched probes, options.
+    /// Called when tracing is on. `outcome` has what is known by then: library, kernel, matched probes,
+    /// options.
     fn on_start(&mut self, outcome: &Outcome) -> CallbackResult {
         Ok(())
     }
 
-    /// A clause has fired.
+    /// Called for each firing of a clause.
     fn chew(&mut self, firing: &Firing<'_>) -> CallbackResult {
         Ok(())
     }
 
-    /// One record of a firing, after [`chew`](Consumer::chew) was called for the firing.
+    /// Called for each record of a firing, after [`chew`](Consumer::chew) was called for the firing.
     fn chewrec(&mut self, record: &Record<'_>) -> CallbackResult {
         Ok(())
     }
 
-    /// The text that dtrace(1) would print for a record.
+    /// Called with the text that dtrace(1) would print for a record.
     fn out(&mut self, output: &Output<'_>) -> CallbackResult {
         Ok(())
     }
 
-    /// An entry of a walk over the aggregations.
+    /// Called for each entry of a walk over the aggregations.
     fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
         Ok(())
     }
 
-    /// A tuple of keys with the values of several aggregations, at the end of a walk; only with
+    /// Called at the end of a walk for each tuple of keys, with the values of several aggregations. Requires
     /// [`join`](crate::Session::join).
     fn walk_joined(&mut self, row: &Joined<'_>) -> CallbackResult {
         Ok(())
     }
 
-    /// A walk over the aggregations is complete.
+    /// Called when a walk over the aggregations is complete.
     fn walked(&mut self) -> CallbackResult {
         Ok(())
     }
 
-    /// What dtrace(1) would print at the end: the aggregations that the script has not printed.
+    /// Called with what dtrace(1) would print at the end: the aggregations that the script has not printed.
     fn report(&mut self, text: &[u8]) -> CallbackResult {
         Ok(())
     }
 
-    /// Data were dropped.
+    /// Called when data were dropped.
     fn on_drop(&mut self, report: &DropReport) -> CallbackResult {
         Ok(())
     }
 
-    /// A clause failed at run time.
+    /// Called when a clause failed at run time.
     fn on_fault(&mut self, fault: &Fault) -> CallbackResult {
         Ok(())
     }
 
-    /// The script has changed an option with `setopt()`.
+    /// Called when the script has changed an option with `setopt()`.
     fn on_option(&mut self, change: &OptionChange) -> CallbackResult {
         Ok(())
     }
 
-    /// A traced process has ended or cannot be followed.
+    /// Called when a traced process has ended or can no longer be followed.
     fn on_process(&mut self, event: &ProcessEvent) -> CallbackResult {
         Ok(())
     }
 
-    /// The session is over. This is the last call, and it comes after every
+    /// Called when the session is over. This is the last call. It follows every
     /// [`on_start`](Consumer::on_start), however the session ended.
     fn on_stop(&mut self, outcome: &Outcome) -> CallbackResult {
         Ok(())
     }
 }
 
-/// The methods of a [`Consumer`] that cost something to serve.
+/// The methods of a [`Consumer`] whose calls have a cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wants(u8);
 
@@ -141,7 +141,7 @@ impl Wants {
     /// All of them.
     pub const EVERYTHING: Wants = Wants(15);
 
-    /// Whether one of `these` is among them.
+    /// Returns whether it contains one of `these`.
     #[must_use]
     pub fn any(self, these: Wants) -> bool {
         self.0 & these.0 != 0
@@ -163,7 +163,7 @@ impl Consumer for () {
     }
 }
 
-/// Hands the methods that take an argument to a macro, each with what it is part of in [`Wants`].
+/// Passes the methods that take an argument to a macro, each with its flag in [`Wants`].
 macro_rules! each_method {
     ($write:ident) => {
         $write! {

@@ -1,4 +1,4 @@
-//! What has a stream described so far?
+//! What a stream has described so far.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub(crate) struct Described {
     pub(super) symbols: Symbols,
 }
 
-/// How the firings of a clause are read.
+/// How to decode the firings of a clause.
 #[derive(Debug)]
 pub(super) struct Clause {
     pub(super) statement: u32,
@@ -40,7 +40,7 @@ impl Described {
         Ok(())
     }
 
-    /// `platform` is that of the stream, if it has told.
+    /// Adds an aggregation. `platform` is that of the stream, if known.
     pub(super) fn add_aggregation(
         &mut self,
         frame: AggregationFrame,
@@ -56,7 +56,7 @@ impl Described {
     }
 }
 
-/// How a platform lays out the parameters of distributions.
+/// Returns how a platform encodes the parameters of distributions.
 fn encoding(platform: Option<Platform>) -> ParameterEncoding {
     match platform {
         Some(Platform::FreeBsd | Platform::MacOs | Platform::Illumos) => ParameterEncoding::Sun,

@@ -1,7 +1,7 @@
-//! Which handler does each frame of a stream go to?
+//! Which handler receives each frame of a stream?
 //!
-//! Descriptions are kept, firings and aggregations are decoded against them and handed on, and the rest
-//! is put into the outcome.
+//! The dispatcher keeps descriptions, decodes firings and aggregations with them, and passes these on.
+//! Everything else goes into the outcome.
 
 #[cfg(all(test, feature = "live"))]
 mod tests;
@@ -25,7 +25,7 @@ use crate::stream::frame::Frame;
 use crate::stream::payload::{EntryFrame, FailureFrame, FiringFrame, StepTimes};
 use crate::stream::wire::Malformed;
 
-/// What a frame means for whoever reads the stream.
+/// The effect of a frame on the reader of the stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step {
     /// Go on reading.
@@ -34,20 +34,20 @@ pub(crate) enum Step {
     Started,
     /// The worker has carried out [`Command::CatchUp`](crate::stream::job::Command::CatchUp).
     CaughtUp,
-    /// The worker cannot go on.
+    /// The worker has failed.
     Failed(FailureFrame),
     /// Everything has been delivered.
     End,
 }
 
-/// How a stream is to be delivered.
+/// How to deliver a stream.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub(crate) losses: LossPolicy,
     pub(crate) mode: Mode,
-    /// The aggregations to set side by side, a list for each join.
+    /// The aggregations to join, a list for each join.
     pub(crate) joins: Vec<Vec<String>>,
-    /// How many bytes of what the stream describes may be kept, about.
+    /// Approximate limit for descriptions kept in memory, in bytes.
     pub(crate) memory_limit: usize,
 }
 
@@ -58,21 +58,21 @@ impl Default for Delivery {
     }
 }
 
-/// Keeps what the stream describes, and calls the handlers.
+/// Keeps the stream's descriptions, and calls the handlers.
 pub(crate) struct Dispatcher<'c> {
     consumer: Box<dyn Consumer + 'c>,
     wants: Wants,
     pub(crate) outcome: Outcome,
     losses: LossPolicy,
-    /// Carries out the commands of `system()`; without it they are output like any other.
+    /// Runs the commands of `system()`. Without it they are output like any other.
     system: Option<fn(&[u8])>,
     described: Described,
     walks: Walks,
     joins: Vec<Join>,
-    /// The entries of the `printa()` of the firing that comes next.
+    /// The entries that the `printa()` of the next firing prints.
     printed: Vec<Printed>,
     printing: bool,
-    /// What those take, in bytes.
+    /// Their size in bytes.
     printed_size: usize,
     kept: Kept,
     started: bool,
@@ -97,18 +97,18 @@ impl<'c> Dispatcher<'c> {
         }
     }
 
-    /// Has `run` carry out the commands of `system()`.
+    /// Sets the function that runs the commands of `system()`.
     pub(crate) fn with_system(mut self, run: Option<fn(&[u8])>) -> Dispatcher<'c> {
         self.system = run;
         self
     }
 
-    /// What the handlers want to be given.
+    /// Returns what the handlers want.
     pub(crate) fn wants(&self) -> Wants {
         self.wants
     }
 
-    /// Forgets a worker that could not begin; the next one describes everything anew.
+    /// Forgets a worker that failed to start; the next one describes everything anew.
     pub(crate) fn restart(&mut self) {
         self.outcome = Outcome { timings: self.outcome.timings, ..Outcome::default() };
         self.described = Described::default();
@@ -117,7 +117,7 @@ impl<'c> Dispatcher<'c> {
         self.kept.restart();
     }
 
-    /// Ends a session whose delivery came to `result`, and calls `on_stop`.
+    /// Ends a session after its delivery, and calls `on_stop`.
     pub(crate) fn finish(mut self, result: Result<(), Error>) -> Result<Outcome, Failure> {
         let stopped = self.stop();
         match result.and(stopped) {
@@ -140,7 +140,7 @@ impl<'c> Dispatcher<'c> {
         call("on_stop", || self.consumer.on_stop(&self.outcome))
     }
 
-    /// Takes one frame. `position` is where it lies in the stream, for errors.
+    /// Handles a frame. Errors report its `position` in the stream.
     pub(crate) fn take(&mut self, frame: Frame<'_>, position: u64) -> Result<Step, Error> {
         let malformed = |cause| Error::Stream { position, cause };
         let entries = self.entries_kept();
@@ -234,7 +234,7 @@ impl<'c> Dispatcher<'c> {
         Ok(())
     }
 
-    /// Takes an entry of an aggregation: of a walk, or of a `printa()`.
+    /// Handles an entry of an aggregation: of a walk, or of a `printa()`.
     fn entry(&mut self, frame: EntryFrame<'_>, position: u64) -> Result<(), Error> {
         if self.printing {
             self.printed_size += PLACE + frame.keys.len() + frame.value.len();
@@ -251,7 +251,7 @@ impl<'c> Dispatcher<'c> {
         let entry = self
             .walks
             .entry(aggregation, frame, &described.symbols)
-            .map_err(|_| malformed("aggregation value", "not one of its function"))?;
+            .map_err(|_| malformed("aggregation value", "invalid for its function"))?;
         if let Some(entry) = &entry {
             call("walk", || self.consumer.walk(entry))?;
             self.joins.iter_mut().for_each(|join| join.add(entry));
@@ -301,7 +301,7 @@ impl<'c> Dispatcher<'c> {
         }
     }
 
-    /// What is kept of the entries of aggregations, in bytes, about.
+    /// Returns the approximate size of the kept entries of aggregations, in bytes.
     fn entries_kept(&self) -> usize {
         let joins = self.joins.iter().map(Join::kept);
         joins

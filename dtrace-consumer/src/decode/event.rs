@@ -1,4 +1,4 @@
-//! What does a session deliver, as values that own their data?
+//! What a session delivers, as values that own their data.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::data::session_info::{OptionChange, ProcessEvent};
 use crate::data::value::Value;
 use crate::records::rows::{self, RowError};
 
-/// What a session delivers, owned.
+/// A delivered item that owns its data.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -33,7 +33,7 @@ pub enum Event {
     Fault(Fault),
     /// The script has changed an option.
     Option(OptionChange),
-    /// A traced process has ended or cannot be followed.
+    /// A traced process has ended or can no longer be followed.
     Process(ProcessEvent),
 }
 
@@ -47,12 +47,12 @@ pub struct FiringEvent {
     pub cpu: u32,
     /// libdtrace's number of the statement.
     pub statement: u32,
-    /// What its actions recorded; see [`Firing::values`].
+    /// The values that its actions recorded; see [`Firing::values`].
     pub values: Vec<Value>,
     names: Names,
 }
 
-/// What the formats call the values of a firing.
+/// The names of a firing's values in the formats.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Names(Arc<[Option<String>]>);
 
@@ -73,17 +73,17 @@ impl FiringEvent {
         }
     }
 
-    /// Returns the values as a tuple or structure; see [`Firing::row`].
+    /// Deserializes the values into a tuple or structure; see [`Firing::row`].
     ///
     /// # Errors
-    /// [`RowError`], which names the field, what was expected and what was found.
+    /// [`RowError`], which names the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
         let names = self.names.0.iter().map(Option::as_deref).chain(std::iter::repeat(None));
         rows::from_values(names.zip(self.values.iter().map(Value::as_ref)))
     }
 }
 
-/// As of [`Firing`].
+/// Serializes as [`Firing`] does.
 impl Serialize for FiringEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut firing = serializer.serialize_struct("Firing", 4)?;
@@ -101,7 +101,7 @@ impl Serialize for FiringEvent {
 pub struct OutputEvent {
     /// The probe that fired.
     pub probe: Arc<Probe>,
-    /// The text as dtrace(1) would print it. D strings are bytes, so this is too.
+    /// The text as dtrace(1) would print it, in bytes, because D strings are bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -110,14 +110,14 @@ impl OutputEvent {
         OutputEvent { probe, bytes: output.bytes().to_vec() }
     }
 
-    /// Returns the text; what is not UTF-8 in it is replaced.
+    /// Returns the text, with invalid UTF-8 replaced.
     #[must_use]
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.bytes)
     }
 }
 
-/// The text.
+/// Formats the text.
 impl std::fmt::Display for OutputEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text())
@@ -150,10 +150,10 @@ impl From<&Aggregated<'_>> for AggregatedEvent {
 }
 
 impl AggregatedEvent {
-    /// Returns key number `index`, from 0, as a type of the program.
+    /// Converts the key at `index`, from 0, to the requested type.
     ///
     /// # Errors
-    /// [`TypeError`] if there is no such key, or it is of another kind or does not fit.
+    /// [`TypeError`] if there is no such key, it is of another kind, or it does not fit.
     pub fn key<'a, T: FromValue<'a>>(&'a self, index: usize) -> Result<T, TypeError> {
         let keys = &self.keys;
         let key = keys.get(index).map(Value::as_ref);
@@ -168,16 +168,16 @@ impl AggregatedEvent {
         aggregated::number(&self.value)
     }
 
-    /// Returns the keys, and after them the value where it is a number, as a tuple or structure.
+    /// Deserializes the keys, followed by the value if it is a number, into a tuple or structure.
     ///
     /// # Errors
-    /// [`RowError`], which names the field, what was expected and what was found.
+    /// [`RowError`], which names the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
         aggregated::row(self.keys.iter().map(Value::as_ref), &self.value)
     }
 }
 
-/// As of [`Aggregated`].
+/// Serializes as [`Aggregated`] does.
 impl Serialize for AggregatedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         aggregated::serialize(serializer, &self.name, &self.keys, &self.value)

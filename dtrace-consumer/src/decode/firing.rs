@@ -1,4 +1,4 @@
-//! What does a handler see of a probe that fired?
+//! Firings of probes, as handlers see them.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::records::layout::Field;
 use crate::records::rows::{self, RowError};
 use crate::stream::payload::{EntryFrame, FiringFrame};
 
-/// One firing of one clause: where, and what its actions recorded.
+/// One firing of one clause: its probe, and what its actions recorded.
 #[derive(Debug, Clone, Copy)]
 pub struct Firing<'a> {
     pub(crate) frame: FiringFrame<'a>,
@@ -28,7 +28,7 @@ pub struct Firing<'a> {
     pub(crate) aggregations: &'a HashMap<u32, Aggregation>,
 }
 
-/// An entry that a `printa()` prints, kept until its firing comes.
+/// An entry that a `printa()` prints, kept until its firing arrives.
 #[derive(Debug)]
 pub(crate) struct Printed {
     aggregation: u32,
@@ -53,12 +53,12 @@ impl Printed {
     }
 }
 
-/// Where a firing stands in the flow of functions; needs the option `flowindent`.
+/// The position of a firing in the flow of functions. Requires the option `flowindent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow<'a> {
     /// Entry, return, or neither.
     pub kind: FlowKind,
-    /// How deep, in characters of indentation.
+    /// The depth, in characters of indentation.
     pub indent: i32,
     /// The mark before the name: `-> `, `<- `, ` | `…
     pub prefix: &'a str,
@@ -76,25 +76,25 @@ pub enum FlowKind {
 }
 
 impl<'a> Firing<'a> {
-    /// The probe that fired.
+    /// Returns the probe that fired.
     #[must_use]
     pub fn probe(&self) -> &'a Probe {
         self.probe
     }
 
-    /// The CPU on which it fired.
+    /// Returns the CPU on which it fired.
     #[must_use]
     pub fn cpu(&self) -> u32 {
         self.frame.cpu
     }
 
-    /// libdtrace's number of the statement, which tells the clauses of a script apart.
+    /// Returns libdtrace's number of the statement, which differs between the clauses of a script.
     #[must_use]
     pub fn statement(&self) -> u32 {
         self.statement
     }
 
-    /// Where the firing stands in the flow; `None` without `flowindent`.
+    /// Returns the position in the flow; `None` without `flowindent`.
     #[must_use]
     pub fn flow(&self) -> Option<Flow<'a>> {
         self.frame.flow.map(|flow| Flow {
@@ -108,47 +108,47 @@ impl<'a> Firing<'a> {
         })
     }
 
-    /// The records, in the order of the clause's actions.
+    /// Returns the records, in the order of the clause's actions.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Record<'a>> + use<'a> {
         let firing = *self;
         self.fields.iter().enumerate().map(move |(index, field)| Record { firing, index, field })
     }
 
-    /// Record number `index`, from 0.
+    /// Returns the record at `index`, from 0.
     #[must_use]
     pub fn record(&self, index: usize) -> Option<Record<'a>> {
         let field = self.fields.get(index)?;
         Some(Record { firing: *self, index, field })
     }
 
-    /// The values that the actions recorded: printf arguments, traced expressions, stacks. An
-    /// `exit()` and the actions that libdtrace carries out are not among them.
+    /// Returns the values that the actions recorded: printf arguments, traced expressions, stacks. Excludes
+    /// `exit()` and the actions that libdtrace performs.
     pub fn values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
         self.data_records().map(|r| r.value())
     }
 
-    /// The records that hold [`values`](Firing::values).
+    /// Returns the records that hold [`values`](Firing::values).
     pub(super) fn data_records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
         self.records().filter(|r| r.field.is_data())
     }
 
-    /// The values as a tuple or structure: by name, if the format of a `printf` names every field of the
-    /// structure, as in `seq=%u` or `"seq":%u`; else by position.
+    /// Deserializes the values into a tuple or structure: by name, if the format of a `printf` names every
+    /// field of the structure, as in `seq=%u` or `"seq":%u`; otherwise by position.
     ///
     /// # Errors
-    /// [`RowError`], which names the field, what was expected and what there is.
+    /// [`RowError`], which names the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
         rows::from_values(self.data_records().map(|r| (r.name(), r.value())))
     }
 
-    /// What dtrace(1) would print for the firing, exactly. It is there only if output is wanted: for
-    /// sessions with an `out` closure.
+    /// Returns exactly what dtrace(1) would print for the firing. Empty unless the session wants output, as
+    /// those with an `out` closure do.
     #[must_use]
     pub fn text(&self) -> &'a [u8] {
         self.frame.text
     }
 
-    /// What each record printed, in order; records that print nothing are not among them.
+    /// Returns what each record printed, in order. Excludes records that print nothing.
     pub fn output(&self) -> impl Iterator<Item = Output<'a>> + use<'a> {
         let firing = *self;
         let mut start = 0;
@@ -162,7 +162,7 @@ impl<'a> Firing<'a> {
     }
 }
 
-/// A firing: its `probe`, `cpu`, `statement` and `values`.
+/// Serializes as `probe`, `cpu`, `statement` and `values`.
 impl Serialize for Firing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut firing = serializer.serialize_struct("Firing", 4)?;
@@ -174,7 +174,7 @@ impl Serialize for Firing<'_> {
     }
 }
 
-/// One record of a firing.
+/// A record of a firing.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     firing: Firing<'a>,
@@ -183,44 +183,44 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The firing to which it belongs.
+    /// Returns the firing that it belongs to.
     #[must_use]
     pub fn firing(&self) -> &Firing<'a> {
         &self.firing
     }
 
-    /// Its position in the firing, from 0.
+    /// Returns its position in the firing, from 0.
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The action that made it.
+    /// Returns the action that made it.
     #[must_use]
     pub fn action(&self) -> Action {
         self.field.description.action
     }
 
-    /// How it lies in the data, and the format string where it has one.
+    /// Returns its layout in the data, and its format string if it has one.
     #[must_use]
     pub fn description(&self) -> &'a RecordDescription {
         &self.field.description
     }
 
-    /// What the format of its `printf` calls it: the word before the conversion and an equals sign or
+    /// Returns its name in the format of its `printf`: the word before the conversion and an equals sign or
     /// colon.
     #[must_use]
     pub fn name(&self) -> Option<&'a str> {
         self.field.name.as_deref()
     }
 
-    /// Its value.
+    /// Returns its value.
     #[must_use]
     pub fn value(&self) -> ValueRef<'a> {
         self.field.value(self.firing.frame.data, self.firing.symbols)
     }
 
-    /// Its value as a type of the program.
+    /// Converts its value to the requested type.
     ///
     /// # Errors
     /// [`TypeError`] if the value is of another kind or does not fit.
@@ -228,7 +228,7 @@ impl<'a> Record<'a> {
         T::from_value(self.value())
     }
 
-    /// Of a `printa()`, the entries that it prints, with keys and values; none without
+    /// Returns the entries that a `printa()` prints, with keys and values. Empty without
     /// [`printed_entries`](crate::Session::printed_entries).
     pub fn aggregated(&self) -> impl Iterator<Item = Aggregated<'a>> + use<'a> {
         let firing = self.firing;
@@ -243,14 +243,14 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Its bytes, as the kernel left them.
+    /// Returns its bytes, as the kernel recorded them.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.field.description.bytes(self.firing.frame.data).unwrap_or_default()
     }
 }
 
-/// A record: its `action`, its `name` in the format or null, and its `value`.
+/// Serializes as its `action`, its `name` in the format (or null), and its `value`.
 impl Serialize for Record<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut record = serializer.serialize_struct("Record", 3)?;
@@ -261,7 +261,7 @@ impl Serialize for Record<'_> {
     }
 }
 
-/// What one record printed.
+/// The text that a record printed.
 #[derive(Debug, Clone, Copy)]
 pub struct Output<'a> {
     firing: Firing<'a>,
@@ -270,37 +270,37 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// The firing to which it belongs.
+    /// Returns the firing that it belongs to.
     #[must_use]
     pub fn firing(&self) -> &Firing<'a> {
         &self.firing
     }
 
-    /// The probe that fired.
+    /// Returns the probe that fired.
     #[must_use]
     pub fn probe(&self) -> &'a Probe {
         self.firing.probe
     }
 
-    /// The record that was printed.
+    /// Returns the record that printed it.
     #[must_use]
     pub fn record(&self) -> Option<Record<'a>> {
         self.firing.record(self.index)
     }
 
-    /// The action of that record. What `system()` and `freopen()` "print" is their command or file.
+    /// Returns the action of that record. `system()` and `freopen()` "print" their command or file.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
         self.record().map(|record| record.action())
     }
 
-    /// The text exactly as dtrace(1) would print it. D strings are bytes, so this is too.
+    /// Returns the text exactly as dtrace(1) would print it, in bytes, because D strings are bytes.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.text
     }
 
-    /// The text; what is not UTF-8 in it is replaced.
+    /// Returns the text, with invalid UTF-8 replaced.
     #[must_use]
     pub fn text(&self) -> std::borrow::Cow<'a, str> {
         String::from_utf8_lossy(self.text)

@@ -1,4 +1,4 @@
-//! What becomes of a handler that fails or panics?
+//! Errors and panics of handlers.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::error::Error;
 use crate::error::callback::CallbackResult;
 
-/// Calls a handler; an error or a panic becomes the session's error.
+/// Calls a handler. Converts its error or panic into the session's error.
 pub(crate) fn call(closure: &'static str, f: impl FnOnce() -> CallbackResult) -> Result<(), Error> {
-    // After a panic the handler is never called again, so nobody sees what it left half-done.
+    // After a panic the handler is never called again, so nobody sees its inconsistent state.
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(cause)) => Err(match cause.downcast::<Explained>() {
@@ -21,7 +21,7 @@ pub(crate) fn call(closure: &'static str, f: impl FnOnce() -> CallbackResult) ->
     }
 }
 
-/// The session's error from a handler that knows it.
+/// An error of the session, returned by a handler that knows it.
 #[derive(Debug)]
 pub(crate) struct Explained(pub(crate) Error);
 
@@ -33,7 +33,7 @@ impl fmt::Display for Explained {
 
 impl StdError for Explained {}
 
-/// Returns the text that a panic was raised with.
+/// Returns the message of a panic.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! How are the values of several aggregations set side by side?
+//! Joins the entries of several aggregations.
 
 use std::collections::HashMap;
 
@@ -20,41 +20,41 @@ pub struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
-    /// The names of the aggregations that are joined, in the order of [`values`](Joined::values).
+    /// Returns the names of the joined aggregations, in the order of [`values`](Joined::values).
     #[must_use]
     pub fn names(&self) -> &'a [String] {
         self.names
     }
 
-    /// The keys.
+    /// Returns the keys.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
         self.first.keys()
     }
 
-    /// Key number `index`, from 0, as a type of the program.
+    /// Converts the key at `index`, from 0, to the requested type.
     ///
     /// # Errors
-    /// As of [`Aggregated::key`].
+    /// The same as those of [`Aggregated::key`].
     pub fn key<T: FromValue<'a>>(&self, index: usize) -> Result<T, TypeError> {
         self.first.key(index)
     }
 
-    /// The values, in the order in which the aggregations were named; `None` for one that has no
-    /// entry with these keys.
+    /// Returns the values, in the order in which the aggregations were named; `None` for one without an entry
+    /// for these keys.
     #[must_use]
     pub fn values(&self) -> &'a [Option<AggregationValue>] {
         self.values
     }
 }
 
-/// Gathers the entries of a walk that are to be joined.
+/// Collects the entries of a walk to join.
 #[derive(Debug, Default)]
 pub(crate) struct Join {
     names: Vec<String>,
-    /// By keys, in the order in which they came first: whose entry that was, and the values so far.
+    /// For each tuple of keys, in the order of arrival: its first entry, and the values so far.
     rows: Vec<Row>,
     positions: HashMap<Vec<u8>, usize>,
-    /// What they take, in bytes, about.
+    /// Their approximate size in bytes.
     kept: usize,
 }
 
@@ -87,17 +87,17 @@ impl Join {
             });
             self.rows.len() - 1
         });
-        // A distribution's counts.
+        // The counts of a distribution.
         self.kept += entry.frame.value.len();
         self.rows[position].values[column] = Some(entry.value.clone());
     }
 
-    /// What is gathered, in bytes, about.
+    /// Returns the approximate size of the collected entries, in bytes.
     pub(crate) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Hands out what has been gathered, and begins anew.
+    /// Delivers the collected entries, and starts anew.
     pub(crate) fn finish<E>(
         &mut self,
         aggregations: &HashMap<u32, Aggregation>,

@@ -1,7 +1,7 @@
-//! How much is kept of what a stream says?
+//! Limits the memory that a stream can take.
 //!
-//! Most frames are handed to the closures and forgotten. Descriptions stay for as long as the session, and
-//! so do some entries of aggregations; a stream that goes on describing must not take all memory.
+//! Most frames are passed to the closures and forgotten. Descriptions are kept for the whole session, and so
+//! are some entries of aggregations. A stream that describes more and more must not exhaust memory.
 
 use crate::data::listing::ListedProbe;
 use crate::data::probe::Probe;
@@ -9,15 +9,15 @@ use crate::data::record::RecordDescription;
 use crate::stream::frame::Frame;
 use crate::stream::wire::Malformed;
 
-/// What a place in one of the tables takes, about.
+/// Approximate size of an entry in one of the tables.
 pub(crate) const PLACE: usize = 128;
 
-/// How many of a clause's records, or of an aggregation's keys, may hold the same byte. No script makes
-/// records that overlap; a stream in which a thousand do would be a thousand times as large when their
-/// values are kept.
+/// The maximum number of a clause's records, or of an aggregation's keys, that may share a byte. Records of
+/// real scripts never overlap. If a thousand did, their values would take a thousand times the size of the
+/// stream.
 const MOST_OVERLAPPING: usize = 4;
 
-/// Counts what is kept, in bytes, about.
+/// Counts the approximate size of what is kept, in bytes.
 #[derive(Debug)]
 pub(crate) struct Kept {
     limit: usize,
@@ -29,28 +29,28 @@ impl Kept {
         Kept { limit, descriptions: 0 }
     }
 
-    /// Nothing is kept any more.
+    /// Resets the count: nothing is kept any more.
     pub(crate) fn restart(&mut self) {
         self.descriptions = 0;
     }
 
-    /// A place in the ledger of losses is taken, by a probe's name.
+    /// Counts an entry in the table of losses, which has a probe's name as its key.
     pub(crate) fn add_probe(&mut self, probe: Option<&Probe>) {
         self.descriptions = self.descriptions.saturating_add(probe.map_or(PLACE, probe_weight));
     }
 
-    /// Notes a frame of which something is kept as long as the session, and refuses it if that,
-    /// together with `entries`, is more than the limit.
+    /// Counts a frame of which a part is kept for the whole session. Refuses it if the total, together with
+    /// `entries`, exceeds the limit.
     pub(crate) fn note(&mut self, frame: &Frame<'_>, entries: usize) -> Result<(), Malformed> {
         self.descriptions = self.descriptions.saturating_add(weight(frame));
         if self.descriptions.saturating_add(entries) > self.limit {
-            return Err(Malformed::new("descriptions", "more than the memory limit"));
+            return Err(Malformed::new("descriptions", "exceed the memory limit"));
         }
         Ok(())
     }
 }
 
-/// What stays of a frame, in bytes.
+/// Returns the size of what is kept of a frame, in bytes.
 fn weight(frame: &Frame<'_>) -> usize {
     match frame {
         Frame::Probe(probe) => probe_weight(probe),
@@ -94,7 +94,7 @@ pub(crate) fn apart(records: &[RecordDescription]) -> Result<(), Malformed> {
         ends.retain(|end| *end > start);
         ends.push(end);
         if ends.len() > MOST_OVERLAPPING {
-            return Err(Malformed::new("records", "they overlap"));
+            return Err(Malformed::new("records", "overlap"));
         }
     }
     Ok(())

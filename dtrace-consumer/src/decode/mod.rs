@@ -1,6 +1,6 @@
 //! How do frames become calls of the user's handlers?
 //!
-//! The same for live sessions and recordings.
+//! Live sessions and recordings share this code.
 
 pub(crate) mod aggregated;
 pub(crate) mod aggregation;

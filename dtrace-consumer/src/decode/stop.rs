@@ -1,4 +1,4 @@
-//! How is a running session asked to end, from any thread?
+//! Stops a running session, from any thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// Asks a session to end, from any thread and also from its own closures.
+/// Asks a session to end, from any thread, including its own closures.
 ///
-/// A handle can be made before its session; a request made before tracing is on ends the session as
-/// soon as it is.
+/// A handle can be created before its session. A request that comes before tracing is on ends the session as
+/// soon as it is on.
 #[derive(Debug, Clone, Default)]
 pub struct StopHandle(Arc<Shared>);
 
@@ -23,7 +23,7 @@ struct Shared {
 #[derive(Default)]
 struct Request {
     at: Option<Instant>,
-    /// Tells the running session, if there is one.
+    /// Notifies the running session, if there is one.
     tell: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -34,15 +34,14 @@ impl fmt::Debug for Shared {
 }
 
 impl StopHandle {
-    /// Makes a handle for a session that is yet to begin; see
-    /// [`stop_handle`](crate::Session::stop_handle).
+    /// Creates a handle for a session that has not started; see [`stop_handle`](crate::Session::stop_handle).
     #[must_use]
     pub fn new() -> StopHandle {
         StopHandle::default()
     }
 
-    /// Asks the session to end; what was recorded up to now is still delivered. It returns at once,
-    /// and asking again does nothing.
+    /// Asks the session to end. Everything recorded up to now is still delivered. Returns at once; further
+    /// calls do nothing.
     pub fn stop(&self) {
         let mut request = self.0.request.lock();
         request.at.get_or_insert_with(Instant::now);
@@ -52,17 +51,18 @@ impl StopHandle {
         }
     }
 
-    /// Whether the session was asked to end.
+    /// Returns whether the session was asked to end.
     pub(crate) fn is_requested(&self) -> bool {
         self.0.requested.load(Ordering::Acquire)
     }
 
-    /// When the session was asked to end.
+    /// Returns when the session was asked to end.
     pub(crate) fn requested_at(&self) -> Option<Instant> {
         self.0.request.lock().at
     }
 
-    /// Has `tell` called when the session is asked to end; at once if it was already.
+    /// Sets a function to call when the session is asked to end. Calls it at once if that has already
+    /// happened.
     pub(crate) fn attach(&self, tell: impl FnOnce() + Send + 'static) {
         let mut request = self.0.request.lock();
         if request.at.is_some() {
@@ -72,7 +72,7 @@ impl StopHandle {
         }
     }
 
-    /// Forgets the session, which is over; returns when it was asked to end.
+    /// Detaches from the session, which is over. Returns when it was asked to end.
     pub(crate) fn detach(&self) -> Option<Instant> {
         let mut request = self.0.request.lock();
         request.tell = None;

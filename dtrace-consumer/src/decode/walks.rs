@@ -1,4 +1,4 @@
-//! What does each walk deliver, in each mode?
+//! What does each walk deliver in each mode?
 
 use std::collections::HashMap;
 
@@ -9,13 +9,13 @@ use crate::data::aggregation::{AggregationValue, DecodeError, Mode};
 use crate::data::symbol::Symbols;
 use crate::stream::payload::EntryFrame;
 
-/// Works out what each walk delivers.
+/// Computes what each walk delivers.
 #[derive(Debug, Default)]
 pub(crate) struct Walks {
     mode: Mode,
-    /// The last value of each entry, by variable and keys; kept for deltas only.
+    /// The last value of each entry, by variable and keys. Only for deltas.
     before: HashMap<(u64, Vec<u8>), Before>,
-    /// What they take, in bytes, about.
+    /// Their approximate size in bytes.
     kept: usize,
 }
 
@@ -30,12 +30,12 @@ impl Walks {
         Walks { mode, before: HashMap::new(), kept: 0 }
     }
 
-    /// What is kept from walk to walk, in bytes, about.
+    /// Returns the approximate size of what is kept from walk to walk, in bytes.
     pub(crate) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// The entry as the mode wants it; `None` where it has nothing new.
+    /// Returns the entry for the mode; `None` if it has nothing new.
     pub(crate) fn entry<'a>(
         &mut self,
         aggregation: &'a Aggregation,
@@ -61,7 +61,7 @@ impl Walks {
         if before.is_none() {
             self.kept += PLACE + frame.keys.len() + frame.value.len();
         }
-        // After the script's own clear() everything there is has been added since.
+        // After the script's own clear(), the whole value has been added since.
         let Some(before) = before.filter(|b| b.generation == frame.generation) else {
             return Some(value);
         };

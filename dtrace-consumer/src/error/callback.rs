@@ -1,14 +1,14 @@
-//! What does a handler return?
+//! The results of handlers.
 
 use std::error::Error as StdError;
 
-/// What a closure may return as its error: anything that `?` can convert.
+/// The error of a closure: anything that `?` can convert.
 pub type CallbackError = Box<dyn StdError + Send + Sync>;
 
-/// What closures return.
+/// The result of a closure.
 pub type CallbackResult = Result<(), CallbackError>;
 
-/// Returns the text of an error and of those behind it that it does not repeat.
+/// Returns the text of an error, followed by those of its sources that it does not repeat.
 pub(crate) fn with_sources(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,12 +1,12 @@
-//! Which script did not compile, and where in it is the mistake?
+//! Which script did not compile, and where is the mistake?
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// A script that did not compile, with the place where that is known.
+/// A script that did not compile, with the place of the mistake if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileError {
-    /// Which of the session's scripts, from 0.
+    /// The index of the script in the session, from 0.
     pub index: usize,
     /// The script's name: its file, or `script`.
     pub script: String,
@@ -14,18 +14,18 @@ pub struct CompileError {
     pub line: Option<u32>,
     /// The text of that line.
     pub source_line: Option<String>,
-    /// Where in that line the compiler's complaint is about, in bytes from 0.
+    /// The offset in that line of what the compiler complains about, in bytes from 0.
     pub column: Option<usize>,
-    /// libdtrace's tag of the error, as `D_SYNTAX`, where it gives one.
+    /// libdtrace's tag of the error, such as `D_SYNTAX`, if there is one.
     pub tag: Option<String>,
-    /// libdtrace's words.
+    /// libdtrace's message.
     pub message: String,
-    /// Probes that are near to a description that matches none.
+    /// Probes similar to a description that matches none.
     pub similar: Vec<String>,
 }
 
 impl CompileError {
-    /// Takes libdtrace's message apart: `[D_TAG] line 3: message`, the tag and line as they come.
+    /// Parses libdtrace's message: `[D_TAG] line 3: message`, where tag and line are optional.
     pub(crate) fn parse(script: &str, text: &[u8], message: &str) -> CompileError {
         let mut rest = message.trim();
         let mut tag = None;
@@ -60,9 +60,9 @@ impl CompileError {
     }
 }
 
-/// Where in a line is what the message names: `… near "x"`, `… : x`, `failed to resolve x`?
+/// Returns where a line contains what the message names: `… near "x"`, `… : x`, `failed to resolve x`.
 fn culprit(line: &str, message: &str) -> Option<usize> {
-    // What follows in further lines compares declarations.
+    // Further lines of the message compare declarations.
     let message = message.lines().next().unwrap_or_default();
     let quoted = message.rsplit('"').nth(1);
     let last = message.rsplit([' ', ':']).find(|w| !w.is_empty());
@@ -81,7 +81,7 @@ fn culprit(line: &str, message: &str) -> Option<usize> {
     })
 }
 
-/// The message, below it the line with a caret under the place, and similar probes if none matched.
+/// Formats the message, below it the line with a caret under the place, and similar probes if none matched.
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.script)?;
@@ -93,7 +93,7 @@ impl fmt::Display for CompileError {
             let margin = number.to_string();
             write!(f, "\n {margin} | {line}")?;
             if let Some(column) = self.column {
-                // Tabs stay tabs, so that the caret stands where the terminal puts the character.
+                // Keep tabs, so that the terminal aligns the caret with the character.
                 let indent: String = line
                     .chars()
                     .scan(0, |at, c| {

@@ -2,23 +2,23 @@
 
 use std::fmt;
 
-/// Why an elevated worker did not begin.
+/// Why an elevated worker did not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ElevationProblem {
-    /// The program that gives privilege is not there.
+    /// The program that grants privilege is not installed.
     NotInstalled,
-    /// There is no `dtrace-worker` for it to start.
+    /// No `dtrace-worker` is installed that it could start.
     NoWorker,
-    /// It wants a password, which nobody was asked for.
+    /// It requires a password, but nobody was asked for one.
     PasswordNeeded,
     /// It does not permit this user to start the worker.
     NotPermitted,
-    /// The worker is of another version than this program's crate.
+    /// The worker's version differs from that of this program's crate.
     Version,
-    /// It, or the worker, ended for another reason, which it says itself.
+    /// It, or the worker, failed for another reason, which its output tells.
     Failed,
-    /// Nothing was heard of the worker for two minutes.
+    /// The worker did not answer for two minutes.
     Silent,
 }
 
@@ -26,12 +26,12 @@ impl fmt::Display for ElevationProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ElevationProblem::NotInstalled => "is not installed",
-            ElevationProblem::NoWorker => "has no dtrace-worker to start",
-            ElevationProblem::PasswordNeeded => "needs a password, and is not given one",
+            ElevationProblem::NoWorker => "found no dtrace-worker to start",
+            ElevationProblem::PasswordNeeded => "requires a password, but none was given",
             ElevationProblem::NotPermitted => "does not permit this user to start the worker",
-            ElevationProblem::Version => "started a worker of another version",
+            ElevationProblem::Version => "started a worker of a different version",
             ElevationProblem::Failed => "did not start the worker",
-            ElevationProblem::Silent => "has not started the worker in two minutes",
+            ElevationProblem::Silent => "did not start the worker within two minutes",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Which error is a failure that a worker reported?
+//! Converts a failure that a worker reported into an error.
 
 use super::Error;
 use super::compile::CompileError;
@@ -6,8 +6,8 @@ use crate::data::script::Script;
 use crate::data::sentences;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
-/// Returns the user's error of a worker's failure. `scripts` and `options` are those of the session, as
-/// far as they are known; a recording does not hold them.
+/// Converts a worker's failure into an error. `scripts` and `options` are those of the session, as far as
+/// they are known: a recording does not contain them.
 pub(crate) fn explain(
     failure: FailureFrame,
     scripts: &[Script],

@@ -1,4 +1,4 @@
-//! What is left of a session that failed?
+//! What remains of a session that failed.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::data::outcome::Outcome;
 pub struct Failure {
     /// Why it failed.
     pub error: Error,
-    /// What is known of the session up to then.
+    /// What is known about the session up to the failure.
     pub outcome: Box<Outcome>,
 }
 

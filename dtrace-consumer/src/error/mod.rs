@@ -1,4 +1,4 @@
-//! What can go wrong, and what is known when it does?
+//! The errors of sessions.
 
 pub(crate) mod callback;
 pub(crate) mod compile;
@@ -19,14 +19,13 @@ use crate::data::loss::Losses;
 use crate::records::rows::RowError;
 pub use crate::stream::wire::Malformed;
 
-/// Why a session could not begin or did not come to its end.
+/// Why a session did not start or complete.
 ///
-/// The text of an error is complete: it includes what caused the error, so [`source`](std::error::Error::source)
-/// returns nothing.
+/// The text of an error includes its cause, so [`source`](std::error::Error::source) returns nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Tracing is not possible here; says what is missing and how to get it.
+    /// Tracing is not possible here. Lists what is missing and how to get it.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 
@@ -34,87 +33,90 @@ pub enum Error {
     #[error(transparent)]
     Compile(Box<CompileError>),
 
-    /// A script cannot be handed to the compiler.
+    /// A script was not passed to the compiler.
     #[error("the script {script}: {reason}")]
     Script {
         /// The script's name.
         script: String,
-        /// What is wrong with it.
+        /// Why.
         reason: String,
     },
 
-    /// An option does not exist, or not with this value, or must not be set.
+    /// An option does not exist, does not accept the value, or must not be set.
     #[error("option {name}{}: {reason}", .value.as_deref().map(|v| format!("={v}")).unwrap_or_default())]
     Option {
         /// The option.
         name: String,
-        /// The value given.
+        /// The given value.
         value: Option<String>,
-        /// libdtrace's words, or why this crate refuses it.
+        /// libdtrace's message, or why this crate refuses the option.
         reason: String,
     },
 
-    /// The command to trace could not be started.
+    /// The command to trace did not start.
     #[error("cannot start {program}: {cause}")]
     Command {
-        /// The program named.
+        /// The program.
         program: String,
-        /// The system's answer.
+        /// The system's error.
         cause: io::Error,
     },
 
-    /// libdtrace cannot start a process, or take hold of one.
+    /// libdtrace failed to start or grab a process.
     #[error("cannot {attempt}: {message}")]
     Process {
-        /// What was tried, as `start /bin/false` or `take hold of process 42`.
+        /// What was attempted, such as `start /bin/false` or `grab process 42`.
         attempt: String,
-        /// libdtrace's number; below 1000 it is errno.
+        /// libdtrace's error number; below 1000 it is errno.
         number: i32,
-        /// libdtrace's words, which are the same for a program that does not exist and for a process
-        /// that another one traces.
+        /// libdtrace's message. It is the same for a program that does not exist and for a process that
+        /// another one traces.
         message: String,
     },
 
     /// A call into libdtrace failed.
     #[error("{call} failed: {message}{}", .advice.map(|a| format!(" ({a})")).unwrap_or_default())]
     Libdtrace {
-        /// libdtrace's function.
+        /// libdtrace's function, or another step of the worker.
         call: String,
-        /// libdtrace's number; below 1000 it is errno.
+        /// libdtrace's error number; below 1000 it is errno.
         number: i32,
-        /// libdtrace's words.
+        /// libdtrace's message.
         message: String,
-        /// What usually helps, where libdtrace's words mislead.
+        /// Advice, where libdtrace's message misleads.
         advice: Option<&'static str>,
     },
 
-    /// The kernel refuses a probe that the script matches, or the program that libdtrace made for it;
-    /// then nothing is traced. Patterns of `fbt` match functions that cannot be probed: match fewer.
-    #[error("dtrace_go failed: {message} (nothing is traced; let no pattern match {probe})")]
+    /// The kernel refused a probe that the script matches, or the program that libdtrace generated for it.
+    /// Nothing is traced. Patterns of `fbt` can match functions that the kernel does not allow to be probed:
+    /// exclude them.
+    #[error(
+        "the kernel refused the probe {probe}: {message} (exclude it from the script's patterns)"
+    )]
     Enable {
         /// The probe: provider, module, function and name.
         probe: String,
-        /// libdtrace's number; below 1000 it is errno.
+        /// libdtrace's error number; below 1000 it is errno.
         number: i32,
-        /// libdtrace's words.
+        /// libdtrace's message.
         message: String,
     },
 
-    /// The worker process could not be started.
+    /// The worker process did not start.
     #[error("cannot start the worker process {program}: {reason}")]
     WorkerStart {
-        /// The program that was to be the worker.
+        /// The worker's program.
         program: PathBuf,
         /// Why, and what to do.
         reason: String,
     },
 
-    /// The program that was to give the worker its privilege did not start it.
+    /// The program that grants privilege did not start the worker.
     #[error("{program} {problem}{}\n{remedy}", after_a_colon(.said))]
     Elevation {
-        /// The program, as `sudo`.
+        /// The program, such as `sudo`.
         program: String,
-        /// What kept it from doing so.
+        /// The reason.
         problem: ElevationProblem,
         /// What it wrote to its standard error.
         said: String,
@@ -122,82 +124,81 @@ pub enum Error {
         remedy: String,
     },
 
-    /// An elevated worker does not do what was asked of it for this user.
+    /// An elevated worker refused a request of this user.
     #[error("the elevated worker refuses {what}: {reason}")]
     Refused {
-        /// What was asked: an option by its name, `process 1`…
+        /// What was requested: an option by its name, `process 1`…
         what: String,
-        /// Why not, and what an administrator can do about it.
+        /// The reason, and what an administrator can do about it.
         reason: String,
     },
 
-    /// The worker process ended in the middle of the session.
-    #[error("the worker process {status} in the middle of the session{}", after_a_semicolon(.last_words))]
+    /// The worker process died during the session.
+    #[error("the worker process {status} during the session{}", after_a_semicolon(.last_words))]
     WorkerDied {
-        /// How it ended: exit status or signal.
+        /// How it died: exit status or signal.
         status: String,
-        /// The end of what it, or libdtrace in it, wrote to its standard error.
+        /// The last lines that it, or libdtrace in it, wrote to its standard error.
         last_words: String,
     },
 
-    /// The worker process said nothing for longer than
-    /// [`silence_limit`](crate::Session::silence_limit) where it should have, and was killed: libdtrace
-    /// is stuck, or something has stopped the process.
+    /// The worker process did not answer within [`silence_limit`](crate::Session::silence_limit) and was
+    /// killed. libdtrace hangs, or something stopped the process.
     #[error(
-        "the worker process does not answer, and was killed; it was stopped by somebody, libdtrace \
-         is stuck, or the machine needs a longer `silence_limit`{}",
+        "the worker process did not answer and was killed: it was stopped, libdtrace hangs, or the \
+         machine is slow (raise `silence_limit`){}",
         after_a_semicolon(.last_words)
     )]
     WorkerSilent {
-        /// The end of what it, or libdtrace in it, wrote to its standard error.
+        /// The last lines that it, or libdtrace in it, wrote to its standard error.
         last_words: String,
     },
 
     /// The stream or recording is damaged.
     #[error("the stream is damaged at byte {position}: {cause}")]
     Stream {
-        /// Bytes from its beginning to the damaged frame.
+        /// Offset of the damaged frame, in bytes.
         position: u64,
-        /// What is wrong there.
+        /// What is wrong with it.
         cause: Malformed,
     },
 
-    /// A recording cannot be read or written.
+    /// Reading or writing a recording failed.
     #[error("recording {}: {cause}", .path.display())]
     Recording {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         cause: io::Error,
     },
 
-    /// What was to be replayed is no recording.
+    /// The data to replay are not a recording.
     #[error("{name} is not a recording: {reason}")]
     NotARecording {
-        /// The file, or a word for another source.
+        /// The file, or a description of another source.
         name: String,
-        /// What it has instead of a recording's beginning.
+        /// Why.
         reason: &'static str,
     },
 
-    /// A recording was made by a later version of this crate, in a format that this one cannot read.
+    /// A later version of this crate made the recording, in a format that this version does not read.
     #[error(
-        "{name}: its format has version {found}, this version of the crate reads up to \
-         {supported}; replay it with the version that made it or a later one"
+        "cannot replay {name}: its format has version {found}, this version of the crate reads up \
+         to {supported} (replay it with the version that recorded it or a later one)"
     )]
     RecordingVersion {
-        /// The file, or a word for another source.
+        /// The file, or a description of another source.
         name: String,
         /// The version of its format.
         found: u16,
-        /// The latest version that can be read.
+        /// The latest version that this crate reads.
         supported: u16,
     },
 
     /// A handler returned an error.
     #[error("the {closure} handler failed: {}", callback::with_sources(&**cause))]
     Callback {
-        /// Which: `walk`, `out`, `chew`, `chewrec`, `rows`…
+        /// The handler: `walk`, `out`, `chew`, `chewrec`, `rows`…
         closure: &'static str,
         /// Its error.
         cause: CallbackError,
@@ -206,13 +207,13 @@ pub enum Error {
     /// A handler panicked.
     #[error("the {closure} handler panicked: {message}")]
     Panicked {
-        /// Which: `walk`, `out`, `chew`, `chewrec`, `rows`…
+        /// The handler: `walk`, `out`, `chew`, `chewrec`, `rows`…
         closure: &'static str,
         /// The panic's message.
         message: String,
     },
 
-    /// A firing or an aggregation's entry does not fit the type of a `rows` or `walk_rows` closure.
+    /// A firing or an entry of an aggregation does not fit the type of a `rows` or `walk_rows` closure.
     #[error("the row of {of} does not fit its type: {cause}")]
     Row {
         /// The probe that fired, or the aggregation with its `@`.
@@ -221,16 +222,16 @@ pub enum Error {
         cause: RowError,
     },
 
-    /// Something was lost, and the session was told to fail in that case.
+    /// Data were lost, and the session's loss policy is to fail.
     #[error("data were lost: {0}")]
     Lost(Losses),
 
     /// The system refused something that the session needs.
-    #[error("{attempt}: {cause}")]
+    #[error("cannot {attempt}: {cause}")]
     System {
         /// What was attempted.
         attempt: &'static str,
-        /// The system's answer.
+        /// The system's error.
         cause: io::Error,
     },
 }
@@ -240,5 +241,5 @@ fn after_a_colon(words: &str) -> String {
 }
 
 fn after_a_semicolon(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!("; its last words: {words}") }
+    if words.is_empty() { String::new() } else { format!("; its last output: {words}") }
 }

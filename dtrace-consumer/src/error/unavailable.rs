@@ -1,17 +1,17 @@
-//! What does tracing need, and what of it is missing here?
+//! What does tracing require, and what is missing here?
 
 use std::fmt;
 
-/// One thing that tracing needs.
+/// A requirement of tracing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What it is, in a word or two.
+    /// Its name, in a word or two.
     pub subject: &'static str,
-    /// Whether it is there.
+    /// Whether it is met.
     pub met: bool,
     /// What was found.
     pub detail: String,
-    /// What to do, where it is missing.
+    /// What to do if it is not met.
     pub remedy: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Check {
     }
 }
 
-/// Writes one check a line, with a remedy below what is missing.
+/// Writes one check a line, with the remedy below if it is not met.
 pub(crate) fn write_checks(f: &mut fmt::Formatter<'_>, checks: &[Check]) -> fmt::Result {
     let mut separator = "";
     for check in checks {
@@ -57,7 +57,7 @@ pub struct Unavailable {
 }
 
 impl Unavailable {
-    /// What is missing.
+    /// Returns the requirements that are not met.
     #[must_use]
     pub fn missing(&self) -> &[Check] {
         &self.missing

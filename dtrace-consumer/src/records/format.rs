@@ -1,17 +1,17 @@
-//! Which arguments does a printf format take, and how does it read them?
+//! Parses printf formats: their arguments, and how they read them.
 
 use crate::data::integer::Sign;
 
-/// One argument that a format takes.
+/// A conversion of a format, which takes one argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conversion {
     letter: char,
-    /// What the text before it calls it, as in `seq=%u`, `seq: %u` and `"seq":"%u"`.
+    /// The name in the text before it, as in `seq=%u`, `seq: %u` and `"seq":"%u"`.
     pub(crate) name: Option<String>,
 }
 
 impl Conversion {
-    /// Whether the conversion reads its argument as signed.
+    /// Returns the sign with which the conversion reads its argument.
     pub(crate) fn sign(&self) -> Sign {
         match self.letter {
             'd' | 'i' | 'c' | '*' => Sign::Signed,
@@ -20,13 +20,13 @@ impl Conversion {
         }
     }
 
-    /// Whether the conversion prints a stack.
+    /// Returns whether the conversion prints a stack.
     pub(crate) fn is_stack(&self) -> bool {
         self.letter == 'k'
     }
 }
 
-/// The conversions of a format in the order of their arguments; a `*` takes one of its own. See
+/// Returns the conversions of a format in the order of their arguments. A `*` takes an argument, too. See
 /// "Output Formatting" in the DTrace guide: flags, width, precision, size prefixes, conversion.
 pub(crate) fn conversions(format: &str) -> Vec<Conversion> {
     const FLAGS_AND_SIZES: &str = " #+-'(?.@0123456789hlLw";
@@ -54,7 +54,7 @@ pub(crate) fn conversions(format: &str) -> Vec<Conversion> {
     found
 }
 
-/// The word before an equals sign or colon at the end of a text.
+/// Returns the word before an equals sign or colon at the end of a text.
 fn name_before(text: &str) -> Option<String> {
     let around = |c: char| c == ' ' || c == '"';
     let text = text.trim_end_matches(around).strip_suffix(['=', ':'])?.trim_end_matches(around);

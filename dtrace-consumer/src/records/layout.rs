@@ -1,8 +1,8 @@
-//! How is each record of a clause, or each key of an aggregation, to be read?
+//! How is each record of a clause, or each key of an aggregation, decoded?
 //!
-//! libdtrace says little about a record: action, size, alignment, and for `trace()` whether it is
-//! signed. The conversions of a printf's format say more. Both are put together here, once for each
-//! clause; then decoding a firing's record is a look at its bytes.
+//! libdtrace describes a record only by its action, size, alignment, and for `trace()` its sign. The
+//! conversions of a printf format tell more. This module combines both once for each clause, so that decoding
+//! a record only reads its bytes.
 
 #[cfg(all(test, feature = "live"))]
 mod properties;
@@ -15,11 +15,11 @@ use crate::data::stack::StackRef;
 use crate::data::symbol::{Symbols, symbol_of};
 use crate::data::value::ValueRef;
 
-/// A record with the way to read it.
+/// A record, and how to decode it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Field {
     pub(crate) description: RecordDescription,
-    /// What the format calls it.
+    /// Its name in the format.
     pub(crate) name: Option<String>,
     form: Form,
 }
@@ -30,12 +30,12 @@ enum Form {
     Integer(Sign),
     String,
     Bytes,
-    /// Memory of which only as much is meant as a number says that lies at `offset`.
+    /// Memory, of which the number at `offset` gives the valid length.
     Prefix {
         offset: u32,
         size: u32,
     },
-    /// The size that belongs to a `Prefix`; no value of its own.
+    /// The size of a `Prefix`. It is not a value itself.
     PrefixSize,
     Stack,
     Symbol,
@@ -43,12 +43,12 @@ enum Form {
     Opaque,
 }
 
-/// What `dtrd_arg` of a trace record says on Linux.
+/// Values of `dtrd_arg` of a trace record on Linux.
 const TRACE_SIGNED: u64 = 1;
 const TRACE_BY_REFERENCE: u64 = 4;
 
-/// What `dtrd_arg` of a tracemem record says on Linux: the memory's size is in the record after it,
-/// which says `SIZE` or, if it is signed, `SSIZE`.
+/// `dtrd_arg` of a tracemem record on Linux: the next record has the memory's size. Its own `dtrd_arg` is
+/// `SIZE`, or `SSIZE` if it is signed.
 const TRACEMEM_DYNAMIC: u64 = 2;
 const TRACEMEM_SIZE: u64 = 3;
 const TRACEMEM_SSIZE: u64 = 4;
@@ -60,7 +60,7 @@ impl Field {
             Action::Exit => Form::Integer(Sign::Signed),
             Action::Printa => Form::Aggregation,
             Action::Tracemem => Form::Bytes,
-            // The address, whose argument is the type, and after it what is there.
+            // First comes the address, whose argument is the type. The bytes at the address follow.
             Action::Print if description.argument != 0 => Form::Integer(Sign::Unsigned),
             Action::Print => Form::Bytes,
             Action::Stack | Action::UStack => Form::Stack,
@@ -70,7 +70,7 @@ impl Field {
         Field { description, name: None, form }
     }
 
-    /// Whether the record holds a value of the script, rather than something for libdtrace to do.
+    /// Returns whether the record holds a value of the script, rather than an instruction to libdtrace.
     pub(crate) fn is_data(&self) -> bool {
         use Action::{Commit, Discard, Exit, Library, Printa, Speculate};
         let for_libdtrace = [Exit, Library, Printa, Speculate, Commit, Discard];
@@ -79,7 +79,7 @@ impl Field {
             && !for_libdtrace.contains(&self.description.action)
     }
 
-    /// The addresses in the record, if it is one that has any.
+    /// Returns the addresses in the record, if its action records any.
     pub(crate) fn addresses<'a>(&self, data: &'a [u8]) -> Option<Addresses<'a>> {
         match self.form {
             Form::Stack => Addresses::of_stack(self.description.bytes(data)?),
@@ -90,15 +90,15 @@ impl Field {
         }
     }
 
-    /// Whether the record may have addresses.
+    /// Returns whether the record may hold addresses.
     pub(crate) fn has_addresses(&self) -> bool {
         matches!(self.form, Form::Stack | Form::Symbol)
     }
 
-    /// The record's value within a firing's or a key's data.
+    /// Returns the record's value within the data of a firing or a key.
     pub(crate) fn value<'a>(&self, data: &'a [u8], symbols: &'a Symbols) -> ValueRef<'a> {
         let action = self.description.action;
-        // A record outside of its data comes only from a damaged stream; it holds nothing.
+        // Only a damaged stream has a record outside its data. It has no value.
         let Some(bytes) = self.description.bytes(data) else { return ValueRef::Nothing };
         let opaque = ValueRef::Opaque { action, bytes };
         match self.form {
@@ -130,7 +130,7 @@ impl Field {
     }
 }
 
-/// A value of D's own types: a number, a string or memory.
+/// Returns the form of a value of D's own types: a number, a string or memory.
 fn plain(r: &RecordDescription, sign: Sign) -> Form {
     match (r.size, r.alignment) {
         (0, _) => Form::Nothing,
@@ -146,7 +146,7 @@ fn up_to_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|b| *b == 0).next().unwrap_or(bytes)
 }
 
-/// The fields of a clause's records.
+/// Returns the fields of a clause's records.
 pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
     let mut arguments: std::vec::IntoIter<Conversion> = Vec::new().into_iter();
     let mut fields: Vec<Field> = Vec::with_capacity(records.len());
@@ -184,7 +184,7 @@ pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
     fields
 }
 
-/// The fields of an aggregation's keys, whose signs are not recorded.
+/// Returns the fields of an aggregation's keys, whose signs libdtrace does not record.
 pub(crate) fn of_keys(records: Vec<RecordDescription>) -> Vec<Field> {
     records.into_iter().map(|record| Field::new(record, Sign::Unknown)).collect()
 }

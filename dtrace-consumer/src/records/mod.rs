@@ -1,4 +1,4 @@
-//! How are the bytes of a record read?
+//! Decoding of the bytes of a record.
 
 pub(crate) mod format;
 pub(crate) mod layout;

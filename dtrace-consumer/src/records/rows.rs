@@ -1,7 +1,7 @@
-//! How do the values of a firing, or the keys and value of an aggregation, become a program's types?
+//! Conversion of a firing's values, or an aggregation's keys and value, into the program's types.
 //!
-//! Through `serde::Deserialize`: a tuple takes the values in order. So does a structure, unless the
-//! script's format names all of its fields; then each takes the value of its name.
+//! `serde::Deserialize` defines the types. A tuple takes the values in order, and so does a structure. If the
+//! script's format names all fields of a structure, each field takes the value of that name instead.
 
 use std::fmt;
 
@@ -14,11 +14,10 @@ use crate::data::from_value::FromValue;
 use crate::data::integer::Sign;
 use crate::data::value::ValueRef;
 
-/// A row that does not fit the type that was asked for.
+/// A row that does not fit the requested type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowError {
-    /// The position of the value, from 0, where it was taken by position, and the field's name, where
-    /// there is one.
+    /// The position of the value, from 0, if it was taken by position, and the field's name, if it has one.
     field: Option<(Option<usize>, Option<&'static str>)>,
     message: String,
 }
@@ -34,13 +33,13 @@ impl RowError {
         self
     }
 
-    /// The position, from 0, of the value that did not fit; `None` where it was taken by name.
+    /// Returns the position, from 0, of the value that did not fit; `None` if it was taken by name.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
         self.field.and_then(|(index, _)| index)
     }
 
-    /// The name of the field that it was for, if the target is a structure.
+    /// Returns the name of the field that the value was for, if the target is a structure.
     #[must_use]
     pub fn field(&self) -> Option<&'static str> {
         self.field.and_then(|(_, name)| name)
@@ -67,7 +66,7 @@ impl de::Error for RowError {
     }
 }
 
-/// A row from values in order, with their names where they have any.
+/// Deserializes a row from values in order, with their names if they have any.
 pub(crate) fn from_values<'v, T: DeserializeOwned>(
     values: impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)>,
 ) -> Result<T, RowError> {
@@ -109,7 +108,7 @@ macro_rules! single_value {
     )*};
 }
 
-/// A row deserializes as the sequence of its values; for a scalar target it must be a single one.
+/// Deserializes a row as the sequence of its values. A scalar target requires exactly one value.
 impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> de::Deserializer<'de>
     for Row<I>
 {
@@ -199,7 +198,7 @@ impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> SeqAccess<'de
     }
 }
 
-/// The fields of a structure with the values of their names.
+/// The fields of a structure, each with the value of its name.
 struct Named<'v, I> {
     fields: I,
     value: Option<(&'static str, ValueRef<'v>)>,
@@ -219,12 +218,12 @@ impl<'de, 'v, I: Iterator<Item = (&'static str, ValueRef<'v>)>> MapAccess<'de> f
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, RowError> {
         let (name, value) =
-            self.value.take().ok_or_else(|| de::Error::custom("a value before its name"))?;
+            self.value.take().ok_or_else(|| de::Error::custom("a value precedes its name"))?;
         seed.deserialize(Field(value)).map_err(|e| e.named(name))
     }
 }
 
-/// One value.
+/// A value.
 struct Field<'v>(ValueRef<'v>);
 
 macro_rules! integers {
@@ -267,7 +266,7 @@ impl<'de> de::Deserializer<'de> for Field<'_> {
         }
     }
 
-    /// Sequences from memory: tracemem as `Vec<u8>` or an array.
+    /// Deserializes sequences from memory: tracemem as `Vec<u8>` or an array.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
         match self.0 {
             ValueRef::Bytes(b) | ValueRef::String(b) | ValueRef::Opaque { bytes: b, .. } => {
@@ -305,7 +304,8 @@ impl<'de> de::Deserializer<'de> for Field<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Enumerations of units, from a string that names the variant or a number that counts it.
+    /// Deserializes enumerations of unit variants, from a string (the variant's name) or a number (its
+    /// index).
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -367,7 +367,7 @@ mod tests {
         wrong[2].1 = ValueRef::String(b"x");
         let error = from_values::<Segment>(wrong.into_iter()).unwrap_err();
         assert_eq!(error.to_string(), "field `ack`: expected u32, found string x");
-        // One name too few, and position counts.
+        // With one name missing, fields take values by position.
         let error = from_values::<Segment>(values[..3].iter().copied()).unwrap_err();
         assert_eq!(error.position(), Some(0));
     }

@@ -1,10 +1,10 @@
-//! Which of the compiler's flags (`DTRACE_C_*`) does this crate set itself?
+//! The compiler flags (`DTRACE_C_*`) that this crate sets itself.
 
-/// `DTRACE_C_CPP`: scripts are preprocessed.
+/// `DTRACE_C_CPP`: preprocess scripts.
 pub(crate) const PREPROCESS: u32 = 0x10;
 
-/// The compiler's flag for descriptions that match no probe (`DTRACE_C_ZDEFS`).
+/// `DTRACE_C_ZDEFS`: accept probe descriptions that match no probe.
 pub(crate) const ZERO_MATCHES: u32 = 0x4;
 
-/// `DTRACE_C_ETAGS`: messages of the compiler carry their tag.
+/// `DTRACE_C_ETAGS`: put tags into the compiler's messages.
 pub(crate) const ERROR_TAGS: u32 = 0x100;

@@ -1,4 +1,4 @@
-//! How is each type of `data` laid out in a frame?
+//! Layout of each type of `data` in a frame.
 //!
 //! Fields follow each other in the order of declaration. `docs/stream.md` describes the format.
 
@@ -131,7 +131,7 @@ impl Wire<'_> for SessionInfo {
             library_version: t.string("library version")?,
             library: t.string("library")?,
             platform: Platform::from_number(t.u8("platform")?)
-                .ok_or(Malformed::new("platform", "not one that this crate knows"))?,
+                .ok_or(Malformed::new("platform", "unknown to this version"))?,
             kernel: t.string("kernel")?,
             machine: t.string("machine")?,
             omitted_libraries: t.list("omitted libraries", OmittedLibrary::take)?,
@@ -238,7 +238,7 @@ fn arguments(t: &mut Take<'_>) -> Result<Vec<Option<String>>, Malformed> {
     t.list("arguments", |t| {
         number += 1;
         if number > MOST_ARGUMENTS {
-            return Err(Malformed::new("arguments", "more than a probe has"));
+            return Err(Malformed::new("arguments", "more than any probe has"));
         }
         t.option("argument", |t| t.string("argument"))
     })
@@ -311,7 +311,7 @@ impl Wire<'_> for TypeKind {
 
     fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
         let kind = TypeKind::ALL.get(usize::from(t.u8("kind")?));
-        kind.copied().ok_or(Malformed::new("kind", "not one that this version knows"))
+        kind.copied().ok_or(Malformed::new("kind", "unknown to this version"))
     }
 }
 

@@ -1,10 +1,9 @@
-//! Which frames does a stream consist of, and what is in each?
+//! The frames of a stream and their contents.
 //!
 //! A frame is `u32 length, u8 kind, payload` (the length counts kind and payload). A stream begins
-//! with [`Frame::Begin`], which carries the format's version. Descriptions of probes, clauses,
-//! aggregations and symbols are sent once, before the first frame that refers to them by number.
-//! Within a version, fields are only ever appended to a payload; a reader ignores what follows the
-//! fields that it knows, and skips kinds that it does not know.
+//! with [`Frame::Begin`], which carries the format's version. Probes, clauses, aggregations and symbols have
+//! numbers; a stream describes each once, before the first frame that refers to it. Within a version, fields
+//! are only appended to a payload. A reader ignores unknown fields at the end and skips unknown kinds.
 
 use super::payload::{
     AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FiringFrame, StepTimes, SymbolFrame,
@@ -23,24 +22,23 @@ pub(crate) const FORMAT_VERSION: u16 = 1;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DTrS");
 
-/// Bytes of the first frame's body, up to its version, that every version of the format has: kind,
-/// magic, version.
+/// Bytes at the start of the first frame's body that every version of the format has: kind, magic, version.
 pub(crate) const PREAMBLE: usize = 7;
 
-/// The version in the body of a stream's first frame; `None` if it is not one.
+/// Returns the version in the body of a stream's first frame; `None` if it is not a first frame.
 pub(crate) fn format_version(body: &[u8]) -> Option<u16> {
     let t = &mut Take::new(body);
     let begins = t.u8("frame kind") == Ok(1) && t.u32("magic") == Ok(MAGIC);
     begins.then(|| t.u16("format version").ok()).flatten()
 }
 
-/// Whether `body` is the beginning of a stream's first frame, as far as it goes.
+/// Returns whether `body` is a prefix of a stream's first frame.
 pub(crate) fn may_begin(body: &[u8]) -> bool {
     let beginning = [&[1][..], &MAGIC.to_le_bytes()].concat();
     body.iter().zip(&beginning).all(|(a, b)| a == b)
 }
 
-/// Everything a stream can say.
+/// All frames of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Frame<'a> {
     Begin(SessionInfo),
@@ -67,21 +65,21 @@ pub(crate) enum Frame<'a> {
     End,
     /// The traced command has ended. The consumer adds this to a recording.
     CommandEnd(CommandOutcome),
-    /// The values of the options that the consumer asked for, as they are when tracing begins.
+    /// The values of the requested options when tracing begins.
     Options(Vec<(String, Option<u64>)>),
     /// A probe of a listing.
     Listed(ListedProbe),
-    /// What dtrace(1) would print of the aggregations at the end.
+    /// The text that dtrace(1) would print of the aggregations at the end.
     Report(&'a [u8]),
-    /// The entries that follow, to the next snapshot's end, are those that a `printa()` of the next
+    /// The following entries, up to the next end of a snapshot, are those that a `printa()` of the next
     /// firing printed.
     PrintaBegin,
-    /// The answer to one question of a look-up; `None` if there is no such symbol.
+    /// The answer to one query for a symbol; `None` if it does not exist.
     Found(Option<KernelSymbol>),
-    /// The answer to one question for a type; `None` if there is no such type.
+    /// The answer to one query for a type; `None` if it does not exist.
     FoundType(Option<KernelType>),
-    /// What was recorded when the consumer asked for it has been delivered, and its addresses are
-    /// described.
+    /// The answer to [`Command::CatchUp`](super::job::Command::CatchUp): everything recorded up to the
+    /// request has been delivered, and its addresses are described.
     CaughtUp,
 }
 
@@ -164,7 +162,7 @@ impl Frame<'_> {
 }
 
 impl<'a> Frame<'a> {
-    /// Whether this version knows frames of `kind`; others are skipped.
+    /// Returns whether this version knows frames of `kind`. Readers skip the others.
     pub(crate) fn knows(kind: u8) -> bool {
         (1..=26).contains(&kind)
     }
@@ -175,10 +173,10 @@ impl<'a> Frame<'a> {
         Ok(match t.u8("frame kind")? {
             1 => {
                 if t.u32("magic")? != MAGIC {
-                    return Err(Malformed::new("magic", "this is no DTrace stream"));
+                    return Err(Malformed::new("magic", "not a DTrace stream"));
                 }
                 if t.u16("format version")? != FORMAT_VERSION {
-                    return Err(Malformed::new("format version", "not one that this crate reads"));
+                    return Err(Malformed::new("format version", "unsupported by this version"));
                 }
                 Frame::Begin(SessionInfo::take(t)?)
             }
@@ -209,7 +207,7 @@ impl<'a> Frame<'a> {
             24 => Frame::Found(t.option("symbol", KernelSymbol::take)?),
             25 => Frame::FoundType(t.option("type", KernelType::take)?),
             26 => Frame::CaughtUp,
-            _ => return Err(Malformed::new("frame kind", "not one that this crate knows")),
+            _ => return Err(Malformed::new("frame kind", "unknown to this version")),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What does the user's process tell the worker?
+//! What the user's process sends to the worker.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,32 +10,32 @@ use crate::data::aggregation::Order;
 use crate::data::script::{Script, Specifier};
 use crate::data::session_info::OmittedLibrary;
 
-/// A process that libdtrace is to control.
+/// A process that libdtrace controls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Process {
-    /// Started by libdtrace, as with `dtrace -c`.
+    /// libdtrace starts it, as `dtrace -c` does.
     Create(Vec<String>),
-    /// Running already, as with `dtrace -p`.
+    /// It is already running, as for `dtrace -p`.
     Grab(i32),
 }
 
-/// What a session is for.
+/// The purpose of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Purpose {
-    /// To trace.
+    /// Trace.
     #[default]
     Trace,
-    /// To see whether the scripts compile, and what they match.
+    /// Check whether the scripts compile, and what they match.
     Check,
-    /// To list probes: those that match a pattern, or those of the scripts if there are any.
+    /// List probes: those that match a pattern, or those of the scripts if there are any.
     List { patterns: Vec<String>, describe: bool },
-    /// To look up kernel symbols, by name or by address.
+    /// Look up kernel symbols, by name or by address.
     Lookup { names: Vec<String>, addresses: Vec<u64> },
-    /// To look up types.
+    /// Look up types.
     Types { names: Vec<String> },
-    /// To write the C header of the scripts' providers, for a file of that name.
+    /// Write the C header of the scripts' providers. The file name determines its include guard.
     Header { name: String },
-    /// To write the object file that belongs to the script, and change those of its program.
+    /// Write the object file for the script, and modify the object files of its program.
     Link { output: PathBuf, objects: Vec<PathBuf> },
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Job {
     pub(crate) syslibdir: Option<PathBuf>,
     pub(crate) omit: Vec<OmittedLibrary>,
     pub(crate) options: Vec<(String, Option<String>)>,
-    /// Whether the script sees every D library, or only those that it seems to need.
+    /// Whether to give the script every D library, or only those that it seems to need.
     pub(crate) all_libraries: bool,
     pub(crate) compile_flags: u32,
     pub(crate) scripts: Vec<Script>,
@@ -55,21 +55,21 @@ pub(crate) struct Job {
     pub(crate) target: Option<Target>,
     /// Processes that libdtrace controls; the session ends with the last of them.
     pub(crate) processes: Vec<Process>,
-    /// Whether firings are wanted at all.
+    /// Whether to send firings.
     pub(crate) firings: bool,
-    /// Whether libdtrace's own formatting of each record is wanted.
+    /// Whether to have libdtrace format each record.
     pub(crate) text: bool,
-    /// Whether the entries that each `printa()` prints are wanted.
+    /// Whether to send the entries that each `printa()` prints.
     pub(crate) printed: bool,
-    /// In which order aggregations are walked.
+    /// The order in which to walk aggregations.
     pub(crate) order: Order,
-    /// Whether a walk removes what it delivers.
+    /// Whether a walk removes the entries that it delivers.
     pub(crate) drain: bool,
-    /// Whether what dtrace(1) would print of the aggregations at the end is wanted.
+    /// Whether to send the text that dtrace(1) would print of the aggregations at the end.
     pub(crate) report: bool,
-    /// Options whose values are wanted when tracing begins.
+    /// The options whose values to send when tracing begins.
     pub(crate) read_options: Vec<String>,
-    /// How often to send the aggregations while tracing; at the end they are always sent.
+    /// How often to send the aggregations while tracing. They are always sent at the end.
     pub(crate) snapshot_interval: Option<Duration>,
 }
 
@@ -77,26 +77,26 @@ pub(crate) struct Job {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) pid: i32,
-    /// What it waits behind, if libdtrace is to attach to it.
+    /// The gate that it waits at, if libdtrace is to attach to it.
     pub(crate) gate: Option<Gate>,
 }
 
-/// Where in a process to write what, to let it go on: see `client/command/gate.rs`.
+/// What to write where in a process to release it; see `client/command/linux/gate.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) address: u64,
     pub(crate) opening: Vec<u8>,
 }
 
-/// One message to the worker.
+/// A message to the worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Begin: the first message.
+    /// Begin. The first message.
     Job(Box<Job>),
-    /// End tracing, deliver what there is, and finish.
+    /// Stop tracing, deliver everything recorded, and finish.
     Stop,
-    /// Deliver what there is, with the symbols of all addresses, also of those in aggregations, and
-    /// say so.
+    /// Deliver everything recorded, with the symbols of all addresses, including those in aggregations. The
+    /// worker then sends [`Frame::CaughtUp`](super::frame::Frame::CaughtUp).
     CatchUp,
 }
 
@@ -149,7 +149,7 @@ impl Wire<'_> for Purpose {
                 output: take_path(t, "output")?,
                 objects: t.list("objects", |t| take_path(t, "object"))?,
             },
-            _ => return Err(Malformed::new("purpose", "not one that this worker knows")),
+            _ => return Err(Malformed::new("purpose", "unknown to this version")),
         })
     }
 }
@@ -171,7 +171,7 @@ impl Wire<'_> for Script {
             arguments: t.list("arguments", |t| t.string("argument"))?,
             specifier: t.option("specifier", |t| {
                 let n = usize::from(t.u8("specifier")?);
-                let none = Malformed::new("specifier", "not one that this worker knows");
+                let none = Malformed::new("specifier", "unknown to this version");
                 Specifier::ALL.get(n).copied().ok_or(none)
             })?,
         })
@@ -214,10 +214,7 @@ impl Wire<'_> for Target {
         Ok(Target {
             pid: t.i32("target")?,
             gate: t.option("gate", |t| {
-                Ok(Gate {
-                    address: t.u64("address")?,
-                    opening: t.bytes("what opens a gate")?.to_vec(),
-                })
+                Ok(Gate { address: t.u64("address")?, opening: t.bytes("gate opening")?.to_vec() })
             })?,
         })
     }
@@ -268,7 +265,7 @@ impl Wire<'_> for Job {
             text: t.bool("text wanted")?,
             printed: t.bool("printed wanted")?,
             order: Order::from_number(t.u8("order")?)
-                .ok_or(Malformed::new("order", "not one that this worker knows"))?,
+                .ok_or(Malformed::new("order", "unknown to this version"))?,
             drain: t.bool("drain")?,
             report: t.bool("report wanted")?,
             read_options: t.list("options to read", |t| t.string("option"))?,
@@ -287,7 +284,7 @@ fn take_path(t: &mut Take<'_>, field: &'static str) -> Result<PathBuf, Malformed
 }
 
 impl Command {
-    /// The message in an envelope like a frame's: `u32 length, u8 kind, payload`.
+    /// Encodes the message in an envelope like a frame's: `u32 length, u8 kind, payload`.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut b = vec![0; 4];
         match self {
@@ -309,7 +306,7 @@ impl Command {
             1 => Job::take(t).map(|job| Command::Job(Box::new(job))),
             2 => Ok(Command::Stop),
             3 => Ok(Command::CatchUp),
-            _ => Err(Malformed::new("command", "not one that this worker knows")),
+            _ => Err(Malformed::new("command", "unknown to this version")),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! How does what DTrace says travel from the worker to the user's closures?
+//! How do records travel from the worker to the user's closures?
 //!
-//! As a stream of [frames](frame): over a socket while tracing, from a file when a recording is
-//! replayed. The worker forwards bytes with their descriptions; the user's side decodes them.
+//! As a stream of [frames](frame): through a socket while tracing, from a file on replay. The worker forwards
+//! bytes with their descriptions. The user's side decodes them.
 
 #[cfg(feature = "live")]
 pub(crate) mod compile_flags;

@@ -1,20 +1,20 @@
-//! What is in the frames that describe, deliver and fail?
+//! The payloads of frames that describe, deliver, or report failures.
 
 use super::wire::{Malformed, Put, Take, Wire};
 use crate::data::aggregation::AggregationFunction;
 use crate::data::record::RecordDescription;
 
-/// How the records of one clause lie in its firings' data.
+/// The layout of a clause's records in the data of its firings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClauseFrame {
-    /// The number by which firings refer to it.
+    /// The number by which firings refer to the clause.
     pub(crate) key: u32,
     /// libdtrace's number of the statement.
     pub(crate) statement: u32,
     pub(crate) records: Vec<RecordDescription>,
 }
 
-/// How an aggregation's keys and value lie in its entries.
+/// The layout of an aggregation's keys and value in its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AggregationFrame {
     pub(crate) key: u32,
@@ -24,7 +24,7 @@ pub(crate) struct AggregationFrame {
     pub(crate) function: AggregationFunction,
     /// The parameters of lquantize and llquantize, in the platform's encoding.
     pub(crate) signature: u64,
-    /// The divisor set by `normalize()`; 1 where there is none.
+    /// The divisor set by `normalize()`; 1 if there is none.
     pub(crate) normal: u64,
     pub(crate) keys: Vec<RecordDescription>,
 }
@@ -33,11 +33,11 @@ pub(crate) struct AggregationFrame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryFrame<'a> {
     pub(crate) aggregation: u32,
-    /// Changes whenever the script clears the aggregation.
+    /// A number that changes whenever the script clears the aggregation.
     pub(crate) generation: u64,
     pub(crate) keys: &'a [u8],
     pub(crate) value: &'a [u8],
-    /// The value on each CPU, one after another, each as long as `value`; empty unless asked for.
+    /// The value on each CPU in turn, each as long as `value`. Empty unless requested.
     pub(crate) per_cpu: &'a [u8],
 }
 
@@ -49,13 +49,13 @@ pub(crate) struct FiringFrame<'a> {
     pub(crate) cpu: u32,
     pub(crate) flow: Option<FlowFrame<'a>>,
     pub(crate) data: &'a [u8],
-    /// What libdtrace printed, all records together.
+    /// The text that libdtrace printed, of all records together.
     pub(crate) text: &'a [u8],
-    /// `u32 record, u32 end` for each record that printed: where its text ends within `text`.
+    /// `u32 record, u32 end` for each record that printed: its number, and where its text ends within `text`.
     pub(crate) text_ends: &'a [u8],
 }
 
-/// Flow indentation, as libdtrace works it out when `flowindent` is set.
+/// Flow indentation, as libdtrace computes it when `flowindent` is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FlowFrame<'a> {
     /// 0 entry, 1 return, 2 neither.
@@ -64,47 +64,47 @@ pub(crate) struct FlowFrame<'a> {
     pub(crate) prefix: &'a [u8],
 }
 
-/// The symbol at an address, which is resolved where tracing takes place.
+/// The symbol at an address. The worker resolves it where it traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SymbolFrame {
     /// The process, or 0 for the kernel.
     pub(crate) pid: u32,
     pub(crate) address: u64,
-    /// As `module`function+0x1f`.
+    /// Text such as `module`function+0x1f`.
     pub(crate) text: String,
 }
 
-/// Where tracing failed, and libdtrace's words.
+/// A step that failed, with libdtrace's message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FailureFrame {
     pub(crate) kind: FailureKind,
-    /// What was attempted: the name of libdtrace's function, or what the worker did.
+    /// What was attempted: the name of libdtrace's function, or a description of the worker's step.
     pub(crate) attempt: String,
-    /// libdtrace's or the system's number; 0 where there is none.
+    /// libdtrace's error number or errno; 0 if there is none.
     pub(crate) number: i32,
     pub(crate) message: String,
-    /// The script to which it belongs, by position.
+    /// The position of the script that failed.
     pub(crate) script: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureKind {
-    /// The library could not be loaded or is of an unsupported version.
+    /// The library failed to load, or its version is unsupported.
     Load = 1,
-    /// An option was refused; `attempt` is its name.
+    /// An option was refused. `attempt` is its name.
     Option = 2,
     /// A script did not compile.
     Compile = 3,
-    /// A D library did not compile; `attempt` is its file.
+    /// A D library did not compile. `attempt` is its file.
     Library = 4,
-    /// A process could not be grabbed; `number` is errno.
+    /// A process was not grabbed. `number` is errno.
     Process = 5,
     /// Any other call into libdtrace failed.
     Call = 6,
-    /// Something around libdtrace failed (mounts, channel).
+    /// The system refused something that libdtrace or the worker needs (mounts, channel).
     Surroundings = 7,
-    /// A worker that serves another user does not do it for that user; `attempt` says what. It comes
-    /// in place of the first frame, so no recording has it.
+    /// A worker that serves another user refuses a request. `attempt` names what it refuses. This replaces
+    /// the first frame, so no recording contains it.
     Refused = 8,
 }
 
@@ -126,7 +126,7 @@ impl FailureKind {
     }
 }
 
-/// How long the steps of a session took in the worker, in nanoseconds.
+/// The duration of a session's steps in the worker, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StepTimes {
     pub(crate) load: u64,
@@ -169,7 +169,7 @@ impl Wire<'_> for AggregationFrame {
             variable: t.u64("variable")?,
             name: t.string("aggregation name")?,
             function: AggregationFunction::from_number(t.u16("function")?)
-                .ok_or(Malformed::new("function", "not one that this crate knows"))?,
+                .ok_or(Malformed::new("function", "unknown to this version"))?,
             signature: t.u64("signature")?,
             normal: t.u64("normal")?,
             keys: t.list("keys", RecordDescription::take)?,
@@ -259,7 +259,7 @@ impl Wire<'_> for FailureFrame {
     fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
         Ok(FailureFrame {
             kind: FailureKind::from_number(t.u8("failure kind")?)
-                .ok_or(Malformed::new("failure kind", "not one that this crate knows"))?,
+                .ok_or(Malformed::new("failure kind", "unknown to this version"))?,
             attempt: t.string("attempt")?,
             number: t.i32("number")?,
             message: t.string("message")?,

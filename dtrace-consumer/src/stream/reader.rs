@@ -1,4 +1,4 @@
-//! Where does one frame end and the next begin?
+//! Splits a stream into frames.
 
 #[cfg(all(test, feature = "live"))]
 mod tests;
@@ -8,27 +8,27 @@ use std::io::{self, Read};
 use super::frame::{self, Frame};
 use super::wire::Malformed;
 
-/// The largest frame that a reader accepts unless told otherwise, in bytes.
+/// The largest frame that a reader accepts by default, in bytes.
 ///
-/// The largest that a session makes is one firing: its records are bounded by the kernel side's
-/// buffers, `bufsize`, which users keep at some megabytes.
+/// The largest frame of a session is a firing. The kernel's buffers limit its records: `bufsize`, which users
+/// keep at a few megabytes.
 pub(crate) const FRAME_LIMIT: usize = 64 << 20;
 
 const ENVELOPE: usize = 4;
 const CHUNK: usize = 256 << 10;
 
-/// Splits a byte stream into frames, reading in large pieces and lending the frames from its buffer.
+/// Splits a byte stream into frames. Reads large chunks and lends the frames from its buffer.
 pub(crate) struct FrameReader<R> {
     source: R,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     limit: usize,
-    /// Bytes taken off the source before `buffer[start]`.
+    /// Number of bytes of the source before `buffer[start]`.
     position: u64,
 }
 
-/// Why no further frame could be had.
+/// Why a reader returned no further frame.
 #[derive(Debug)]
 pub(crate) enum ReadError {
     Io(io::Error),
@@ -46,7 +46,7 @@ impl<R: Read> FrameReader<R> {
     pub(crate) fn new(source: R) -> FrameReader<R> {
         FrameReader {
             source,
-            // Zeroed by the system, page by page as it is used.
+            // The system zeroes the pages on first use.
             buffer: vec![0; CHUNK],
             start: 0,
             end: 0,
@@ -55,14 +55,14 @@ impl<R: Read> FrameReader<R> {
         }
     }
 
-    /// Accepts frames of up to `bytes`, whatever their source.
+    /// Accepts frames of up to `bytes`.
     pub(crate) fn with_limit(mut self, bytes: usize) -> FrameReader<R> {
         self.limit = bytes;
         self
     }
 
-    /// The version of the format in which the stream is written, without going on to a frame; `None`
-    /// if it does not begin as a stream does.
+    /// Returns the version of the stream's format without consuming a frame; `None` if the source does not
+    /// begin like a stream.
     pub(crate) fn format_version(&mut self) -> Result<Option<u16>, ReadError> {
         let complete = self.fill(ENVELOPE + frame::PREAMBLE)?;
         let beginning = &self.buffer[self.start..self.end];
@@ -79,7 +79,7 @@ impl<R: Read> FrameReader<R> {
         }
     }
 
-    /// The next frame that this version knows; `None` at a proper end of the source.
+    /// Returns the next frame that this version knows; `None` at a proper end of the source.
     pub(crate) fn next(&mut self) -> Result<Option<Frame<'_>>, ReadError> {
         loop {
             let Some(length) = self.fill(ENVELOPE)?.then(|| self.envelope()) else {
@@ -91,7 +91,7 @@ impl<R: Read> FrameReader<R> {
             };
             let refused = match length {
                 0 => Some("zero"),
-                n if n > self.limit => Some("more than the limit"),
+                n if n > self.limit => Some("exceeds the limit"),
                 _ => None,
             };
             if let Some(reason) = refused {
@@ -113,12 +113,12 @@ impl<R: Read> FrameReader<R> {
         }
     }
 
-    /// Whether nothing has been read that is not yet taken.
+    /// Returns whether the buffer is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Bytes from the beginning of the stream to the next frame.
+    /// Returns the number of bytes from the start of the stream to the next frame.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
@@ -133,7 +133,7 @@ impl<R: Read> FrameReader<R> {
             .map_or(0, |n| u32::from_le_bytes(*n) as usize)
     }
 
-    /// Reads until `n` bytes are at hand; `false` if the source ends before.
+    /// Reads until the buffer holds `n` bytes. Returns `false` if the source ends before.
     fn fill(&mut self, n: usize) -> Result<bool, ReadError> {
         while self.end - self.start < n {
             if self.start > 0 && self.buffer.len() - self.start < n.max(CHUNK / 4) {
@@ -142,7 +142,7 @@ impl<R: Read> FrameReader<R> {
                 self.start = 0;
             }
             if self.buffer.len() - self.start < n || self.buffer.len() == self.end {
-                // Grows with what has really arrived, never with what a length field promises.
+                // Grow by what has arrived, never by what a length field promises.
                 let target = (self.end + CHUNK).max(self.buffer.len());
                 self.buffer.resize(target, 0);
             }

@@ -1,4 +1,4 @@
-//! What may a stream contain? Everything that the format can say, likely and unlikely.
+//! Generators of arbitrary streams: everything that the format can express, likely and unlikely.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -29,7 +29,7 @@ use crate::data::session_info::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
 
-/// A frame with what it borrows.
+/// A frame, with the data that it borrows.
 #[derive(Debug, Clone)]
 pub(crate) enum Sample {
     Plain(Frame<'static>),
@@ -89,12 +89,12 @@ fn target() -> impl Strategy<Value = Target> {
     (any::<i32>(), option::of(gate)).prop_map(|(pid, gate)| Target { pid, gate })
 }
 
-/// A number that is often the same, so that frames refer to each other.
+/// Generates a number from a small set, so that frames refer to each other.
 fn reference() -> impl Strategy<Value = u32> {
     prop_oneof![8 => 0u32..3, 1 => any::<u32>()]
 }
 
-/// A number of bytes within a record's data, or far outside of it.
+/// Generates a number of bytes within a record's data, or far outside.
 fn extent() -> impl Strategy<Value = u32> {
     prop_oneof![8 => 0u32..48, 2 => Just(8), 2 => Just(16), 1 => any::<u32>(), 1 => Just(u32::MAX)]
 }
@@ -231,7 +231,7 @@ fn clause() -> impl Strategy<Value = ClauseFrame> {
         .prop_map(|(key, statement, records)| ClauseFrame { key, statement, records })
 }
 
-/// The parameters of a distribution: such as a script would give, or anything.
+/// Generates the parameters of a distribution: valid ones of a script, or arbitrary ones.
 fn signature() -> impl Strategy<Value = u64> {
     let linear = (any::<i32>(), 1u16..9, 1u16..20).prop_map(|(base, step, levels)| {
         u64::from(step) << 48 | u64::from(levels) << 32 | u64::from(base.cast_unsigned())
@@ -281,7 +281,7 @@ fn entry() -> impl Strategy<Value = Sample> {
     )
 }
 
-/// An aggregation and entries whose values have the size that its parameters ask for.
+/// Generates an aggregation, and entries whose values have the size that its parameters require.
 fn walk() -> impl Strategy<Value = Vec<Sample>> {
     let begin = prop::sample::select(vec![Frame::SnapshotBegin, Frame::PrintaBegin]);
     (aggregation(), vec((bytes(), any::<u64>(), 0u64..2), 1..4), begin).prop_map(
@@ -411,7 +411,7 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
     ]
 }
 
-/// Any frame.
+/// Generates any frame.
 pub(crate) fn sample() -> impl Strategy<Value = Sample> {
     prop_oneof![
         20 => plain().prop_map(Sample::Plain),
@@ -421,7 +421,7 @@ pub(crate) fn sample() -> impl Strategy<Value = Sample> {
     ]
 }
 
-/// Frames that mostly refer to each other, as those of a session do.
+/// Generates frames that mostly refer to each other, like those of a session.
 pub(crate) fn frames() -> impl Strategy<Value = Vec<Sample>> {
     let one = |frame: Frame<'static>| vec![Sample::Plain(frame)];
     let piece = prop_oneof![
@@ -442,7 +442,7 @@ pub(crate) fn frames() -> impl Strategy<Value = Vec<Sample>> {
     })
 }
 
-/// Any message to the worker.
+/// Generates any message to the worker.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         9 => job().prop_map(|job| Command::Job(Box::new(job))),

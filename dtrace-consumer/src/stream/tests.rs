@@ -1,4 +1,4 @@
-//! What is sent arrives as it was sent, and whatever else arrives does no harm.
+//! Encoded frames decode to the same frames, and arbitrary bytes do no harm.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ proptest! {
         payload in vec(any::<u8>(), 0..200),
     ) {
         let body = [&[kind][..], &payload].concat();
-        // What could be decoded can be sent on and means the same there.
+        // Every frame that decodes can be encoded again, with the same meaning.
         if let Ok(frame) = Frame::decode(&body) {
             let mut sent = Vec::new();
             frame.encode(&mut sent);

@@ -1,14 +1,14 @@
-//! How are numbers, strings and bytes laid out inside a frame?
+//! Layout of numbers, strings and bytes in a frame.
 //!
-//! Little-endian, no padding; byte strings carry a `u32` length in front. Reading is bounded by the
-//! slice at hand: a length that exceeds it is a [`Malformed`], never an allocation or a panic.
+//! Little-endian, no padding. A `u32` length precedes byte strings. Reading never leaves the slice: a length
+//! that exceeds it is a [`Malformed`], never an allocation or a panic.
 
 use std::fmt;
 
-/// What a frame lacks or has wrong.
+/// A field of a frame that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
-    /// The field that could not be read.
+    /// The field.
     pub field: &'static str,
     /// What is wrong with it.
     pub reason: &'static str,
@@ -68,7 +68,7 @@ pub(crate) trait Put {
 }
 
 fn length(n: usize) -> u32 {
-    // A list or string of 4 GiB is cut by the frame limit long before; saturating keeps this total.
+    // The frame limit rejects a list or string of 4 GiB long before; saturating makes this total.
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
@@ -95,7 +95,7 @@ impl Put for Vec<u8> {
     }
 }
 
-/// A type that is part of a frame.
+/// Types that frames contain.
 pub(crate) trait Wire<'a>: Sized {
     /// Appends the fields.
     fn put(&self, b: &mut Vec<u8>);
@@ -119,7 +119,7 @@ impl<'a> Take<'a> {
         let (head, rest) = self
             .rest
             .split_first_chunk::<N>()
-            .ok_or(Malformed::new(field, "the frame ends before it"))?;
+            .ok_or(Malformed::new(field, "missing from the frame"))?;
         self.rest = rest;
         Ok(*head)
     }
@@ -162,7 +162,7 @@ impl<'a> Take<'a> {
         Ok(head)
     }
 
-    /// Text made by the library: mostly UTF-8, and readable where it is not.
+    /// Takes text of the library. Invalid UTF-8, which is rare, is replaced.
     pub(crate) fn string(&mut self, field: &'static str) -> Result<String, Malformed> {
         Ok(String::from_utf8_lossy(self.bytes(field)?).into_owned())
     }
@@ -175,14 +175,14 @@ impl<'a> Take<'a> {
         if self.bool(field)? { take(self).map(Some) } else { Ok(None) }
     }
 
-    /// A list; memory grows only with items that are really there.
+    /// Takes a list. Memory grows only with items that are present.
     pub(crate) fn list<T>(
         &mut self,
         field: &'static str,
         mut take: impl FnMut(&mut Self) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
         let n = self.u32(field)? as usize;
-        // Every item takes at least one byte, so a longer list cannot be honest.
+        // Every item takes at least one byte, so the length of a longer list is wrong.
         if n > self.rest.len() {
             return Err(Malformed::new(field, "its length exceeds the frame"));
         }

@@ -1,4 +1,4 @@
-//! How are questions answered that need no tracing?
+//! Answers queries that need no tracing.
 
 use super::encode::encoder::Encoder;
 use super::failed::Failed;
@@ -6,7 +6,7 @@ use super::libdtrace::Compiling;
 use crate::stream::frame::Frame;
 use crate::stream::job::Purpose;
 
-/// Sends the answer to what a session asks that does not trace.
+/// Sends the answer of a session that does not trace.
 pub(super) fn answer(
     compiling: &Compiling,
     encoder: &mut Encoder,
@@ -38,7 +38,7 @@ pub(super) fn answer(
     Ok(())
 }
 
-/// Lists the probes of the patterns, or of the scripts' clauses, or all.
+/// Lists the probes that match the patterns or the scripts' clauses, or all probes.
 fn list(
     compiling: &Compiling,
     encoder: &mut Encoder,

@@ -1,4 +1,4 @@
-//! How does a worker receive messages from its consumer?
+//! Receives messages from the consumer.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -11,18 +11,19 @@ use crate::stream::job::{Command, Job};
 /// The longest message that a worker accepts, in bytes.
 pub(super) const MESSAGE_LIMIT: usize = 64 << 20;
 
-/// Takes over standard input, and leaves nothing in its place for programs that tracing starts.
+/// Takes over standard input and replaces it by /dev/null, so that programs started by tracing do not inherit
+/// the channel.
 pub(super) fn take_channel() -> io::Result<UnixStream> {
     let input = io::stdin().as_fd().try_clone_to_owned()?;
     let channel = UnixStream::from(input);
-    // Fails if it is no such socket: the marker was set by something else than a consumer.
+    // Fails if standard input is not a Unix socket: something other than a consumer set the marker.
     channel.local_addr()?;
     nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
     Ok(channel)
 }
 
-/// A worker that anybody can start serves the user that it runs as, and nobody else: only
-/// [`super::elevated`] knows what others may be given.
+/// Fails unless the channel belongs to the user that the worker runs as. A worker that anybody can start
+/// serves nobody else; only [`super::elevated`] decides what other users may request.
 pub(super) fn require_own(channel: &UnixStream) -> io::Result<()> {
     if peer_of(channel)?.uid == nix::unistd::geteuid().as_raw() {
         return Ok(());
@@ -37,7 +38,7 @@ pub(super) fn first_message(channel: &UnixStream) -> io::Result<Job> {
     }
 }
 
-/// The next message; `None` when the consumer has closed the channel.
+/// Reads the next message. Returns `None` when the consumer has closed the channel.
 pub(super) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Option<Command>> {
     let mut length = [0; 4];
     match read_exactly(channel, &mut length) {
@@ -46,14 +47,14 @@ pub(super) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Opt
     }
     let length = u32::from_le_bytes(length) as usize;
     if length > limit {
-        return Err(io::Error::new(ErrorKind::InvalidData, "a message beyond the limit"));
+        return Err(io::Error::new(ErrorKind::InvalidData, "a message exceeds the limit"));
     }
     let mut body = vec![0; length];
     read_exactly(channel, &mut body)?;
     Command::decode(&body).map(Some).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
 }
 
-/// Reads exactly one message's worth, so that nothing of the next is taken.
+/// Fills the buffer from the channel, and reads nothing beyond.
 fn read_exactly(mut from: &UnixStream, buffer: &mut [u8]) -> io::Result<()> {
     from.read_exact(buffer)
 }

@@ -1,8 +1,8 @@
 //! How does the consumer reach a worker that is waiting inside libdtrace?
 //!
-//! A thread listens to the channel, notes what is asked for, and wakes the waiting thread by writing
-//! to the event descriptor that libdtrace itself waits on. A signal would do too, but can be lost
-//! before the wait begins; what is written cannot.
+//! A thread listens to the channel, notes requests, and wakes the waiting thread by writing to the event
+//! descriptor that libdtrace itself waits on. A signal would be lost if it arrived before the wait begins; a
+//! written event is not.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,10 +21,10 @@ use super::own_process;
 use super::system::{duplicate, end_tracing, peer_of, watch_process};
 use crate::stream::job::Command;
 
-/// How long a worker whose consumer is gone may still be inside libdtrace before it ends all the same.
+/// How long a worker may stay inside libdtrace after its consumer has gone, before the process ends anyway.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What has been asked of the worker.
+/// The requests to the worker.
 pub(super) struct Control {
     stop: AtomicBool,
     snapshot: AtomicBool,
@@ -50,7 +50,7 @@ impl Control {
         }
     }
 
-    /// From now on, requests also wake whoever waits on this event descriptor.
+    /// Makes requests also wake a thread that waits on this event descriptor.
     pub(super) fn wake_through(&self, eventfd: Option<i32>) {
         *self.waker.lock() = eventfd.and_then(|fd| duplicate(fd).ok()).map(File::from);
         if self.stop.load(Ordering::Acquire) {
@@ -68,7 +68,7 @@ impl Control {
         }
     }
 
-    /// Waits for a while, or until something is asked for.
+    /// Waits for a while, or until a request arrives.
     pub(super) fn pause(&self, at_most: Duration) {
         let mut asked = self.asked.lock();
         if !*asked {
@@ -89,13 +89,13 @@ impl Control {
         self.catch_up.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether the consumer is gone.
+    /// Returns whether the consumer is gone.
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// The consumer is gone, and what it asked for with it. The waiting thread ends the process;
-    /// if libdtrace does not return to it, this does.
+    /// Notes that the consumer is gone, and drops its requests. The waiting thread ends the process. If
+    /// libdtrace does not return to it, this thread does.
     fn abandon(&self) {
         if self.closed.load(Ordering::Acquire) {
             return;
@@ -109,20 +109,20 @@ impl Control {
         }
     }
 
-    /// The session is over; the end of the channel means nothing any more.
+    /// Notes that the session is over. The end of the channel means nothing from here on.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
 }
 
-/// Starts the thread that listens, and that asks for a snapshot every `interval`.
+/// Starts the thread that listens for requests, and that requests a snapshot every `interval`.
 pub(super) fn listen(
     control: Arc<Control>,
     channel: UnixStream,
     interval: Option<Duration>,
 ) -> io::Result<()> {
-    // The end of the channel tells of the consumer's end, unless a process that it forked has the
-    // channel, too. Without this, that is not noticed.
+    // The channel ends with the consumer, unless a process that it forked holds the channel, too. Without a
+    // pidfd that case goes unnoticed.
     let consumer = peer_of(&channel).ok().and_then(|consumer| watch_process(consumer.pid).ok());
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         let mut next = interval.map(|every| Instant::now() + every);
@@ -148,9 +148,9 @@ pub(super) fn listen(
 enum Asked {
     Stop,
     CatchUp,
-    /// Until the time was over.
+    /// The time limit was reached.
     Nothing,
-    /// The consumer is, and will never ask again.
+    /// The consumer is gone and will make no more requests.
     Gone,
 }
 
@@ -158,7 +158,7 @@ fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Option<Instant>
     loop {
         let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
             None => PollTimeout::NONE,
-            // A part of a millisecond is waited for, too.
+            // Round up to whole milliseconds.
             Some(left) => {
                 let left = left + Duration::from_micros(999);
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)

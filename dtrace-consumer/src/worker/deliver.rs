@@ -1,4 +1,4 @@
-//! How is everything delivered that is recorded while tracing is on?
+//! Delivers everything that is recorded while tracing is on.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,14 @@ use super::system::dropped_by_kernel;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
 
-/// How long to let records gather when they come fast. Each wake-up costs far more than a record, and
-/// at the kernel's highest rate a few megabytes of buffer hold much more than this.
+/// How long to let records accumulate when they come fast. A wake-up costs far more than a record, and a few
+/// megabytes of buffer hold much more than what the kernel records in this time at its highest rate.
 const BATCH: Duration = Duration::from_millis(5);
 
-/// After so many rounds in a row with data and without a pause, batches begin.
+/// Batching starts after this many consecutive rounds with data and without a pause.
 const BUSY_ROUNDS: u32 = 20;
 
-/// Batches end when one holds fewer firings than this.
+/// Batching stops when a batch has fewer firings than this.
 const BUSY_FIRINGS: u64 = 4;
 
 /// Delivers everything from the start of tracing to its end.
@@ -27,7 +27,7 @@ pub(super) fn deliver(
     job: &Job,
 ) -> Result<(), Failed> {
     let traced = trace(tracing, control, job);
-    // Whatever went wrong, what there is gets delivered, and the first failure is sent.
+    // Whatever went wrong, deliver the recorded data, and send the first failure.
     let result = if tracing.sink().has_given_up() {
         Ok(())
     } else {
@@ -39,7 +39,8 @@ pub(super) fn deliver(
     result
 }
 
-/// Delivers until the script, the consumer or its disappearance ends the session.
+/// Delivers until the session ends: by the script, at the consumer's request, or because the consumer is
+/// gone.
 fn trace(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Result<(), Failed> {
     let mut busy = 0;
     loop {
@@ -68,7 +69,7 @@ fn trace(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Result
         }
         let came = tracing.sink().firings() - firings;
         let goes_on = if busy < BUSY_ROUNDS {
-            // Data that had to be waited for do not come fast.
+            // Data that the worker had to wait for do not come fast.
             came > 0 && began.elapsed() < BATCH / 2
         } else {
             came >= BUSY_FIRINGS
@@ -82,13 +83,13 @@ fn trace(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Result
     drain(tracing, control)
 }
 
-/// Delivers what was recorded up to now, with the symbols of all addresses.
+/// Delivers everything recorded so far, with the symbols of all addresses.
 fn catch_up(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Result<Work, Failed> {
-    // What is at hand was recorded before; there is no more to wait for.
+    // Everything recorded so far is in the buffers, so do not wait for more.
     control.wake();
     let work = tracing.work()?;
-    // While it can, libdtrace puts a function's own address for any address within it into such keys.
-    // Later it would keep the two apart.
+    // While it can, libdtrace replaces any address within a function by the function's own address in such
+    // keys. Resolving them later would keep the two apart.
     if !job.scripts.iter().any(|it| it.mentions(&["usym", "umod", "ufunc"])) {
         tracing.resolve_keys()?;
     }
@@ -97,9 +98,9 @@ fn catch_up(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Res
     Ok(work)
 }
 
-/// Delivers what is left in the buffers when tracing is off.
+/// Delivers the rest of the buffers when tracing is off.
 fn drain(tracing: &mut Tracing<Encoder>, control: &Control) -> Result<(), Failed> {
-    // Whatever is left is at hand: waiting for more, up to a second, has no purpose any more.
+    // The rest is in the buffers, so do not wait up to a second for more.
     tracing.set_option("switchrate", Some("1us"))?;
     loop {
         let work = tracing.work()?;

@@ -1,4 +1,4 @@
-//! Why did a session not come to its end?
+//! Failures of a session, as the worker reports them.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use super::system::Shortcoming;
 use crate::stream::job::Process;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
-/// Why a session did not come to its end, as the consumer is sent it.
+/// Why a session failed, as sent to the consumer.
 pub(super) struct Failed(pub(super) FailureFrame);
 
 impl Failed {
-    /// A failed call into libdtrace.
+    /// Creates the failure of a call into libdtrace.
     pub(super) fn of(kind: FailureKind, failure: CallFailure) -> Failed {
         Failed(FailureFrame {
             kind,
@@ -22,7 +22,7 @@ impl Failed {
         })
     }
 
-    /// A process that libdtrace cannot control.
+    /// Creates the failure to start or grab a process.
     pub(super) fn to_control(process: &Process, failure: CallFailure) -> Failed {
         let attempt = match process {
             Process::Create(words) => format!("start {}", words.join(" ")),
@@ -38,7 +38,7 @@ impl From<CallFailure> for Failed {
     }
 }
 
-/// A failure of something around libdtrace.
+/// Creates the failure of a step outside libdtrace.
 pub(super) fn surroundings_failed(attempt: &str, error: &io::Error) -> Failed {
     Failed(FailureFrame {
         kind: FailureKind::Surroundings,
@@ -49,11 +49,11 @@ pub(super) fn surroundings_failed(attempt: &str, error: &io::Error) -> Failed {
     })
 }
 
-/// A failure of libdtrace, with what could not be arranged for it, which is often the reason.
+/// Creates a failure of libdtrace, together with the failed preparations, which are often its cause.
 pub(super) fn with_shortcomings(failure: CallFailure, shortcomings: &[Shortcoming]) -> Failed {
     let mut failed = Failed::from(failure);
     for s in shortcomings {
-        failed.0.message.push_str(&format!("; could not {}: {}", s.attempt, s.error));
+        failed.0.message.push_str(&format!("; cannot {}: {}", s.attempt, s.error));
     }
     failed
 }

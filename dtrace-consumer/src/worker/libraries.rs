@@ -1,10 +1,10 @@
 //! Which D libraries does a script need?
 //!
-//! libdtrace compiles every D library that it finds before the first script, which takes longer than
-//! everything else on the way to tracing. A library only matters to a script that uses a name which it
-//! defines, or that has translated arguments (`args[]`), whose types libraries define too. So only those
-//! are left in sight. Should a script not compile then, the consumer tries again with all of them,
-//! and only what is said then counts.
+//! libdtrace compiles every D library that it finds before the first script, which takes longer than all
+//! other steps of the start. A script needs a library only if it uses a name that the library defines, or
+//! translated arguments (`args[]`), whose types libraries define, too. So only those libraries are left
+//! visible. If a script then fails to compile, the consumer tries again with all of them, and only that
+//! result counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::data::script::{Script, words_of};
 use crate::data::session_info::OmittedLibrary;
 
-/// Tells for each library file below `directory` whether it is to be left in sight.
+/// Returns for each library file below `directory` whether to leave it visible.
 pub(crate) fn wanted(
     directory: &Path,
     scripts: &[Script],
@@ -27,12 +27,12 @@ pub(crate) fn wanted(
     }
 }
 
-/// The names of the libraries that the scripts need; `None` stands for all.
+/// Returns the names of the libraries that the scripts need; `None` means all.
 fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
     let mut words = BTreeSet::new();
     for script in scripts {
         let text = String::from_utf8_lossy(&script.text);
-        // Translated arguments may need any library, and preprocessed text may say anything.
+        // Translated arguments may need any library, and preprocessing may produce any text.
         let directives = text.lines().map(str::trim_start).filter(|line| line.starts_with('#'));
         let harmless = |line: &str| line.starts_with("#!") || line.starts_with("#pragma D option");
         if !{ directives }.all(harmless) || words_of(&text).any(needs_all) {
@@ -61,19 +61,19 @@ fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
     Some(needed)
 }
 
-/// Whether a word may need any library: translated arguments do, and the subroutines for addresses of
-/// networks make libdtrace abort without their types.
+/// Returns whether a word may need any library. Translated arguments do. The subroutines for network
+/// addresses make libdtrace abort if their types are missing.
 fn needs_all(word: &str) -> bool {
     matches!(word, "args" | "xlate") || word.starts_with("inet_nto") || word == "link_ntop"
 }
 
-/// Whether a script has what libdtrace builds from the kernel's types when tracing begins, without
-/// having read them for it: it counts on a D library for that, and here there may be none.
+/// Returns whether a script uses something that libdtrace builds from the kernel's types when tracing starts.
+/// libdtrace relies on a D library to have read those types, and that library may be hidden here.
 pub(crate) fn needs_kernel_types(scripts: &[Script]) -> bool {
     scripts.iter().any(|script| script.mentions(&["execname", "ppid", "progenyof"]))
 }
 
-/// What the files of one library, for all kernel versions together, define and depend on.
+/// The names that the files of one library, for all kernel versions together, define and depend on.
 #[derive(Default)]
 struct Library {
     defines: BTreeSet<String>,
@@ -116,7 +116,7 @@ impl Library {
     }
 }
 
-/// D source without its comments, strings and directives, which name nothing.
+/// Returns D source without comments, strings and directives, which contain no names.
 fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -138,7 +138,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// D code without what stands in braces: members and assignments of members.
+/// Returns D code without the text in braces: members and assignments of members.
 fn without_bodies(code: &str) -> String {
     let mut depth = 0u32;
     code.chars()
@@ -153,7 +153,7 @@ fn without_bodies(code: &str) -> String {
         .collect()
 }
 
-/// Where the string ends with which `text` begins.
+/// Returns where the string at the start of `text` ends.
 fn end_of_string(text: &str) -> usize {
     let mut escaped = false;
     for (at, b) in text.bytes().enumerate().skip(1) {
@@ -167,7 +167,7 @@ fn end_of_string(text: &str) -> usize {
     text.len()
 }
 
-/// Every D library file below `syslibdir`: `*.d` there and in its folders of kernel versions.
+/// Returns every D library file below `syslibdir`: `*.d` there and in its folders of kernel versions.
 pub(crate) fn d_libraries(syslibdir: &Path) -> Vec<PathBuf> {
     let list = |dir: &Path| -> Vec<PathBuf> {
         std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect()

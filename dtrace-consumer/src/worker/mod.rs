@@ -1,7 +1,7 @@
-//! What does the worker process do?
+//! The worker process.
 //!
-//! It runs one session with libdtrace and never returns to `main`. Its standard input is the channel to
-//! the consumer.
+//! It runs one session with libdtrace and never returns to `main`. Standard input is its channel to the
+//! consumer.
 
 mod answer;
 mod channel;
@@ -20,7 +20,7 @@ pub(crate) mod system;
 
 use self::channel::{first_message, require_own, take_channel};
 
-/// Serves one session; the result is the process's exit status.
+/// Serves one session. Returns the process's exit status.
 pub(crate) fn main() -> i32 {
     let served = take_channel().and_then(|channel| {
         require_own(&channel)?;
@@ -30,7 +30,7 @@ pub(crate) fn main() -> i32 {
     match served {
         Ok(()) => 0,
         Err(e) => {
-            // Only the consumer reads this, when no frame could tell it.
+            // The consumer reads standard error if no frame could report the error.
             eprintln!("dtrace-consumer worker: {e}");
             1
         }

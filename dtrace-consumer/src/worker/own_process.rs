@@ -1,20 +1,20 @@
-//! How does a worker end, and forget what it was started with?
+//! Ends the worker process, and clears its environment.
 
-/// Ends the process at once. Exit handlers are skipped: libdtrace's would take seconds to free what
-/// the end of the process frees at once.
+/// Ends the process at once, without exit handlers. libdtrace's take seconds to free what the end of the
+/// process frees at once.
 pub(crate) fn end(status: i32) -> ! {
-    // SAFETY: always sound.
+    // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(status) }
 }
 
-/// Forgets the environment, but for a search path.
+/// Clears the environment except for a search path.
 ///
 /// # Panics
-/// In a process with several threads, which may be reading it.
+/// Panics if the process has several threads, which could be reading the environment.
 pub(crate) fn forget_environment() {
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-    assert_eq!(threads, 1, "the environment is forgotten before threads are started");
-    // SAFETY: there is only this thread.
+    assert_eq!(threads, 1, "clearing the environment requires a single thread");
+    // SAFETY: this is the only thread.
     unsafe {
         let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
         names.into_iter().for_each(|name| std::env::remove_var(name));

@@ -1,4 +1,4 @@
-//! What does the worker process do, from its job to its end?
+//! Runs a session in the worker, from its job to its end.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -19,14 +19,14 @@ use crate::stream::frame::Frame;
 use crate::stream::job::{Job, Process, Purpose};
 use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
 
-/// Serves one session, from its job to its end. `owner` is the user whom an elevated worker serves.
+/// Serves one session. `owner` is the user whom an elevated worker serves.
 pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?);
     if let Err(e) = system::give_up_privileges(&job) {
-        reporter.send(&Frame::Failure(surroundings_failed("give up privileges", &e).0));
+        reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
     }
-    // Mounts are seen by the threads that are started afterwards.
+    // Threads that start later share the mounts.
     let shortcomings = system::prepare(&job);
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
@@ -45,7 +45,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     Ok(())
 }
 
-/// One session, and what it was given.
+/// A session and its inputs.
 struct Session<'s> {
     job: &'s Job,
     control: &'s Control,
@@ -68,7 +68,7 @@ impl Session<'_> {
         let mut created = Vec::new();
         set_options(&mut compiling, job)?;
         if let Err(failed) = compile(&mut compiling, job, self.shortcomings, &mut created) {
-            // Processes that were grabbed live on.
+            // Processes that were grabbed must survive.
             if job.processes.iter().any(|process| matches!(process, Process::Grab(_))) {
                 compiling.abandon();
             }
@@ -90,7 +90,7 @@ impl Session<'_> {
         deliver(&mut tracing, self.control, job)
     }
 
-    /// Loads and opens libdtrace, and finds what it will wait on.
+    /// Loads and opens libdtrace, and finds the descriptor that it will wait on.
     fn open(&self) -> Result<Compiling, Failed> {
         let before = system::wait_descriptors();
         let compiling = Compiling::open(&self.job.library).map_err(|failure| {
@@ -102,18 +102,18 @@ impl Session<'_> {
         Ok(compiling)
     }
 
-    /// Tracing is on: confines the worker, tells the consumer, and lets the processes run.
+    /// Confines the worker, notifies the consumer and releases the processes, once tracing is on.
     fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
         let target = self.job.target.as_ref();
         if let Some((pid, gate)) = target.and_then(|t| Some((t.pid, t.gate.as_ref()?))) {
             system::open_gate(pid, gate, self.owner)
-                .map_err(|e| surroundings_failed("let the command run", &e))?;
+                .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
         match system::confine() {
             Err(e) if self.owner.is_some() => {
-                return Err(surroundings_failed("confine the worker", &e));
+                return Err(surroundings_failed("confining the worker", &e));
             }
-            // A kernel or machine without that traces all the same, as its own user.
+            // Without an elevated worker, missing support in the kernel or machine is not an error.
             _ => {}
         }
         tracing.sink().send(&Frame::Started(times));
@@ -136,7 +136,7 @@ fn set_options(compiling: &mut Compiling, job: &Job) -> Result<(), Failed> {
     Ok(())
 }
 
-/// From the processes to the last script.
+/// Performs the steps from the processes to the last script.
 fn compile(
     compiling: &mut Compiling,
     job: &Job,
@@ -169,7 +169,7 @@ fn compile(
     Ok(())
 }
 
-/// Has libdtrace control a process; returns it if it was created.
+/// Makes libdtrace control a process. Returns the process if libdtrace created it.
 fn control(compiling: &mut Compiling, process: &Process) -> Result<Option<CreatedProcess>, Failed> {
     let failed = |failure| Failed::to_control(process, failure);
     let pid = match process {
@@ -185,7 +185,7 @@ fn control(compiling: &mut Compiling, process: &Process) -> Result<Option<Create
     pid.map_err(failed)?.map(watch).transpose()
 }
 
-/// Enables the probes, and sends what is known of the programs and options then.
+/// Enables the probes, and sends the information about programs and options.
 fn enable(compiling: Compiling, encoder: Encoder, job: &Job) -> Result<Tracing<Encoder>, Failed> {
     let wanted = Wanted { firings: job.firings, text: job.text, printed: job.printed };
     let (mut tracing, programs) = compiling.enable(encoder, wanted)?;
@@ -219,7 +219,7 @@ fn session_info(job: &Job, library_version: &str) -> SessionInfo {
 struct Clock(Instant);
 
 impl Clock {
-    /// Nanoseconds since the last lap.
+    /// Returns the nanoseconds since the last lap.
     fn lap(&mut self) -> u64 {
         let now = Instant::now();
         let lap = now - self.0;

@@ -1,4 +1,4 @@
-//! What can be asked of libdtrace without tracing?
+//! Queries that libdtrace answers without tracing.
 
 mod probes;
 mod symbols;
@@ -13,7 +13,7 @@ pub use types::{TypeQuery, Types};
 use crate::client::elevation::Elevation;
 use crate::client::settings::Settings;
 
-/// A question to libdtrace: [`ProbeQuery`], [`SymbolQuery`] or [`TypeQuery`].
+/// A query to libdtrace: [`ProbeQuery`], [`SymbolQuery`] or [`TypeQuery`].
 #[derive(Debug, Clone, Default)]
 #[must_use = "a query does nothing until it is asked"]
 pub struct Query<Q> {
@@ -22,19 +22,19 @@ pub struct Query<Q> {
 }
 
 impl<Q> Query<Q> {
-    /// Looks for libdtrace in this prefix first; see [`crate::locate`].
+    /// Sets a prefix to look for libdtrace in first; see [`crate::locate`].
     pub fn prefix(mut self, prefix: impl Into<PathBuf>) -> Self {
         self.settings.access.prefix = Some(prefix.into());
         self
     }
 
-    /// Names the program that is started as worker; see [`Session::worker`](crate::Session::worker).
+    /// Sets the worker's program; see [`Session::worker`](crate::Session::worker).
     pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
         self.settings.access.worker = Some(program.into());
         self
     }
 
-    /// How the worker gets its privilege; see [`Session::elevation`](crate::Session::elevation).
+    /// Sets how the worker gets its privilege; see [`Session::elevation`](crate::Session::elevation).
     pub fn elevation(mut self, elevation: Elevation) -> Self {
         self.settings.access.elevation = elevation;
         self

@@ -1,4 +1,4 @@
-//! Which probes does this system have?
+//! Queries for probes.
 
 use super::Query;
 use crate::client::settings::Settings;
@@ -7,7 +7,7 @@ use crate::data::listing::ListedProbe;
 use crate::error::Error;
 use crate::stream::job::Purpose;
 
-/// Asks for the probes that this system has.
+/// A query for the probes of this system.
 ///
 /// ```no_run
 /// use dtrace_consumer::query::ProbeQuery;
@@ -19,7 +19,7 @@ use crate::stream::job::Purpose;
 /// ```
 pub type ProbeQuery = Query<Probes>;
 
-/// What a [`ProbeQuery`] asks for.
+/// The subject of a [`ProbeQuery`].
 #[derive(Debug, Clone, Default)]
 pub struct Probes {
     patterns: Vec<String>,
@@ -27,7 +27,7 @@ pub struct Probes {
 }
 
 impl Query<Probes> {
-    /// Asks for all probes, unless narrowed by [`pattern`](Query::pattern).
+    /// Creates a query for all probes. [`pattern`](Query::pattern) narrows it.
     pub fn new() -> ProbeQuery {
         ProbeQuery::default()
     }
@@ -36,14 +36,15 @@ impl Query<Probes> {
         Query { about: Probes::default(), settings }
     }
 
-    /// Asks for the probes that match `provider:module:function:name`; empty parts match anything, and
-    /// `*`, `?` and `[…]` match as in the shell. May be called several times, for those that match any.
+    /// Queries for the probes that match `provider:module:function:name`. Empty parts match anything; `*`,
+    /// `?` and `[…]` match as in the shell. Call it several times for the probes that match any of several
+    /// patterns.
     pub fn pattern(mut self, pattern: impl Into<String>) -> ProbeQuery {
         self.about.patterns.push(pattern.into());
         self
     }
 
-    /// Asks for the probes' stability and arguments, too, which takes longer.
+    /// Queries for the probes' stability and arguments, too, which takes longer.
     pub fn describe(mut self) -> ProbeQuery {
         self.about.describe = true;
         self
@@ -52,8 +53,7 @@ impl Query<Probes> {
     /// Returns the probes, in the library's order.
     ///
     /// # Errors
-    /// [`Error::Libdtrace`] for an invalid pattern, [`Error::Unavailable`] where tracing is not
-    /// possible.
+    /// [`Error::Libdtrace`] for an invalid pattern, [`Error::Unavailable`] if tracing is not possible.
     pub fn list(self) -> Result<Vec<ListedProbe>, Error> {
         let Query { about: Probes { patterns, describe }, settings } = self;
         inquiry::list(&settings, Purpose::List { patterns, describe })

@@ -1,4 +1,4 @@
-//! Where are the kernel's functions and variables?
+//! Queries for the kernel's functions and variables.
 
 use super::Query;
 use crate::client::inquiry;
@@ -6,7 +6,7 @@ use crate::data::kernel_symbol::KernelSymbol;
 use crate::error::Error;
 use crate::stream::job::Purpose;
 
-/// Looks up symbols of the running kernel, by name and by address, in one go.
+/// A query for symbols of the running kernel, by name and by address, in one go.
 ///
 /// ```no_run
 /// use dtrace_consumer::query::SymbolQuery;
@@ -19,7 +19,7 @@ use crate::stream::job::Purpose;
 /// ```
 pub type SymbolQuery = Query<Symbols>;
 
-/// What a [`SymbolQuery`] asks for.
+/// The subject of a [`SymbolQuery`].
 #[derive(Debug, Clone, Default)]
 pub struct Symbols {
     names: Vec<String>,
@@ -27,28 +27,28 @@ pub struct Symbols {
 }
 
 impl Query<Symbols> {
-    /// Asks for nothing yet.
+    /// Creates an empty query.
     pub fn new() -> SymbolQuery {
         SymbolQuery::default()
     }
 
-    /// Asks for the symbol of a name, in the kernel or any of its modules.
+    /// Queries for the symbol with this name, in the kernel or any of its modules.
     pub fn name(mut self, name: impl Into<String>) -> SymbolQuery {
         self.about.names.push(name.into());
         self
     }
 
-    /// Asks for the symbol that contains an address.
+    /// Queries for the symbol that contains an address.
     pub fn address(mut self, address: u64) -> SymbolQuery {
         self.about.addresses.push(address);
         self
     }
 
-    /// Returns the symbols, those of the names first, in the order in which they were asked for; `None`
-    /// for what the kernel does not have.
+    /// Returns the symbols: first those of the names, then those of the addresses, each in the order of the
+    /// query. Symbols that do not exist are `None`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where libdtrace cannot be used.
+    /// [`Error::Unavailable`] if libdtrace is not usable.
     pub fn look_up(self) -> Result<Vec<Option<KernelSymbol>>, Error> {
         let Symbols { names, addresses } = self.about;
         inquiry::look_up(&self.settings, Purpose::Lookup { names, addresses })

@@ -1,4 +1,4 @@
-//! What are the kernel's types?
+//! Queries for the kernel's types.
 
 use super::Query;
 use crate::client::inquiry;
@@ -7,7 +7,7 @@ use crate::data::script::{Script, Specifier};
 use crate::error::Error;
 use crate::stream::job::Purpose;
 
-/// Looks up types of the running kernel and of libdtrace's D libraries.
+/// A query for types of the running kernel and of libdtrace's D libraries.
 ///
 /// ```no_run
 /// use dtrace_consumer::query::TypeQuery;
@@ -22,33 +22,33 @@ use crate::stream::job::Purpose;
 /// ```
 pub type TypeQuery = Query<Types>;
 
-/// What a [`TypeQuery`] asks for.
+/// The subject of a [`TypeQuery`].
 #[derive(Debug, Clone, Default)]
 pub struct Types {
     names: Vec<String>,
 }
 
 impl Query<Types> {
-    /// Asks for nothing yet.
+    /// Creates an empty query.
     pub fn new() -> TypeQuery {
         TypeQuery::default()
     }
 
-    /// Asks for the type of a name, in the kernel, its modules and the D libraries, as it is written in
-    /// a D program: `pid_t`, `struct sock`, `tcpinfo_t`, ``struct nf_tables`nft_table`` for one of the
-    /// module `nf_tables`.
+    /// Queries for the type with this name, in the kernel, its modules and the D libraries. The name is
+    /// written as in D: `pid_t`, `struct sock`, `tcpinfo_t`, or ``struct nf_tables`nft_table`` for a type of
+    /// the module `nf_tables`.
     pub fn name(mut self, name: impl Into<String>) -> TypeQuery {
         self.about.names.push(name.into());
         self
     }
 
-    /// Returns the types in the order in which they were asked for; `None` for those that do not exist.
+    /// Returns the types in the order of the query. Types that do not exist are `None`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where libdtrace cannot be used.
+    /// [`Error::Unavailable`] if libdtrace is not usable.
     pub fn look_up(mut self) -> Result<Vec<Option<KernelType>>, Error> {
-        // The D libraries are read with the first program, so that one that does not compile on
-        // this kernel is left out.
+        // The first program makes libdtrace compile the D libraries, so that one that does not compile on
+        // this kernel is omitted.
         self.settings.scripts = vec![Script::probes(Specifier::Name, "BEGIN").named("type query")];
         inquiry::look_up_types(&self.settings, Purpose::Types { names: self.about.names })
     }

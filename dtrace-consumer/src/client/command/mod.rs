@@ -1,4 +1,4 @@
-//! How is a traced command started, held, let run and awaited?
+//! Starts, holds, releases and waits for a traced command.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -23,7 +23,7 @@ use crate::stream::job::Gate;
 
 pub(super) use system::prepare;
 
-/// A command that is held; it is killed unless it is released.
+/// A held command. It is killed unless it is released.
 #[derive(Default)]
 pub(super) struct Held {
     child: Option<Child>,
@@ -39,7 +39,7 @@ impl Held {
         Ok(Held { child: Some(child), gate })
     }
 
-    /// Whether there is no command.
+    /// Returns whether there is no command.
     pub(super) fn is_gone(&self) -> bool {
         self.child.is_none()
     }
@@ -48,8 +48,8 @@ impl Held {
         self.child.as_ref().map_or(0, |child| child.id().cast_signed())
     }
 
-    /// Lets the command run; its end stops the session. If its symbols are wanted, it stops at its
-    /// end until they have been looked up.
+    /// Releases the command; its end stops the session. If the session wants its symbols, it stops at its end
+    /// until they have been looked up.
     pub(super) fn release(
         mut self,
         stop: StopHandle,
@@ -60,7 +60,7 @@ impl Held {
             return Err(system("release the command")(io::ErrorKind::NotFound.into()));
         };
         let pid = child.id().cast_signed();
-        // One that libdtrace traces cannot be traced otherwise.
+        // A process that libdtrace traces cannot have a second tracer.
         let catch_up = catch_up.filter(|_| self.gate.is_none());
         let released = match &catch_up {
             Some(_) => system::leave_stopped(&child),
@@ -68,7 +68,7 @@ impl Held {
         };
         if let Err(e) = released {
             kill(&mut child);
-            return Err(system("let the command run")(e));
+            return Err(system("continue the command")(e));
         }
         let began = Instant::now();
         let (tell, ended) = crossbeam_channel::bounded(1);
@@ -101,7 +101,7 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A command that runs, and is waited for by a thread.
+/// A running command, and the thread that waits for it.
 pub(super) struct Waiting {
     pid: i32,
     ended: crossbeam_channel::Receiver<Option<CommandOutcome>>,
@@ -116,7 +116,7 @@ impl Waiting {
         match self.ended.try_recv() {
             Ok(end) => end,
             Err(_) => {
-                // The number is surely this process's only while nobody has reaped it.
+                // The pid is certain to be this process's only while nobody has reaped it.
                 let pid = nix::unistd::Pid::from_raw(self.pid);
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
                 self.wait()

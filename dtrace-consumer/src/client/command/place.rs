@@ -2,22 +2,20 @@
 
 use crate::data::script::Script;
 
-/// Where a command is held.
+/// The place where a command is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
     /// Before its first instruction.
     Exec,
-    /// At the entry point of its program, behind the loader and the initialisers of the libraries that
-    /// it is linked with.
+    /// At the entry point of its program, after the loader and the initialisers of its libraries.
     Entry,
-    /// At its `main`, behind the initialisers of the program too; at its entry point if it has none that
-    /// the C library is told of.
+    /// At its `main`, after the program's own initialisers; at its entry point if `main` is not found.
     Main,
 }
 
-/// Where a command has to be held for probes that the scripts may have in it: on its functions
-/// (`pid$target:…`), or those that it defines itself (`myapp$target:…`). It is about the text alone; where
-/// it is wrong, the command is attached to without need.
+/// Returns where to hold a command for the probes that the scripts may have in it: on its functions
+/// (`pid$target:…`), or those that it defines itself (`myapp$target:…`). This only inspects the text. If it
+/// is wrong, libdtrace attaches to the command needlessly.
 pub(crate) fn where_to_hold(scripts: &[Script]) -> Hold {
     let mut hold = Hold::Exec;
     for script in scripts {

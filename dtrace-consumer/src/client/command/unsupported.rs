@@ -1,4 +1,4 @@
-//! How is a command held where sessions are not implemented yet? It is not started.
+//! Commands on systems without live sessions: they are not started.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
@@ -9,22 +9,22 @@ use crate::stream::job::Gate;
 /// Does nothing.
 pub(in crate::client) fn prepare(_: &mut Command, _: Hold) {}
 
-/// Fails.
+/// Fails: live sessions are not implemented here.
 pub(super) fn spawn_held(_: &mut Command, _: Hold) -> io::Result<(Child, Option<Gate>)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Fails.
+/// Fails: live sessions are not implemented here.
 pub(super) fn release(_: &Child, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Fails.
+/// Fails: live sessions are not implemented here.
 pub(super) fn leave_stopped(_: &Child) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Fails.
+/// Fails: live sessions are not implemented here.
 pub(super) fn run_to_exit(_: &Child, _: impl FnOnce()) -> io::Result<ExitStatus> {
     Err(io::ErrorKind::Unsupported.into())
 }

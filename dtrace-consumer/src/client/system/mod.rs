@@ -1,6 +1,7 @@
-//! What does the user's process need of the operating system?
+//! What the user's process requires of the operating system.
 //!
-//! One module for each system, with the same items; the rest of the client names no system.
+//! There is one module for each system, with the same items. The rest of the client is independent of the
+//! system.
 
 #[cfg(target_os = "linux")]
 mod linux;

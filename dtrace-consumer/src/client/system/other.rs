@@ -1,4 +1,4 @@
-//! What does the user's process need of a system on which sessions are not implemented yet?
+//! What the user's process requires of a system without live sessions.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -6,29 +6,29 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::error::unavailable::Check;
 
-/// Why live tracing is not possible on this system at all.
+/// Returns why live tracing is impossible on this system.
 pub(in crate::client) fn unsupported() -> Option<Check> {
     let detail = format!("live tracing on {} is not implemented yet", std::env::consts::OS);
-    let remedy = "Trace on Linux; recordings can be replayed here.";
+    let remedy = "trace on Linux; recordings can be replayed here";
     Some(Check::unmet("system", detail, remedy))
 }
 
-/// Whether this process may trace.
+/// Checks whether this process may trace.
 pub(in crate::client) fn privilege() -> Check {
-    Check::unmet("privilege", "not known on this system", "Trace on Linux.")
+    Check::unmet("privilege", "unknown on this system", "trace on Linux")
 }
 
-/// What the kernel must have.
+/// Checks the requirements on the kernel.
 pub(in crate::client) fn kernel() -> [Check; 0] {
     []
 }
 
-/// Whether this process may run on the CPU with the given number.
+/// Returns whether this process may run on the CPU with the given number.
 pub(in crate::client) fn is_usable_cpu(_: u64) -> bool {
     true
 }
 
-/// Returns a file without a name, for what a worker writes to its standard error.
+/// Returns an unnamed file for a worker's standard error.
 pub(in crate::client) fn scratch_file() -> Option<File> {
     None
 }

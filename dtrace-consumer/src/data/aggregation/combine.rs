@@ -8,34 +8,34 @@ use super::parameters::DistributionParameters;
 #[non_exhaustive]
 pub enum CombineError {
     /// They come from different aggregating functions.
-    #[error("a value of {}() cannot be combined with one of {}()", .left.name(), .right.name())]
+    #[error("cannot combine a value of {}() with one of {}()", .left.name(), .right.name())]
     Function {
-        /// The function of the value that was asked.
+        /// The function of the value that the method was called on.
         left: AggregationFunction,
-        /// The function of the value that was given.
+        /// The function of the argument.
         right: AggregationFunction,
     },
     /// They are distributions with different buckets.
-    #[error("distributions with different buckets cannot be combined: {left:?} and {right:?}")]
+    #[error("cannot combine distributions with different buckets: {left:?} and {right:?}")]
     Parameters {
-        /// The parameters of the distribution that was asked.
+        /// The parameters of the distribution that the method was called on.
         left: DistributionParameters,
-        /// The parameters of the distribution that was given.
+        /// The parameters of the argument.
         right: DistributionParameters,
     },
     /// They are normalised by different factors.
     #[error(
-        "a value normalised by {left} cannot be combined with one normalised by {right}: \
+        "cannot combine a value normalised by {left} with one normalised by {right}: \
          take both before the script's normalize()"
     )]
     Normal {
-        /// The factor of the value that was asked.
+        /// The factor of the value that the method was called on.
         left: u64,
-        /// The factor of the value that was given.
+        /// The factor of the argument.
         right: u64,
     },
-    /// The later of two smallest or largest values does not tell that of the time between.
-    #[error("two values of {}() have no difference", .0.name())]
+    /// Two snapshots of a smallest or largest value do not determine the value of the time between them.
+    #[error("cannot subtract two values of {}()", .0.name())]
     NoDifference(AggregationFunction),
 }
 

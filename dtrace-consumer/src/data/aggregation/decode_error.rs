@@ -1,22 +1,22 @@
-//! Why are bytes not the value of an aggregation?
+//! Why do bytes not decode as the value of an aggregation?
 
 use super::function::AggregationFunction;
 
-/// Bytes are not the value of an aggregation.
+/// Bytes that do not decode as the value of an aggregation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DecodeError {
-    /// The number of bytes is not that of a value of this function.
+    /// The data have the wrong size for a value of this function.
     #[error("a value of {}() has {expected} bytes, not {found}", .function.name())]
     Size {
         /// The aggregating function.
         function: AggregationFunction,
-        /// Size that its values have, in bytes.
+        /// The size of its values, in bytes.
         expected: usize,
-        /// Size of what was given, in bytes.
+        /// The size of the data, in bytes.
         found: usize,
     },
-    /// The parameter word (signature) cannot be one of this function.
-    #[error("the parameters {word:#x} are not those of {}(): {reason}", .function.name())]
+    /// The parameter word (signature) is invalid for this function.
+    #[error("invalid parameters {word:#x} of {}(): {reason}", .function.name())]
     Parameters {
         /// The aggregating function.
         function: AggregationFunction,
@@ -25,7 +25,7 @@ pub(crate) enum DecodeError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The normalisation factor is zero; libdtrace does not allow that.
-    #[error("the value of {}() is normalised by zero", .0.name())]
+    /// The normalisation factor is zero, which libdtrace does not allow.
+    #[error("invalid value of {}(): the normalisation factor is zero", .0.name())]
     ZeroNormal(AggregationFunction),
 }

@@ -4,11 +4,11 @@ use serde::{Serialize, Serializer};
 
 /// The aggregating functions of D.
 ///
-/// The numbers are this crate's own; those of libdtrace differ between its lineages.
+/// The numbers are this crate's own. Those of libdtrace differ between its lineages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum AggregationFunction {
-    /// `count()`: how often.
+    /// `count()`: the number of calls.
     Count = 1,
     /// `sum(v)`: the total of all values.
     Sum = 2,
@@ -42,7 +42,7 @@ impl AggregationFunction {
         AggregationFunction::LLQuantize,
     ];
 
-    /// The function's name in D.
+    /// Returns the function's name in D.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -58,12 +58,12 @@ impl AggregationFunction {
         }
     }
 
-    /// The function with this crate's number.
+    /// Returns the function with this crate's number.
     pub(crate) fn from_number(number: u16) -> Option<AggregationFunction> {
         AggregationFunction::ALL.into_iter().find(|function| function.number() == number)
     }
 
-    /// This crate's number of the function.
+    /// Returns this crate's number of the function.
     pub(crate) fn number(self) -> u16 {
         self as u16
     }

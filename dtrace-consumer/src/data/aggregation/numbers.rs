@@ -1,7 +1,7 @@
-//! Which number does DTrace compute from what it aggregated?
+//! Which numbers does DTrace compute from aggregated values?
 //!
-//! Each type holds what libdtrace holds and the factor of the script's `normalize()`, and gives
-//! both DTrace's integer result and, where that is rounded, the exact one.
+//! Each type holds libdtrace's data and the factor of the script's `normalize()`. It returns DTrace's integer
+//! result and, where that is rounded, the exact one.
 
 use super::decode_error::DecodeError;
 use super::function::AggregationFunction;
@@ -18,29 +18,30 @@ impl Scalar {
         Scalar { raw, normal }
     }
 
-    /// The number divided by the factor, signed and rounded towards zero, as
-    /// `printa("%@d")` has it.
+    /// Returns the number divided by the factor, signed and rounded towards zero, as `printa("%@d")` prints
+    /// it.
     pub fn get(self) -> i64 {
         divide(self.raw, self.normal as i64)
     }
 
-    /// The number as it was aggregated.
+    /// Returns the aggregated number, not normalised.
     pub fn raw(self) -> i64 {
         self.raw
     }
 
-    /// The factor; 1 if the script did not normalise.
+    /// Returns the factor; 1 if the script did not normalise.
     pub fn normal(self) -> u64 {
         self.normal
     }
 
-    /// The exact quotient, not rounded to an integer.
+    /// Returns the exact quotient.
     pub fn as_f64(self) -> f64 {
         self.raw as f64 / self.normal as i64 as f64
     }
 
-    /// What the default output of dtrace(1) shows: the quotient of both taken as unsigned, shown
-    /// as signed. It differs from [`get`](Scalar::get) for a negative number that was normalised.
+    /// Returns the number that dtrace(1) prints by default: both operands are divided as unsigned numbers,
+    /// the quotient is shown as signed. It differs from [`get`](Scalar::get) for a negative number that was
+    /// normalised.
     pub fn as_printed(self) -> i64 {
         (self.raw as u64).checked_div(self.normal).unwrap_or(0) as i64
     }
@@ -54,20 +55,20 @@ pub struct Extreme {
 }
 
 impl Extreme {
-    /// The extreme; `None` if no value was seen since the start or the last `clear()`.
+    /// Returns the extreme; `None` if no value was seen since the start or the last `clear()`.
     ///
-    /// DTrace marks that by the largest (for `min`) or the smallest (for `max`) `i64`, so a script
-    /// that aggregates only this very number cannot be told from one that aggregates nothing.
+    /// DTrace marks "no value" by the largest (for `min`) or the smallest (for `max`) `i64`. A script that
+    /// aggregates only this very number looks as if it had aggregated nothing.
     pub fn get(self) -> Option<i64> {
         self.seen().map(Scalar::get)
     }
 
-    /// The extreme with its normalisation; `None` if no value was seen.
+    /// Returns the extreme with its normalisation; `None` if no value was seen.
     pub fn seen(self) -> Option<Scalar> {
         (self.scalar.raw != self.untouched).then_some(self.scalar)
     }
 
-    /// What DTrace holds, the mark of an untouched one included.
+    /// Returns DTrace's raw number, including the one that marks "no value".
     pub fn scalar(self) -> Scalar {
         self.scalar
     }
@@ -82,28 +83,28 @@ pub struct Average {
 }
 
 impl Average {
-    /// How many values there were.
+    /// Returns the number of values.
     pub fn count(self) -> i64 {
         self.count
     }
 
-    /// Their sum, not normalised.
+    /// Returns their sum, not normalised.
     pub fn sum(self) -> i64 {
         self.sum
     }
 
-    /// The factor of normalisation; 1 if the script did not normalise.
+    /// Returns the normalisation factor; 1 if the script did not normalise.
     pub fn normal(self) -> u64 {
         self.normal
     }
 
-    /// The mean as DTrace computes it: sum / normal / count, each rounded towards zero; `None` if
-    /// there were no values (dtrace(1) shows 0 then).
+    /// Returns the mean as DTrace computes it: sum / normal / count, each rounded towards zero. Returns
+    /// `None` if there were no values, where dtrace(1) shows 0.
     pub fn mean(self) -> Option<i64> {
         (self.count != 0).then(|| divide(divide(self.sum, self.normal as i64), self.count))
     }
 
-    /// The mean, not rounded to an integer; `None` if there were no values.
+    /// Returns the exact mean; `None` if there were no values.
     pub fn mean_f64(self) -> Option<f64> {
         (self.count != 0).then(|| Scalar::new(self.sum, self.normal).as_f64() / self.count as f64)
     }
@@ -119,32 +120,32 @@ pub struct Deviation {
 }
 
 impl Deviation {
-    /// How many values there were.
+    /// Returns the number of values.
     pub fn count(self) -> i64 {
         self.count
     }
 
-    /// Their sum, not normalised.
+    /// Returns their sum, not normalised.
     pub fn sum(self) -> i64 {
         self.sum
     }
 
-    /// The sum of their squares, not normalised.
+    /// Returns the sum of their squares, not normalised.
     pub fn sum_of_squares(self) -> u128 {
         self.sum_of_squares
     }
 
-    /// The factor of normalisation; 1 if the script did not normalise.
+    /// Returns the normalisation factor; 1 if the script did not normalise.
     pub fn normal(self) -> u64 {
         self.normal
     }
 
-    /// The standard deviation as DTrace computes it, in integers: the root of the mean of squares
-    /// less the square of the mean; `None` if there were no values (dtrace(1) shows 0 then).
+    /// Returns the standard deviation as DTrace computes it, in integers: the root of the mean of squares
+    /// less the square of the mean. Returns `None` if there were no values, where dtrace(1) shows 0.
     ///
-    /// Where the script normalised, DTrace divides the sum of squares by the factor once, not
-    /// twice, so its result is not the deviation of the normalised values:
-    /// [`deviation_f64`](Deviation::deviation_f64) is.
+    /// If the script normalised, DTrace divides the sum of squares by the factor once, not twice. The result
+    /// is then not the deviation of the normalised values; [`deviation_f64`](Deviation::deviation_f64)
+    /// returns that.
     pub fn deviation(self) -> Option<u64> {
         let squares = self.sum_of_squares.checked_div(u128::from(self.normal))?;
         let mean_of_squares = squares.checked_div(u128::from(self.count as u64))?;
@@ -153,17 +154,16 @@ impl Deviation {
         Some(mean_of_squares.wrapping_sub(square_of_mean).isqrt() as u64)
     }
 
-    /// The mean of the values, divided by the normalisation; `None` if there were none.
+    /// Returns the mean of the values, divided by the normalisation; `None` if there were none.
     pub fn mean_f64(self) -> Option<f64> {
         Average { count: self.count, sum: self.sum, normal: self.normal }.mean_f64()
     }
 
-    /// The standard deviation of the values, divided by the normalisation; `None` if there were
-    /// none.
+    /// Returns the standard deviation of the values, divided by the normalisation; `None` if there were none.
     pub fn deviation_f64(self) -> Option<f64> {
         let count = (self.count != 0).then_some(self.count as f64)?;
         let square_of_sum = u128::from(self.sum.unsigned_abs()).pow(2);
-        // In integers as far as they reach: the two terms may be huge and nearly equal.
+        // Compute in integers where they suffice: the two terms may be huge and nearly equal.
         let difference = u128::try_from(self.count)
             .ok()
             .and_then(|count| count.checked_mul(self.sum_of_squares))
@@ -176,18 +176,18 @@ impl Deviation {
     }
 }
 
-/// Signed division as in C, except for the two cases that C leaves undefined: by zero gives zero,
-/// and the one overflow wraps around.
+/// Divides signed numbers as C does. Defines the two cases that C leaves undefined: division by zero returns
+/// zero, and the one overflow wraps around.
 fn divide(dividend: i64, divisor: i64) -> i64 {
     if divisor == 0 { 0 } else { dividend.wrapping_div(divisor) }
 }
 
-/// The little-endian words of `data`; bytes after the last whole word are left out.
+/// Returns the little-endian words of `data`, without the bytes after the last whole word.
 pub(super) fn words(data: &[u8]) -> impl Iterator<Item = i64> {
     data.as_chunks().0.iter().map(|&chunk| i64::from_le_bytes(chunk))
 }
 
-/// The words of a value that has `N` of them.
+/// Returns the words of a value that has `N` of them.
 pub(super) fn fixed<const N: usize>(
     function: AggregationFunction,
     data: &[u8],

@@ -1,26 +1,26 @@
 //! In which order does a walk deliver its entries?
 
-/// In which order the entries of a walk come (`dtrace_aggregate_walk_*`).
+/// The order in which a walk delivers entries (`dtrace_aggregate_walk_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Order {
-    /// As the library has them.
+    /// In the order in which the library stores them.
     Unsorted,
-    /// Each aggregation's by its keys.
+    /// One aggregation after the other, each by key.
     Key,
-    /// Each aggregation's by its keys, downwards.
+    /// One aggregation after the other, each by key, descending.
     KeyReversed,
-    /// Those of all aggregations together by their keys.
+    /// All aggregations together, by key.
     KeyAcross,
-    /// Those of all aggregations together by their keys, downwards.
+    /// All aggregations together, by key, descending.
     KeyAcrossReversed,
-    /// Each aggregation's by its values, as dtrace(1) prints them.
+    /// One aggregation after the other, each by value, as dtrace(1) prints them.
     #[default]
     Value,
-    /// Each aggregation's by its values, downwards.
+    /// One aggregation after the other, each by value, descending.
     ValueReversed,
-    /// Those of all aggregations together by their values.
+    /// All aggregations together, by value.
     ValueAcross,
-    /// Those of all aggregations together by their values, downwards.
+    /// All aggregations together, by value, descending.
     ValueAcrossReversed,
 }
 

@@ -1,9 +1,9 @@
-//! Which values does each bucket of a distribution hold?
+//! Which values does each bucket of a distribution count?
 //!
-//! `quantize`, `lquantize` and `llquantize` keep an array of counts; this module maps an index of
-//! that array (a *slot*) to the values counted there, from the parameters that the D compiler
-//! packed into one 64-bit word. The word of `lquantize` is the same everywhere, that of
-//! `llquantize` and its array differ between Linux and the Sun lineage, see [`ParameterEncoding`].
+//! `quantize`, `lquantize` and `llquantize` keep an array of counts. This module maps an index into that
+//! array (a *slot*) to the values counted there, from the parameters that the D compiler packed into one
+//! 64-bit word. The word of `lquantize` is the same everywhere. The word and the array of `llquantize` differ
+//! between Linux and the Sun lineage; see [`ParameterEncoding`].
 
 use super::decode_error::DecodeError;
 use super::function::AggregationFunction;
@@ -13,41 +13,39 @@ const QUANTIZE_SLOTS: usize = 127;
 /// The slot of a `quantize` that counts zeros.
 const QUANTIZE_ZERO: usize = 63;
 
-/// Whose layout of aggregation values the data has.
+/// The lineage whose layout of aggregation values the data have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParameterEncoding {
-    /// DTrace for Linux: parameters are the aggregation's signature (`dtagd_sig`), the value holds
-    /// counts only; `llquantize` has steps in bits 48-63, high magnitude in 32-47, low magnitude
-    /// in 16-31, factor in 0-15, and counts negative values by magnitude too.
+    /// DTrace for Linux. The parameters are the aggregation's signature (`dtagd_sig`); the value holds counts
+    /// only. `llquantize` has steps in bits 48-63, high magnitude in 32-47, low magnitude in 16-31 and factor
+    /// in 0-15. It counts negative values by magnitude, too.
     Linux,
-    /// illumos, FreeBSD, macOS: the first word of an `lquantize` or `llquantize` value holds the
-    /// parameters, the counts follow; `llquantize` has factor in bits 48-63, low magnitude in
-    /// 32-47, high magnitude in 16-31, steps in 0-15, and counts all values below
-    /// factor^low (so every negative one) together.
+    /// illumos, FreeBSD, macOS. The first word of an `lquantize` or `llquantize` value holds the parameters;
+    /// the counts follow. `llquantize` has factor in bits 48-63, low magnitude in 32-47, high magnitude in
+    /// 16-31 and steps in 0-15. It counts all values below factor^low, so every negative one, together.
     Sun,
 }
 
 /// The values that a bucket counts: all `v` with `lower <= v <= upper`.
 ///
-/// `None` is an open end: the bucket counts everything below, or above. (What a D program can
-/// count is an `i64`, so an open end is never further away than that.)
+/// `None` is an open end: the bucket counts everything below, or above. D programs count `i64` values, so
+/// `i64::MIN` and `i64::MAX` bound an open end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BucketRange {
-    /// Smallest value counted here; `None` if there is none.
+    /// The smallest value counted here; `None` if there is none.
     pub lower: Option<i64>,
-    /// Largest value counted here; `None` if there is none.
+    /// The largest value counted here; `None` if there is none.
     pub upper: Option<i64>,
 }
 
 impl BucketRange {
-    /// Whether a bucket with this range counts `value`.
+    /// Returns whether a bucket with this range counts `value`.
     pub fn contains(&self, value: i64) -> bool {
         self.lower.is_none_or(|lower| lower <= value)
             && self.upper.is_none_or(|upper| value <= upper)
     }
 
-    /// A range from bounds that may lie outside of what an `i64` can hold; `None` if no `i64` is
-    /// inside.
+    /// Clamps bounds, which may lie outside the range of an `i64`. Returns `None` if no `i64` is within them.
     fn clamped(lower: Option<i128>, upper: Option<i128>) -> Option<BucketRange> {
         let (min, max) = (i128::from(i64::MIN), i128::from(i64::MAX));
         if lower.unwrap_or(min).max(min) > upper.unwrap_or(max).min(max) {
@@ -58,14 +56,14 @@ impl BucketRange {
     }
 }
 
-/// What was given to `quantize`, `lquantize` or `llquantize` besides the value.
+/// The parameters of `quantize`, `lquantize` or `llquantize`, besides the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DistributionParameters {
     /// `quantize(v)`: a bucket per power of two.
     Quantize,
     /// `lquantize(v, base, limit, step)`: buckets of equal width.
     Linear(Linear),
-    /// `llquantize(v, factor, low, high, steps)`: per order of magnitude, buckets of equal width.
+    /// `llquantize(v, factor, low, high, steps)`: buckets of equal width within each order of magnitude.
     LogLinear(LogLinear),
 }
 
@@ -78,23 +76,23 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Lower end of the first bucket; what is smaller is counted together.
+    /// Returns the lower end of the first bucket. Smaller values are counted together.
     pub fn base(&self) -> i32 {
         self.base
     }
 
-    /// Width of each bucket.
+    /// Returns the width of each bucket.
     pub fn step(&self) -> u16 {
         self.step
     }
 
-    /// Number of buckets between the two open ones.
+    /// Returns the number of buckets between the two open ones.
     pub fn levels(&self) -> u16 {
         self.levels
     }
 
-    /// Where the open bucket at the upper end starts. It may lie beyond the limit that the script
-    /// gave when the step does not divide the distance.
+    /// Returns the start of the open bucket at the upper end. It lies beyond the script's limit if the step
+    /// does not divide the distance.
     pub fn limit(&self) -> i64 {
         self.start(i64::from(self.levels))
     }
@@ -135,29 +133,30 @@ pub struct LogLinear {
 }
 
 impl LogLinear {
-    /// The base of the magnitudes.
+    /// Returns the base of the magnitudes.
     pub fn factor(&self) -> u16 {
         self.factor
     }
 
-    /// The lowest order of magnitude that is told apart: values below factor^low are counted
+    /// Returns the lowest order of magnitude that is distinguished. Values below factor^low are counted
     /// together.
     pub fn low(&self) -> u16 {
         self.low
     }
 
-    /// The highest order of magnitude that is told apart: values from factor^(high+1) on are
+    /// Returns the highest order of magnitude that is distinguished. Values from factor^(high+1) on are
     /// counted together.
     pub fn high(&self) -> u16 {
         self.high
     }
 
-    /// Into how many steps factor^(m+1) is divided to give the width of the buckets of order m.
+    /// Returns the number of steps that factor^(m+1) is divided into. One step is the width of the buckets of
+    /// order m.
     pub fn steps(&self) -> u16 {
         self.steps
     }
 
-    /// Whose buckets these are.
+    /// Returns the lineage of these buckets.
     pub fn encoding(&self) -> ParameterEncoding {
         self.encoding
     }
@@ -180,8 +179,8 @@ impl LogLinear {
                 encoding,
             },
         };
-        // The D compilers of both lineages demand all of these, so anything else is not an
-        // llquantize's word (all zeros is what a Sun library leaves after an aggregation clear).
+        // The D compilers of both lineages enforce all of these conditions, so any other word is not of an
+        // llquantize. A Sun library leaves all zeros after an aggregation clear.
         let LogLinear { factor, low, high, steps, .. } = parameters;
         if factor < 2 {
             return Err("the factor is less than two");
@@ -198,17 +197,17 @@ impl LogLinear {
         }
     }
 
-    /// factor^magnitude. The largest one asked for, of high + 1, was checked to fit.
+    /// Returns factor^magnitude. The constructor checked that the largest one in use, of high + 1, fits.
     pub(super) fn power(&self, magnitude: u16) -> u64 {
         u64::from(self.factor).checked_pow(u32::from(magnitude)).unwrap_or(0)
     }
 
-    /// Slots per order of magnitude on Linux, where every order has equally many.
+    /// Returns the number of slots per order of magnitude on Linux, where all orders have the same number.
     fn slots_per_order(&self) -> usize {
         usize::from(self.steps - self.steps / self.factor)
     }
 
-    /// The slot that counts the values whose amount is less than factor^low.
+    /// Returns the slot that counts the values with an absolute value less than factor^low.
     pub(super) fn zero_slot(&self) -> usize {
         match self.encoding {
             ParameterEncoding::Linux => {
@@ -218,8 +217,8 @@ impl LogLinear {
         }
     }
 
-    /// Orders of magnitude as (slots, end of the order, buckets that factor^(order+1) is cut
-    /// into), in the Sun lineage, where the orders below `steps` have a slot per integer.
+    /// Returns the orders of magnitude of the Sun lineage as (slots, end of the order, number of buckets that
+    /// factor^(order+1) is cut into). The orders below `steps` have a slot per integer.
     fn sun_orders(&self) -> impl Iterator<Item = (usize, u64, u64)> {
         let (factor, steps) = (u64::from(self.factor), u64::from(self.steps));
         (self.low..=self.high).map(move |order| {
@@ -250,8 +249,8 @@ impl LogLinear {
         BucketRange::clamped(lower, upper)
     }
 
-    /// Bounds of the slot that lies `distance` above the zero slot; `None` for one of Linux' ghost
-    /// slots, which exist in orders of magnitude with fewer integers than slots.
+    /// Returns the bounds of the slot that lies `distance` above the zero slot. Returns `None` for a ghost
+    /// slot of Linux, which exists in orders of magnitude with fewer integers than slots.
     fn bounds_above(&self, distance: usize) -> Option<(Option<i128>, Option<i128>)> {
         let least = i128::from(self.power(self.low));
         if distance == 0 {
@@ -284,7 +283,8 @@ impl LogLinear {
                 }
             }
         };
-        // Cut number c of [0, end) in `cuts` parts starts at the first integer not below c/cuts.
+        // Cut number c of [0, end) into `cuts` parts starts at the first integer that is at least c · end /
+        // cuts.
         let (end, cuts) = (i128::from(end), i128::from(cuts));
         let first = index as i128 + cuts / i128::from(self.factor);
         let start = |cut: i128| (cut * end + cuts - 1) / cuts;
@@ -294,12 +294,12 @@ impl LogLinear {
 }
 
 impl DistributionParameters {
-    /// Decode the parameter word of `function`: `dtagd_sig` on Linux, the first word of the value
-    /// in the Sun lineage. `quantize` has none, the word is ignored.
+    /// Decodes the parameter word of `function`: `dtagd_sig` on Linux, the first word of the value in the Sun
+    /// lineage. `quantize` has no parameters; its word is ignored.
     ///
     /// # Errors
-    /// [`DecodeError::Parameters`] if the word cannot be one of this function, or the function is
-    /// not one that gives a distribution.
+    /// [`DecodeError::Parameters`] if the word is invalid for this function, or the function does not produce
+    /// a distribution.
     pub(crate) fn decode(
         function: AggregationFunction,
         encoding: ParameterEncoding,
@@ -318,7 +318,7 @@ impl DistributionParameters {
         decoded.map_err(|reason| DecodeError::Parameters { function, word, reason })
     }
 
-    /// The aggregating function that has such parameters.
+    /// Returns the aggregating function that has these parameters.
     pub fn function(&self) -> AggregationFunction {
         match self {
             DistributionParameters::Quantize => AggregationFunction::Quantize,
@@ -327,7 +327,7 @@ impl DistributionParameters {
         }
     }
 
-    /// Number of counts that libdtrace keeps for such a distribution, ghost slots included.
+    /// Returns the number of counts that libdtrace keeps for this distribution, ghost slots included.
     pub fn slots(&self) -> usize {
         match self {
             DistributionParameters::Quantize => QUANTIZE_SLOTS,
@@ -336,8 +336,8 @@ impl DistributionParameters {
         }
     }
 
-    /// What is counted at index `slot` of libdtrace's array; `None` for a ghost slot, where
-    /// nothing can be counted, and beyond the array's end.
+    /// Returns the values counted at index `slot` of libdtrace's array. Returns `None` for a ghost slot,
+    /// where nothing can be counted, and beyond the end of the array.
     pub fn range(&self, slot: usize) -> Option<BucketRange> {
         if slot >= self.slots() {
             return None;
@@ -350,7 +350,7 @@ impl DistributionParameters {
     }
 }
 
-/// The value with which dtrace(1) labels a slot of `quantize`: the end nearer to zero.
+/// Returns the value with which dtrace(1) labels a slot of `quantize`: the end nearer to zero.
 pub(super) fn quantize_label(slot: usize) -> i64 {
     match slot {
         QUANTIZE_ZERO => 0,
@@ -359,7 +359,7 @@ pub(super) fn quantize_label(slot: usize) -> i64 {
     }
 }
 
-/// The slot of a `quantize` that counts zeros.
+/// Returns the slot of a `quantize` that counts zeros.
 pub(super) fn quantize_zero() -> usize {
     QUANTIZE_ZERO
 }

@@ -1,13 +1,12 @@
 //! What is the value of an aggregation?
 //!
-//! [`AggregationValue`] decodes the bytes that libdtrace keeps for each of the nine aggregating
-//! functions, and computes from them what DTrace computes: means, standard deviations, and all of
-//! them divided by the factor of the script's `normalize()`.
+//! [`AggregationValue`] decodes the bytes that libdtrace keeps for each of the nine aggregating functions. It
+//! computes what DTrace computes: means, standard deviations, and all numbers divided by the factor of the
+//! script's `normalize()`.
 //!
-//! libdtrace divides by that factor as a signed number in some places and as an unsigned one in
-//! others: `printa("%@d")` of a sum of -7 normalised by 2 gives -3, the default output gives
-//! 9223372036854775804. The numbers here are the signed ones; [`AggregationValue::render`] has the
-//! text of the default output.
+//! libdtrace divides by that factor as a signed number in some places and as an unsigned one in others:
+//! `printa("%@d")` of a sum of -7 normalised by 2 prints -3, the default output prints 9223372036854775804.
+//! The numbers here are the signed ones. [`AggregationValue::render`] returns the text of the default output.
 
 #[cfg(test)]
 mod tests;
@@ -56,15 +55,16 @@ impl AggregationValue {
         Self::decode_in(ParameterEncoding::Linux, function, signature, data, normal)
     }
 
-    /// Decodes a value of either lineage. On Linux, `signature` is the aggregation's `dtagd_sig`, `data`
-    /// the bytes of its value record (without the generation word before it) as little-endian words, and
-    /// `normal` its `dtagd_normal`. For [`ParameterEncoding::Sun`], `data` is the value record of an
-    /// `lquantize` or `llquantize` as it is, the parameters in its first word, and `signature` is not
-    /// used.
+    /// Decodes a value of either lineage.
+    ///
+    /// On Linux, `signature` is the aggregation's `dtagd_sig`, `data` the bytes of its value record as
+    /// little-endian words, without the generation word before them, and `normal` its `dtagd_normal`. For
+    /// [`ParameterEncoding::Sun`], `data` is the whole value record, which has the parameters of an
+    /// `lquantize` or `llquantize` in its first word; `signature` is ignored.
     ///
     /// # Errors
-    /// [`DecodeError`] if `data` does not have the size of a value of `function`, if `signature`
-    /// is not one of it, or if `normal` is zero.
+    /// [`DecodeError`] if `data` does not have the size of a value of `function`, if `signature` is invalid
+    /// for it, or if `normal` is zero.
     pub(crate) fn decode_in(
         encoding: ParameterEncoding,
         function: AggregationFunction,
@@ -114,7 +114,7 @@ impl AggregationValue {
         })
     }
 
-    /// The function that aggregated it.
+    /// Returns the aggregating function.
     pub fn function(&self) -> AggregationFunction {
         match self {
             AggregationValue::Count(_) => AggregationFunction::Count,
@@ -129,7 +129,7 @@ impl AggregationValue {
         }
     }
 
-    /// The factor by which the script normalised the aggregation; 1 if it did not.
+    /// Returns the factor by which the script normalised the aggregation; 1 if it did not.
     pub fn normal(&self) -> u64 {
         match self {
             AggregationValue::Count(scalar) | AggregationValue::Sum(scalar) => scalar.normal,
@@ -144,9 +144,9 @@ impl AggregationValue {
         }
     }
 
-    /// The number that DTrace would show for it, as a signed one: normalised, rounded towards
-    /// zero. `None` where there is no such number: a distribution, an average or deviation of no
-    /// values, a `min` or `max` that saw none, a deviation beyond `i64`.
+    /// Returns the number that DTrace shows for this value, as a signed one: normalised, rounded towards
+    /// zero. Returns `None` if there is no single number: for a distribution, an average or deviation of no
+    /// values, a `min` or `max` that saw none, and a deviation beyond `i64`.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             AggregationValue::Count(scalar) | AggregationValue::Sum(scalar) => Some(scalar.get()),
@@ -157,7 +157,7 @@ impl AggregationValue {
         }
     }
 
-    /// How many values were aggregated, not normalised; `None` where DTrace does not keep that
+    /// Returns the number of aggregated values, not normalised. Returns `None` if DTrace does not keep it
     /// (`sum`, `min`, `max`) or it is beyond `i64`.
     pub fn count(&self) -> Option<i64> {
         match self {
@@ -173,7 +173,7 @@ impl AggregationValue {
         }
     }
 
-    /// The mean of the values, normalised, not rounded; `None` unless it is the value of an `avg`
+    /// Returns the exact mean of the values, normalised. Returns `None` unless this is the value of an `avg`
     /// or `stddev` of at least one value.
     pub fn mean_f64(&self) -> Option<f64> {
         match self {
@@ -183,7 +183,7 @@ impl AggregationValue {
         }
     }
 
-    /// The distribution of a `quantize`, `lquantize` or `llquantize`.
+    /// Returns the distribution of a `quantize`, `lquantize` or `llquantize`.
     pub fn distribution(&self) -> Option<&Distribution> {
         match self {
             AggregationValue::Quantize(distribution)
@@ -193,8 +193,8 @@ impl AggregationValue {
         }
     }
 
-    /// Add `other`, as if both had been aggregated together: of another CPU, another key, or a
-    /// later time. Sums wrap around beyond their width, as they do in DTrace.
+    /// Adds `other`, as if both had been aggregated together: a value of another CPU, another key, or a later
+    /// time. Sums wrap around beyond their width, as they do in DTrace.
     ///
     /// # Errors
     /// [`CombineError`] if function, buckets or normalisation differ; `self` is unchanged.
@@ -212,20 +212,19 @@ impl AggregationValue {
         Ok(())
     }
 
-    /// Take away `earlier`, which leaves what was aggregated since, if it is a snapshot of the
-    /// same aggregation that was not cleared between.
+    /// Subtracts `earlier`. If that is a snapshot of the same aggregation, which was not cleared in between,
+    /// the rest is what was aggregated since.
     ///
     /// # Errors
-    /// [`CombineError`] if function, buckets or normalisation differ, or for `min` and `max`, of
-    /// which two snapshots do not tell what came between; `self` is unchanged.
+    /// [`CombineError`] if function, buckets or normalisation differ, and for `min` and `max`, which have no
+    /// difference; `self` is unchanged.
     pub fn subtract(&mut self, earlier: &AggregationValue) -> Result<(), CombineError> {
         self.check(earlier)?;
         self.combine(earlier, i64::wrapping_sub, u128::wrapping_sub)
     }
 
-    /// The text that dtrace(1) of DTrace 2.0.7 prints for the value: for a number a space and the
-    /// number in 16 columns, for a distribution its header and lines, see
-    /// [`Distribution::render`].
+    /// Returns the text that dtrace(1) of DTrace 2.0.7 prints for the value: a number as a space and 16
+    /// columns, a distribution as its header and lines; see [`Distribution::render`].
     pub fn render(&self) -> String {
         match self {
             AggregationValue::Count(scalar) | AggregationValue::Sum(scalar) => {
@@ -252,7 +251,7 @@ impl AggregationValue {
         CombineError::check_normals(self.normal(), other.normal())
     }
 
-    /// Combine the numbers of two values of the same function.
+    /// Combines the numbers of two values of the same function.
     fn combine(
         &mut self,
         other: &AggregationValue,
@@ -282,8 +281,8 @@ impl AggregationValue {
     }
 }
 
-/// The number that DTrace shows, or null where there is none; a distribution as a list of its buckets with
-/// a count.
+/// Serializes as the number that DTrace shows, null if there is none. A distribution becomes a list of its
+/// buckets with a count.
 impl Serialize for AggregationValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.distribution() {

@@ -1,4 +1,4 @@
-//! A number means the same however it is asked for, and one that does not fit is refused.
+//! A number converts the same way to every type, and one that does not fit is refused.
 
 use proptest::prelude::*;
 

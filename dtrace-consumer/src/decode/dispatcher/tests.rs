@@ -1,4 +1,4 @@
-//! Whatever a stream says, and in whatever order, the handlers see it or it is refused: nothing panics.
+//! Whatever a stream contains, in whatever order, handlers see it or it is refused. Nothing panics.
 
 use proptest::prelude::*;
 
@@ -15,8 +15,8 @@ use crate::stream::strategies;
 use crate::{Failure, ValueRef};
 
 fn json(value: ValueRef<'_>) {
-    let text = serde_json::to_string(&value).expect("a value is serialised");
-    let _: serde_json::Value = serde_json::from_str(&text).expect("what is serialised is JSON");
+    let text = serde_json::to_string(&value).expect("serializing a value");
+    let _: serde_json::Value = serde_json::from_str(&text).expect("parsing the JSON");
 }
 
 fn session() -> SessionInfo {
@@ -30,7 +30,7 @@ fn session() -> SessionInfo {
     }
 }
 
-/// A recording of the frames between a session's beginning and its end.
+/// Records the frames, between the first and the last frame of a session.
 fn recording<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> Vec<u8> {
     let mut bytes = Vec::new();
     Frame::Begin(session()).encode(&mut bytes);
@@ -43,7 +43,7 @@ fn replay<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> Result<Outcome, Fa
     fuzzing::replay(&recording(frames), Mode::Cumulative, &json)
 }
 
-/// A closure that panics ends the replay with this error; it must never be the crate's own panic.
+/// Fails if a closure panicked: the panic can only be the crate's own.
 fn did_not_panic(result: Result<Outcome, Failure>) -> Result<(), TestCaseError> {
     match result.map_err(|failure| failure.error) {
         Err(Error::Panicked { closure, message }) => {
@@ -68,7 +68,7 @@ proptest! {
             !matches!(sample.frame(), Frame::Failure(_) | Frame::End | Frame::Begin(_))
         });
         let mut kept: Vec<_> = described.collect();
-        // An error ends a replay, so each frame that is refused is left out until the rest passes.
+        // An error ends a replay, so remove each refused frame until the replay passes.
         while let Err(failure) = replay(kept.iter().map(|sample| sample.frame())) {
             let Error::Stream { position, .. } = failure.error else {
                 return Err(TestCaseError::fail(failure.to_string()));
@@ -85,7 +85,7 @@ proptest! {
             let index = kept
                 .iter()
                 .position(|sample| begin.len() as u64 + frame_at(sample) > position);
-            let index = index.expect("the position is that of a frame");
+            let index = index.expect("the position of a frame");
             kept.remove(index);
         }
     }
@@ -169,7 +169,7 @@ fn entry(value: &[u8]) -> Frame<'_> {
     Frame::Entry(EntryFrame { aggregation: 1, generation: 0, keys: &[0; 8], value, per_cpu: &[] })
 }
 
-/// What a replay of the frames says is damaged.
+/// Returns the field that a replay of the frames reports as damaged.
 fn damaged<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> &'static str {
     match replay(frames).map_err(|failure| failure.error) {
         Err(Error::Stream { cause, .. }) => cause.field,
@@ -208,7 +208,7 @@ fn what_is_not_described_or_makes_no_sense_is_refused() {
 #[test]
 fn an_unknown_aggregating_function_is_refused() {
     let mut bytes = recording([aggregation(AggregationFunction::Count, 0, 1)]);
-    // Kind, key, variable and the name "a" are before it.
+    // Kind, key, variable and the name "a" precede it.
     let frame = bytes.len()
         - encoded([Frame::End])[0].len()
         - encoded([aggregation(AggregationFunction::Count, 0, 1)])[0].len();
@@ -235,10 +235,10 @@ fn the_last_of_several_descriptions_holds() {
     assert_eq!(row, Some((3, 3)));
 }
 
-/// The frames of a round, encoded.
+/// Returns the frames of a round, encoded.
 type Say = fn(u32) -> Vec<Vec<u8>>;
 
-/// A stream that says the same things again and again, each time with another number.
+/// A stream that repeats the same frames, each time with another number.
 struct Endless {
     say: Say,
     n: u32,
@@ -361,7 +361,7 @@ fn a_stream_that_never_ends_describing_is_refused_at_the_memory_limit() {
         };
         assert_eq!(
             (cause.field, cause.reason),
-            ("descriptions", "more than the memory limit"),
+            ("descriptions", "exceed the memory limit"),
             "{what}"
         );
         assert!(position < 1 << 16, "{what}: only at {position}");
@@ -393,7 +393,7 @@ fn entries_that_are_kept_for_a_walk_count_towards_the_memory_limit() {
         let Err(Failure { error: Error::Stream { cause, .. }, .. }) = result else {
             panic!("{result:?}")
         };
-        assert_eq!(cause.reason, "more than the memory limit");
+        assert_eq!(cause.reason, "exceed the memory limit");
     }
 }
 
@@ -412,7 +412,7 @@ fn records_that_overlap_are_refused() {
     assert_eq!(damaged([probe(), overlapping(5)]), "records");
     let nested: Vec<_> = (0..100).map(|n| record(Action::Trace, n, 200 - n)).collect();
     assert_eq!(damaged([clause(nested)]), "records");
-    // Records without data stand anywhere, and some in the next one's place.
+    // Records without data may be anywhere, and some may share the place of the next one.
     assert!(replay([probe(), overlapping(4)]).is_ok());
     assert!(replay([clause(vec![record(Action::Trace, 0, 0); 100])]).is_ok());
     let apart: Vec<_> = (0..100).map(|n| record(Action::Trace, 8 * n, 8)).collect();

@@ -1,4 +1,4 @@
-//! Whatever a record's description says, its value lies within the record, and the record within its
+//! Whatever a record's description contains, its value lies within the record, and the record within its
 //! data.
 
 use proptest::collection::vec;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::stream::strategies;
 
-/// Whether `part` is a piece of `whole`, in place.
+/// Returns whether `part` is a subslice of `whole`.
 fn lies_within(part: &[u8], whole: &[u8]) -> bool {
     let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
     part.is_empty() || (whole.start <= part.start && part.end <= whole.end)

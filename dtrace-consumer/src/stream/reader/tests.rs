@@ -1,4 +1,4 @@
-//! However a stream arrives and whatever has happened to it, its frames are told apart.
+//! A reader finds the same frames however the stream is split, and survives damaged ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::stream::strategies::{self, Sample};
 
-/// Gives its bytes in pieces of the sizes given, over and over; after each comes an interruption.
+/// Returns its bytes in pieces of the given sizes, repeatedly. Each piece is followed by an interruption.
 struct Pieces<'a> {
     bytes: &'a [u8],
     sizes: &'a [usize],
@@ -21,7 +21,7 @@ impl<'a> Pieces<'a> {
 
 impl Read for Pieces<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert!(!buffer.is_empty(), "a read that cannot tell the end from no space");
+        assert!(!buffer.is_empty(), "an empty read looks like the end of the source");
         self.reads += 1;
         if self.reads.is_multiple_of(2) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -44,7 +44,7 @@ fn encoded(samples: &[Sample]) -> Vec<Vec<u8>> {
     samples.iter().map(encode).collect()
 }
 
-/// One result of a reader, comparable.
+/// A result of a reader, comparable.
 #[derive(Debug, PartialEq)]
 enum Read1 {
     Frame(u64, Vec<u8>),
@@ -58,7 +58,7 @@ fn again(frame: &Frame<'_>) -> Vec<u8> {
     bytes
 }
 
-/// What a reader makes of a source up to its end or the first error.
+/// Reads a source up to its end or the first error.
 fn read_all(source: impl Read, limit: usize) -> Vec<Read1> {
     let mut reader = FrameReader::new(source).with_limit(limit);
     let mut results = Vec::new();
@@ -82,7 +82,7 @@ fn read_all(source: impl Read, limit: usize) -> Vec<Read1> {
     }
 }
 
-/// The same, from bytes that are all at hand.
+/// Computes the same results from a slice.
 fn expected(bytes: &[u8], limit: usize) -> Vec<Read1> {
     let mut results = Vec::new();
     let mut at = 0;
@@ -94,7 +94,7 @@ fn expected(bytes: &[u8], limit: usize) -> Vec<Read1> {
         };
         let length = u32::from_le_bytes(*length) as usize;
         let refused = if length == 0 { Some("zero") } else { None }
-            .or((length > limit).then_some("more than the limit"));
+            .or((length > limit).then_some("exceeds the limit"));
         if let Some(reason) = refused {
             let cause = Malformed { field: "frame length", reason };
             results.push(Read1::Malformed(position, cause));
@@ -118,7 +118,7 @@ fn expected(bytes: &[u8], limit: usize) -> Vec<Read1> {
     results
 }
 
-/// Something that happens to a stream on its way.
+/// Damage to a stream in transit.
 #[derive(Debug, Clone)]
 enum Damage {
     Flip { at: usize, bit: u8 },

@@ -1,4 +1,4 @@
-//! What has the administrator chosen for elevated workers?
+//! The administrator's configuration of elevated workers.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub(super) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads the file; without one nothing is chosen.
+    /// Reads the file. Without one, the defaults apply.
     pub(super) fn read() -> Result<Configuration, String> {
         let path = Path::new(CONFIGURATION);
         match std::fs::read_to_string(path) {
@@ -33,21 +33,21 @@ impl Configuration {
         let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
         for line in lines {
             let (name, value) =
-                line.split_once('=').ok_or(format!("no \"name = value\": {line}"))?;
+                line.split_once('=').ok_or(format!("not of the form \"name = value\": {line}"))?;
             let (name, value) = (name.trim(), value.trim());
             let yes = match value {
                 "yes" => Ok(true),
                 "no" => Ok(false),
-                _ => Err(format!("{name} is yes or no, not {value}")),
+                _ => Err(format!("{name} must be yes or no, not {value}")),
             };
             match name {
                 "prefix" if Path::new(value).is_absolute() => {
                     configuration.prefix = Some(value.into());
                 }
-                "prefix" => return Err(format!("prefix is not an absolute path: {value}")),
+                "prefix" => return Err(format!("prefix must be an absolute path, not {value}")),
                 "destructive" => configuration.destructive = yes?,
                 "grab" => configuration.grab = yes?,
-                _ => return Err(format!("there is no {name}")),
+                _ => return Err(format!("unknown name {name}")),
             }
         }
         Ok(configuration)

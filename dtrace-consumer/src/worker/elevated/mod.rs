@@ -1,6 +1,6 @@
-//! How does a privileged worker serve a user who is not privileged?
+//! How does a privileged worker serve an unprivileged user?
 //!
-//! [`crate::serve`] has the rules.
+//! [`crate::serve`] documents the rules.
 
 mod configuration;
 mod policy;
@@ -25,19 +25,21 @@ use crate::stream::elevated::{GREETING, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERS
 use crate::stream::frame::Frame;
 use crate::stream::job::Command;
 
-/// Serves one session over standard input and ends the process. This is `dtrace-worker serve`;
-/// `under_loader` says that the private libdtrace's loader has started it.
+/// Serves one session over standard input and ends the process, as `dtrace-worker serve` does. `under_loader`
+/// is whether the private libdtrace's loader started the process.
 ///
-/// It must be called at the beginning of `main`, while the process has one thread.
+/// Call it at the start of `main`, while the process has a single thread.
 ///
 /// # Errors
-/// Why it cannot serve, before it has begun.
+/// Returns why it cannot serve, before it has started.
 pub fn serve(under_loader: bool) -> Result<Infallible, String> {
     if system::privileges_were_raised() {
-        return Err("it must not be set-uid or have file capabilities".to_owned());
+        return Err("this program must not be set-uid or have file capabilities".to_owned());
     }
     let peer = system::peer_of(&io::stdin()).map_err(|e| {
-        format!("standard input is no channel ({e}): programs that trace start this, not people")
+        format!(
+            "standard input is not a channel: {e} (programs that trace start this command, not people)"
+        )
     })?;
     require_invoker(&peer)?;
     system::close_inherited_descriptors();
@@ -46,8 +48,8 @@ pub fn serve(under_loader: bool) -> Result<Infallible, String> {
     let configuration = Configuration::read()?;
     let library = library(&configuration)?;
     if !under_loader {
-        let program =
-            std::env::current_exe().map_err(|e| format!("cannot find its own executable: {e}"))?;
+        let program = std::env::current_exe()
+            .map_err(|e| format!("cannot find this program's executable: {e}"))?;
         let program = trust::of_root(&program)?;
         if let Some(loader) = &library.loader {
             let failure = loader.command(&program).args([SERVE, UNDER_LOADER]).exec();
@@ -64,7 +66,7 @@ pub fn serve(under_loader: bool) -> Result<Infallible, String> {
     own_process::end(status)
 }
 
-/// What gave the privilege says to whom. It must be the one whose the channel is.
+/// Fails unless the channel belongs to the user who invoked the program that granted privilege.
 fn require_invoker(peer: &Peer) -> Result<(), String> {
     let number = std::env::var("SUDO_UID").ok().map(|id| id.parse::<u32>().ok());
     let named = std::env::var("DOAS_USER")
@@ -74,7 +76,7 @@ fn require_invoker(peer: &Peer) -> Result<(), String> {
     if others { Err("the channel belongs to another user".to_owned()) } else { Ok(()) }
 }
 
-/// The libdtrace that the administrator chose, of which nobody but root can change a part.
+/// Returns the libdtrace that the administrator chose. Fails if anybody but root can change a part of it.
 fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
     let chosen = configuration.prefix.as_deref();
     let search = Search::of_elevated_worker(chosen, Path::new(SYSTEM_PREFIX));
@@ -85,8 +87,8 @@ fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
             .map(|place| format!("{}: {}", place.path.display(), place.refused))
             .collect();
         format!(
-            "no libdtrace that it may use ({}); an administrator can unpack one: \
-             dtrace-worker install --prefix {SYSTEM_PREFIX}",
+            "found no trusted libdtrace: {} (an administrator can unpack one with \
+             dtrace-worker install --prefix {SYSTEM_PREFIX})",
             places.join("; ")
         )
     })?;
@@ -96,8 +98,9 @@ fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
     }
     if let Some(loader) = &mut found.loader {
         loader.ld_so = trust::of_root(&loader.ld_so)?;
-        // The first is the prefix's; others that are not root's are done without.
-        let (first, rest) = loader.library_path.split_first().ok_or("it has no library path")?;
+        // The first directory is the prefix's. Skip others that are not root's.
+        let (first, rest) =
+            loader.library_path.split_first().ok_or("the loader has no library path")?;
         let first = trust::tree_of_root(first)?;
         let rest = rest.iter().filter_map(|directory| trust::of_root(directory).ok());
         loader.library_path = std::iter::once(first).chain(rest).collect();
@@ -109,7 +112,7 @@ fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> i
     let channel = take_channel()?;
     greet(&channel)?;
     let Some(Command::Job(mut job)) = read_command(&channel, policy::MESSAGE_LIMIT)? else {
-        return Err(io::Error::other("no job was sent"));
+        return Err(io::Error::other("the consumer sent no job"));
     };
     let policy = Policy { uid: peer.uid, configuration };
     if let Err(refused) = policy.check(&job) {

@@ -1,6 +1,6 @@
-//! What may a user ask of a worker that has more privilege than the user?
+//! What may a user request from a worker that has more privilege than the user?
 //!
-//! Everything is refused that is not known to be harmless.
+//! Everything that is not known to be harmless is refused.
 
 use super::configuration::Configuration;
 use crate::data::script::{Script, words_of};
@@ -11,7 +11,7 @@ use crate::worker::system::belongs_to;
 /// The longest request, in bytes.
 pub(super) const MESSAGE_LIMIT: usize = 4 << 20;
 
-/// The most of anything of which a request has several: scripts, options…
+/// The maximum number of items of any kind in a request: scripts, options…
 const MOST: usize = 1024;
 
 /// The shortest time between snapshots, in milliseconds.
@@ -82,11 +82,11 @@ const HARMLESS: [&str; 44] = [
     "late",
 ];
 
-/// Flags of the compiler other than the preprocessor's and those for D libraries: `DTRACE_C_DIFV`,
-/// `EMPTY`, `ZDEFS`, `EATTR`, `KNODEF`, `UNODEF`, `PSPEC`, `ETAGS`, `ARGREF`, `DEFARG`.
+/// Compiler flags apart from those of the preprocessor and of D libraries: `DTRACE_C_DIFV`, `EMPTY`, `ZDEFS`,
+/// `EATTR`, `KNODEF`, `UNODEF`, `PSPEC`, `ETAGS`, `ARGREF`, `DEFARG`.
 const HARMLESS_FLAGS: u32 = 0x0bef;
 
-/// What one user may ask for.
+/// The rules for one user.
 pub(super) struct Policy<'a> {
     pub(super) uid: u32,
     pub(super) configuration: &'a Configuration,
@@ -105,10 +105,10 @@ fn refuse(what: impl Into<String>, why: impl Into<String>) -> Checked {
 }
 
 impl Policy<'_> {
-    /// Whether the request may be served.
+    /// Refuses the request unless it is harmless.
     pub(super) fn check(&self, job: &Job) -> Checked {
         if !job.library.as_os_str().is_empty() || job.syslibdir.is_some() {
-            return refuse("the library", "which one is loaded, its administrator decides");
+            return refuse("the library", "only the administrator chooses it");
         }
         self.check_limits(job)?;
         for (name, value) in &job.options {
@@ -117,12 +117,12 @@ impl Policy<'_> {
         if job.compile_flags & !HARMLESS_FLAGS != 0 {
             return refuse(
                 format!("compiler flags {:#x}", job.compile_flags & !HARMLESS_FLAGS),
-                "the preprocessor reads files as root; preprocess the script before, and \
-                 there is no need for the others",
+                "the preprocessor reads files as root (preprocess the script before), and other \
+                 flags may be harmful",
             );
         }
         if let Purpose::Link { .. } = job.purpose {
-            return refuse("to link an object file", "it would be written as root");
+            return refuse("to link an object file", "the worker would write it as root");
         }
         job.scripts.iter().try_for_each(|source| self.check_source(source))?;
         job.target.iter().try_for_each(|target| self.check_target(target))?;
@@ -143,14 +143,14 @@ impl Policy<'_> {
             ("scripts", job.scripts.len()),
             ("arguments", arguments),
             ("options", job.options.len() + job.read_options.len()),
-            ("D libraries left out", job.omit.len()),
+            ("omitted D libraries", job.omit.len()),
             ("processes", job.processes.len()),
             ("patterns", patterns),
-            // Of these tens of thousands are usual.
+            // Tens of thousands of these are common.
             ("symbols", symbols / 64),
         ];
         if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count > MOST) {
-            return refuse(what, "so many are beyond the limit");
+            return refuse(what, "too many");
         }
         let interval = job.snapshot_interval.map(|interval| interval.as_millis());
         if interval.is_some_and(|interval| interval < SHORTEST_INTERVAL) {
@@ -165,31 +165,31 @@ impl Policy<'_> {
             if self.configuration.destructive {
                 return Ok(());
             }
-            let why = "the administrator has not permitted destructive actions \
+            let why = "the administrator does not permit destructive actions \
                        (destructive = yes in /etc/dtrace-worker.conf)";
             return refuse(what(), why);
         }
         if SIZES.contains(&name) {
             let size = value.map(size_of);
             if size.is_some_and(|size| size.is_none_or(|size| size > LARGEST_BUFFER)) {
-                return refuse(what(), "it is no size, or one of more than 256 MiB");
+                return refuse(what(), "not a size of at most 256 MiB");
             }
             return Ok(());
         }
         if HARMLESS.contains(&name) {
             return Ok(());
         }
-        refuse(what(), "it is not among those that are known to be harmless for a worker as root")
+        refuse(what(), "not known to be harmless in a worker that runs as root")
     }
 
     fn check_source(&self, source: &Script) -> Checked {
         let text = String::from_utf8_lossy(&source.text);
-        // A word of the script may come from a macro argument.
+        // A macro argument can supply a word of the script.
         let arguments = source.arguments.iter().chain([&source.argument_zero, &source.name]);
         if std::iter::once(&*text).chain(arguments.map(String::as_str)).any(has_setopt) {
-            return refuse("setopt()", "it can set options that have files written");
+            return refuse("setopt()", "it can set options that make the worker write files");
         }
-        // Only a line of its own is a directive, but none is overlooked by taking more for one.
+        // A directive needs its own line. Checking more lines overlooks none.
         for line in text.split('\n').filter(|line| line.contains('#')) {
             let line = line.replace('#', " ");
             let is_space = |c: char| c.is_ascii_whitespace() || matches!(c, '\x0b' | '"');
@@ -219,7 +219,7 @@ impl Policy<'_> {
         match process {
             Process::Create(_) => refuse(
                 "to create a process",
-                "it would run as root; let run_synchronous start the command",
+                "it would run as root (use run_synchronous to start the command)",
             ),
             Process::Grab(_) if !self.configuration.grab => refuse("to grab a process", NO_GRAB),
             Process::Grab(pid) => self.require_own(*pid),
@@ -234,14 +234,14 @@ impl Policy<'_> {
     }
 }
 
-const NO_GRAB: &str = "the administrator has not permitted to stop processes and set breakpoints in them \
-                       (grab = yes in /etc/dtrace-worker.conf)";
+const NO_GRAB: &str = "the administrator does not permit stopping processes and setting \
+                       breakpoints in them (grab = yes in /etc/dtrace-worker.conf)";
 
 fn has_setopt(text: &str) -> bool {
     words_of(text).any(|word| word == "setopt")
 }
 
-/// A size as libdtrace reads it: a number, in C's notation, and perhaps a unit.
+/// Parses a size as libdtrace does: a number in C's notation, with an optional unit.
 fn size_of(value: &str) -> Option<u64> {
     let (digits, shift) = match value.char_indices().last()? {
         (at, 'k' | 'K') => (&value[..at], 10),
@@ -252,7 +252,7 @@ fn size_of(value: &str) -> Option<u64> {
     };
     let number = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
         Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok()?,
-        // What looks octal is less than if read as decimal.
+        // A number that looks octal is less than its digits read as decimal.
         None => digits.parse().ok()?,
     };
     number.checked_mul(1 << shift)

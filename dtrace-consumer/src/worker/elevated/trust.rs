@@ -1,21 +1,21 @@
-//! Can nobody but root change what is at a path?
+//! Can only root change what is at a path?
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The true path, without links, if it and every directory above it belong to root and nobody else may
-/// write to them.
+/// Returns the canonical path, if it and every directory above it belong to root and nobody else may write to
+/// them.
 ///
 /// # Errors
-/// Which one does not, in words.
+/// Describes the first path that fails the check.
 pub(super) fn of_root(path: &Path) -> Result<PathBuf, String> {
     let real = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
     real.ancestors().try_for_each(require)?;
     Ok(real)
 }
 
-/// As [`of_root`], also for everything in the directory.
+/// Checks the directory like [`of_root`], and everything in it.
 pub(super) fn tree_of_root(directory: &Path) -> Result<PathBuf, String> {
     let real = of_root(directory)?;
     let mut pending = vec![real.clone()];
@@ -24,7 +24,7 @@ pub(super) fn tree_of_root(directory: &Path) -> Result<PathBuf, String> {
         for entry in fs::read_dir(&directory).map_err(complaint)? {
             let path = entry.map_err(complaint)?.path();
             if path.is_symlink() {
-                // One that leads nowhere leads to nothing that is loaded.
+                // A dangling link loads nothing.
                 if path.exists() {
                     of_root(&path)?;
                 }
@@ -41,15 +41,19 @@ pub(super) fn tree_of_root(directory: &Path) -> Result<PathBuf, String> {
 
 fn require(path: &Path) -> Result<(), String> {
     const OTHERS_WRITE: u32 = 0o022;
-    // Whoever may write to a sticky directory can replace only what is his own.
+    // In a sticky directory, users can replace only their own files.
     const STICKY: u32 = 0o1000;
     let metadata = fs::symlink_metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
     if metadata.uid() != 0 {
-        return Err(format!("{} belongs to user {}, not to root", path.display(), metadata.uid()));
+        return Err(format!(
+            "{} belongs to user {} instead of root",
+            path.display(),
+            metadata.uid()
+        ));
     }
     if metadata.mode() & OTHERS_WRITE != 0 && !sticky {
-        return Err(format!("{} can be written by others than root", path.display()));
+        return Err(format!("{} is writable by users other than root", path.display()));
     }
     Ok(())
 }
@@ -67,7 +71,7 @@ mod tests {
         );
         assert!(of_root(Path::new("/nowhere/at/all")).is_err());
         let file = std::env::temp_dir().join(format!("dtrace-trust-{}", std::process::id()));
-        fs::write(&file, "").expect("a file can be written");
+        fs::write(&file, "").expect("writing a file");
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666))
             .expect("own");
         let result = of_root(&file);

@@ -1,6 +1,6 @@
-//! How do frames get to the consumer?
+//! Sends frames to the consumer.
 //!
-//! In pieces, each written at once. Reports of drops are put right on the way.
+//! Frames are collected and written in chunks. Reports of drops are corrected on the way.
 
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -10,14 +10,14 @@ use super::ledger::{CpuDrops, Ledger};
 use crate::stream::frame::Frame;
 use crate::worker::libdtrace::Sink;
 
-/// How much is gathered before it is written without waiting for the end of a round.
+/// The size of a chunk that is written before the round ends.
 const PIECE: usize = 128 << 10;
 
-/// Writes frames to the channel, in pieces.
+/// Writes frames to the channel, in chunks.
 pub(crate) struct Encoder {
     channel: UnixStream,
     out: Vec<u8>,
-    /// Whether a write has failed; nothing is written after it.
+    /// Whether a write has failed. Nothing is written after that.
     broken: bool,
     firings: u64,
     processes_gone: usize,
@@ -38,22 +38,22 @@ impl Encoder {
         }
     }
 
-    /// Whether the consumer is gone.
+    /// Returns whether the consumer is gone.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// Whether the reason for the session's end has been sent.
+    /// Returns whether the reason for the session's end has been sent.
     pub(crate) fn has_given_up(&self) -> bool {
         self.given_up
     }
 
-    /// How many firings have come so far.
+    /// Returns the number of firings so far.
     pub(crate) fn firings(&self) -> u64 {
         self.firings
     }
 
-    /// How many of the processes that libdtrace controls have ended.
+    /// Returns how many of the processes that libdtrace controls have ended.
     pub(crate) fn processes_gone(&self) -> usize {
         self.processes_gone
     }
@@ -67,8 +67,8 @@ impl Encoder {
         }
     }
 
-    /// Writes what has been gathered. A consumer that is slow makes this wait, and then the kernel's
-    /// buffers fill and drops are counted; one that is gone is noted.
+    /// Writes the collected frames. A slow consumer makes this wait; the kernel's buffers then fill, and
+    /// drops are counted. A consumer that is gone is noted.
     pub(crate) fn flush(&mut self) {
         if !self.broken && self.channel.write_all(&self.out).is_err() {
             self.broken = true;
@@ -83,7 +83,7 @@ impl Encoder {
         self.channel.shutdown(Shutdown::Both)
     }
 
-    /// Reports the drops that libdtrace has not reported, when nothing can be dropped any more.
+    /// Reports the drops that libdtrace has not reported, when no more can occur.
     pub(crate) fn settle_drops(&mut self, counters: &[CpuDrops]) {
         for report in self.ledger.settle(counters) {
             self.send(&Frame::Drop(report));
@@ -102,7 +102,7 @@ impl Sink for Encoder {
                 }
                 return;
             }
-            // The first failure is the cause of those that come after it.
+            // The first failure is the cause of the later ones.
             Frame::Failure(_) if std::mem::replace(&mut self.given_up, true) => return,
             _ => {}
         }

@@ -1,19 +1,19 @@
-//! What has libdtrace told of drops, and what has it kept to itself?
+//! Corrects libdtrace's reports of drops.
 //!
 //! libdtrace 2.0.7 on Linux is wrong about two kinds:
 //!
-//! - Drops of the principal buffer of a CPU are told when that buffer is read the next time. Those of
-//!   the last reading are never told. The same holds for aggregations when nothing was left in them. The
-//!   kernel's own counters, read at the end, say how many are missing.
-//! - Drops of speculations are counted by libdtrace itself. After each round it adds its count once more
-//!   to the status that it has just reported, and takes the difference the wrong way round:
-//!   18446744073709551615 drops are one, and the next round tells of it again.
+//! - It reports drops of a CPU's principal buffer when it reads that buffer the next time, so it never
+//!   reports those of the last reading. The same holds for aggregations that were empty in the end. The
+//!   kernel's own counters, read at the end, tell how many are missing.
+//! - It counts drops of speculations itself. After each round it adds its count once more to the status that
+//!   it has just reported, and subtracts in the wrong order: 18446744073709551615 drops mean one, and the
+//!   next round reports it again.
 
 use std::collections::BTreeMap;
 
 use crate::data::loss::{DropKind, DropReport};
 
-/// The kernel's counters of one CPU.
+/// The kernel's counters of a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CpuDrops {
     pub(crate) cpu: u32,
@@ -21,16 +21,16 @@ pub(crate) struct CpuDrops {
     pub(crate) aggregation: u64,
 }
 
-/// Reports of libdtrace, put right.
+/// Corrects libdtrace's reports.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// What has been told of each CPU's buffers.
+    /// The drops of each CPU's buffers reported so far.
     told: BTreeMap<(DropKind, u32), u64>,
     speculations: Speculations,
 }
 
 impl Ledger {
-    /// What a report of libdtrace means; `None` if it means nothing.
+    /// Returns the corrected report; `None` if nothing is new in it.
     pub(crate) fn correct(&mut self, report: DropReport) -> Option<DropReport> {
         if report.kind == DropKind::Speculation {
             let drops = self.speculations.correct(report.drops, report.total);
@@ -43,7 +43,7 @@ impl Ledger {
         Some(report)
     }
 
-    /// What is still to be told after the last round, by the kernel's counters.
+    /// Returns what is still to be reported after the last round, according to the kernel's counters.
     pub(crate) fn settle(&mut self, counters: &[CpuDrops]) -> Vec<DropReport> {
         let drops = self.speculations.settle();
         let mut reports = Vec::from_iter(self.speculative(drops));
@@ -80,12 +80,12 @@ fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
-/// Follows libdtrace's two copies of the status, to tell what its reports stand for.
+/// Follows libdtrace's two copies of the status, to interpret its reports.
 #[derive(Debug, Default)]
 struct Speculations {
-    /// What the status says that the next report is compared with.
+    /// The status that the next report is compared with.
     status: u64,
-    /// What the kernel has counted, which is the true number without libdtrace's own.
+    /// The kernel's count: the true number without libdtrace's own count.
     kernel: u64,
     /// libdtrace's own count.
     own: u64,
@@ -93,27 +93,28 @@ struct Speculations {
 }
 
 impl Speculations {
-    /// The drops that a report of `drops` and `total` is news of.
+    /// Returns the number of new drops in a report of `drops` and `total`.
     fn correct(&mut self, drops: u64, total: u64) -> u64 {
         let difference = drops.wrapping_neg();
         if total.wrapping_sub(drops) == self.status {
-            // The status has been fetched: what it says is true.
+            // The status has been fetched, so it is correct.
             self.status = total;
             self.kernel = total.saturating_sub(self.own);
         } else if total == self.status && difference < drops {
-            // libdtrace has added its own count to the status, and subtracted the new from the old.
+            // libdtrace has added its own count to the status, and subtracted the new status from the old
+            // one.
             self.own = difference;
             self.status = self.status.saturating_add(self.own);
         } else {
-            // Some other arithmetic, which is taken at its word.
+            // Neither case: trust the number.
             self.status = self.told.saturating_add(drops);
             self.kernel = self.status.saturating_sub(self.own);
         }
         self.tell(self.kernel.saturating_add(self.own))
     }
 
-    /// The drops not told yet, when libdtrace has fetched its status for the last time. It has
-    /// reported nothing if the status was the same by chance, so that it is true in any case.
+    /// Returns the drops that have not been reported when libdtrace has fetched its status for the last time.
+    /// It reports nothing if the status is unchanged, so the status is correct either way.
     fn settle(&mut self) -> u64 {
         self.tell(self.status)
     }
@@ -129,7 +130,7 @@ impl Speculations {
 mod tests {
     use super::*;
 
-    /// As libdtrace does it (`dtrace_work`, `dtrace_status`).
+    /// Counts like libdtrace (`dtrace_work`, `dtrace_status`).
     #[derive(Default)]
     struct Libdtrace {
         status: u64,
@@ -138,13 +139,13 @@ mod tests {
     }
 
     impl Libdtrace {
-        /// Fetches the status; the report, if there is one.
+        /// Fetches the status. Returns the report, if there is one.
         fn fetch(&mut self) -> Option<(u64, u64)> {
             let old = std::mem::replace(&mut self.status, self.kernel + self.own);
             (old != self.status).then(|| (self.status.wrapping_sub(old), self.status))
         }
 
-        /// What follows a round in which `n` were dropped.
+        /// Simulates the end of a round in which `n` were dropped.
         fn round(&mut self, n: u64) -> Option<(u64, u64)> {
             self.own += n;
             let old = self.status;
@@ -186,7 +187,7 @@ mod tests {
         let mut ledger = Speculations::default();
         assert_eq!((ledger.correct(5u64.wrapping_neg(), 0), ledger.status), (5, 5));
         assert_eq!((ledger.correct(5u64.wrapping_neg(), 5), ledger.status), (0, 10));
-        // Five more, and the status is 10: no difference, no report.
+        // Five more make the status 10: no difference, no report.
         assert_eq!((ledger.settle(), ledger.told), (5, 10));
     }
 

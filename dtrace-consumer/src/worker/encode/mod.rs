@@ -1,4 +1,4 @@
-//! How does what libdtrace delivers become a stream?
+//! Encodes libdtrace's data as a stream.
 
 pub(crate) mod encoder;
 pub(crate) mod ledger;

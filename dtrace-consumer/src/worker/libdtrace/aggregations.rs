@@ -1,4 +1,4 @@
-//! How do the entries of aggregations get to the sink?
+//! Sends entries of aggregations to the sink.
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,26 +20,26 @@ use crate::stream::payload::{AggregationFrame, EntryFrame};
 type WalkFunction =
     unsafe extern "C" fn(*mut dtrace_hdl_t, Option<dtrace_aggregate_f>, *mut c_void) -> c_int;
 
-/// What a walk is for.
+/// The purpose of a walk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// To send all entries, and remove them if that is said.
+    /// Send all entries, and optionally remove them.
     Entries { remove: bool },
-    /// To send the entries of one variable.
+    /// Send the entries of one variable.
     Variable(Option<u64>),
-    /// To send the symbols of the addresses among the keys.
+    /// Send the symbols of the addresses among the keys.
     Symbols,
 }
 
-/// What a walk over aggregations works with.
+/// The state of a walk over aggregations.
 struct Walk<'c, S> {
     context: &'c Context<S>,
     wanted: Wanted,
-    /// What was invalid of what was delivered.
+    /// The invalid data that ended the walk.
     refused: Option<Misdelivered>,
 }
 
-/// Reads the aggregations, and hands on every entry in `order`; `drain` removes them.
+/// Reads the aggregations and sends every entry in `order`. `drain` removes the entries.
 pub(super) fn snapshot<S: Sink>(
     context: &Context<S>,
     order: Order,
@@ -48,7 +48,7 @@ pub(super) fn snapshot<S: Sink>(
     read(context, order, Wanted::Entries { remove: drain })
 }
 
-/// Reads the aggregations, and hands on the symbols of the addresses among their keys.
+/// Reads the aggregations and sends the symbols of the addresses among their keys.
 pub(super) fn resolve_keys<S: Sink>(context: &Context<S>) -> Result<(), CallFailure> {
     read(context, Order::Unsorted, Wanted::Symbols)
 }
@@ -63,8 +63,8 @@ fn read<S: Sink>(context: &Context<S>, order: Order, wanted: Wanted) -> Result<(
     handle.check(call, result)
 }
 
-/// Sends the entries of one aggregation, as `printa()` is about to print them. That libdtrace cannot read
-/// or walk them shows in their absence.
+/// Sends the entries of one aggregation that `printa()` is about to print. If libdtrace fails to read or walk
+/// them, none are sent.
 pub(super) fn send_printed<S: Sink>(context: &Context<S>, variable: Option<u64>) {
     let handle = context.handle;
     context.send(&Frame::PrintaBegin);
@@ -82,8 +82,8 @@ fn walk<S: Sink>(
     wanted: Wanted,
 ) -> c_int {
     let mut walk = Walk { context, wanted, refused: None };
-    // SAFETY: the handle is open and tracing; the callback gets a walk of its type, which outlives the
-    // call.
+    // SAFETY: the handle is open and tracing. The callback's argument is a walk of its type, which outlives
+    // the call.
     let result =
         unsafe { function(context.handle.raw, Some(entry::<S>), (&raw mut walk).cast::<c_void>()) };
     if let Some(refused) = walk.refused {
@@ -121,16 +121,16 @@ fn function_for(order: Order, handle: Handle) -> (&'static str, WalkFunction) {
 
 impl<S: Sink> Walk<'_, S> {
     /// # Safety
-    /// `a` is what libdtrace passed to the walk's callback that is running.
+    /// `a` is the argument of the walk's callback that is running.
     unsafe fn entry(&mut self, a: *const dtrace_aggdata_t) -> Result<(), Misdelivered> {
-        // SAFETY: as of this function.
+        // SAFETY: the caller guarantees it; see `# Safety`.
         let found = unsafe { platform::entry(a)? };
         if matches!(self.wanted, Wanted::Variable(Some(only)) if only != found.variable) {
             return Ok(());
         }
-        // SAFETY: as of this function.
+        // SAFETY: the entry is that of the running callback; see `# Safety`.
         let per_cpu = unsafe { self.per_cpu(&found)? };
-        // SAFETY: the name is a C string of the description.
+        // SAFETY: the description's name is a C string.
         let (key, with_addresses) = unsafe { self.describe(&found)? };
         for addresses in with_addresses.iter().filter_map(|f| f.addresses(found.key_bytes)) {
             addresses.iter().for_each(|address| self.context.send_symbol(addresses.pid, address));
@@ -148,10 +148,10 @@ impl<S: Sink> Walk<'_, S> {
         Ok(())
     }
 
-    /// The values on each CPU, one after another; none if they are not kept.
+    /// Returns the values on each CPU in turn; empty if libdtrace does not keep them.
     ///
     /// # Safety
-    /// The entry is the one whose callback is running.
+    /// The entry is that of the callback that is running.
     unsafe fn per_cpu(&self, found: &Entry<'_>) -> Result<Vec<u8>, Misdelivered> {
         let mut per_cpu = Vec::new();
         if found.per_cpu.is_null() {
@@ -159,8 +159,8 @@ impl<S: Sink> Walk<'_, S> {
         }
         let size = found.value.len();
         for cpu in 0..self.context.cpus {
-            // SAFETY: the list has a place for each possible CPU; what is there is null or has the
-            // value where the entry's own data have it.
+            // SAFETY: the list has a place for each possible CPU. It is null, or its data have the value at
+            // the same offset as the entry's own data.
             let value = unsafe {
                 let data = *found.per_cpu.add(cpu);
                 if data.is_null() {
@@ -175,7 +175,8 @@ impl<S: Sink> Walk<'_, S> {
         Ok(per_cpu)
     }
 
-    /// The aggregation's number, and its keys that have addresses; describes it if it is new.
+    /// Returns the aggregation's number and its keys that have addresses. Describes the aggregation if it is
+    /// new.
     ///
     /// # Safety
     /// The entry's name is a C string or null.
@@ -189,7 +190,7 @@ impl<S: Sink> Walk<'_, S> {
             told.aggregation(found.variable, found.normal, |key| AggregationFrame {
                 key,
                 variable: found.variable,
-                // SAFETY: as of this function.
+                // SAFETY: the caller guarantees it; see `# Safety`.
                 name: unsafe { owned(found.name) },
                 function,
                 signature: found.signature,
@@ -202,7 +203,7 @@ impl<S: Sink> Walk<'_, S> {
     }
 }
 
-/// The aggregating function with libdtrace's number.
+/// Returns the aggregating function with libdtrace's number.
 fn function_of(action: u16) -> Option<AggregationFunction> {
     Some(match action {
         DTRACEAGG_COUNT => AggregationFunction::Count,
@@ -219,14 +220,14 @@ fn function_of(action: u16) -> Option<AggregationFunction> {
 }
 
 unsafe extern "C" fn entry<S: Sink>(a: *const dtrace_aggdata_t, arg: *mut c_void) -> c_int {
-    // SAFETY: `walk` passes a pointer to its own, which nobody else uses until the walk ends.
+    // SAFETY: `walk` passes a pointer to its own state, which nobody else uses until the walk ends.
     let Some(walk) = (unsafe { arg.cast::<Walk<'_, S>>().as_mut() }) else {
         return DTRACE_AGGWALK_ABORT;
     };
     if walk.refused.is_some() {
         return DTRACE_AGGWALK_ABORT;
     }
-    // SAFETY: libdtrace passes valid data for the duration of the call.
+    // SAFETY: libdtrace passes data that are valid for the duration of the call.
     let sent = catch_unwind(AssertUnwindSafe(|| unsafe { walk.entry(a) }));
     match sent {
         Ok(Ok(())) if walk.wanted == (Wanted::Entries { remove: true }) => DTRACE_AGGWALK_REMOVE,

@@ -1,20 +1,20 @@
-//! How are the firings of a clause treated?
+//! How to treat the firings of a clause.
 
 use crate::data::record::{Action, RecordDescription};
 use crate::records::layout::{self, Field};
 
-/// What a clause's records mean for its firings, worked out once.
+/// What a clause's records require for each firing, computed once.
 #[derive(Debug)]
 pub(super) struct Clause {
     /// The number by which the stream refers to it.
     pub(super) key: u32,
-    /// Bytes of a firing's data.
+    /// The size of a firing's data, in bytes.
     pub(super) length: usize,
-    /// Whether libdtrace has nothing to do for it: all of its actions only record.
+    /// Whether all its actions only record, so that libdtrace has nothing to do for it.
     pub(super) pure: bool,
     /// Whether it has records that libdtrace would format.
     pub(super) prints: bool,
-    /// Whether the consumer has to carry out something, whoever wants the firings.
+    /// Whether the consumer must perform an action, even if nobody wants the firings.
     pub(super) asks: bool,
     exit: Option<RecordDescription>,
     with_addresses: Vec<Field>,
@@ -33,13 +33,13 @@ impl Clause {
         }
     }
 
-    /// The argument of `exit()`, if the clause has called it.
+    /// Returns the argument of `exit()`, if the clause called it.
     pub(super) fn exit_status(&self, data: &[u8]) -> Option<i32> {
         let bytes = self.exit.as_ref()?.bytes(data)?;
         bytes.first_chunk().map(|b| i32::from_ne_bytes(*b))
     }
 
-    /// Calls `visit` with process and address for every address in the firing's records.
+    /// Calls `visit` with the process and the address of every address in the firing's records.
     pub(super) fn addresses(&self, data: &[u8], mut visit: impl FnMut(u32, u64)) {
         for addresses in self.with_addresses.iter().filter_map(|field| field.addresses(data)) {
             addresses.iter().for_each(|address| visit(addresses.pid, address));
@@ -51,12 +51,12 @@ pub(super) fn with_addresses(fields: Vec<Field>) -> Vec<Field> {
     fields.into_iter().filter(Field::has_addresses).collect()
 }
 
-/// Whether the consumer carries the action out.
+/// Returns whether the consumer performs the action.
 pub(super) fn is_performed(action: Action) -> bool {
     matches!(action, Action::System | Action::Freopen)
 }
 
-/// Whether an action only records, so that libdtrace has nothing to do when it is consumed.
+/// Returns whether an action only records, so that libdtrace has nothing to do when it is consumed.
 fn only_records(action: Action) -> bool {
     use Action::*;
     matches!(

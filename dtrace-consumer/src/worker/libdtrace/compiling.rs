@@ -1,13 +1,13 @@
-//! What can be done with libdtrace before tracing?
+//! libdtrace before tracing.
 //!
-//! A session has phases, which are types: [`Compiling`] until the last script is compiled, [`Tracing`]
-//! from the first enabling on. The order is the library's: options, target, `dtrace_init`, all compiles,
-//! handlers, all enablings, `dtrace_go`. Any other order writes past libdtrace's own tables, which is
-//! why a `Tracing` cannot compile. Handles are not closed: closing takes the library seconds, and the
-//! worker's end does the same at once.
+//! A session's phases are types: [`Compiling`] until the last script is compiled, [`Tracing`] from the first
+//! enabling on. The library dictates the order: options, target, `dtrace_init`, all compiles, handlers, all
+//! enablings, `dtrace_go`. Any other order writes beyond libdtrace's own tables, so a `Tracing` cannot
+//! compile. Handles are not closed: closing takes the library seconds, and the worker's end has the same
+//! effect at once.
 //!
-//! Both types stay on one thread, as libdtrace demands (its compiler is a process-wide global); raw
-//! pointers inside keep them from being sent.
+//! Both types stay on one thread, as libdtrace requires: its compiler is a process-wide global. Their raw
+//! pointers make them `!Send`.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -28,12 +28,11 @@ use crate::data::listing::ListedProbe;
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
 
-/// An open handle on which scripts can still be compiled.
+/// An open handle that can still compile scripts.
 pub(crate) struct Compiling {
     handle: Handle,
     programs: Vec<*mut dtrace_prog_t>,
-    /// libdtrace's handles of the processes that it controls. They are not released: that would
-    /// happen at close.
+    /// libdtrace's handles of the processes that it controls. Only closing would release them.
     processes: Vec<*mut dtrace_proc_handle_t>,
     version: String,
 }
@@ -42,19 +41,20 @@ impl Compiling {
     /// Loads the library and opens a handle.
     pub(crate) fn open(library: &Path) -> Result<Compiling, CallFailure> {
         let name = library.as_os_str().as_bytes();
-        // SAFETY: the file is the libdtrace that the consumer has located or was told of; running its
-        // initialisers is what the user asks for.
+        // SAFETY: the file is the libdtrace that the consumer located or that the user named. The user wants
+        // its initialisers to run.
         let library = unsafe { Library::load(Some(library)) }.map_err(|e| CallFailure {
             call: "dlopen",
             number: 0,
             message: format!("{}: {e}", String::from_utf8_lossy(name)),
         })?;
-        // The library stays until the process ends: libdtrace has threads and handlers of its own.
+        // The library stays loaded until the process ends, because libdtrace has its own threads and
+        // handlers.
         let library: &'static Library = Box::leak(Box::new(library));
         let api = library.api();
         let mut error = 0;
-        // SAFETY: DTRACE_VERSION is the one that the loaded ABI was verified with, and `error` is
-        // valid for the call.
+        // SAFETY: DTRACE_VERSION is the version that the loaded ABI was verified with, and `error` is valid
+        // for the call.
         let raw = unsafe { (api.dtrace_open)(DTRACE_VERSION, 0, &raw mut error) };
         if raw.is_null() {
             // SAFETY: errmsg accepts a null handle for errors of dtrace_open.
@@ -70,7 +70,7 @@ impl Compiling {
         })
     }
 
-    /// The library's version, as `2.0.7`.
+    /// Returns the library's version, such as `2.0.7`.
     pub(crate) fn version(&self) -> &str {
         &self.version
     }
@@ -83,8 +83,8 @@ impl Compiling {
         self.handle.set_option(name, value)
     }
 
-    /// Makes a running process `$target`. If libdtrace shall `attach` to it, it is held until
-    /// [`Tracing::release_processes`]; otherwise it goes on.
+    /// Makes a running process `$target`. If libdtrace is to `attach` to it, the process is held until
+    /// [`Tracing::release_processes`]; otherwise it continues.
     pub(crate) fn set_target(&mut self, pid: i32, attach: bool) -> Result<(), CallFailure> {
         let process = processes::grab(self.handle, pid, attach)?;
         if attach || platform::GRAB_STOPS {
@@ -93,28 +93,28 @@ impl Compiling {
         Ok(())
     }
 
-    /// Lets go of processes that libdtrace has attached to, and takes its breakpoints out of them.
+    /// Releases processes that libdtrace has attached to, and removes its breakpoints from them.
     pub(crate) fn abandon(self) {
-        // SAFETY: the handle is open, nothing was enabled, and it is not used any more.
+        // SAFETY: the handle is open, nothing was enabled, and it is not used afterwards.
         unsafe { (self.handle.api.dtrace_close)(self.handle.raw) };
     }
 
-    /// Stops a running process for libdtrace to control: it is held until
-    /// [`Tracing::release_processes`], and its end is delivered.
+    /// Grabs a running process for libdtrace to control. It is held until [`Tracing::release_processes`], and
+    /// its end is delivered.
     pub(crate) fn grab(&mut self, pid: i32) -> Result<(), CallFailure> {
         self.processes.push(processes::grab(self.handle, pid, true)?);
         Ok(())
     }
 
-    /// Starts a process for libdtrace to control, as of [`grab`](Compiling::grab); returns its number,
-    /// if the library tells it.
+    /// Starts a process for libdtrace to control, held like that of [`grab`](Compiling::grab). Returns its
+    /// pid, if the library reports it.
     pub(crate) fn create(&mut self, words: &[String]) -> Result<Option<i32>, CallFailure> {
         let (process, pid) = processes::create(self.handle, words)?;
         self.processes.push(process);
         Ok(pid)
     }
 
-    /// Ends the phase of options. Linux needs this before the first compile.
+    /// Ends the phase of options. Linux requires this before the first compile.
     pub(crate) fn init(&mut self) -> Result<(), CallFailure> {
         let Some(init) = self.handle.api.dtrace_init else { return Ok(()) };
         // SAFETY: the handle is open.
@@ -122,11 +122,11 @@ impl Compiling {
         self.handle.check("dtrace_init", result)
     }
 
-    /// Reads the kernel's types, if no compile had need of them; it takes a moment.
+    /// Reads the kernel's types, if no compile needed them. This takes a moment.
     pub(crate) fn read_kernel_types(&mut self) {
         let mut found = std::mem::MaybeUninit::uninit();
-        // SAFETY: the handle is open, both names end in NUL, and `found` is only written to. That
-        // the lookup fails does not matter: a script that needs the types fails with a reason.
+        // SAFETY: the handle is open, both names end in NUL, and the call only writes to `found`. A failed
+        // look-up does not matter: a script that needs the types fails with a reason.
         unsafe {
             (self.handle.api.dtrace_lookup_by_type)(
                 self.handle.raw,
@@ -144,16 +144,16 @@ impl Compiling {
         Ok(())
     }
 
-    /// What the library says of each program, in the order in which they were compiled.
+    /// Returns the library's information about each program, in the order in which they were compiled.
     ///
     /// # Errors
-    /// [`CallFailure`] if it says something invalid.
+    /// [`CallFailure`] if the information is invalid.
     pub(crate) fn programs(&self, describe: bool) -> Result<Vec<ProgramInfo>, CallFailure> {
         let programs = self.programs.iter();
         programs.map(|program| programs::program_info(self.handle, *program, describe)).collect()
     }
 
-    /// Hands every probe that matches `pattern` to `visit`; all of them without a pattern.
+    /// Calls `visit` with every probe that matches `pattern`, or with all probes if there is none.
     pub(crate) fn list(
         &self,
         pattern: Option<&str>,
@@ -163,40 +163,39 @@ impl Compiling {
         probes::list(self.handle, pattern, describe, visit)
     }
 
-    /// The kernel's symbol of a name.
+    /// Returns the kernel's symbol with this name.
     pub(crate) fn symbol_named(&self, name: &str) -> Option<KernelSymbol> {
         symbols::named(self.handle, name)
     }
 
-    /// The kernel's symbol that contains an address.
+    /// Returns the kernel's symbol that contains an address.
     pub(crate) fn symbol_at(&self, address: u64) -> Option<KernelSymbol> {
         symbols::at(self.handle, address)
     }
 
-    /// The type of a name, as a D program would write it.
+    /// Returns the type with this name, written as in D.
     pub(crate) fn type_named(&self, name: &str) -> Option<KernelType> {
         types::named(self.handle, name)
     }
 
-    /// The C header of the providers that the programs define, for a file of that name.
+    /// Returns the C header of the providers that the programs define. Its file name is `name`.
     pub(crate) fn header(&self, name: &str) -> Result<Vec<u8>, CallFailure> {
         usdt::header(self.handle, name)
     }
 
-    /// Writes the object file that belongs to the first program, and prepares the objects to be linked
-    /// with it.
+    /// Writes the object file for the first program, and prepares the objects for linking with it.
     pub(crate) fn link(&self, output: &Path, objects: &[PathBuf]) -> Result<(), CallFailure> {
         usdt::link(self.handle, self.programs.first().copied(), output, objects)
     }
 
-    /// Installs the handlers and enables every program, in this order; tracing is not on yet.
+    /// Installs the handlers and enables every program, in this order. Tracing is not on yet.
     pub(crate) fn enable<S: Sink>(
         self,
         sink: S,
         wanted: Wanted,
     ) -> Result<(Tracing<S>, Vec<ProgramInfo>), CallFailure> {
         let handle = self.handle;
-        // All compiles are before this, since it takes `self`.
+        // This takes `self`, so no compile can follow.
         let tracing = Tracing::new(handle, sink, wanted, self.processes)?;
         let programs = self.programs.iter();
         let described: Vec<ProgramInfo> = programs

@@ -1,4 +1,4 @@
-//! What do libdtrace's callbacks work with?
+//! The state that libdtrace's callbacks share.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -16,7 +16,7 @@ use super::told::Told;
 use crate::stream::frame::Frame;
 use crate::stream::payload::{FiringFrame, FlowFrame};
 
-/// What a session wants to be given besides aggregations.
+/// What a session wants besides aggregations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// Firings.
@@ -27,57 +27,57 @@ pub(crate) struct Wanted {
     pub(crate) printed: bool,
 }
 
-/// What the callbacks work with.
+/// The state of the callbacks.
 ///
-/// They have it shared, since libdtrace calls back while one that called it is still at work: the
-/// handler of drops from within a snapshot that `printa()` needs.
+/// It is shared, because libdtrace calls back while another callback is running: it calls the handler of
+/// drops from within a snapshot for `printa()`.
 pub(super) struct Context<S> {
     pub(super) handle: Handle,
     pub(super) sink: RefCell<S>,
-    /// libdtrace must always have a stream to print to.
+    /// The stream that libdtrace prints to. It always needs one.
     pub(super) output: Memstream,
     pub(super) wanted: Wanted,
-    /// How many places libdtrace's lists by CPU have.
+    /// The length of libdtrace's lists by CPU.
     pub(super) cpus: usize,
     pub(super) told: RefCell<Told>,
     pub(super) pending: RefCell<Option<Pending>>,
     pub(super) text_ends: RefCell<Vec<u8>>,
-    /// Whether a callback has failed; then none does anything any more.
+    /// Whether a callback has failed. All callbacks then return at once.
     pub(super) failed: Cell<bool>,
 }
 
 /// A firing whose records libdtrace is formatting.
 pub(super) struct Pending {
-    /// Whether it is to be sent.
+    /// Whether to send it.
     pub(super) wanted: bool,
     pub(super) probe: u32,
     pub(super) clause: u32,
     pub(super) cpu: u32,
     pub(super) flow: Option<(u8, i32, String)>,
-    /// Where its list of records is.
+    /// The address of its list of records.
     pub(super) records: *const dtrace_recdesc_t,
     pub(super) data: *const u8,
     pub(super) length: usize,
     /// The record being formatted.
     pub(super) record: Option<u32>,
-    /// How far its records have come, as an index.
+    /// The index of the last record that arrived.
     pub(super) reached: Option<usize>,
-    /// Aggregations whose entries have been sent.
+    /// The aggregations whose entries have been sent.
     pub(super) printed: Vec<u64>,
 }
 
 impl Pending {
-    /// The firing's data.
+    /// Returns the firing's data.
     ///
     /// # Safety
-    /// They must still be where they were in `chew`: true until the record callback for the firing's
-    /// end has returned.
+    /// The data must still be at the address that `chew` saw. They are until the record callback for the
+    /// firing's end has returned.
     pub(super) unsafe fn data<'a>(&self) -> &'a [u8] {
-        // SAFETY: `chew` has made them of a slice of this length, and as the caller promises.
+        // SAFETY: `chew` derived pointer and length from a slice, which is still valid; see `# Safety`.
         unsafe { std::slice::from_raw_parts(self.data, self.length) }
     }
 
-    /// The frame of the firing with these data and what it printed.
+    /// Returns the frame of the firing with its data and the text that it printed.
     pub(super) fn frame<'a>(
         &'a self,
         data: &'a [u8],
@@ -109,52 +109,52 @@ impl<S: Sink> Context<S> {
         })
     }
 
-    /// Hands on one piece.
+    /// Sends a frame.
     pub(super) fn send(&self, frame: &Frame<'_>) {
         self.sink.borrow_mut().take(frame);
     }
 
-    /// Hands on the symbol at an address, unless that was done before.
+    /// Sends the symbol at an address, unless it was sent before.
     pub(super) fn send_symbol(&self, pid: u32, address: u64) {
         let resolve = || resolve(self.handle, pid, address);
         let described = self.told.borrow_mut().symbol((pid, address), resolve);
         described.iter().for_each(|frame| self.send(frame));
     }
 
-    /// Forgets a firing whose end has not come, and returns whether there was one.
+    /// Drops a firing whose end has not arrived. Returns whether there was one.
     pub(super) fn forget_unfinished(&self) -> bool {
         self.pending.take().is_some()
     }
 
-    /// Ends the session: `call` has delivered invalid data.
+    /// Ends the session: `call` delivered invalid data.
     pub(super) fn refuse(&self, call: &str, what: &Misdelivered) {
         self.fail(&sink::misdelivered(call, what));
     }
 
-    /// Ends the session: a callback has panicked.
+    /// Ends the session: a callback panicked.
     pub(super) fn panicked(&self) {
         self.fail(&sink::panicked());
     }
 
     fn fail(&self, failure: &Frame<'_>) {
         self.failed.set(true);
-        // A callback within one that is writing: the session ends all the same.
+        // The sink is borrowed if this callback runs inside one that is writing. The session ends anyway.
         if let Ok(mut sink) = self.sink.try_borrow_mut() {
             sink.take(failure);
         }
     }
 }
 
-/// Runs a callback's body, which libdtrace has called from within `call`. Invalid data and panics end
-/// the session.
+/// Runs the body of a callback that libdtrace made from within `call`. Invalid data and panics end the
+/// session.
 pub(super) fn guarded<S: Sink, T>(
     arg: *mut c_void,
     call: &str,
     otherwise: T,
     body: impl FnOnce(&Context<S>) -> Result<T, Misdelivered>,
 ) -> T {
-    // SAFETY: every callback is registered with a pointer to a context of this type that lives for ever
-    // and is only shared while libdtrace runs, which calls back on the thread that called it.
+    // SAFETY: every callback is registered with a pointer to a context of this type, which is never freed. It
+    // is only shared while libdtrace runs, and libdtrace calls back on the thread that called it.
     let Some(context) = (unsafe { arg.cast::<Context<S>>().as_ref() }) else { return otherwise };
     if context.failed.get() {
         return otherwise;

@@ -1,17 +1,17 @@
-//! What may be believed of what libdtrace hands to a callback?
+//! Validates the data that libdtrace passes to callbacks.
 //!
-//! That a pointer which is not null and is aligned points to what its type says, that lists are as long
-//! as the library says, and that strings end: none of that can be seen from here. What can be seen is
-//! checked before it is relied on: pointers for null and alignment, numbers for plausibility, and
-//! where a record lies against the size that the library itself gives for the data. What does not fit is
-//! [`Misdelivered`], and ends the session: nothing that comes after it could be believed.
+//! Some properties cannot be checked here: that a pointer which is neither null nor misaligned points to a
+//! value of its type, that lists are as long as the library says, and that strings end. Everything else is
+//! checked before use: pointers for null and alignment, numbers for plausibility, and the position of records
+//! against the size that the library gives for the data. Invalid data are [`Misdelivered`] and end the
+//! session, because nothing that follows is reliable.
 
 use std::ffi::{CStr, c_char};
 use std::fmt;
 
 use dtrace_sys::abi::dtrace_recdesc_t;
 
-/// What is invalid of what libdtrace delivered.
+/// Invalid data from libdtrace.
 #[derive(Debug)]
 pub(super) struct Misdelivered(String);
 
@@ -27,40 +27,40 @@ impl fmt::Display for Misdelivered {
     }
 }
 
-/// More records than any clause or aggregation can have: each takes a place in a D program that the
-/// kernel bounds.
+/// More records than any clause or aggregation can have: each takes space in a D program, whose size the
+/// kernel limits.
 const MOST_RECORDS: usize = 1 << 16;
 
-/// An address that may be one of such a value.
+/// Checks that a pointer is neither null nor misaligned.
 pub(super) fn address<T>(pointer: *const T, what: &str) -> Result<*const T, Misdelivered> {
     if pointer.is_null() {
-        return Err(Misdelivered::new(format!("{what} at a null address")));
+        return Err(Misdelivered::new(format!("null pointer to {what}")));
     }
     if !pointer.is_aligned() {
-        return Err(Misdelivered::new(format!("{what} at a misaligned address")));
+        return Err(Misdelivered::new(format!("misaligned pointer to {what}")));
     }
     Ok(pointer)
 }
 
-/// What a pointer points to.
+/// Returns a reference to what a pointer points to.
 ///
 /// # Safety
-/// If the pointer is neither null nor misaligned, it points to a value that stays and is not written
-/// to for `'a`.
+/// If the pointer is neither null nor misaligned, it points to a value that stays valid and unmodified for
+/// `'a`.
 pub(super) unsafe fn reference<'a, T>(
     pointer: *const T,
     what: &str,
 ) -> Result<&'a T, Misdelivered> {
     let pointer = address(pointer, what)?;
-    // SAFETY: as the caller promises.
+    // SAFETY: the pointer is neither null nor misaligned; the caller guarantees the rest.
     Ok(unsafe { &*pointer })
 }
 
-/// A list of records, or of something else that there is one of for each argument of an action.
+/// Returns a list of records, or of other values, one for each argument of an action.
 ///
 /// # Safety
-/// If the address is neither null nor misaligned and the number is plausible, there are as many values
-/// that stay and are not written to for `'a`.
+/// If the pointer is neither null nor misaligned and the number is plausible, it points to that many values,
+/// which stay valid and unmodified for `'a`.
 pub(super) unsafe fn list<'a, T>(
     start: *const T,
     number: impl TryInto<usize> + fmt::Display + Copy,
@@ -68,21 +68,21 @@ pub(super) unsafe fn list<'a, T>(
 ) -> Result<&'a [T], Misdelivered> {
     let length = number.try_into().ok().filter(|length| *length <= MOST_RECORDS);
     let Some(length) = length else {
-        return Err(Misdelivered::new(format!("{number} {what}")));
+        return Err(Misdelivered::new(format!("implausible number of {what}: {number}")));
     };
     if length == 0 {
         return Ok(&[]);
     }
-    // SAFETY: as the caller promises for the first of them.
+    // SAFETY: the caller guarantees it for the first value.
     unsafe { reference(start, what)? };
-    // SAFETY: as the caller promises; the length is far below what would overflow.
+    // SAFETY: the caller guarantees it. The length is far below an overflow.
     Ok(unsafe { std::slice::from_raw_parts(start, length) })
 }
 
-/// Bytes that are as long as the library says.
+/// Returns bytes of the length that the library gives.
 ///
 /// # Safety
-/// If the address is not null, there are as many bytes that stay and are not written to for `'a`.
+/// If the pointer is not null, it points to that many bytes, which stay valid and unmodified for `'a`.
 pub(super) unsafe fn bytes<'a>(
     start: *const c_char,
     length: usize,
@@ -94,7 +94,7 @@ pub(super) unsafe fn bytes<'a>(
     if start.is_null() || isize::try_from(length).is_err() {
         return Err(Misdelivered::new(format!("{length} bytes of {what} at {start:p}")));
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the pointer is not null; the caller guarantees the rest.
     Ok(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) })
 }
 
@@ -111,7 +111,7 @@ pub(super) fn within(records: &[dtrace_recdesc_t], size: usize) -> Result<(), Mi
     Ok(())
 }
 
-/// Which of the records it is.
+/// Returns the index of a record in its list.
 pub(super) fn position(
     records: &[dtrace_recdesc_t],
     r: *const dtrace_recdesc_t,
@@ -119,20 +119,20 @@ pub(super) fn position(
     let distance = r.addr().wrapping_sub(records.as_ptr().addr());
     let index = distance / size_of::<dtrace_recdesc_t>();
     if !distance.is_multiple_of(size_of::<dtrace_recdesc_t>()) || index >= records.len() {
-        return Err(Misdelivered::new("a record that does not belong to its firing"));
+        return Err(Misdelivered::new("a record outside the list of its firing"));
     }
     Ok(index)
 }
 
-/// A C string's text; empty for a null pointer.
+/// Copies a C string's text; empty for a null pointer.
 ///
 /// # Safety
-/// `text` is null or points to a string that ends in NUL and is not changed during the call.
+/// `text` is null or points to a string that ends in NUL and does not change during the call.
 pub(super) unsafe fn owned(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the pointer is not null; the caller guarantees the rest.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     fn record(offset: u32, size: u32) -> dtrace_recdesc_t {
-        // SAFETY: the structure is made of integers and a pointer or number, for which zeros are values.
+        // SAFETY: the structure has only integers and a pointer or number, for which zeros are valid.
         let zero: dtrace_recdesc_t = unsafe { std::mem::zeroed() };
         dtrace_recdesc_t { dtrd_offset: offset, dtrd_size: size, ..zero }
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn addresses_that_cannot_be_are_refused() {
         let value = 7u64;
-        // SAFETY: the only pointer that passes is that of `value`.
+        // SAFETY: the only pointer that passes the checks is that of `value`.
         unsafe {
             assert_eq!(*reference(&raw const value, "it").unwrap(), 7);
             assert!(reference(ptr::null::<u64>(), "it").is_err());

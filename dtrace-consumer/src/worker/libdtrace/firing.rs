@@ -1,4 +1,4 @@
-//! How does a firing get from libdtrace's record callbacks to the sink?
+//! How does a firing get from libdtrace's callbacks to the sink?
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -17,15 +17,15 @@ use crate::data::record::Action;
 use crate::stream::frame::Frame;
 
 impl<S: Sink> Context<S> {
-    /// A firing has been reached: its records follow, unless the answer is NEXT.
+    /// Handles the start of a firing. Its records follow, unless this returns NEXT.
     ///
     /// # Safety
-    /// `d` is what libdtrace passed to the probe callback that is running.
+    /// `d` is the argument of the probe callback that is running.
     pub(super) unsafe fn chew(&self, d: &Firing) -> Result<c_int, Misdelivered> {
         if self.forget_unfinished() {
             return Err(Misdelivered::new("nested firing"));
         }
-        // SAFETY: as of this function.
+        // SAFETY: `d` is valid during the callback; see `# Safety`.
         let ((statement, records), probe, size) = unsafe {
             let records = platform::records(d)?;
             let probe = reference(d.dtpda_pdesc.cast_const(), "a description of a probe")?;
@@ -34,16 +34,16 @@ impl<S: Sink> Context<S> {
         within(records, size)?;
         let clause = self.clause(statement, records);
         if clause.length > size {
-            return Err(Misdelivered::new("a clause whose records have changed"));
+            return Err(Misdelivered::new("the records of a clause have changed"));
         }
-        // SAFETY: the library says that there are at least as many bytes.
+        // SAFETY: the library gives `size`, which is not less, as the length of the data.
         let data = unsafe { bytes(d.dtpda_data, clause.length, "a firing")? };
         if let Some(status) = clause.exit_status(data) {
             self.send(&Frame::Exit(status));
         }
         let wanted = clause.asks || self.wanted.firings;
         if wanted {
-            // SAFETY: as of this function.
+            // SAFETY: the names of a probe that libdtrace passes are C strings or null.
             unsafe { self.describe_probe(probe) };
             clause.addresses(data, |pid, address| self.send_symbol(pid, address));
         }
@@ -52,7 +52,7 @@ impl<S: Sink> Context<S> {
             probe: platform::number_of(probe),
             clause: clause.key,
             cpu: platform::cpu_number(d.dtpda_cpu),
-            // SAFETY: as of this function.
+            // SAFETY: the caller guarantees it; see `# Safety`.
             flow: unsafe { flow_of(d) },
             records: records.as_ptr(),
             data: data.as_ptr(),
@@ -73,7 +73,7 @@ impl<S: Sink> Context<S> {
         Ok(DTRACE_CONSUME_THIS)
     }
 
-    /// The clause of a statement; describes it if it is new.
+    /// Returns the clause of a statement. Describes it if it is new.
     fn clause(&self, statement: u32, records: &[dtrace_recdesc_t]) -> Rc<Clause> {
         let handle = self.handle;
         let describe = || records.iter().map(|r| describe(handle, r)).collect();
@@ -88,16 +88,16 @@ impl<S: Sink> Context<S> {
     /// # Safety
     /// The names of the description are C strings or null.
     unsafe fn describe_probe(&self, probe: &dtrace_probedesc_t) {
-        // SAFETY: as of this function.
+        // SAFETY: the caller guarantees it; see `# Safety`.
         let describe = || unsafe { platform::name_of(probe) };
         let new = self.told.borrow_mut().probe(platform::number_of(probe), describe);
         new.iter().for_each(|frame| self.send(frame));
     }
 
-    /// Record `r` of the firing is to be formatted, or the firing is complete.
+    /// Handles record `r` of a firing before libdtrace formats it, or the end of the firing.
     ///
     /// # Safety
-    /// `d` and `r` are what libdtrace passed to the record callback that is running.
+    /// `d` and `r` are the arguments of the record callback that is running.
     pub(super) unsafe fn chewrec(
         &self,
         d: &Firing,
@@ -105,40 +105,40 @@ impl<S: Sink> Context<S> {
     ) -> Result<c_int, Misdelivered> {
         self.mark_text();
         if r.is_null() {
-            // SAFETY: as of `finish`: this is the call that ends the firing.
+            // SAFETY: this is the call for the firing's end, so its data are still valid.
             unsafe { self.finish()? };
             return Ok(DTRACE_CONSUME_NEXT);
         }
-        // SAFETY: as of this function.
+        // SAFETY: `d` is valid during the callback; see `# Safety`.
         let (_, records) = unsafe { platform::records(d)? };
         let index = position(records, r)?;
         match &mut *self.pending.borrow_mut() {
             Some(pending) if pending.records == records.as_ptr() => {
-                // libdtrace 2.0.7 spins over a pcap() of nothing.
+                // libdtrace 2.0.7 loops forever over an empty pcap().
                 if pending.reached.is_some_and(|reached| index <= reached) {
-                    return Err(Misdelivered::new("a record that was delivered before"));
+                    return Err(Misdelivered::new("a record was delivered twice"));
                 }
                 pending.reached = Some(index);
             }
-            _ => return Err(Misdelivered::new("a record without its firing")),
+            _ => return Err(Misdelivered::new("a record without a firing")),
         }
         let rest = &records[index..];
         let action = Action::from_number(records[index].dtrd_action);
         let prints = action != Action::Exit && (self.wanted.text || is_performed(action));
         if action == Action::Printa && self.wanted.printed {
-            // SAFETY: as of this function.
+            // SAFETY: the records are those of the running callback's firing.
             unsafe { self.send_printed(rest) };
         }
         let answer = match action {
-            // libdtrace would print the status as if it were data.
+            // libdtrace would print the status like data.
             Action::Exit => DTRACE_CONSUME_NEXT,
-            // These are the consumer's to carry out: it has the output that they are about.
+            // The consumer performs these, because it has the output that they affect.
             Action::System | Action::Freopen if platform::FORMATS => {
-                // SAFETY: as of this function.
+                // SAFETY: `d` and its records are those of the running callback.
                 unsafe { self.format(d, rest) };
                 DTRACE_CONSUME_NEXT
             }
-            // What this does, libdtrace does while it formats it.
+            // libdtrace performs these actions while it formats them.
             Action::Pcap | Action::System | Action::Freopen => DTRACE_CONSUME_THIS,
             _ if self.wanted.text => DTRACE_CONSUME_THIS,
             _ => DTRACE_CONSUME_NEXT,
@@ -149,17 +149,17 @@ impl<S: Sink> Context<S> {
         Ok(answer)
     }
 
-    /// Prints what the printf-like record says with which `rest`, the rest of its firing's, begins.
+    /// Formats the printf-like record that is the first of `rest`, the remaining records of its firing.
     ///
     /// # Safety
-    /// `d` is what libdtrace passed to the record callback that is running, and the records are its.
+    /// `d` is the argument of the record callback that is running, and the records are those of its firing.
     unsafe fn format(&self, d: &Firing, rest: &[dtrace_recdesc_t]) {
         let Some(format) = rest.first().and_then(platform::format_data) else { return };
         let pending = self.pending.borrow();
         let Some(pending) = &*pending else { return };
         let end = rest.last().map_or(0, |r| r.dtrd_offset as usize + r.dtrd_size as usize);
-        // SAFETY: the format is that of the record, and the data begin where they did in `chew`, which
-        // has seen that they do not end before the last record.
+        // SAFETY: the format is the record's, and the data start at the address that `chew` saw. `chew`
+        // checked that they extend to the end of the last record.
         unsafe {
             (self.handle.api.dtrace_fprintf)(
                 self.handle.raw,
@@ -174,8 +174,8 @@ impl<S: Sink> Context<S> {
         }
     }
 
-    /// Sends the entries of the aggregations that a `printa()` is about to print, with whose first
-    /// record `rest` begins; each aggregation's once in a firing.
+    /// Sends the entries of the aggregations that a `printa()` is about to print. `rest` starts with its
+    /// first record. Sends each aggregation once in a firing.
     ///
     /// # Safety
     /// The records are those of the firing whose record callback is running.
@@ -188,7 +188,7 @@ impl<S: Sink> Context<S> {
             {
                 let mut pending = self.pending.borrow_mut();
                 let Some(pending) = &mut *pending else { return };
-                // SAFETY: as of this function, the firing has not ended.
+                // SAFETY: the firing has not ended, because its record callback is running.
                 let data = unsafe { pending.data() };
                 let place = data.get(record.dtrd_offset as usize..);
                 let Some(variable) = place.and_then(platform::variable_of) else { return };
@@ -202,7 +202,7 @@ impl<S: Sink> Context<S> {
         }
     }
 
-    /// Notes where the text of the record that was formatted last ends.
+    /// Notes where the text of the last formatted record ends.
     fn mark_text(&self) {
         let mut pending = self.pending.borrow_mut();
         let Some(record) = pending.as_mut().and_then(|p| p.record.take()) else { return };
@@ -215,14 +215,14 @@ impl<S: Sink> Context<S> {
     /// Sends the firing whose records have been formatted.
     ///
     /// # Safety
-    /// The firing's data must still be where they were in `chew`: true until the record callback for
-    /// its end has returned.
+    /// The firing's data must still be at the address that `chew` saw. They are until the record callback for
+    /// the firing's end has returned.
     unsafe fn finish(&self) -> Result<(), Misdelivered> {
         let Some(firing) = self.pending.take() else {
-            return Err(Misdelivered::new("the end of a firing that has not begun"));
+            return Err(Misdelivered::new("the end of a firing that did not begin"));
         };
         if firing.wanted {
-            // SAFETY: as the caller promises.
+            // SAFETY: the caller guarantees it; see `# Safety`.
             let data = unsafe { firing.data() };
             let text = self.output.text(self.output.position());
             self.send(&Frame::Firing(firing.frame(data, text, &self.text_ends.borrow())));
@@ -231,12 +231,12 @@ impl<S: Sink> Context<S> {
     }
 }
 
-/// Where the firing stands in the flow of functions, if flow indentation is on.
+/// Returns the firing's position in the flow of functions, if flow indentation is on.
 ///
 /// # Safety
-/// `d` is what libdtrace passed to the probe callback that is running.
+/// `d` is the argument of the probe callback that is running.
 unsafe fn flow_of(d: &Firing) -> Option<(u8, i32, String)> {
-    // The prefix is there if flow indentation is on.
+    // The prefix is null unless flow indentation is on.
     (!d.dtpda_prefix.is_null()).then(|| {
         // SAFETY: the prefix is a C string that lives as long as the library.
         let prefix = unsafe { owned(d.dtpda_prefix) };

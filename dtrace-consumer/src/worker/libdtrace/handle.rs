@@ -1,4 +1,4 @@
-//! Which open libdtrace is called, and why did a call fail?
+//! An open libdtrace, and failures of calls into it.
 
 use std::ffi::CString;
 use std::ptr;
@@ -13,14 +13,14 @@ use super::delivered::{Misdelivered, owned};
 pub(crate) struct CallFailure {
     /// The function's name.
     pub(crate) call: &'static str,
-    /// libdtrace's number, errno where below 1000.
+    /// libdtrace's error number; below 1000 it is errno.
     pub(crate) number: i32,
-    /// libdtrace's words.
+    /// libdtrace's message.
     pub(crate) message: String,
 }
 
 impl CallFailure {
-    /// The failure of a call that delivered invalid data.
+    /// Returns the failure of a call that delivered invalid data.
     pub(super) fn misdelivered(call: &'static str, what: &Misdelivered) -> CallFailure {
         CallFailure { call, number: 0, message: what.to_string() }
     }
@@ -35,7 +35,7 @@ pub(super) struct Handle {
 
 impl Handle {
     pub(super) fn failure(self, call: &'static str) -> CallFailure {
-        // SAFETY: the handle is open; errmsg's text is valid until the next call and copied at once.
+        // SAFETY: the handle is open. The text of errmsg is valid until the next call, and copied before.
         unsafe {
             let number = (self.api.dtrace_errno)(self.raw);
             let message = owned((self.api.dtrace_errmsg)(self.raw, number));
@@ -54,12 +54,12 @@ impl Handle {
     pub(super) fn set_option(self, name: &str, value: Option<&str>) -> Result<(), CallFailure> {
         let (Ok(c_name), Ok(c_value)) = (CString::new(name), value.map(CString::new).transpose())
         else {
-            let message = "an option cannot contain a NUL byte".to_owned();
+            let message = "an option contains a NUL byte".to_owned();
             return Err(CallFailure { call: "dtrace_setopt", number: libc::EINVAL, message });
         };
         let value = c_value.as_ref().map_or(ptr::null(), |v| v.as_ptr());
-        // SAFETY: the handle is open, both strings end in NUL and outlive the call; the library
-        // copies what it keeps.
+        // SAFETY: the handle is open. Both strings end in NUL and outlive the call; the library copies what
+        // it keeps.
         let result = unsafe { (self.api.dtrace_setopt)(self.raw, c_name.as_ptr(), value) };
         self.check("dtrace_setopt", result)
     }

@@ -1,6 +1,6 @@
-//! What does libdtrace call?
+//! The functions that libdtrace calls.
 //!
-//! Each function finds its [`Context`](super::context::Context) and goes on in safe hands.
+//! Each finds its [`Context`](super::context::Context) and continues in safe code.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -18,7 +18,7 @@ pub(super) unsafe extern "C" fn chew<S: Sink>(
     d: *const dtrace_probedata_t,
     arg: *mut c_void,
 ) -> c_int {
-    // SAFETY: libdtrace passes valid data for the duration of the call.
+    // SAFETY: libdtrace passes data that are valid for the duration of the call.
     guarded::<S, _>(arg, "dtrace_work", DTRACE_CONSUME_ABORT, |context| unsafe {
         context.chew(reference(d.cast::<Firing>(), "a firing")?)
     })
@@ -29,7 +29,7 @@ pub(super) unsafe extern "C" fn chewrec<S: Sink>(
     r: *const dtrace_recdesc_t,
     arg: *mut c_void,
 ) -> c_int {
-    // SAFETY: libdtrace passes valid data for the duration of the call.
+    // SAFETY: libdtrace passes data that are valid for the duration of the call.
     guarded::<S, _>(arg, "dtrace_work", DTRACE_CONSUME_ABORT, |context| unsafe {
         context.chewrec(reference(d.cast::<Firing>(), "a firing")?, r)
     })
@@ -40,8 +40,8 @@ pub(super) unsafe extern "C" fn fault<S: Sink>(
     arg: *mut c_void,
 ) -> c_int {
     guarded::<S, _>(arg, "dtrace_work", DTRACE_HANDLE_ABORT, |context| {
-        // SAFETY: the data and what they point to are valid for the duration of the call. The
-        // description is null for errors of the library itself.
+        // SAFETY: the data and what they point to are valid for the duration of the call. The description is
+        // null for errors of the library itself.
         let fault = unsafe {
             let e = reference(e, "a fault")?;
             let probe = if e.dteda_pdesc.is_null() {
@@ -73,7 +73,7 @@ pub(super) unsafe extern "C" fn drop<S: Sink>(
     d: *const dtrace_dropdata_t,
     arg: *mut c_void,
 ) -> c_int {
-    /// Stands for no particular CPU.
+    /// libdtrace's number for "no particular CPU".
     const NO_CPU: u32 = u32::MAX;
     guarded::<S, _>(arg, "dtrace_work", DTRACE_HANDLE_ABORT, |context| {
         // SAFETY: the data and their message are valid for the duration of the call.
@@ -111,12 +111,12 @@ pub(super) unsafe extern "C" fn option<S: Sink>(
     })
 }
 
-/// An option's value, if it has one, without its sign, which only some platforms give it.
+/// Returns an option's value, if it is set, as unsigned: only some platforms declare it as signed.
 pub(super) fn option_value(value: dtrace_optval_t) -> Option<u64> {
     (value != DTRACEOPT_UNSET).then(|| u64::from_ne_bytes(value.to_ne_bytes()))
 }
 
-/// Something has happened to a process that libdtrace controls.
+/// Reports an event of a process that libdtrace controls.
 pub(super) unsafe extern "C" fn process<S: Sink>(
     process: platform::Process,
     error: *const c_char,

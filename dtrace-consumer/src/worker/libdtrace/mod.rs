@@ -1,7 +1,7 @@
-//! How is libdtrace called, and how do its callbacks reach the worker?
+//! Calls into libdtrace, and its callbacks.
 //!
-//! Everything here that the compiler cannot check is a call into C or from it. What is delivered goes to
-//! a [`Sink`] as frames; nothing here knows what becomes of them.
+//! The unsafe code of the worker is here: it calls C and is called by it. Data go to a [`Sink`] as frames;
+//! this module does not depend on what happens to them.
 
 mod aggregations;
 mod clause;

@@ -1,4 +1,4 @@
-//! Which probes does libdtrace list?
+//! Lists probes.
 
 use std::ffi::{CString, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use super::types::Container;
 use crate::data::listing::{Attributes, ListedProbe, MOST_ARGUMENTS, ProbeDetails};
 use crate::data::sentences;
 
-/// Hands every probe that matches `pattern` to `visit`; all of them without a pattern.
+/// Calls `visit` with every probe that matches `pattern`, or with all probes if there is none.
 pub(super) fn list(
     handle: Handle,
     pattern: Option<&str>,
@@ -25,12 +25,11 @@ pub(super) fn list(
     };
     let failure =
         |number, message: String| CallFailure { call: "dtrace_str2desc", number, message };
-    let text = CString::new(pattern).map_err(|_| {
-        failure(libc::EINVAL, "a probe description cannot contain a NUL byte".to_owned())
-    })?;
+    let text = CString::new(pattern)
+        .map_err(|_| failure(libc::EINVAL, "a probe description contains a NUL byte".to_owned()))?;
     let mut description = platform::any_probe();
-    // SAFETY: the handle is open, the text ends in NUL, and the description is filled by the
-    // call with strings that are now this function's to free.
+    // SAFETY: the handle is open, and the text ends in NUL. The call fills the description with strings that
+    // this function frees.
     let result = unsafe {
         (handle.api.dtrace_str2desc)(
             handle.raw,
@@ -47,12 +46,12 @@ pub(super) fn list(
         Ok(()) => iterate(handle, &raw const description, describe, visit),
         Err(what) => Err(CallFailure::misdelivered("dtrace_str2desc", &what)),
     };
-    // SAFETY: dtrace_str2desc has filled it, and it is not used any more.
+    // SAFETY: dtrace_str2desc filled it, and it is not used afterwards.
     unsafe { platform::free(&description) };
     listed
 }
 
-/// What an iteration's callback works with.
+/// The state of an iteration.
 struct Iteration<'v> {
     handle: Handle,
     describe: bool,
@@ -67,8 +66,8 @@ fn iterate(
     visit: &mut dyn FnMut(ListedProbe),
 ) -> Result<(), CallFailure> {
     let mut iteration = Iteration { handle, describe, visit, refused: None };
-    // SAFETY: the handle is open; the description is null or has four strings; the callback gets
-    // the iteration, which outlives the call.
+    // SAFETY: the handle is open. The description is null or has four strings. The callback's argument is the
+    // iteration, which outlives the call.
     let result = unsafe {
         (handle.api.dtrace_probe_iter)(
             handle.raw,
@@ -81,7 +80,7 @@ fn iterate(
         return Err(CallFailure::misdelivered("dtrace_probe_iter", &what));
     }
     match handle.check("dtrace_probe_iter", result) {
-        // That nothing matches is an answer.
+        // Finding no match is a valid result.
         Err(failure) if sentences::nothing_matches(&failure.message) => Ok(()),
         checked => checked,
     }
@@ -92,7 +91,7 @@ unsafe extern "C" fn listed(
     probe: *const dtrace_probedesc_t,
     arg: *mut c_void,
 ) -> c_int {
-    // SAFETY: `iterate` passes a pointer to its iteration, which nobody else uses meanwhile.
+    // SAFETY: `iterate` passes a pointer to its iteration, which nobody else uses during the call.
     let Some(iteration) = (unsafe { arg.cast::<Iteration<'_>>().as_mut() }) else { return 1 };
     let visited = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: libdtrace passes a valid description, whose parts are C strings.
@@ -108,7 +107,7 @@ unsafe extern "C" fn listed(
     ends_iteration(visited, &mut iteration.refused)
 }
 
-/// Notes why an iteration cannot go on; anything but 0 ends it.
+/// Notes why an iteration failed. Any result but 0 ends the iteration.
 pub(super) fn ends_iteration(
     visited: std::thread::Result<Result<(), Misdelivered>>,
     refused: &mut Option<Misdelivered>,
@@ -121,7 +120,7 @@ pub(super) fn ends_iteration(
     1
 }
 
-/// What the provider says of a probe; `None` if it says nothing.
+/// Returns the provider's description of a probe; `None` if it has none.
 pub(super) fn details(
     handle: Handle,
     probe: &dtrace_probedesc_t,
@@ -132,12 +131,12 @@ pub(super) fn details(
         dtp_argv: ptr::null(),
         dtp_argc: 0,
     };
-    // SAFETY: handle and description are valid, and `info` is for the call to fill.
+    // SAFETY: handle and description are valid, and the call only writes to `info`.
     let result = unsafe { (handle.api.dtrace_probe_info)(handle.raw, probe, &raw mut info) };
     if result != 0 {
         return Ok(None);
     }
-    // SAFETY: the call filled in an array of as many types, which the library owns.
+    // SAFETY: the call filled in an array of that many types, which the library owns.
     let types = unsafe { list_of(info.dtp_argv, info.dtp_argc, "arguments")? };
     if types.len() > MOST_ARGUMENTS {
         return Err(Misdelivered::new(format!("{} arguments", types.len())));

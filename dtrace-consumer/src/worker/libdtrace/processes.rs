@@ -1,4 +1,4 @@
-//! How does libdtrace get hold of processes?
+//! Grabs and starts processes.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -8,14 +8,14 @@ use dtrace_sys::abi::*;
 use super::handle::{CallFailure, Handle};
 use super::platform;
 
-/// Grabs a running process; `hold` is whether it shall stop and be attached to.
+/// Grabs a running process. `hold` is whether to stop it and attach to it.
 pub(super) fn grab(
     handle: Handle,
     pid: i32,
     hold: bool,
 ) -> Result<*mut dtrace_proc_handle_t, CallFailure> {
     let call = platform::GRAB;
-    // SAFETY: the handle is open and not used by another thread.
+    // SAFETY: the handle is open, and no other thread uses it.
     let process = unsafe { platform::grab(handle, pid, hold) }.ok_or_else(|| CallFailure {
         call,
         number: 0,
@@ -24,7 +24,7 @@ pub(super) fn grab(
     if process.is_null() { Err(handle.failure(call)) } else { Ok(process) }
 }
 
-/// Starts a process; returns its handle, and its number if the library tells it.
+/// Starts a process. Returns its handle, and its pid if the library reports it.
 pub(super) fn create(
     handle: Handle,
     words: &[String],
@@ -34,12 +34,12 @@ pub(super) fn create(
     let words = words.ok().filter(|words| !words.is_empty()).ok_or(CallFailure {
         call,
         number: libc::EINVAL,
-        message: "a command needs a program, and no NUL bytes".to_owned(),
+        message: "a command must name a program and contain no NUL byte".to_owned(),
     })?;
     let mut argv: Vec<*mut c_char> = words.iter().map(|w| w.as_ptr().cast_mut()).collect();
     argv.push(ptr::null_mut());
-    // SAFETY: the handle is open; the words are C strings that outlive the call, there is one, and their
-    // list ends with null.
+    // SAFETY: the handle is open. The words are C strings that outlive the call; there is at least one, and
+    // their list ends with null.
     let process = unsafe { platform::create(handle, &argv) };
     if process.is_null() {
         return Err(handle.failure(call));

@@ -1,4 +1,4 @@
-//! What does libdtrace say of a compiled program, and how is it enabled?
+//! Enables compiled programs and describes them.
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,20 +13,20 @@ use super::probes::{attributes, details, ends_iteration};
 use crate::data::listing::ListedProbe;
 use crate::data::session_info::ProgramInfo;
 
-/// Enables a program; returns what the library says of it then, with its clauses.
+/// Enables a program. Returns the library's information about it, with its clauses.
 pub(super) fn enable(
     handle: Handle,
     program: *mut dtrace_prog_t,
     clauses: Vec<ListedProbe>,
 ) -> Result<ProgramInfo, CallFailure> {
     let mut info = dtrace_proginfo_t::default();
-    // SAFETY: the program belongs to this handle; `info` is valid for the call.
+    // SAFETY: the program belongs to this handle, and `info` is valid for the call.
     let result = unsafe { (handle.api.dtrace_program_exec)(handle.raw, program, &raw mut info) };
     handle.check("dtrace_program_exec", result)?;
     Ok(filled(&info, clauses))
 }
 
-/// What the library says of a program.
+/// Returns the library's information about a program.
 pub(super) fn program_info(
     handle: Handle,
     program: *mut dtrace_prog_t,
@@ -35,8 +35,8 @@ pub(super) fn program_info(
     let mut info = dtrace_proginfo_t::default();
     let mut clauses =
         Clauses { handle, describe, last: ptr::null(), found: Vec::new(), refused: None };
-    // SAFETY: the program belongs to the handle; `info` is for the call to fill, and the callback
-    // gets the list, which outlives the call.
+    // SAFETY: the program belongs to the handle. The first call only writes to `info`. The callback's
+    // argument is the list, which outlives the call.
     let result = unsafe {
         (handle.api.dtrace_program_info)(handle.raw, program, &raw mut info);
         let list = (&raw mut clauses).cast::<c_void>();
@@ -49,11 +49,11 @@ pub(super) fn program_info(
     Ok(filled(&info, clauses.found))
 }
 
-/// What an iteration over statements works with.
+/// The state of an iteration over statements.
 struct Clauses {
     handle: Handle,
     describe: bool,
-    /// The description of the statement before; the actions of one clause share theirs.
+    /// The description of the previous statement. The actions of a clause share theirs.
     last: *const dtrace_ecbdesc_t,
     found: Vec<ListedProbe>,
     refused: Option<Misdelivered>,
@@ -75,7 +75,7 @@ unsafe extern "C" fn statement(
     statement: *mut dtrace_stmtdesc_t,
     arg: *mut c_void,
 ) -> c_int {
-    // SAFETY: `program_info` passes a pointer to its list, which nobody else uses meanwhile.
+    // SAFETY: `program_info` passes a pointer to its list, which nobody else uses during the call.
     let Some(clauses) = (unsafe { arg.cast::<Clauses>().as_mut() }) else { return 1 };
     let added = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the statement and its description are valid during the call.
@@ -86,7 +86,7 @@ unsafe extern "C" fn statement(
         if !ptr::eq(clauses.last, clause) {
             clauses.last = clause;
             let description = &clause.dted_probe;
-            // SAFETY: the description holds C strings.
+            // SAFETY: the names in the description are C strings.
             let probe = unsafe { platform::name_of(description) };
             let wanted = clauses.describe;
             let details =

@@ -1,4 +1,4 @@
-//! How is a script handed to libdtrace's compiler?
+//! Passes scripts to libdtrace's compiler.
 
 use std::ffi::{CString, c_char};
 use std::fs::File;
@@ -11,7 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::handle::{CallFailure, Handle};
 use crate::data::script::{Script, Specifier};
 
-/// Compiles a script; returns its program, which is not null.
+/// Compiles a script. Returns its program, which is not null.
 pub(super) fn compile(
     handle: Handle,
     script: &Script,
@@ -29,20 +29,20 @@ fn refused(message: impl Into<String>) -> CallFailure {
     CallFailure { call: "dtrace_program_fcompile", number: libc::EINVAL, message }
 }
 
-/// `$0`, `$1`… of a script, as C strings, and their number. The library keeps the pointers for the macro
-/// variables, so they are never freed.
+/// Returns `$0`, `$1`… of a script as C strings, and their number. The library keeps the pointers for the
+/// macro variables, so they are never freed.
 fn macro_arguments(script: &Script) -> Result<(i32, *const *mut c_char), CallFailure> {
     let mut arguments = Vec::with_capacity(script.arguments.len() + 1);
     for argument in std::iter::once(&script.argument_zero).chain(&script.arguments) {
         let argument = CString::new(argument.as_str())
-            .map_err(|_| refused("a script's argument cannot contain a NUL byte"))?;
+            .map_err(|_| refused("an argument of the script contains a NUL byte"))?;
         arguments.push(argument.into_raw());
     }
     let count = i32::try_from(arguments.len()).map_err(|_| refused("too many arguments"))?;
     Ok((count, arguments.leak().as_ptr()))
 }
 
-/// Compiles what may be a bare probe description.
+/// Compiles a text that may be a bare probe description.
 fn compile_text(
     handle: Handle,
     text: &[u8],
@@ -50,7 +50,7 @@ fn compile_text(
     flags: u32,
     (count, arguments): (i32, *const *mut c_char),
 ) -> Result<*mut dtrace_prog_t, CallFailure> {
-    let text = CString::new(text).map_err(|_| refused("it contains a NUL byte"))?;
+    let text = CString::new(text).map_err(|_| refused("the script contains a NUL byte"))?;
     // SAFETY: the handle is open, and text and arguments are C strings.
     let program = unsafe {
         (handle.api.dtrace_program_strcompile)(
@@ -65,7 +65,7 @@ fn compile_text(
     if program.is_null() { Err(handle.failure("dtrace_program_strcompile")) } else { Ok(program) }
 }
 
-/// Compiles a script as a file: only then do messages carry line numbers.
+/// Compiles a script as a file. Only then do messages have line numbers.
 fn compile_file(
     handle: Handle,
     text: &[u8],
@@ -77,21 +77,21 @@ fn compile_file(
     let program = unsafe {
         (handle.api.dtrace_program_fcompile)(handle.raw, file.cast(), flags, count, arguments)
     };
-    // The failure is fetched before fclose could change errno.
+    // Read the failure before fclose can change errno.
     let failure = program.is_null().then(|| handle.failure("dtrace_program_fcompile"));
-    // SAFETY: the stream is open, and the library has read it to its end.
+    // SAFETY: the stream is open, and the library has finished reading it.
     unsafe { libc::fclose(file) };
     failure.map_or(Ok(program), Err)
 }
 
-/// A C stream that reads `text`. It has a descriptor, which the preprocessor needs.
+/// Returns a C stream that reads `text`. It has a descriptor, which the preprocessor needs.
 fn script_file(text: &[u8]) -> io::Result<*mut libc::FILE> {
     let memory = memfd_create(c"script", MFdFlags::MFD_CLOEXEC)?;
     let mut memory = File::from(memory);
     memory.write_all(text)?;
     memory.rewind()?;
     let fd = memory.into_raw_fd();
-    // SAFETY: the descriptor is open, and from here on it is the stream's.
+    // SAFETY: the descriptor is open, and the stream takes ownership of it.
     let file = unsafe { libc::fdopen(fd, c"r".as_ptr()) };
     if file.is_null() {
         let error = io::Error::last_os_error();

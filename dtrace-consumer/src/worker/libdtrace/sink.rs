@@ -1,24 +1,24 @@
-//! Where does what libdtrace delivers go?
+//! The receiver of libdtrace's data.
 
 use super::delivered::Misdelivered;
 use crate::stream::frame::Frame;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
-/// Takes what libdtrace delivers.
+/// Receives libdtrace's data.
 pub(crate) trait Sink {
-    /// Takes one piece. A failure is the last one.
+    /// Takes one frame. A failure is the last one.
     fn take(&mut self, frame: &Frame<'_>);
 }
 
-/// `call` has delivered invalid data.
+/// Returns the failure of a `call` that delivered invalid data.
 pub(super) fn misdelivered(call: &str, what: &Misdelivered) -> Frame<'static> {
     failure(FailureKind::Call, call, what.to_string())
 }
 
-/// A callback has panicked.
+/// Returns the failure of a callback that panicked.
 pub(super) fn panicked() -> Frame<'static> {
-    let message = "the worker panicked; this is a bug in dtrace-consumer".to_owned();
-    failure(FailureKind::Surroundings, "decode what libdtrace delivered", message)
+    let message = "the worker panicked (this is a bug in dtrace-consumer)".to_owned();
+    failure(FailureKind::Surroundings, "decoding data from libdtrace", message)
 }
 
 fn failure(kind: FailureKind, attempt: &str, message: String) -> Frame<'static> {

@@ -1,4 +1,4 @@
-//! Where are the kernel's symbols, as libdtrace knows them?
+//! Looks up the kernel's symbols.
 
 use std::ffi::CString;
 use std::ptr;
@@ -10,14 +10,13 @@ use super::handle::Handle;
 use super::platform;
 use crate::data::kernel_symbol::KernelSymbol;
 
-/// The kernel's symbol of a name.
+/// Returns the kernel's symbol with this name.
 pub(super) fn named(handle: Handle, name: &str) -> Option<KernelSymbol> {
     let name = CString::new(name).ok()?;
-    // A pseudo pointer that stands for all objects.
+    // A special pointer value that means all objects.
     let every = ptr::without_provenance(DTRACE_OBJ_EVERY.addr());
     let (mut symbol, mut info) = (GElf_Sym::default(), platform::no_symbol());
-    // SAFETY: the handle is open, the name ends in NUL, and the structures are for the call to
-    // fill.
+    // SAFETY: the handle is open, the name ends in NUL, and the call only writes to the structures.
     let result = unsafe {
         (handle.api.dtrace_lookup_by_name)(
             handle.raw,
@@ -31,7 +30,7 @@ pub(super) fn named(handle: Handle, name: &str) -> Option<KernelSymbol> {
     (result == 0).then(|| unsafe { found(&symbol, &info) })
 }
 
-/// The kernel's symbol that contains an address.
+/// Returns the kernel's symbol that contains an address.
 pub(super) fn at(handle: Handle, address: u64) -> Option<KernelSymbol> {
     let (mut symbol, mut info) = (GElf_Sym::default(), platform::no_symbol());
     // SAFETY: the handle is open.
@@ -40,11 +39,13 @@ pub(super) fn at(handle: Handle, address: u64) -> Option<KernelSymbol> {
     (result == 0).then(|| unsafe { found(&symbol, &info) })
 }
 
+/// Copies a symbol.
+///
 /// # Safety
 /// The names are null or C strings.
 unsafe fn found(symbol: &GElf_Sym, info: &dtrace_syminfo_t) -> KernelSymbol {
     let names = platform::names(info);
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it; see `# Safety`.
     let (module, name) = unsafe { (owned(names.module), owned(names.name)) };
     KernelSymbol { module, name, address: symbol.st_value, size: symbol.st_size }
 }

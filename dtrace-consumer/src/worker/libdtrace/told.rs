@@ -1,4 +1,4 @@
-//! What has been described already, and need not be again?
+//! What has already been described to the consumer.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::records::layout::{self, Field};
 use crate::stream::frame::Frame;
 use crate::stream::payload::{AggregationFrame, ClauseFrame, SymbolFrame};
 
-/// Remembers what has been described, and returns the frame that describes what has not.
+/// Remembers what has been described. Returns frames that describe what is new.
 #[derive(Default)]
 pub(super) struct Told {
     probes: HashSet<u32>,
@@ -28,7 +28,7 @@ struct Aggregation {
 }
 
 impl Told {
-    /// The clause of a statement. `records_at` tells one record list of a statement from another.
+    /// Returns the clause of a statement. `records_at` distinguishes the record lists of a statement.
     pub(super) fn clause(
         &mut self,
         statement: u32,
@@ -62,8 +62,8 @@ impl Told {
         new.then(|| Frame::Symbol(SymbolFrame { pid, address, text: resolve() }))
     }
 
-    /// The number of an aggregation, which is described when it is first met and whenever its normal
-    /// changes; and its keys that have addresses.
+    /// Returns the number of an aggregation and its keys that have addresses. Describes the aggregation on
+    /// first use and whenever its normal changes.
     pub(super) fn aggregation(
         &mut self,
         variable: u64,

@@ -1,4 +1,4 @@
-//! What can be done with libdtrace from the first enabled probe on?
+//! libdtrace from the first enabled probe on.
 
 use std::cell::RefCell;
 use std::ffi::{CString, c_void};
@@ -12,16 +12,16 @@ use super::sink::Sink;
 use super::{aggregations, handlers, platform};
 use crate::data::aggregation::Order;
 
-/// What `dtrace_work` found.
+/// The result of `dtrace_work`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// There may be more.
     Okay,
-    /// Tracing has ended, by `exit()` or by [`Tracing::stop`], and everything is consumed.
+    /// Tracing has ended, by `exit()` or by [`Tracing::stop`], and everything has been consumed.
     Done,
 }
 
-/// A handle whose scripts are enabled.
+/// A handle with enabled scripts.
 pub(crate) struct Tracing<S> {
     handle: Handle,
     context: *mut Context<S>,
@@ -41,14 +41,14 @@ impl<S: Sink> Tracing<S> {
         let context = Context::new(handle, sink, wanted).ok_or_else(|| CallFailure {
             call: "open_memstream",
             number: libc::ENOMEM,
-            message: "no memory for libdtrace's output".to_owned(),
+            message: "out of memory".to_owned(),
         })?;
         // Leaked: libdtrace keeps the pointer, and this process ends with the session.
         let context: *mut Context<S> = Box::into_raw(Box::new(context));
         let arg = context.cast::<c_void>();
-        // SAFETY: the handle is open, the callbacks have the types that the functions take, and `arg`
-        // stays valid for ever and is what they expect. dtrace_handle_err compiles a clause of its own,
-        // so all compiles are before it.
+        // SAFETY: the handle is open, and the callbacks have the types that the functions take. `arg` stays
+        // valid forever and has the type that the callbacks expect. dtrace_handle_err compiles its own
+        // clause, so all compiles must be done, and are.
         unsafe {
             let result = (api.dtrace_handle_err)(raw, Some(handlers::fault::<S>), arg);
             handle.check("dtrace_handle_err", result)?;
@@ -62,29 +62,29 @@ impl<S: Sink> Tracing<S> {
         Ok(Tracing { handle, context, processes })
     }
 
-    /// Turns tracing on.
+    /// Starts tracing.
     pub(crate) fn go(&mut self) -> Result<(), CallFailure> {
-        // SAFETY: the handle is open, and handlers are installed.
+        // SAFETY: the handle is open, and the handlers are installed.
         let result = unsafe { platform::go(self.handle) };
         self.handle.check("dtrace_go", result)
     }
 
-    /// Lets the processes run that libdtrace controls.
+    /// Releases the processes that libdtrace controls.
     pub(crate) fn release_processes(&mut self) {
-        // Each at most once: the library would wait for ever the second time.
+        // Each at most once: the library would wait forever the second time.
         for process in self.processes.drain(..) {
-            // SAFETY: handle and process are valid; the process is held.
+            // SAFETY: handle and process are valid, and the process is held.
             unsafe { (self.handle.api.dtrace_proc_continue)(self.handle.raw, process) };
         }
     }
 
-    /// Waits for data (a second at most, see [`set_option`](Tracing::set_option) `switchrate`) and
-    /// hands everything to the sink.
+    /// Waits for data and sends everything to the sink. Waits for a second at most; see `switchrate` of
+    /// [`set_option`](Tracing::set_option).
     pub(crate) fn work(&mut self) -> Result<Work, CallFailure> {
-        // SAFETY: the handle is open and tracing, and the context is only shared meanwhile.
+        // SAFETY: the handle is open and tracing, and the context is only shared during the call.
         unsafe { platform::wait(self.handle) };
-        // SAFETY: the handle is open, the callbacks fit, and the context stays valid and is only
-        // shared while the library runs.
+        // SAFETY: the handle is open, and the callbacks have the right types. The context stays valid and is
+        // only shared while the library runs.
         let status = unsafe {
             (self.handle.api.dtrace_work)(
                 self.handle.raw,
@@ -100,19 +100,19 @@ impl<S: Sink> Tracing<S> {
             DTRACE_WORKSTATUS_DONE => Work::Done,
             _ => {
                 let failure = self.handle.failure("dtrace_work");
-                // A signal ended the wait; the library says so as an error. A firing that had begun
-                // then comes again.
+                // A signal ended the wait, which the library reports as an error. A firing that had begun
+                // is then delivered again.
                 return if failure.number == libc::EINTR { Ok(Work::Okay) } else { Err(failure) };
             }
         };
         if unfinished || self.context().failed.get() {
-            let what = Misdelivered::new("a firing without its end");
+            let what = Misdelivered::new("a firing without an end");
             return Err(CallFailure::misdelivered("dtrace_work", &what));
         }
         Ok(done)
     }
 
-    /// Turns tracing off; END probes fire, and what is in the buffers can still be consumed.
+    /// Stops tracing. END probes fire, and the buffers can still be consumed.
     pub(crate) fn stop(&mut self) -> Result<(), CallFailure> {
         // SAFETY: the handle is open.
         let result = unsafe { (self.handle.api.dtrace_stop)(self.handle.raw) };
@@ -127,22 +127,22 @@ impl<S: Sink> Tracing<S> {
         self.handle.set_option(name, value)
     }
 
-    /// The value of an option; `None` if it is not set or not one.
+    /// Returns the value of an option; `None` if it is not set or does not exist.
     pub(crate) fn option(&self, name: &str) -> Option<u64> {
         let name = CString::new(name).ok()?;
         let mut value = DTRACEOPT_UNSET;
-        // SAFETY: the handle is open, the name ends in NUL, and `value` is for the call to fill.
+        // SAFETY: the handle is open, the name ends in NUL, and the call only writes to `value`.
         let result = unsafe {
             (self.handle.api.dtrace_getopt)(self.handle.raw, name.as_ptr(), &raw mut value)
         };
         if result == 0 { handlers::option_value(value) } else { None }
     }
 
-    /// What dtrace(1) would print at the end: the aggregations that are not printed yet.
+    /// Returns what dtrace(1) would print at the end: the aggregations that have not been printed.
     pub(crate) fn report(&mut self) -> Result<Vec<u8>, CallFailure> {
         let output = &self.context().output;
         output.rewind();
-        // SAFETY: the handle is open and tracing, and so is the stream.
+        // SAFETY: the handle is open and tracing, and the stream is open.
         let result = unsafe {
             (self.handle.api.dtrace_aggregate_print)(self.handle.raw, output.file().cast(), None)
         };
@@ -150,28 +150,27 @@ impl<S: Sink> Tracing<S> {
         Ok(output.text(output.position()).to_vec())
     }
 
-    /// Reads the aggregations and hands every entry to the sink, in `order`; `drain` removes them.
+    /// Reads the aggregations and sends every entry to the sink, in `order`. `drain` removes the entries.
     pub(crate) fn snapshot(&mut self, order: Order, drain: bool) -> Result<(), CallFailure> {
         aggregations::snapshot(self.context(), order, drain)
     }
 
-    /// Reads the aggregations and hands the symbols of the addresses among their keys to the sink.
+    /// Reads the aggregations and sends the symbols of the addresses among their keys to the sink.
     pub(crate) fn resolve_keys(&mut self) -> Result<(), CallFailure> {
         aggregations::resolve_keys(self.context())
     }
 
-    /// What the callbacks work with.
+    /// Returns the state of the callbacks.
     fn context(&self) -> &Context<S> {
-        // SAFETY: it lives for ever, and is only shared, by the callbacks too; but for its sink,
-        // between two calls into the library, as of `sink`.
+        // SAFETY: the context is never freed. Everybody, callbacks included, only shares it, except for its
+        // sink; see `sink`.
         unsafe { &*self.context }
     }
 
-    /// The sink, between two calls into the library.
+    /// Returns the sink, between two calls into the library.
     pub(crate) fn sink(&mut self) -> &mut S {
-        // SAFETY: the context is valid; `context` borrows from `&self`, and the callbacks, which are the
-        // only others to use the sink, run only within calls that borrow `self` too, so not during
-        // this borrow.
+        // SAFETY: the context is valid. `context` borrows from `&self`. The callbacks, the only other users
+        // of the sink, run only within calls that borrow `self` too, so not during this borrow.
         unsafe { RefCell::get_mut(&mut (*self.context).sink) }
     }
 }

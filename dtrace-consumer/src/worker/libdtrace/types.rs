@@ -1,4 +1,4 @@
-//! What do libdtrace, and the libctf that comes with it, say of a type?
+//! Looks up types with libdtrace and its libctf.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_ulong, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,10 +12,10 @@ use super::handle::Handle;
 use super::platform;
 use crate::data::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
 
-/// How deep members without names are followed. C's own depth is far less.
+/// How deep to follow anonymous members. Nesting in C is far less deep.
 const DEPTH: u32 = 32;
 
-/// The type of a name, as a D program would write it.
+/// Returns the type with this name, written as in D.
 pub(super) fn named(handle: Handle, name: &str) -> Option<KernelType> {
     if names_nothing(name) {
         return None;
@@ -23,14 +23,13 @@ pub(super) fn named(handle: Handle, name: &str) -> Option<KernelType> {
     let (module, name) = split(name);
     let name = CString::new(name).ok()?;
     let module = module.map(CString::new).transpose().ok()?;
-    // A pseudo pointer that stands for all objects. What a D library uses of the kernel's types
-    // it has copies of, which would be found first.
+    // A special pointer value that means all objects. D libraries have copies of the kernel types that they
+    // use. A search of all objects would find those first, so vmlinux comes before.
     let every = ptr::without_provenance(DTRACE_OBJ_EVERY.addr());
     let objects = module.as_ref().map_or([c"vmlinux".as_ptr(), every], |m| [m.as_ptr(); 2]);
     let info = objects.into_iter().find_map(|object| {
         let mut info = platform::no_type();
-        // SAFETY: the handle is open, both texts end in NUL, and the structure is for the call
-        // to fill.
+        // SAFETY: the handle is open, both texts end in NUL, and the call only writes to the structure.
         let result = unsafe {
             (handle.api.dtrace_lookup_by_type)(handle.raw, object, name.as_ptr(), &raw mut info)
         };
@@ -41,13 +40,13 @@ pub(super) fn named(handle: Handle, name: &str) -> Option<KernelType> {
     Container::of(handle, &info)?.describe(module, info.dtt_type)
 }
 
-/// Whether there is no name in it, or a tag's keyword alone, for which libctf crashes.
+/// Returns whether the text contains no name, or only a tag's keyword, which crashes libctf.
 fn names_nothing(name: &str) -> bool {
     name.split(|c: char| c != '_' && !c.is_alphanumeric())
         .all(|word| ["", "struct", "union", "enum"].contains(&word))
 }
 
-/// A type's module and name, of ``struct module`name`` or ``module`name``.
+/// Splits ``struct module`name`` or ``module`name`` into module and type name.
 fn split(name: &str) -> (Option<String>, String) {
     match name.split_once('`') {
         None => (None, name.to_owned()),
@@ -58,27 +57,27 @@ fn split(name: &str) -> (Option<String>, String) {
     }
 }
 
-/// A container of types, of which libdtrace is the owner.
+/// A container of types that libdtrace owns.
 #[derive(Clone, Copy)]
 pub(super) struct Container {
     api: &'static Api,
-    /// Not null; open as long as the handle is.
+    /// Not null, and open as long as the handle.
     raw: *mut ctf_file_t,
 }
 
 impl Container {
-    /// The container of a type, if libdtrace named one.
+    /// Returns the container of a type, if libdtrace named one.
     pub(super) fn of(handle: Handle, info: &dtrace_typeinfo_t) -> Option<Container> {
         let raw = info.dtt_ctfp;
         (!raw.is_null()).then_some(Container { api: handle.api, raw })
     }
 
-    /// The name of a type, as in C.
+    /// Returns the name of a type in C.
     pub(super) fn name(self, id: ctf_id_t) -> Option<String> {
         let name = self.api.ctf_type_name?;
         let mut buffer: [c_char; 512] = [0; 512];
-        // SAFETY: the container is open, libctf refuses a number that it has not given out, and the
-        // buffer is as long as said.
+        // SAFETY: the container is open, libctf refuses unknown type ids, and the length is that of the
+        // buffer.
         unsafe {
             let start = buffer.as_mut_ptr();
             let named = name(self.raw, id, start, buffer.len());
@@ -98,7 +97,7 @@ impl Container {
         Some(KernelType { module, name, kind, size: self.size(id), members, enumerators })
     }
 
-    /// What typedefs and qualifiers stand for.
+    /// Resolves typedefs and qualifiers.
     fn resolve(self, id: ctf_id_t) -> ctf_id_t {
         // SAFETY: as in `name`.
         let resolved = self.api.ctf_type_resolve.map(|resolve| unsafe { resolve(self.raw, id) });
@@ -126,13 +125,13 @@ impl Container {
         }
     }
 
-    /// How an integer or a bit field is laid out.
+    /// Returns the encoding of an integer or a bit field.
     fn encoding(self, id: ctf_id_t) -> Option<ctf_encoding_t> {
         let encode = self.api.ctf_type_encoding?;
-        // A bit field is resolved to the whole integer, and a typedef has no encoding of its own.
+        // Resolving a bit field returns the whole integer, and a typedef has no encoding.
         [id, self.resolve(id)].into_iter().find_map(|id| {
             let mut encoding = ctf_encoding_t::default();
-            // SAFETY: as in `name`; the structure is for the call to fill.
+            // SAFETY: as in `name`; the call only writes to the structure.
             let result = unsafe { encode(self.raw, id, &raw mut encoding) };
             (result == 0).then_some(encoding)
         })
@@ -147,7 +146,7 @@ impl Container {
         u64::try_from(size).ok()
     }
 
-    /// How many bits a member of this type has.
+    /// Returns how many bits a member of this type has.
     fn width(self, id: ctf_id_t) -> u64 {
         let bits = self.encoding(id).map(|encoding| u64::from(encoding.cte_bits));
         let whole = || self.size(id).unwrap_or(0).saturating_mul(8);
@@ -158,8 +157,8 @@ impl Container {
     fn members(self, id: ctf_id_t, base: u64, depth: u32, found: &mut Vec<TypeMember>) {
         let Some(iterate) = self.api.ctf_member_iter else { return };
         let mut members = Members { container: self, base, depth, found };
-        // SAFETY: as in `name`; the callback gets the list, which outlives the call and is not used
-        // otherwise meanwhile.
+        // SAFETY: as in `name`. The callback's argument is the list, which outlives the call and has no other
+        // user during it.
         unsafe {
             let list = (&raw mut members).cast::<c_void>();
             iterate(self.raw, self.resolve(id), Some(member), list);
@@ -176,7 +175,7 @@ impl Container {
     }
 }
 
-/// What an iteration over members works with.
+/// The state of an iteration over members.
 struct Members<'f> {
     container: Container,
     base: u64,

@@ -1,6 +1,7 @@
-//! What does a worker need of the operating system, besides libdtrace?
+//! What a worker requires of the operating system, besides libdtrace.
 //!
-//! One module for each system, with the same items; the rest of the worker names no system.
+//! There is one module for each system, with the same items. The rest of the worker is independent of the
+//! system.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -13,7 +14,7 @@ pub(crate) use linux::{
 
 use std::io;
 
-/// Something that could not be arranged. It is not fatal by itself: libdtrace may work without.
+/// A preparation that failed. That alone is not fatal: libdtrace may work without it.
 #[derive(Debug)]
 pub(crate) struct Shortcoming {
     pub(crate) attempt: &'static str,

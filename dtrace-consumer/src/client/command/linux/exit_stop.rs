@@ -1,12 +1,11 @@
-//! How does a command wait at its end until its symbols have been looked up?
+//! Stops a command at its end until its symbols have been looked up.
 //!
-//! What tells functions from addresses is a process's memory map, which is gone with the process. A
-//! tracer can have it stop when all is done but its memory is still there. For that the command is
-//! seized, which, unlike being a child that asked for it, leaves job control as it is: signals are
-//! handed on, and it can be stopped and continued.
+//! Functions are found by a process's memory map, which disappears with the process. A tracer can stop the
+//! process at exit, while its memory still exists. For that the command is seized, not traced from its start:
+//! seizing leaves job control as it is, passes signals on, and lets the process be stopped and continued.
 //!
-//! The kernel lets go of the command if this process ends. A program that raises its privileges does
-//! not get them while an unprivileged process traces it.
+//! If this process ends, the kernel detaches the command. A program that raises its privileges does not get
+//! them while an unprivileged process traces it.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -20,10 +19,10 @@ use nix::unistd::Pid;
 
 use super::stops::pid_of;
 
-/// Lets a child of this process run that was left stopped, and waits for its end; `at_exit` is called
-/// while it stops there.
+/// Continues a stopped child of this process and waits for its end. Calls `at_exit` while the child is
+/// stopped there.
 ///
-/// Where the child cannot be seized, it runs all the same.
+/// If the child cannot be seized, it runs without that stop.
 pub(crate) fn run_to_exit(child: &Child, at_exit: impl FnOnce()) -> io::Result<ExitStatus> {
     let pid = pid_of(child)?;
     // It fails if a debugger was faster, or a security module forbids it.
@@ -57,7 +56,7 @@ fn is_stop(signal: i32) -> bool {
 fn wait(pid: Pid) -> io::Result<i32> {
     let mut status = 0;
     loop {
-        // SAFETY: the status is for the call to fill.
+        // SAFETY: waitpid writes only the status, which outlives the call.
         match unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::__WALL) } {
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Err(io::Error::last_os_error()),
@@ -66,10 +65,9 @@ fn wait(pid: Pid) -> io::Result<i32> {
     }
 }
 
-/// Sets a stopped process going. It fails only if the process was killed meanwhile, which the next
-/// wait tells.
+/// Resumes a stopped process. It fails only if the process was killed meanwhile; the next wait reports that.
 fn go_on(request: libc::c_uint, pid: Pid, signal: i32) {
     let signal = ptr::without_provenance_mut::<libc::c_void>(signal.unsigned_abs() as usize);
-    // SAFETY: these requests read and write no memory of this process.
+    // SAFETY: these requests neither read nor write memory of this process.
     unsafe { libc::ptrace(request, pid.as_raw(), ptr::null_mut::<libc::c_void>(), signal) };
 }

@@ -1,16 +1,16 @@
-//! Where does a command spin until tracing is on?
+//! Makes a command spin until tracing is on.
 //!
-//! In a few instructions that check a word below its stack's end, over and over, and jump to where the
-//! program goes on once it is not zero. They stand where the file's last page of code is filled
-//! up, so nothing of the program is overwritten; and whoever may write to the process's memory can open
-//! the gate, also where the kernel keeps code from being written to (`proc_mem.force_override`).
+//! The gate is a short loop that checks a word below the end of the stack and continues the program once the
+//! word is not zero. It is written into the padding of the last page of the file's code, so it overwrites
+//! nothing of the program. Whoever may write to the process's memory can open the gate, even if the kernel
+//! forbids writing to code (`proc_mem.force_override`).
 //!
-//! Where no such place is found, the instruction that comes next is replaced by one that jumps
-//! to itself, and putting it back opens the gate. That takes a kernel which lets code be written to.
+//! If no file has enough padding, an instruction that jumps to itself replaces the next one. Restoring the
+//! original opens the gate. That requires a kernel that permits writing to code.
 //!
-//! A gate is at the entry point of the program, or at its `main`, behind the initialisers of the program
-//! itself, in which probes of its own are registered. What `main` is nobody needs to know by name: the
-//! code at the entry point hands it to the C library as the first argument.
+//! A gate is at the entry point of the program, or at its `main`, which runs after the initialisers that
+//! register the program's own probes. `main` needs no symbol: the code at the entry point passes it to the C
+//! library as the first argument.
 
 #[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) use here::put;
@@ -40,8 +40,8 @@ mod here {
     #[cfg(target_arch = "aarch64")]
     const TO_ITSELF: &[u8] = &[0x00, 0x00, 0x00, 0x14];
 
-    /// The loop, which the address follows where the program goes on. No register is touched that means
-    /// anything where a program or a function begins.
+    /// The loop. The address at which to continue the program follows it. It clobbers only registers that are
+    /// unused at the start of a program or function.
     #[cfg(target_arch = "x86_64")]
     const SPIN: &[u8] = &[
         0xf3, 0x90, // 1: pause
@@ -58,15 +58,15 @@ mod here {
         0x00, 0x02, 0x1f, 0xd6, // br x16; 2:
     ];
 
-    /// How far below the end of the stack the word is that the loop checks: out of reach of a
-    /// signal's frame, and within the stack that every program begins with.
+    /// Distance in bytes from the end of the stack to the word that the loop checks: beyond the frame of a
+    /// signal handler, and within the stack that every program starts with.
     const BELOW: u64 = 0x10000;
 
-    /// How many instructions the code at the entry point may have, and what binds it to the C library.
+    /// Upper limit of the instructions at the entry point, including those that bind it to the C library.
     const STEPS: u32 = 100;
 
-    /// Lets a process that this thread has stopped at its exec run up to where it is to be held, and puts
-    /// a gate there. `None` if its code is not this program's (32 bit).
+    /// Runs a process that this thread has stopped at its exec up to the place to hold it, and puts a gate
+    /// there. Returns `None` if its code is not this program's (32 bit).
     pub(in super::super) fn put(pid: Pid, at: Hold) -> io::Result<Option<Gate>> {
         let Some(mut registers) = registers(pid)? else { return Ok(None) };
         let entry = entry_point(pid)?;
@@ -92,21 +92,21 @@ mod here {
         Ok(Some(gate))
     }
 
-    /// Lets the process run to an address, and gives its registers there.
+    /// Runs the process to an address and reads its registers there.
     fn run_to(pid: Pid, address: u64, there: &mut libc::user_regs_struct) -> io::Result<()> {
         let original = replace(pid, address, BREAKPOINT)?;
         ptrace::cont(pid, None)?;
         wait_for_trap(pid)?;
         replace(pid, address, &original)?;
         transfer(libc::PTRACE_GETREGSET, pid, there)?;
-        // Some machines stop behind the breakpoint, others at it.
+        // Some machines stop after the breakpoint, others at it.
         *counter(there) = address;
         transfer(libc::PTRACE_SETREGSET, pid, there)?;
         Ok(())
     }
 
-    /// What the code at the entry point, where the process is, gives to the C library as its first
-    /// argument, if that is code. The process is at its entry point again if it is not.
+    /// Returns the first argument that the code at the entry point, where the process is, passes to the C
+    /// library, if that is the address of code. If it is not, the process is back at its entry point.
     fn main_of(pid: Pid) -> io::Result<Option<u64>> {
         let Some(mut at_entry) = registers(pid)? else { return Ok(None) };
         let code = mapped_code(pid)?;
@@ -125,7 +125,7 @@ mod here {
                 break;
             }
         }
-        // It has only written below where the stack ends now.
+        // It has written only below the current end of the stack.
         transfer(libc::PTRACE_SETREGSET, pid, &mut at_entry)?;
         Ok(None)
     }
@@ -149,14 +149,14 @@ mod here {
         Ok(fs::read_to_string(format!("/proc/{pid}/maps"))?.lines().filter_map(code).collect())
     }
 
-    /// Where so many bytes of a mapped file's code are filling: the last page's end, if it is of one
-    /// value throughout, which code is not.
+    /// Finds padding of `length` bytes in a mapped file's code: the end of the last page, if all bytes are
+    /// equal, which they never are in code.
     fn place(pid: Pid, length: usize) -> io::Result<Option<u64>> {
-        // Breakpoints are written, and so is this, in whole words.
+        // Breakpoints and the gate are written in whole words.
         let length = length.next_multiple_of(size_of::<u64>());
         for code in mapped_code(pid)? {
             let place = code.range.end - length as u64;
-            // The file may have been cut meanwhile.
+            // The file may have been truncated meanwhile.
             let Ok(tail) = read(pid, place, length) else { continue };
             if tail.iter().all(|byte| *byte == tail[0]) {
                 return Ok(Some(place));
@@ -186,7 +186,7 @@ mod here {
         return &mut registers.regs[0];
     }
 
-    /// Where the program itself begins, which the kernel tells the loader.
+    /// Returns the entry point of the program itself, which the kernel passes to the loader.
     fn entry_point(pid: Pid) -> io::Result<u64> {
         const AT_ENTRY: u64 = 9;
         let vector = fs::read(format!("/proc/{pid}/auxv"))?;
@@ -195,7 +195,7 @@ mod here {
             .filter_map(|c| c.try_into().ok().map(u64::from_ne_bytes))
             .collect();
         let entry = words.chunks_exact(2).find(|pair| pair[0] == AT_ENTRY).map(|pair| pair[1]);
-        entry.ok_or_else(|| io::Error::other("its entry point is not known"))
+        entry.ok_or_else(|| io::Error::other("its entry point is unknown"))
     }
 
     fn read(pid: Pid, address: u64, length: usize) -> io::Result<Vec<u8>> {
@@ -208,7 +208,7 @@ mod here {
         Ok(bytes)
     }
 
-    /// Replaces memory of the process, its code too, and gives what stood there.
+    /// Replaces memory of the process, including code, and returns the original bytes.
     fn replace(pid: Pid, address: u64, with: &[u8]) -> io::Result<Vec<u8>> {
         let mut original = read(pid, address, with.len().next_multiple_of(size_of::<u64>()))?;
         let mut bytes = original.clone();
@@ -222,7 +222,7 @@ mod here {
     }
 
     fn registers(pid: Pid) -> io::Result<Option<libc::user_regs_struct>> {
-        // SAFETY: the structure is made of integers alone, for which zeros are values.
+        // SAFETY: the structure has only integer fields, for which zeros are valid.
         let mut registers: libc::user_regs_struct = unsafe { zeroed() };
         let length = transfer(libc::PTRACE_GETREGSET, pid, &mut registers)?;
         Ok((length == size_of::<libc::user_regs_struct>()).then_some(registers))
@@ -238,8 +238,8 @@ mod here {
             iov_base: std::ptr::from_mut(registers).cast(),
             iov_len: size_of::<libc::user_regs_struct>(),
         };
-        // SAFETY: the request reads or fills the structure that `part` describes with its true
-        // length, and both outlive the call.
+        // SAFETY: the request reads or fills the structure that `part` describes with its correct length.
+        // Both outlive the call.
         let result = unsafe { libc::ptrace(request, pid.as_raw(), NT_PRSTATUS, &raw mut part) };
         if result == -1 { Err(io::Error::last_os_error()) } else { Ok(part.iov_len) }
     }
@@ -249,7 +249,7 @@ mod here {
     target_pointer_width = "64",
     any(target_arch = "x86_64", target_arch = "aarch64")
 )))]
-/// The code of this machine is not known here.
+/// Reports that gates are unsupported on this architecture.
 pub(super) fn put(
     _: nix::unistd::Pid,
     _: crate::client::command::place::Hold,

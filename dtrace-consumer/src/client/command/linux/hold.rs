@@ -1,19 +1,18 @@
-//! How is a command held until tracing is on?
+//! Holds a command until tracing is on.
 //!
-//! The child asks to be traced, so that its exec stops it, with the new program in place and not one
-//! of its instructions run. It stays in that stop, in the hands of the thread that started it, until it
-//! is let go; the kernel kills it should that thread end before.
+//! The child asks to be traced, so its exec stops it: the new program is mapped, and none of its instructions
+//! has run. The thread that started it keeps it in that stop until its release. If that thread ends first,
+//! the kernel kills the child.
 //!
-//! Probes on the command's own functions need more: libdtrace has to attach to the process as a
-//! debugger does, which only one can at a time, and the loader must have done its work, or no function
-//! is found; nor probes that the program itself defines, before its initialisers have registered them. The process
-//! cannot simply be stopped for that: libdtrace cannot resume a stopped process. So such a command runs
-//! up to the entry point of its program or to `main`, and is released, stopped, at a [`Gate`]: it can be
-//! continued to be attached to, and spins until the worker has opened the gate.
+//! Probes on the command's own functions need more. libdtrace attaches to the process as a debugger, and a
+//! process can have only one. The loader must have finished, or libdtrace finds no functions. The program's
+//! initialisers must have run, or the probes that it defines are not registered. And libdtrace cannot resume
+//! a stopped process. So such a command runs up to its entry point or `main`, and is released, stopped, at a
+//! [`Gate`]: libdtrace can continue it and attach to it, and it spins until the worker opens the gate.
 //!
-//! Nobody traces it between that stop and libdtrace's attaching, and libdtrace leaves breakpoints in it
-//! that only its worker answers. So the kernel kills such a command whenever the thread that started it
-//! ends, until the command's own end.
+//! Nobody traces the command between that stop and libdtrace's attaching. libdtrace also leaves breakpoints
+//! in it, which only its worker handles. So the kernel kills such a command if the thread that started it
+//! ends before the command does.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -29,11 +28,11 @@ use super::stops::{pid_of, wait_for_trap};
 use crate::client::command::place::Hold;
 use crate::stream::job::Gate;
 
-/// Has a command stop at its exec whenever it is started, for [`spawn_held`]. To be called once.
+/// Makes a command stop at its exec when it is started, for [`spawn_held`]. Call it once.
 pub(crate) fn prepare(command: &mut Command, at: Hold) {
     let parent = Pid::this();
-    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls may be made:
-    // all of them are bare system calls, and the error is made from a number without allocation.
+    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed. All its
+    // calls are bare system calls, and the error is made from a number without allocation.
     unsafe {
         command.pre_exec(move || {
             let end = if at == Hold::Exec { Ok(()) } else { end_with_the_parent(parent) };
@@ -43,13 +42,12 @@ pub(crate) fn prepare(command: &mut Command, at: Hold) {
     }
 }
 
-/// Starts a [prepared](prepare) command that does not run yet. Only the calling thread can [`release`]
-/// it.
+/// Starts a [prepared](prepare) command and holds it. Only the calling thread can [`release`] it.
 ///
-/// Elsewhere than at its exec it is behind a gate, where this machine's code is known.
+/// Unless it is held at its exec, it waits at a gate, if this architecture supports gates.
 pub(crate) fn spawn_held(command: &mut Command, at: Hold) -> io::Result<(Child, Option<Gate>)> {
     let mut child = command.spawn()?;
-    // The process stops at exec. This thread forked it, so this thread is the one that it obeys.
+    // The process stops at exec. This thread forked it, so this thread is its tracer.
     match hold(&child, at) {
         Ok(gate) => Ok((child, gate)),
         Err(e) => {
@@ -71,8 +69,8 @@ fn hold(child: &Child, at: Hold) -> io::Result<Option<Gate>> {
     Ok(gate)
 }
 
-/// Lets a held command run, on the thread that started it. One before a gate runs already, if the
-/// worker has opened the gate.
+/// Releases a held command. Must run on the thread that started it. A command at a gate is already running if
+/// the worker has opened the gate.
 pub(crate) fn release(child: &Child, gated: bool) -> io::Result<()> {
     let pid = pid_of(child)?;
     if gated {
@@ -83,23 +81,23 @@ pub(crate) fn release(child: &Child, gated: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets go of a held command for another thread to let it run; it is stopped as by a signal.
+/// Detaches a held command, which stays stopped as if by a signal, so that another thread can continue it.
 pub(crate) fn leave_stopped(child: &Child) -> io::Result<()> {
     Ok(ptrace::detach(pid_of(child)?, Signal::SIGSTOP)?)
 }
 
-/// Asks the kernel to kill this process when the thread that forked it is gone; `parent` is that
-/// thread's process. Only a program that raises its privileges is exempt.
+/// Asks the kernel to kill this process when the thread that forked it ends. `parent` is that thread's
+/// process. Only a program that raises its privileges is exempt.
 fn end_with_the_parent(parent: Pid) -> nix::Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // It may be gone already. A parent outside of this process's pid namespace has no number.
+    // The parent may have ended already. One outside this process's pid namespace has the pid 0.
     if ![parent, Pid::from_raw(0)].contains(&Pid::parent()) {
         return Err(Errno::ESRCH);
     }
     Ok(())
 }
 
-/// Asks the kernel to kill the held process when the thread that holds it is gone.
+/// Asks the kernel to kill the held process when the thread that holds it ends.
 fn die_with_this_thread(pid: Pid) -> io::Result<()> {
     Ok(ptrace::setoptions(pid, ptrace::Options::PTRACE_O_EXITKILL)?)
 }

@@ -1,4 +1,5 @@
-//! How is a command held on Linux? By ptrace(2).
+//! Holds commands on Linux, with ptrace(2). 3!#[expect(unsafe_code, reason = "ptrace requests without a safe
+//! wrapper")]
 
 #[expect(unsafe_code, reason = "requests of ptrace without a safe wrapper")]
 mod exit_stop;

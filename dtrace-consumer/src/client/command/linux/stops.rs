@@ -1,4 +1,4 @@
-//! How is a stop of a traced child awaited?
+//! Waits for stops of a traced child.
 
 use std::io;
 use std::process::Child;
@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-/// Waits until the process stops at its exec or at a breakpoint. Other signals are handed on.
+/// Waits until the process stops at its exec or at a breakpoint. Passes other signals on.
 pub(super) fn wait_for_trap(pid: Pid) -> io::Result<()> {
     loop {
         match waitpid(pid, None) {

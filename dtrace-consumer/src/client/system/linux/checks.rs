@@ -1,25 +1,25 @@
-//! What does tracing need of a Linux kernel, and does this process have the privilege?
+//! What does tracing require of a Linux kernel, and does this process have the privilege?
 
 use std::fs;
 use std::path::Path;
 
 use crate::error::unavailable::Check;
 
-/// Why live tracing is not possible on this system at all.
+/// Returns why live tracing is impossible on this system, if it is.
 pub(in crate::client) fn unsupported() -> Option<Check> {
     None
 }
 
-/// What the kernel must have.
+/// Checks the requirements on the kernel.
 pub(in crate::client) fn kernel() -> [Check; 4] {
     [btf(), lockdown(), debugfs(), proc_files()]
 }
 
-/// Numbers of capabilities, of `capability.h`: to administrate the system, which loading programs that
-/// read kernel memory needs, and to open files whatever their permissions, as debugfs is root's.
+/// Numbers of capabilities in `capability.h`: CAP_SYS_ADMIN, to load programs that read kernel memory, and
+/// CAP_DAC_OVERRIDE, to open files of debugfs, which belong to root.
 const CAPABILITIES: [u32; 2] = [21, 1];
 
-/// Whether this process may trace.
+/// Checks whether this process may trace.
 pub(in crate::client) fn privilege() -> Check {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status
@@ -33,8 +33,8 @@ pub(in crate::client) fn privilege() -> Check {
         _ => Check::unmet(
             "privilege",
             "this process may not load tracing programs into the kernel",
-            "Let its worker have it by sudo or doas (elevation), run it as root, or with the ambient \
-             capabilities CAP_SYS_ADMIN and CAP_DAC_OVERRIDE.",
+            "let its worker get it from sudo or doas (elevation), or run it as root or with the ambient \
+             capabilities CAP_SYS_ADMIN and CAP_DAC_OVERRIDE",
         ),
     }
 }
@@ -47,7 +47,7 @@ fn btf() -> Check {
         Check::unmet(
             "kernel types",
             format!("the kernel has no {FILE}"),
-            "Boot a kernel built with CONFIG_DEBUG_INFO_BTF, as those of distributions are.",
+            "boot a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions build theirs",
         )
     }
 }
@@ -58,10 +58,10 @@ fn lockdown() -> Check {
         Check::unmet(
             "lockdown",
             "the kernel is locked down for confidentiality, which forbids reading its memory",
-            "Boot with lockdown=integrity or none.",
+            "boot with lockdown=integrity or none",
         )
     } else {
-        Check::met("lockdown", "reading kernel memory is not forbidden")
+        Check::met("lockdown", "the kernel permits reading its memory")
     }
 }
 
@@ -73,13 +73,13 @@ fn debugfs() -> Check {
     if filesystems.split_whitespace().any(|word| word == "debugfs") {
         Check::met(
             "debugfs",
-            "not mounted, or not readable by this user; the worker mounts it for itself",
+            "not mounted, or not readable by this user; the worker mounts its own",
         )
     } else {
         Check::unmet(
             "debugfs",
             "the kernel has no debugfs",
-            "Boot a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS.",
+            "boot a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS",
         )
     }
 }
@@ -93,7 +93,7 @@ fn proc_files() -> Check {
         Check::unmet(
             "proc",
             format!("{FILE} is missing"),
-            "Mount /proc, and boot a kernel built with CONFIG_PERF_EVENTS.",
+            "mount /proc, and boot a kernel built with CONFIG_PERF_EVENTS",
         )
     }
 }

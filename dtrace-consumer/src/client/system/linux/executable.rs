@@ -6,9 +6,9 @@ use crate::error::Error;
 use crate::start_up::address_of_this_code;
 use crate::stream::marker::MARKER;
 
-/// This process's executable, if starting it again runs this crate's start-up hook.
+/// Returns this process's executable, if starting it again runs this crate's start-up hook.
 pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
-    // By number, because a loader that is asked to run `/proc/self/exe` would find itself.
+    // By pid, because a loader that is asked to run `/proc/self/exe` would run itself.
     let program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
     if std::env::var_os(MARKER).is_some() {
         let reason = format!(
@@ -19,16 +19,16 @@ pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
     }
     if let Some(library) = foreign_home() {
         let reason = format!(
-            "this crate's code is in {library}, and not in the program itself, so that starting \
-             the program again would not start a worker; name a program that is one \
-             (`worker(path)`), such as dtrace-worker"
+            "this crate's code is in {library} and not in the program itself, so that starting \
+             the program again would not start a worker (name a worker program with \
+             `worker(path)`, such as dtrace-worker)"
         );
         return Err(Error::WorkerStart { program, reason });
     }
     Ok(program)
 }
 
-/// The shared library that this crate's code was loaded from; `None` if it is the executable.
+/// Returns the shared library that contains this crate's code; `None` if the executable contains it.
 fn foreign_home() -> Option<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let executable = std::fs::read_link("/proc/self/exe").ok()?;
@@ -39,7 +39,7 @@ fn foreign_home() -> Option<String> {
         range.contains(&address_of_this_code()).then(|| rest.splitn(5, ' ').nth(4))?
     })?;
     let home = home.trim();
-    // Under a loader that was started by name, the executable is that loader.
+    // If a loader was started by name, the executable is that loader.
     let loader = executable.file_name().is_some_and(|n| n.to_string_lossy().starts_with("ld-"));
     (Path::new(home) != executable && !loader && !home.is_empty()).then(|| home.to_owned())
 }

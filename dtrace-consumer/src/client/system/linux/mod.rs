@@ -1,4 +1,4 @@
-//! What does the user's process need of Linux?
+//! What the user's process requires of Linux.
 
 mod checks;
 mod executable;
@@ -10,12 +10,12 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 pub(in crate::client) use checks::{kernel, privilege, unsupported};
 pub(in crate::client) use executable::own_executable;
 
-/// Returns a file without a name, for what a worker writes to its standard error.
+/// Returns an unnamed file for a worker's standard error.
 pub(in crate::client) fn scratch_file() -> Option<File> {
     memfd_create(c"dtrace-worker", MFdFlags::MFD_CLOEXEC).ok().map(File::from)
 }
 
-/// Whether this process may run on the CPU with the given number.
+/// Returns whether this process may run on the CPU with the given number.
 pub(in crate::client) fn is_usable_cpu(number: u64) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));

@@ -1,9 +1,9 @@
 //! What does dtrace(1) print for a distribution?
 //!
-//! The text is that of libdtrace 2.0.7 on Linux, byte for byte, quirks included: labels of
-//! `llquantize` cut off after 15 characters, labels of `lquantize` computed in 32 bits, and the
-//! count divided by the normalisation as an unsigned number. For a Sun `llquantize`, whose slots
-//! differ, the text follows the illumos library.
+//! The text matches that of libdtrace 2.0.7 on Linux byte for byte, quirks included: labels of `llquantize`
+//! are truncated after 15 characters, labels of `lquantize` are computed in 32 bits, and counts are divided
+//! by the normalisation as unsigned numbers. For a Sun `llquantize`, whose slots differ, the text follows the
+//! illumos library.
 
 use super::Distribution;
 use crate::data::aggregation::parameters::{
@@ -14,10 +14,10 @@ use std::ops::RangeInclusive;
 
 /// Width of the bars.
 const BAR: usize = 40;
-/// Characters of a label of `llquantize` that libdtrace's buffer has room for.
+/// Number of characters of an `llquantize` label that fit libdtrace's buffer.
 const LABEL: usize = 15;
 
-/// The text that dtrace(1) prints for `distribution`: a line feed, the header and a line per
+/// Returns the text that dtrace(1) prints for `distribution`: a line feed, the header and a line for each
 /// bucket from just before the first to just after the last one with a count.
 pub(super) fn render(distribution: &Distribution) -> String {
     let slots = distribution.slots();
@@ -52,14 +52,14 @@ pub(super) fn render(distribution: &Distribution) -> String {
 
 const HEADER: &str = "------------- Distribution -------------";
 
-/// The first and the last slot with a count.
+/// Returns the first and the last slot with a count.
 fn counted(slots: &[i64]) -> Option<RangeInclusive<usize>> {
     let first = slots.iter().position(|&count| count != 0)?;
     let last = slots.iter().rposition(|&count| count != 0)?;
     Some(first..=last)
 }
 
-/// The slots with a line: from the first to the last one with a count and one more on either side,
+/// Returns the slots that get a line: from the first to the last one with a count, plus one on either side,
 /// or `empty` if nothing was counted.
 fn shown(slots: &[i64], empty: RangeInclusive<usize>) -> RangeInclusive<usize> {
     match counted(slots) {
@@ -100,7 +100,7 @@ fn sun_label(distribution: &Distribution, slot: usize) -> Option<String> {
     }
 }
 
-/// The labels of an `llquantize` around the slots to be shown, as libdtrace prepares them.
+/// The labels of an `llquantize` around the visible slots, as libdtrace prepares them.
 struct Labels {
     /// The slot of the first label; negative when the padding reaches below the array.
     from: i64,
@@ -135,8 +135,8 @@ fn log_linear_lines(parameters: &LogLinear, slots: &[i64]) -> Vec<(usize, String
     let shown = broadened(slots, counted(slots).unwrap_or(zero + 1..=zero + 1));
     let (first, last) = (*shown.start(), *shown.end());
 
-    // In the order of magnitude zero with more steps than factor, only every `stride`-th slot
-    // stands for an integer; the ones between are ghosts without a label.
+    // In order of magnitude zero, with more steps than the factor, only every `stride`-th slot is an integer.
+    // The slots between are ghosts without a label.
     let stride = i64::from(parameters.steps() / parameters.factor());
     let has_ghosts = parameters.low() == 0 && parameters.steps() > parameters.factor();
     let padding = if has_ghosts { stride } else { 0 };
@@ -175,7 +175,7 @@ fn log_linear_lines(parameters: &LogLinear, slots: &[i64]) -> Vec<(usize, String
     labels.set(0, || format!("<= -{most}"));
     labels.set(last_slot as i64, || format!(">= {most}"));
 
-    // A ghost at an end borrows the label of the nearest integer outside.
+    // A ghost at an end takes the label of the nearest integer outside.
     let borrow = |labels: &mut Labels, ghost: i64, direction: i64| {
         if labels.get(ghost).is_none() {
             let found = (1..padding).find_map(|i| labels.get(ghost + direction * i).cloned());
@@ -190,7 +190,7 @@ fn log_linear_lines(parameters: &LogLinear, slots: &[i64]) -> Vec<(usize, String
     labelled(shown, |slot| labels.get(slot as i64).cloned())
 }
 
-/// How long the bars are.
+/// The scale of the bars.
 struct Scale {
     total: u128,
     has_positive: bool,
@@ -206,7 +206,7 @@ impl Scale {
         }
     }
 
-    /// `count` as a share of all, in characters of a bar of `length`, rounded half up.
+    /// Returns the bar length of `count`: its share of all, in characters of `length`, rounded half up.
     fn depth(&self, count: i64, length: usize) -> usize {
         let doubled = 2 * length as u128 * u128::from(count.unsigned_abs()) + self.total;
         doubled.checked_div(2 * self.total).unwrap_or(0) as usize

@@ -27,7 +27,7 @@ const RECORDED: [(AggregationFunction, &str); 9] = [
     ),
 ];
 
-/// A value as it was recorded.
+/// A recorded value.
 struct Vector {
     script: &'static str,
     function: AggregationFunction,
@@ -64,7 +64,7 @@ impl Vector {
             .unwrap_or_else(|error| panic!("{}: {error}", self.script))
     }
 
-    /// The values that the script aggregated and their increments.
+    /// Returns the values that the script aggregated, with their increments.
     fn aggregated(&self) -> Vec<(i64, i64)> {
         let statements = self.script.split(';').filter_map(|statement| {
             statement.split_once('=')?.1.trim().split_once('(')?.1.strip_suffix(')')
@@ -83,7 +83,7 @@ impl Vector {
     }
 }
 
-/// An integer constant of D, with the sum that stands for the smallest one.
+/// Parses an integer constant of D, or the sum that expresses the smallest one.
 fn number(text: &str) -> i64 {
     let (text, less) = match text.trim().strip_suffix(" - 1") {
         Some(text) => (text, 1),
@@ -114,7 +114,7 @@ fn distribution(function: AggregationFunction, signature: u64, words: &[i64]) ->
     Distribution::decode(parameters, &bytes(words), 1).unwrap()
 }
 
-/// A `quantize` that counted the given values.
+/// Returns a `quantize` that counted the given values.
 fn quantized(values: &[(i64, i64)]) -> Distribution {
     let mut words = [0; 127];
     for &(value, count) in values {
@@ -266,7 +266,7 @@ fn distributions_with_other_buckets_do_not_merge() {
     assert_eq!(left, before);
 }
 
-/// A distribution of any parameters that are allowed, of either lineage.
+/// Generates distributions with any valid parameters, of either lineage.
 fn any_distribution() -> impl Strategy<Value = Distribution> {
     let linear = (1..200_u64, 1..60_u64, any::<u32>())
         .prop_map(|(step, levels, base)| step << 48 | levels << 32 | u64::from(base));

@@ -1,4 +1,4 @@
-//! What users read off values, where other consumers of DTrace have got it wrong.
+//! The properties of values that users rely on, where other consumers of DTrace are wrong.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn averages_and_deviations_of_nothing_have_no_value_but_print_as_zero() {
 
 #[test]
 fn deviations_are_computed_from_128_bits() {
-    let words = [2, 0, 0, 1 << 61]; // twice 2^62, of opposite signs: the squares sum to 2^125
+    let words = [2, 0, 0, 1 << 61]; // 2^62 and -2^62: their squares sum to 2^125
     let value = decode(AggregationFunction::Stddev, &words, 1);
     let AggregationValue::Stddev(deviation) = value else { panic!() };
     assert_eq!(deviation.deviation(), Some(1 << 62));
@@ -85,7 +85,7 @@ fn merging_values_is_as_if_aggregated_together() {
 fn values_that_do_not_belong_together_are_not_combined() {
     let mut count = decode(AggregationFunction::Count, &[5], 1);
     let error = count.merge(&decode(AggregationFunction::Sum, &[5], 1)).unwrap_err();
-    assert_eq!(error.to_string(), "a value of count() cannot be combined with one of sum()");
+    assert_eq!(error.to_string(), "cannot combine a value of count() with one of sum()");
     let normalised = decode(AggregationFunction::Count, &[5], 2);
     let error = count.subtract(&normalised).unwrap_err();
     assert_eq!(error, CombineError::Normal { left: 1, right: 2 });

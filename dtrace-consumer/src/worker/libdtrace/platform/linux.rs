@@ -1,4 +1,4 @@
-//! What do libdtrace's structures and calls look like on Linux?
+//! The structures and calls of libdtrace on Linux.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
@@ -17,20 +17,20 @@ pub(crate) const PLATFORM: Platform = Platform::Linux;
 /// A firing's structure.
 pub(in crate::worker::libdtrace) type Firing = dtrace_probedata_t;
 
-/// Whether the text of a format can be read from a record.
+/// Whether a record gives access to the text of its format.
 pub(in crate::worker::libdtrace) const FORMATS: bool = true;
 
-/// Whether a process that was grabbed is stopped until it is let go, however it was grabbed.
+/// Whether a grabbed process is always stopped until it is released.
 pub(in crate::worker::libdtrace) const GRAB_STOPS: bool = false;
 
-/// The number of the statement that fired, and its records.
+/// Returns the number of the statement that fired, and its records.
 ///
 /// # Safety
-/// `d` is what libdtrace passed to the callback that is running.
+/// `d` is the argument of the callback that is running.
 pub(in crate::worker::libdtrace) unsafe fn records<'a>(
     d: &Firing,
 ) -> Result<(u32, &'a [dtrace_recdesc_t]), Misdelivered> {
-    // SAFETY: descriptions live until the handle is closed, which is at the process's end.
+    // SAFETY: descriptions live until the handle is closed, which happens when the process ends.
     unsafe {
         let description = reference(d.dtpda_ddesc, "a description of records")?;
         let records = list(description.dtdd_recs.cast_const(), description.dtdd_nrecs, "records")?;
@@ -38,24 +38,26 @@ pub(in crate::worker::libdtrace) unsafe fn records<'a>(
     }
 }
 
-/// How many bytes of data the firing has.
+/// Returns the size of the firing's data, in bytes.
 ///
 /// # Safety
-/// `d` is what libdtrace passed to the probe callback that is running.
+/// `d` is the argument of the probe callback that is running.
 pub(in crate::worker::libdtrace) unsafe fn extent(d: &Firing) -> Result<usize, Misdelivered> {
-    // The data begin with their size, which does not count itself.
+    // The data start with their size, which excludes the size field itself.
     let size = d.dtpda_data.cast::<u32>();
     if size.is_null() {
-        return Err(Misdelivered::new("data at no address"));
+        return Err(Misdelivered::new("null pointer to data"));
     }
-    // SAFETY: every firing's data begin with a header of four such words.
+    // SAFETY: the pointer is not null, and a firing's data start with a header of four u32.
     Ok(size_of::<u32>() + unsafe { size.read_unaligned() } as usize)
 }
 
+/// Copies the names of a probe.
+///
 /// # Safety
 /// The names are C strings or null.
 pub(in crate::worker::libdtrace) unsafe fn name_of(probe: &dtrace_probedesc_t) -> Probe {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it; see `# Safety`.
     unsafe {
         Probe {
             id: probe.id,
@@ -67,22 +69,22 @@ pub(in crate::worker::libdtrace) unsafe fn name_of(probe: &dtrace_probedesc_t) -
     }
 }
 
-/// The number of a probe.
+/// Returns the number of a probe.
 pub(in crate::worker::libdtrace) fn number_of(probe: &dtrace_probedesc_t) -> u32 {
     probe.id
 }
 
-/// What an entry of an aggregation consists of.
+/// Returns the parts of an entry of an aggregation.
 ///
 /// # Safety
-/// `a` is what libdtrace passed to the walk's callback that is running.
+/// `a` is the argument of the walk's callback that is running.
 pub(in crate::worker::libdtrace) unsafe fn entry<'a>(
     a: *const dtrace_aggdata_t,
 ) -> Result<Entry<'a>, Misdelivered> {
-    // SAFETY: as of this function.
+    // SAFETY: the caller guarantees it; see `# Safety`.
     let a = unsafe { reference(a, "an entry of an aggregation")? };
-    // SAFETY: description, records and data are valid during the callback, and as long as the
-    // description says.
+    // SAFETY: description, records and data are valid during the callback, and have the lengths in the
+    // description.
     let (description, keys, values, key_bytes, data) = unsafe {
         let description = reference(a.dtada_desc, "a description of an aggregation")?;
         let d = description;
@@ -98,7 +100,9 @@ pub(in crate::worker::libdtrace) unsafe fn entry<'a>(
     within(keys, key_bytes.len())?;
     within(values, data.len())?;
     let [_, value] = values else { return Err(Misdelivered::new("a value without records")) };
-    let generation = data.first_chunk().ok_or_else(|| Misdelivered::new("no generation"))?;
+    let generation = data
+        .first_chunk()
+        .ok_or_else(|| Misdelivered::new("no generation in an aggregation's data"))?;
     Ok(Entry {
         variable: u64::from(description.dtagd_varid),
         name: description.dtagd_name,
@@ -114,28 +118,28 @@ pub(in crate::worker::libdtrace) unsafe fn entry<'a>(
     })
 }
 
-/// The aggregation that a record of `printa()` names.
+/// Returns the aggregation that a record of `printa()` names.
 pub(in crate::worker::libdtrace) fn variable_of(record: &[u8]) -> Option<u64> {
     record.first_chunk().map(|b| u64::from(u32::from_ne_bytes(*b)))
 }
 
-/// The text of a record's compiled format, if it has one.
+/// Returns the text of a record's compiled format, if it has one.
 ///
 /// # Safety
-/// The record is of a printf-like action, and the handle's.
+/// The record's action is printf-like, and the record is the handle's.
 pub(in crate::worker::libdtrace) unsafe fn format_of(
     handle: Handle,
     r: &dtrace_recdesc_t,
 ) -> Option<String> {
-    // More than any script has: the compiler's strings are bounded far below.
+    // More than any script has: the compiler's limit on strings is far lower.
     const MOST_BYTES: usize = 1 << 20;
     if r.dtrd_format.is_null() {
         return None;
     }
     let mut buffer = vec![0u8; 256];
     loop {
-        // SAFETY: the handle is open, the format is that of a record with a printf-like action, and
-        // the buffer is as long as said; like snprintf, the function returns the whole length.
+        // SAFETY: the handle is open, the format is that of a record with a printf-like action, and the
+        // length is that of the buffer. Like snprintf, the function returns the whole length.
         let whole = unsafe {
             (handle.api.dtrace_printf_format)(
                 handle.raw,
@@ -155,21 +159,21 @@ pub(in crate::worker::libdtrace) unsafe fn format_of(
     }
 }
 
-/// Whether libdtrace has compiled a format for the record, with which it can be printed.
+/// Returns the record's compiled format, with which libdtrace can print it.
 pub(in crate::worker::libdtrace) fn format_data(r: &dtrace_recdesc_t) -> Option<*mut c_void> {
     (!r.dtrd_format.is_null()).then_some(r.dtrd_format)
 }
 
-/// Turns tracing on.
+/// Starts tracing.
 ///
 /// # Safety
 /// The handle is open.
 pub(in crate::worker::libdtrace) unsafe fn go(handle: Handle) -> c_int {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it; see `# Safety`.
     unsafe { (handle.api.dtrace_go)(handle.raw, 0) }
 }
 
-/// Waits until there may be something to do: here `dtrace_work` does that by itself.
+/// Does nothing: on Linux `dtrace_work` itself waits for data.
 ///
 /// # Safety
 /// None.
@@ -178,8 +182,8 @@ pub(in crate::worker::libdtrace) unsafe fn wait(_: Handle) {}
 /// The name of the function that [`grab`] calls.
 pub(in crate::worker::libdtrace) const GRAB: &str = "dtrace_proc_grab_pid";
 
-/// Grabs a running process; null if that fails, `None` if this library cannot. `hold` is whether it
-/// shall stop and be attached to.
+/// Grabs a running process. Returns null if that fails, and `None` if this library lacks the function. `hold`
+/// is whether to stop it and attach to it.
 ///
 /// # Safety
 /// The handle is open.
@@ -189,19 +193,19 @@ pub(in crate::worker::libdtrace) unsafe fn grab(
     hold: bool,
 ) -> Option<*mut dtrace_proc_handle_t> {
     let grab = handle.api.dtrace_proc_grab_pid?;
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it; see `# Safety`.
     Some(unsafe { grab(handle.raw, pid, if hold { 0 } else { DTRACE_PROC_SHORTLIVED }) })
 }
 
-/// Creates a process; null if that fails.
+/// Creates a process. Returns null if that fails.
 ///
 /// # Safety
-/// The handle is open; `words` are C strings, of which there is one, and a null pointer behind them.
+/// The handle is open. `words` are C strings, at least one, followed by a null pointer.
 pub(in crate::worker::libdtrace) unsafe fn create(
     handle: Handle,
     words: &[*mut c_char],
 ) -> *mut dtrace_proc_handle_t {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller guarantees it; see `# Safety`.
     unsafe { (handle.api.dtrace_proc_create)(handle.raw, words[0], words.as_ptr(), 0) }
 }
 
@@ -215,26 +219,26 @@ pub(in crate::worker::libdtrace) unsafe fn lookup_by_addr(
     symbol: &mut GElf_Sym,
     info: &mut dtrace_syminfo_t,
 ) -> c_int {
-    // SAFETY: as the caller promises; the structures are for the call to fill.
+    // SAFETY: the handle is open, and the call only writes to the structures.
     unsafe { (handle.api.dtrace_lookup_by_addr)(handle.raw, address, symbol, info) }
 }
 
-/// Names that are yet to be filled in.
+/// Returns an empty structure for names.
 pub(in crate::worker::libdtrace) fn no_symbol() -> dtrace_syminfo_t {
     dtrace_syminfo_t { object: ptr::null(), name: ptr::null(), id: 0 }
 }
 
-/// A type that is yet to be filled in.
+/// Returns an empty structure for a type.
 pub(in crate::worker::libdtrace) fn no_type() -> dtrace_typeinfo_t {
     dtrace_typeinfo_t { dtt_object: ptr::null(), dtt_ctfp: ptr::null_mut(), dtt_type: 0 }
 }
 
-/// Module and name of a symbol.
+/// Returns module and name of a symbol.
 pub(in crate::worker::libdtrace) fn names(info: &dtrace_syminfo_t) -> Names {
     Names { module: info.object, name: info.name }
 }
 
-/// A description whose parts match anything. Null parts would crash the library.
+/// Returns a description that matches any probe. Null parts would crash the library.
 pub(in crate::worker::libdtrace) fn any_probe() -> dtrace_probedesc_t {
     let empty = c"".as_ptr();
     dtrace_probedesc_t { id: 0, prv: empty, r#mod: empty, fun: empty, prb: empty }
@@ -246,35 +250,35 @@ pub(in crate::worker::libdtrace) fn complete(
 ) -> Result<(), Misdelivered> {
     let dtrace_probedesc_t { prv, r#mod, fun, prb, .. } = *description;
     if [prv, r#mod, fun, prb].iter().any(|part| part.is_null()) {
-        return Err(Misdelivered::new("a probe description without all of its parts"));
+        return Err(Misdelivered::new("a probe description with a missing part"));
     }
     Ok(())
 }
 
-/// Frees what `dtrace_str2desc` has allocated.
+/// Frees the parts that `dtrace_str2desc` allocated.
 ///
 /// # Safety
-/// The description was filled by it, and is not used any more.
+/// `dtrace_str2desc` filled the description, and nobody uses it afterwards.
 pub(in crate::worker::libdtrace) unsafe fn free(description: &dtrace_probedesc_t) {
     let dtrace_probedesc_t { prv, r#mod, fun, prb, .. } = *description;
     for part in [prv, r#mod, fun, prb] {
-        // SAFETY: dtrace_str2desc allocates the parts with malloc for its caller to free.
+        // SAFETY: dtrace_str2desc allocates the parts with malloc, for its caller to free.
         unsafe { libc::free(part.cast_mut().cast::<c_void>()) };
     }
 }
 
-/// What libdtrace calls a process when it has news of it: its number, negative if it is gone.
+/// The argument with which libdtrace reports events of a process: its pid, negative if it has ended.
 pub(in crate::worker::libdtrace) type Process = pid_t;
 
-/// The function within which libdtrace tells of processes.
+/// The function that calls the handler of processes.
 pub(in crate::worker::libdtrace) const PROCESS_EVENTS_FROM: &str = "dtrace_work";
 
-/// The number of a process of which there is news, and whether it is gone.
+/// Returns the pid of the process, and whether it has ended.
 pub(in crate::worker::libdtrace) fn process_event(process: Process, _: bool) -> (i32, bool) {
     (process.wrapping_abs(), process < 0)
 }
 
-/// How many places libdtrace's lists by CPU have: one for each CPU that the system may have.
+/// Returns the length of libdtrace's lists by CPU: one place for each possible CPU.
 pub(crate) fn places_by_cpu() -> usize {
     let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
     let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());

@@ -1,4 +1,4 @@
-//! What differs between the platforms' libraries: structures, and the calls whose declarations do.
+//! The differences between the platforms' libraries: structures, and functions with different declarations.
 
 use std::ffi::c_char;
 
@@ -16,7 +16,7 @@ use sun as own;
 pub(super) use own::*;
 pub(crate) use own::{PLATFORM, places_by_cpu};
 
-/// One entry of an aggregation, checked as far as it can be.
+/// An entry of an aggregation, validated as far as possible.
 pub(super) struct Entry<'a> {
     pub(super) variable: u64,
     /// A C string of the description, or null.
@@ -26,13 +26,13 @@ pub(super) struct Entry<'a> {
     pub(super) signature: u64,
     pub(super) normal: u64,
     pub(super) generation: u64,
-    /// Where the keys lie within `key_bytes`; the first is the variable's own number.
+    /// The layout of the keys in `key_bytes`. The first key is the variable's own number.
     pub(super) keys: &'a [dtrace_recdesc_t],
     pub(super) key_bytes: &'a [u8],
     pub(super) value: &'a [u8],
     /// The data for each CPU, or null.
     pub(super) per_cpu: *const caddr_t,
-    /// Where the value lies within those.
+    /// Offset of the value in those data.
     pub(super) per_cpu_at: usize,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Names {
     pub(super) name: *const c_char,
 }
 
-/// A CPU's number without its sign, which only some platforms give it.
+/// Returns a CPU's number as unsigned: only some platforms declare it as signed.
 pub(super) fn cpu_number(cpu: processorid_t) -> u32 {
     u32::from_ne_bytes(cpu.to_ne_bytes())
 }

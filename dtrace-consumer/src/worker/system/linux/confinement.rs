@@ -1,10 +1,10 @@
-//! What can a worker no longer do, whatever libdtrace has it do?
+//! What is a worker prevented from doing, whatever libdtrace does?
 //!
-//! From the beginning on, programs that it starts get no privilege from their files, and it has only the
-//! capabilities that libdtrace was seen to need. Once tracing is on, the kernel ends it at system calls that
-//! no session was seen to need: to start programs, to talk to anybody, to change files, mounts, modules,
-//! the clock, users. The list says what is forbidden, not what is allowed, because which calls a C library
-//! makes differs between its versions, and a session must not end for that.
+//! From the start, programs that it starts gain no privilege from their files, and it keeps only the
+//! capabilities that libdtrace was seen to need. Once tracing is on, the kernel kills it at system calls that
+//! no session was seen to need: those that start programs, talk to other processes, or change files, mounts,
+//! modules, the clock or users. The list names what is forbidden, not what is allowed: the calls that a C
+//! library makes differ between its versions, and must not end a session.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,29 +17,29 @@ use seccompiler::{
 
 use crate::stream::job::{Job, Process};
 
-/// What libdtrace needs, with what fails without it (2.0.7, Linux 6.18).
+/// The capabilities that libdtrace needs, and what fails without them (2.0.7, Linux 6.18).
 const NEEDED: [Capability; 9] = [
     // Namespaces, mounts, loading programs, reading kernel memory.
     Capability::CAP_SYS_ADMIN,
     Capability::CAP_BPF,
     Capability::CAP_PERFMON,
-    // Files of tracefs, and of other users' processes for symbols, if the worker is not root.
+    // Files of tracefs, and those of other users' processes for symbols, if the worker is not root.
     Capability::CAP_DAC_OVERRIDE,
-    // Buffers beyond what users may lock: "Memory allocation failure".
+    // Buffers beyond the limit of locked memory: "Memory allocation failure".
     Capability::CAP_IPC_LOCK,
     Capability::CAP_SYS_RESOURCE,
-    // Processes to grab: "No such process". Symbols of users' stacks.
+    // Grabbing processes: "No such process". Symbols of users' stacks.
     Capability::CAP_SYS_PTRACE,
-    // Symbols of the kernel: only addresses.
+    // Symbols of the kernel: without it, only addresses.
     Capability::CAP_SYSLOG,
-    // A stopped command of another user.
+    // Continuing a stopped command of another user.
     Capability::CAP_KILL,
 ];
 
-/// To be called before there is another thread, which would keep what this one gives up.
+/// Gives up privileges. Must be called before another thread starts, which would keep them.
 pub(crate) fn give_up_privileges(job: &Job) -> io::Result<()> {
     nix::sys::prctl::set_no_new_privs()?;
-    // A process that libdtrace creates is the user's, and has what the user has.
+    // A process that libdtrace creates is the user's, and keeps the user's privileges.
     if job.processes.iter().any(|process| matches!(process, Process::Create(_))) {
         return Ok(());
     }
@@ -54,10 +54,10 @@ pub(crate) fn give_up_privileges(job: &Job) -> io::Result<()> {
     Ok(())
 }
 
-/// To be called when tracing is on; for all threads, those of libdtrace too.
+/// Confines all threads, including libdtrace's. Must be called when tracing is on.
 pub(crate) fn confine() -> io::Result<()> {
-    // Threads may be started and processes not. What is asked for is behind a pointer in the newer of the
-    // two calls, so the C library is made to use the older one.
+    // Threads may be started, but not processes. The newer of the two calls has its flags behind a pointer,
+    // which a filter cannot read, so make the C library use the older call.
     let newer =
         filter([(libc::SYS_clone3, Vec::new())], SeccompAction::Errno(libc::ENOSYS as u32))?;
     let no_thread = condition(0, libc::CLONE_THREAD, 0)?;
@@ -78,7 +78,7 @@ pub(crate) fn confine() -> io::Result<()> {
     apply_filter_all_threads(&forbidden).map_err(io::Error::other)
 }
 
-/// That the bits of `mask` in an argument are `value`.
+/// Returns the rule that the bits of `mask` in an argument equal `value`.
 fn condition(argument: u8, mask: i32, value: i32) -> io::Result<SeccompRule> {
     let [mask, value] = [mask, value].map(|bits| u64::from(bits.cast_unsigned()));
     SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)
@@ -99,14 +99,14 @@ fn filter(
 
 /// Calls that no session makes once tracing is on.
 const FORBIDDEN: &[libc::c_long] = &[
-    // Programs.
+    // Starting programs.
     libc::SYS_execve,
     libc::SYS_execveat,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_vfork,
-    // Anybody but the consumer, whose channel is there.
+    // Talking to anybody but the consumer, whose channel is already open.
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_bind,
@@ -116,7 +116,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_accept4,
     libc::SYS_pidfd_getfd,
     libc::SYS_process_vm_writev,
-    // The kernel.
+    // Changing the kernel.
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
@@ -135,7 +135,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_iopl,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_ioperm,
-    // The system's names, clock and limits.
+    // Changing the system's names, clock and limits.
     libc::SYS_sethostname,
     libc::SYS_setdomainname,
     libc::SYS_settimeofday,
@@ -143,7 +143,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_clock_adjtime,
     libc::SYS_adjtimex,
     libc::SYS_quotactl,
-    // Namespaces and mounts.
+    // Changing namespaces and mounts.
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_chroot,
@@ -157,7 +157,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
     libc::SYS_open_by_handle_at,
-    // Users.
+    // Changing users.
     libc::SYS_setuid,
     libc::SYS_setgid,
     libc::SYS_setreuid,
@@ -169,7 +169,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_setgroups,
     libc::SYS_capset,
     libc::SYS_personality,
-    // Files.
+    // Changing files.
     libc::SYS_openat2,
     libc::SYS_mknodat,
     libc::SYS_mkdirat,
@@ -220,12 +220,12 @@ mod tests {
 
     const DO: &str = "DTRACE_CONSUMER_TEST_CONFINED";
 
-    /// Runs this test again in a process that confines itself and does one thing.
+    /// Runs this test again in a process that confines itself and performs one action.
     #[test]
     #[cfg_attr(miri, ignore = "files, and processes")]
     fn a_confined_process_is_ended_at_what_it_may_not_do() {
         if let Ok(what) = std::env::var(DO) {
-            confine().expect("it can be confined");
+            confine().expect("confining this process");
             match what.as_str() {
                 "read" => drop(std::fs::read("/proc/self/status").expect("reading is allowed")),
                 "thread" => std::thread::spawn(|| ()).join().expect("threads are allowed"),
@@ -244,9 +244,9 @@ mod tests {
             ("create", Some(libc::SIGSYS)),
             ("connect", Some(libc::SIGSYS)),
         ] {
-            let exe = std::env::current_exe().expect("the test knows its own file");
+            let exe = std::env::current_exe().expect("this test's executable");
             let done =
-                Command::new(exe).arg(name).env(DO, what).output().expect("it can be started");
+                Command::new(exe).arg(name).env(DO, what).output().expect("starting the test");
             assert_eq!(done.status.signal(), signal, "{what}: {done:?}");
         }
     }

@@ -1,6 +1,6 @@
-//! How does a process that libdtrace has created end with its session?
+//! Ends a process that libdtrace created, together with its session.
 //!
-//! libdtrace kills it when it closes, which a worker does not wait for.
+//! libdtrace kills it on close, but a worker does not close its handle.
 
 use std::ffi::c_long;
 use std::io;
@@ -9,7 +9,7 @@ use std::ptr;
 
 use super::processes::watch_process;
 
-/// A process that is killed when this is dropped, unless it has ended.
+/// A process that is killed on drop, unless it has ended.
 pub(crate) struct CreatedProcess(OwnedFd);
 
 impl CreatedProcess {
@@ -22,8 +22,8 @@ impl CreatedProcess {
 impl Drop for CreatedProcess {
     fn drop(&mut self) {
         let (fd, signal) = (self.0.as_raw_fd(), c_long::from(libc::SIGKILL));
-        // SAFETY: the descriptor is open, and without details of the signal nothing else is read. It
-        // fails only if the process has ended.
+        // SAFETY: the descriptor is open, and without signal details the call reads no memory. It fails only
+        // if the process has ended.
         unsafe {
             libc::syscall(
                 libc::SYS_pidfd_send_signal,

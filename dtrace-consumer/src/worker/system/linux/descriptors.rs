@@ -1,4 +1,4 @@
-//! Which descriptors does this process have, and what are they?
+//! The descriptors of this process.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -6,31 +6,31 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use super::uprobe_events;
 
-/// Returns the descriptors through which libdtrace can be woken while it waits.
+/// Returns the descriptors that wake libdtrace while it waits.
 pub(crate) fn wait_descriptors() -> BTreeSet<i32> {
     of_kind("anon_inode:[eventfd")
 }
 
-/// Ends tracing in the kernel at once, by closing what holds it, and cleans up behind it. libdtrace's
-/// own close does the same after seconds of freeing memory that is about to vanish.
+/// Stops tracing in the kernel at once by closing the descriptors that keep it on, and removes its traces.
+/// libdtrace's own close does the same after seconds of freeing memory that is about to vanish.
 pub(crate) fn end_tracing() {
     for fd in of_kind("anon_inode:[perf_event]") {
-        // SAFETY: closing is memory-safe. libdtrace, which owns the descriptor, is not called any more.
+        // SAFETY: closing is memory-safe, and libdtrace, which owns the descriptor, is not called afterwards.
         unsafe { libc::close(fd) };
     }
     uprobe_events::remove_own();
 }
 
-/// Closes every descriptor but the standard three. Nothing may use one later.
+/// Closes every descriptor but the standard three. The caller must not use one afterwards.
 pub(crate) fn close_inherited_descriptors() {
-    // SAFETY: called when a worker begins, before this process has opened anything; what it
-    // inherited nobody here knows of. An older kernel refuses, and they stay open.
+    // SAFETY: a worker calls this at its start, before the process has opened anything, and nothing here uses
+    // inherited descriptors. Old kernels lack the call; the descriptors then stay open.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32);
     }
 }
 
-/// This process's descriptors of a kind, by the beginning of what /proc says that they lead to.
+/// Returns this process's descriptors of a kind, by the prefix of their link in /proc.
 fn of_kind(kind: &str) -> BTreeSet<i32> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     entries

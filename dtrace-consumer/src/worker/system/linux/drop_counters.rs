@@ -1,7 +1,7 @@
-//! How much has the kernel dropped on each CPU, by its own counters?
+//! Reads the kernel's own counters of drops on each CPU.
 //!
-//! libdtrace's BPF programs count in a map of its own, which libdtrace looks at when it reads a buffer.
-//! What it has not looked at in the end is read here; see [`crate::worker::encode::ledger`].
+//! libdtrace's BPF programs count drops in a map, which libdtrace reads when it reads a buffer. This module
+//! reads the counts that it has not read at the end; see [`crate::worker::encode::ledger`].
 
 use std::fs;
 use std::os::fd::RawFd;
@@ -9,14 +9,14 @@ use std::os::fd::RawFd;
 use crate::worker::encode::ledger::CpuDrops;
 use crate::worker::libdtrace::places_by_cpu;
 
-/// `struct dt_bpf_cpuinfo` of 2.0.7, the only version that is loaded: in bytes, its size, and where
-/// the CPU's number and the counters are.
+/// `struct dt_bpf_cpuinfo` of 2.0.7, the only version that is loaded: its size, and the offsets of the CPU's
+/// number and the counters, in bytes.
 const SIZE: usize = 72;
 const CPU: usize = 0;
 const PRINCIPAL: usize = 24;
 const AGGREGATION: usize = 32;
 
-/// Reads the counters of every CPU; none where the map is not found, or is not what it should be.
+/// Reads the counters of every CPU. Returns none if the map is not found or has an unexpected layout.
 pub(crate) fn dropped_by_kernel() -> Vec<CpuDrops> {
     let fds = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let mut maps = fds.filter_map(|fd| fd.file_name().to_str()?.parse().ok()).filter_map(|fd| {
@@ -30,7 +30,7 @@ pub(crate) fn dropped_by_kernel() -> Vec<CpuDrops> {
     }
 }
 
-/// Whether a descriptor with this `fdinfo` is the map of the counters.
+/// Returns whether a descriptor with this `fdinfo` is the map of the counters.
 fn has_counters(info: &str) -> bool {
     let field = |name: &str| {
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))?;
@@ -42,7 +42,7 @@ fn has_counters(info: &str) -> bool {
         && field("value_size") == Some(SIZE)
 }
 
-/// The counters of one CPU; `None` if there is no such CPU.
+/// Returns the counters of a CPU; `None` if the CPU does not exist.
 fn counters(map: RawFd, cpu: u32) -> Option<CpuDrops> {
     /// The argument of `BPF_MAP_LOOKUP_ELEM`.
     #[repr(C)]
@@ -62,9 +62,9 @@ fn counters(map: RawFd, cpu: u32) -> Option<CpuDrops> {
         value: value.as_mut_ptr().expose_provenance() as u64,
         flags: 0,
     };
-    // SAFETY: the map has keys of 4 bytes and values of SIZE bytes, as its description says, so the
-    // kernel reads `cpu` and writes to `value` within their bounds; both outlive the call. libdtrace
-    // keeps the descriptor open for as long as its handle, which is not closed.
+    // SAFETY: the map's description gives keys of 4 bytes and values of SIZE bytes, so the kernel reads `cpu`
+    // and writes to `value` within their bounds, and both outlive the call. libdtrace keeps the descriptor
+    // open as long as its handle, which is never closed.
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_ELEM, &raw const lookup, size_of::<Lookup>())
     };

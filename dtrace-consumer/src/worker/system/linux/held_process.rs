@@ -1,6 +1,6 @@
-//! How does libdtrace attach to a command that its parent holds, and how does that go on?
+//! Attaches libdtrace to a command that the client holds, and continues it.
 //!
-//! The client holds it at its exec or behind a gate.
+//! The client holds it at its exec or at a gate.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,37 +14,37 @@ use nix::unistd::Pid;
 use super::processes::belongs_to;
 use crate::stream::job::Gate;
 
-/// How often to look whether a process has ended that this one is not the parent of.
+/// How often to check whether a process that is not a child has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Lets the process run to its gate, where it spins.
+/// Continues the process up to its gate, where it spins.
 pub(crate) fn let_run_to_gate(pid: i32) {
     // It fails only if the process is gone, and then the next step fails, too.
     let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
 }
 
-/// Whether this process is the one that traces it, as a debugger does.
+/// Returns whether this process traces the given one, as a debugger does.
 pub(crate) fn is_traced(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
     let tracer: Option<u32> = tracer.and_then(|id| id.trim().parse().ok()).filter(|id| *id != 0);
-    // The tracer is a thread, with an id of its own.
+    // The tracer is a thread, which has its own id.
     tracer.is_some_and(|thread| Path::new(&format!("/proc/self/task/{thread}")).exists())
 }
 
-/// Opens the gate, of a process that belongs to `owner` if one is named.
+/// Opens the gate. If `owner` is given, the process must belong to that user.
 pub(crate) fn open_gate(pid: i32, gate: &Gate, owner: Option<u32>) -> io::Result<()> {
     let memory = File::options().write(true).open(format!("/proc/{pid}/mem"))?;
-    // What was opened stays the memory of the program that runs now. Should it be another one by now,
-    // with more privilege, then it is not written to.
+    // The open file refers to the memory of the current program. If the process runs another program with
+    // more privilege by now, that program is not written to.
     if owner.is_some_and(|owner| !belongs_to(pid, owner)) {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     memory.write_all_at(&gate.opening, gate.address)
 }
 
-/// Waits for the end of a process that libdtrace has attached to. Were this process to end before, it
-/// would leave breakpoints behind that nobody answers.
+/// Waits for the end of a process that libdtrace has attached to. If this process ended first, it would leave
+/// breakpoints that nobody handles.
 pub(crate) fn outlive(pid: i32) {
     while is_traced(pid) {
         std::thread::sleep(LOOK);

@@ -1,4 +1,4 @@
-//! What does a worker need of Linux?
+//! What a worker requires of Linux.
 
 mod confinement;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]

@@ -1,4 +1,4 @@
-//! Whose is a process, and when does it end?
+//! Owners and ends of processes.
 
 use std::fs;
 use std::io;
@@ -14,16 +14,16 @@ pub(crate) struct Peer {
     pub(crate) uid: u32,
 }
 
-/// Returns who opened the other end of a channel, as the kernel has it.
+/// Returns the process that opened the other end of a channel, according to the kernel.
 pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
     let peer = getsockopt(channel, PeerCredentials)?;
     Ok(Peer { pid: peer.pid(), uid: peer.uid() })
 }
 
-/// Returns a descriptor that stands for the process, and becomes readable when it ends.
+/// Returns a descriptor of the process that becomes readable when the process ends.
 pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the call takes no pointers; what it returns, if no error, is a new descriptor that
-    // nobody else owns.
+    // SAFETY: the call takes no pointers. Its result, if not an error, is a new descriptor without another
+    // owner.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0u32);
         if fd == -1 {
@@ -33,22 +33,22 @@ pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Whether the process runs as this user in every respect, and the user may look into it.
+/// Returns whether the process has only this user's ids, and the user may inspect it.
 pub(crate) fn belongs_to(pid: i32, uid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
     let mut ids = ids.split_ascii_whitespace().map(|id| id.parse::<u32>().ok());
-    // Real, effective, saved and that for files. The kernel gives the files of a process to root if the
-    // process runs a program that its user may not read, or has had more privilege.
+    // The real, effective, saved and file-system ids. The kernel assigns a process's files in /proc to root
+    // if it runs a program that its user may not read, or has had more privilege.
     let all = (0..4).all(|_| ids.next() == Some(Some(uid)));
     let file = fs::metadata(format!("/proc/{pid}/mem"));
     all && file.is_ok_and(|file| file.uid() == uid)
 }
 
-/// Whether this process runs with more privileges than whoever started it (set-uid and the like), so
-/// that nothing in its environment may decide what it does.
+/// Returns whether this process has more privileges than whoever started it (set-uid and the like). Its
+/// environment must then not decide what it does.
 pub(crate) fn privileges_were_raised() -> bool {
-    // SAFETY: always sound.
+    // SAFETY: getauxval has no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 

@@ -1,9 +1,8 @@
-//! How does libdtrace get the surroundings that it needs, without changing the system?
+//! Prepares what libdtrace needs around it, without changing the system.
 //!
-//! libdtrace knows one place for the kernel's tracing files, below debugfs, and reads every D library
-//! that it finds. The worker gets a mount namespace of its own, in which debugfs is mounted if it was
-//! missing and D libraries that are not wanted are covered by `/dev/null`. Nothing of that is seen
-//! outside or outlives the worker.
+//! libdtrace looks for the kernel's tracing files only below debugfs, and reads every D library that it
+//! finds. The worker gets a private mount namespace. There, debugfs is mounted if it is missing, and
+//! `/dev/null` covers D libraries that are not wanted. This is invisible outside, and ends with the worker.
 
 use std::path::Path;
 
@@ -17,7 +16,7 @@ use crate::worker::system::Shortcoming;
 
 const DEBUGFS: &str = "/sys/kernel/debug";
 
-/// Prepares what libdtrace needs; returns what could not be arranged.
+/// Prepares what libdtrace needs. Returns the preparations that failed.
 pub(crate) fn prepare(job: &Job) -> Vec<Shortcoming> {
     let (surroundings, shortcoming) = Surroundings::enter();
     let mut shortcomings = Vec::from_iter(shortcoming);
@@ -36,7 +35,7 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    /// Leaves the system's mount namespace, if the process may.
+    /// Leaves the system's mount namespace, if the process is permitted to.
     fn enter() -> (Surroundings, Option<Shortcoming>) {
         let none = None::<&str>;
         let result = unshare(CloneFlags::CLONE_NEWNS)
@@ -47,7 +46,7 @@ impl Surroundings {
         (Surroundings { private: shortcoming.is_none() }, shortcoming)
     }
 
-    /// Mounts debugfs where it is missing.
+    /// Mounts debugfs if it is missing.
     fn provide_debugfs(&self) -> Option<Shortcoming> {
         if !self.private || Path::new(UPROBE_EVENTS).exists() {
             return None;
@@ -57,7 +56,7 @@ impl Surroundings {
             .map(|e| Shortcoming { attempt: "mount debugfs", error: e.into() })
     }
 
-    /// Covers D libraries below `syslibdir` for which `unwanted` holds.
+    /// Covers the D libraries below `syslibdir` for which `unwanted` returns true.
     fn cover_libraries(
         &self,
         syslibdir: &Path,

@@ -1,4 +1,4 @@
-//! Which uprobe events have workers left in the kernel?
+//! Uprobe events that workers have left in the kernel.
 
 use std::fs;
 use std::io::Write;
@@ -6,14 +6,14 @@ use std::path::Path;
 
 pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
 
-/// Removes the uprobe events that killed consumers left behind: those named after a process that is
-/// gone, and after this process's own number, which libdtrace would stumble over.
+/// Removes the uprobe events that killed consumers left behind: those named after a process that has ended,
+/// and those named after this process's own pid, on which libdtrace would fail.
 pub(super) fn remove_stale() {
     let own = std::process::id();
     remove(|pid| pid == own || !Path::new(&format!("/proc/{pid}")).exists());
 }
 
-/// Removes the uprobe events that this process made.
+/// Removes the uprobe events that this process created.
 pub(super) fn remove_own() {
     let own = std::process::id();
     remove(|pid| pid == own);
@@ -23,7 +23,7 @@ fn remove(of: impl Fn(u32) -> bool) {
     let Ok(events) = fs::read_to_string(UPROBE_EVENTS) else { return };
     let stale = events.lines().filter_map(event_of_consumer).filter(|(pid, _)| of(*pid));
     for (_, name) in stale {
-        // One that is in use, by another consumer in another pid namespace, refuses; so it should.
+        // The kernel refuses to remove one that another consumer in another pid namespace uses, as it should.
         let _ = fs::OpenOptions::new()
             .append(true)
             .open(UPROBE_EVENTS)
@@ -31,7 +31,7 @@ fn remove(of: impl Fn(u32) -> bool) {
     }
 }
 
-/// The process and `group/event` of a line like `p:dt_12_dtrace/BEGIN /usr/lib/…:0x4f`.
+/// Parses the process and `group/event` from a line such as `p:dt_12_dtrace/BEGIN /usr/lib/…:0x4f`.
 fn event_of_consumer(line: &str) -> Option<(u32, &str)> {
     let name = line.split_once(':')?.1.split_ascii_whitespace().next()?;
     let pid = name.strip_prefix("dt_")?.split_once('_')?.0.parse().ok()?;
