@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dtrace_consumer::loss::DropKind;
@@ -33,6 +34,7 @@ live_tests! {
         odd_firings_that_can_be_arrive,
         a_firing_that_was_interrupted_and_comes_again_arrives_once,
         a_signal_during_the_wait_is_no_failure,
+        the_end_of_a_process_that_libdtrace_misses_ends_the_session,
         drops_of_every_kind_are_counted,
         drops_that_are_told_while_a_firing_is_printed_are_counted,
         entries_that_cannot_be_are_refused_and_what_was_before_them_arrives,
@@ -544,6 +546,27 @@ fn a_signal_during_the_wait_is_no_failure() {
     let (seen, result) = after_a_good_one(&prefix, Event::Interrupted);
     result.expect("a signal is no failure");
     assert_eq!(seen.numbers, [7, 8, 9]);
+}
+
+fn the_end_of_a_process_that_libdtrace_misses_ends_the_session() {
+    let prefix = Prefix::new();
+    // It goes on for a minute without a word about the process.
+    Plan { rounds: vec![vec![Event::Pause(100)]; 600], ..Plan::default() }.put(&prefix.path);
+    let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep(1) is there");
+    let pid = child.id().cast_signed();
+    let mut gone = Vec::new();
+    let result = trace("BEGIN { }")
+        .prefix(&prefix.path)
+        .grab(pid)
+        .on_start(|_| Ok(child.kill()?))
+        .on_process(|event| {
+            gone.push((event.pid, event.gone));
+            Ok(())
+        })
+        .run();
+    result.expect("the session comes to its end");
+    assert_eq!(gone, [(pid, true)]);
+    child.wait().expect("it is a child");
 }
 
 fn drops_of_every_kind_are_counted() {

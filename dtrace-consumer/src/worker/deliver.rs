@@ -6,7 +6,9 @@ use super::control::Control;
 use super::encode::encoder::Encoder;
 use super::failed::Failed;
 use super::libdtrace::{Tracing, Work};
+use super::processes::Processes;
 use super::system::dropped_by_kernel;
+use crate::data::session_info::ProcessEvent;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
 
@@ -24,9 +26,10 @@ const BUSY_FIRINGS: u64 = 4;
 pub(super) fn deliver(
     tracing: &mut Tracing<Encoder>,
     control: &Control,
+    processes: &mut Processes,
     job: &Job,
 ) -> Result<(), Failed> {
-    let traced = trace(tracing, control, job);
+    let traced = trace(tracing, control, processes, job);
     // Whatever went wrong, deliver the recorded data, and send the first failure.
     let result = if tracing.sink().has_given_up() {
         Ok(())
@@ -41,7 +44,12 @@ pub(super) fn deliver(
 
 /// Delivers until the session ends: by the script, at the consumer's request, or because the consumer is
 /// gone.
-fn trace(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Result<(), Failed> {
+fn trace(
+    tracing: &mut Tracing<Encoder>,
+    control: &Control,
+    processes: &mut Processes,
+    job: &Job,
+) -> Result<(), Failed> {
     let mut busy = 0;
     loop {
         let began = Instant::now();
@@ -55,9 +63,14 @@ fn trace(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Result
         if work == Work::Done {
             return drain(tracing, control);
         }
-        let processes = job.processes.len();
-        let processes_ended = processes > 0 && encoder.processes_gone() >= processes;
-        if control.take_stop() || processes_ended {
+        if let Some(unreported) = processes.all_ended(encoder.processes_gone()) {
+            for pid in unreported {
+                let event = ProcessEvent { pid, gone: true, message: None };
+                encoder.send(&Frame::Process(event));
+            }
+            break;
+        }
+        if control.take_stop() {
             break;
         }
         if control.take_catch_up() && catch_up(tracing, control, job)? == Work::Done {

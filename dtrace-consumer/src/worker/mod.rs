@@ -15,6 +15,7 @@ mod libdtrace;
 mod libraries;
 #[expect(unsafe_code, reason = "it changes and ends this process")]
 pub(crate) mod own_process;
+mod processes;
 mod session;
 pub(crate) mod system;
 

@@ -12,7 +12,8 @@ use super::encode::encoder::Encoder;
 use super::failed::{Failed, surroundings_failed, with_shortcomings};
 use super::libdtrace::{CallFailure, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
-use super::system::{self, CreatedProcess, Shortcoming};
+use super::processes::Processes;
+use super::system::{self, Shortcoming};
 use crate::data::sentences;
 use crate::data::session_info::SessionInfo;
 use crate::stream::frame::Frame;
@@ -64,10 +65,9 @@ impl Session<'_> {
         let mut encoder = Encoder::new(channel);
         encoder.send(&Frame::Begin(session_info(job, compiling.version())));
         encoder.flush();
-        // They end with the session.
-        let mut created = Vec::new();
+        let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
-        if let Err(failed) = compile(&mut compiling, job, self.shortcomings, &mut created) {
+        if let Err(failed) = compile(&mut compiling, job, self.shortcomings, &mut processes) {
             // Processes that were grabbed must survive.
             if job.processes.iter().any(|process| matches!(process, Process::Grab(_))) {
                 compiling.abandon();
@@ -87,7 +87,7 @@ impl Session<'_> {
         tracing.go().map_err(|f| with_shortcomings(f, self.shortcomings))?;
         times.go = clock.lap();
         self.let_go(&mut tracing, times)?;
-        deliver(&mut tracing, self.control, job)
+        deliver(&mut tracing, self.control, &mut processes, job)
     }
 
     /// Loads and opens libdtrace, and finds the descriptor that it will wait on.
@@ -141,7 +141,7 @@ fn compile(
     compiling: &mut Compiling,
     job: &Job,
     shortcomings: &[Shortcoming],
-    created: &mut Vec<CreatedProcess>,
+    processes: &mut Processes,
 ) -> Result<(), Failed> {
     if let Some(target) = &job.target {
         let attach = target.gate.is_some();
@@ -152,7 +152,7 @@ fn compile(
         compiling.set_target(target.pid, attach).map_err(|f| Failed::to_control(&process, f))?;
     }
     for process in &job.processes {
-        created.extend(control(compiling, process)?);
+        control(compiling, process, processes)?;
     }
     compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
     for (index, script) in job.scripts.iter().enumerate() {
@@ -169,20 +169,27 @@ fn compile(
     Ok(())
 }
 
-/// Makes libdtrace control a process. Returns the process if libdtrace created it.
-fn control(compiling: &mut Compiling, process: &Process) -> Result<Option<CreatedProcess>, Failed> {
+/// Makes libdtrace control a process.
+fn control(
+    compiling: &mut Compiling,
+    process: &Process,
+    processes: &mut Processes,
+) -> Result<(), Failed> {
     let failed = |failure| Failed::to_control(process, failure);
-    let pid = match process {
-        Process::Grab(pid) => compiling.grab(*pid).map(|()| None),
-        Process::Create(words) => compiling.create(words),
-    };
-    let watch = |pid| {
-        CreatedProcess::new(pid).map_err(|error| {
-            let number = error.raw_os_error().unwrap_or(0);
-            failed(CallFailure { call: "pidfd_open", number, message: error.to_string() })
-        })
-    };
-    pid.map_err(failed)?.map(watch).transpose()
+    match process {
+        Process::Grab(pid) => {
+            compiling.grab(*pid).map_err(failed)?;
+            processes.grabbed(*pid);
+            Ok(())
+        }
+        Process::Create(words) => {
+            let pid = compiling.create(words).map_err(failed)?;
+            processes.created(pid).map_err(|error| {
+                let number = error.raw_os_error().unwrap_or(0);
+                failed(CallFailure { call: "pidfd_open", number, message: error.to_string() })
+            })
+        }
+    }
 }
 
 /// Enables the probes, and sends the information about programs and options.

@@ -98,6 +98,8 @@ pub enum Event {
         /// Whether its description is there.
         missing: bool,
     },
+    /// Nothing, for so many milliseconds.
+    Pause(u64),
     /// The end of a process.
     Process {
         /// Its number.

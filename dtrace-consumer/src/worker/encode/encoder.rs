@@ -20,7 +20,7 @@ pub(crate) struct Encoder {
     /// Whether a write has failed. Nothing is written after that.
     broken: bool,
     firings: u64,
-    processes_gone: usize,
+    processes_gone: Vec<i32>,
     given_up: bool,
     ledger: Ledger,
 }
@@ -32,7 +32,7 @@ impl Encoder {
             out: Vec::new(),
             broken: false,
             firings: 0,
-            processes_gone: 0,
+            processes_gone: Vec::new(),
             given_up: false,
             ledger: Ledger::default(),
         }
@@ -53,9 +53,9 @@ impl Encoder {
         self.firings
     }
 
-    /// Returns how many of the processes that libdtrace controls have ended.
-    pub(crate) fn processes_gone(&self) -> usize {
-        self.processes_gone
+    /// Returns the processes whose end libdtrace has reported.
+    pub(crate) fn processes_gone(&self) -> &[i32] {
+        &self.processes_gone
     }
 
     pub(crate) fn send(&mut self, frame: &Frame<'_>) {
@@ -95,7 +95,7 @@ impl Sink for Encoder {
     fn take(&mut self, frame: &Frame<'_>) {
         match frame {
             Frame::Firing(_) => self.firings += 1,
-            Frame::Process(event) => self.processes_gone += usize::from(event.gone),
+            Frame::Process(event) if event.gone => self.processes_gone.push(event.pid),
             Frame::Drop(report) => {
                 if let Some(report) = self.ledger.correct(report.clone()) {
                     self.send(&Frame::Drop(report));

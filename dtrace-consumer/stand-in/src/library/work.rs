@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
+use std::time::Duration;
 
 use dtrace_sys::abi::*;
 
@@ -42,6 +43,10 @@ unsafe extern "C" fn dtrace_work(
     for event in &round {
         let aborted = match event {
             Event::Interrupted => Err(libc::EINTR),
+            Event::Pause(milliseconds) => {
+                std::thread::sleep(Duration::from_millis(*milliseconds));
+                Ok(())
+            }
             Event::Firing(firing) => consumer.firing(firing),
             other => consumer.other(other, handlers),
         };
@@ -179,7 +184,7 @@ impl Consumer {
                 tell_of_process(handler, *pid, message, arg);
                 DTRACE_HANDLE_OK
             }
-            Event::Firing(_) | Event::Interrupted => DTRACE_HANDLE_OK,
+            Event::Firing(_) | Event::Interrupted | Event::Pause(_) => DTRACE_HANDLE_OK,
         };
         if answer == DTRACE_HANDLE_OK { Ok(()) } else { Err(ABORTED) }
     }
