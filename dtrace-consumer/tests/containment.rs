@@ -93,7 +93,7 @@ fn an_action_over_which_libdtrace_goes_round_in_a_circle_ends_the_session() {
     let Err(Failure { error: Error::Libdtrace { message, .. }, .. }) = result else {
         panic!("{result:?}")
     };
-    assert!(message.contains("a record that has been there before"), "{message}");
+    assert!(message.contains("a record was delivered twice"), "{message}");
     next_session_works();
     guard.check();
 }

@@ -465,35 +465,35 @@ fn firings_that_cannot_be_are_refused_and_those_before_them_arrive() {
     let prefix = Prefix::new();
     let odd = |oddity| Event::Firing(Firing { statement: 3, oddity: Some(oddity), ..everything() });
     let cases = [
-        (Oddity::NoDescription, "a description of records at a null address"),
-        (Oddity::CrookedDescription, "not aligned"),
-        (Oddity::NoProbe, "a description of a probe at a null address"),
-        (Oddity::Count(-1), "-1 records"),
-        (Oddity::Count(i32::MAX), "2147483647 records"),
-        (Oddity::NoData, "at a null address"),
+        (Oddity::NoDescription, "null pointer to a description of records"),
+        (Oddity::CrookedDescription, "misaligned pointer"),
+        (Oddity::NoProbe, "null pointer to a description of a probe"),
+        (Oddity::Count(-1), "of records: -1"),
+        (Oddity::Count(i32::MAX), "of records: 2147483647"),
+        (Oddity::NoData, "null pointer to data"),
         (Oddity::Size(0), "of data"),
         (Oddity::Size(20), "of data"),
-        (Oddity::ForeignRecord, "none of its firing's"),
-        (Oddity::CrookedRecord, "none of its firing's"),
-        (Oddity::RecordOfNothing, "a firing at a null address"),
-        (Oddity::NoEnd, "without its end"),
-        (Oddity::Nested, "within another"),
-        (Oddity::TwoEnds, "that has not begun"),
+        (Oddity::ForeignRecord, "outside the list of its firing"),
+        (Oddity::CrookedRecord, "outside the list of its firing"),
+        (Oddity::RecordOfNothing, "null pointer to a firing"),
+        (Oddity::NoEnd, "without an end"),
+        (Oddity::Nested, "nested firing"),
+        (Oddity::TwoEnds, "that did not begin"),
     ];
     for (oddity, says) in cases {
         refused(&prefix, odd(oddity), says);
     }
     // Elsewhere the list is a part of the description.
     if !SUN {
-        refused(&prefix, odd(Oddity::NoRecords), "records at a null address");
-        refused(&prefix, odd(Oddity::CrookedRecords), "not aligned");
+        refused(&prefix, odd(Oddity::NoRecords), "null pointer to records");
+        refused(&prefix, odd(Oddity::CrookedRecords), "misaligned pointer");
     }
-    refused(&prefix, Event::NoFiring, "a firing at a null address");
-    refused(&prefix, Event::LoneRecord, "without its firing");
-    refused(&prefix, Event::LoneEnd, "that has not begun");
-    refused(&prefix, Event::Drop { kind: 0, drops: 1, missing: true }, "drops at a null address");
-    refused(&prefix, Event::Fault { probe: true, missing: true }, "a fault at a null address");
-    refused(&prefix, Event::Option { missing: true }, "option at a null address");
+    refused(&prefix, Event::NoFiring, "null pointer to a firing");
+    refused(&prefix, Event::LoneRecord, "without a firing");
+    refused(&prefix, Event::LoneEnd, "that did not begin");
+    refused(&prefix, Event::Drop { kind: 0, drops: 1, missing: true }, "null pointer to");
+    refused(&prefix, Event::Fault { probe: true, missing: true }, "null pointer to a fault");
+    refused(&prefix, Event::Option { missing: true }, "null pointer to");
 }
 
 fn records_that_lie_outside_of_their_data_are_refused() {
@@ -502,12 +502,12 @@ fn records_that_lie_outside_of_their_data_are_refused() {
         let mut firing = number(1);
         firing.statement = 3;
         firing.records.push(record(1, offset, size));
-        refused(&prefix, Event::Firing(firing), "record 1 lies at");
+        refused(&prefix, Event::Firing(firing), "record 1 at");
     }
     // A clause that was described with less than it has now.
     let mut more = number(1);
     more.data.truncate(2);
-    refused(&prefix, Event::Firing(more), "record 0 lies at");
+    refused(&prefix, Event::Firing(more), "record 0 at");
 }
 
 fn odd_firings_that_can_be_arrive() {
@@ -593,15 +593,15 @@ fn drops_that_are_told_while_a_firing_is_printed_are_counted() {
 fn entries_that_cannot_be_are_refused_and_what_was_before_them_arrives() {
     let prefix = Prefix::new();
     let cases = [
-        (EntryOddity::NoEntry, "an entry of an aggregation at a null address"),
-        (EntryOddity::NoDescription, "a description of an aggregation at a null address"),
-        (EntryOddity::Keys(-1), if SUN { "-1 records" } else { "4294967295 keys" }),
+        (EntryOddity::NoEntry, "null pointer to an entry of an aggregation"),
+        (EntryOddity::NoDescription, "null pointer to a description of an aggregation"),
+        (EntryOddity::Keys(-1), if SUN { "of records: -1" } else { "of keys: 4294967295" }),
         (EntryOddity::Keys(i32::MAX), "2147483647"),
         (EntryOddity::NoKeys, "at 0x0"),
-        (EntryOddity::KeyOutside, "record 1 lies at 5"),
+        (EntryOddity::KeyOutside, "record 1 at 5"),
         (EntryOddity::NoValue, "data at 0x0"),
-        (EntryOddity::ValueOutside, "lies at 4294967295"),
-        (EntryOddity::Function(7), "an aggregating function of number 7"),
+        (EntryOddity::ValueOutside, "at 4294967295"),
+        (EntryOddity::Function(7), "unknown aggregating function 7"),
     ];
     for (oddity, says) in cases {
         let odd = Entry { oddity: Some(oddity), ..entry(2, 20) };
