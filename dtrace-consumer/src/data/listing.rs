@@ -123,7 +123,7 @@ impl Attributes {
 pub struct ListedProbe {
     /// The probe.
     pub probe: Probe,
-    /// Its stability and arguments; `None` unless the query called [`ProbeQuery::describe`].
+    /// Its stability and arguments; `None` unless the query called [`ProbeQuery::describe`](crate::query::ProbeQuery::describe).
     pub details: Option<ProbeDetails>,
 }
 

@@ -77,7 +77,7 @@ impl<'a> Aggregated<'a> {
     }
 
     /// Returns the value on each CPU, with the CPU's number. Empty without the option `aggpercpu`, and in
-    /// [`Mode::Delta`].
+    /// [`Mode::Delta`](crate::aggregation::Mode::Delta).
     pub fn per_cpu(&self) -> impl Iterator<Item = (u32, AggregationValue)> + use<'a> {
         let aggregation = self.aggregation;
         let values = self.frame.per_cpu.chunks_exact(self.frame.value.len().max(1));
