@@ -132,8 +132,7 @@ pub fn replay(
 
 fn say(value: &dyn std::fmt::Debug) {
     let mut text = String::new();
-    // Writing to a String does not fail. 174!#[allow(dead_code, reason = "only deserialized")] 183!struct
-    // Wrapped(#[allow(dead_code, reason = "only deserialized")] i64);
+    // Writing to a String does not fail.
     let _ = write!(text, "{value:?}");
 }
 
@@ -172,7 +171,7 @@ fn look_at_symbol(symbol: SymbolRef<'_>) {
 }
 
 #[derive(Debug, Deserialize)]
-#[allow(dead_code, reason = "it is there to be deserialized")]
+#[allow(dead_code, reason = "only deserialized")]
 struct Fields {
     number: u32,
     text: String,
@@ -181,7 +180,7 @@ struct Fields {
 }
 
 #[derive(Debug, Deserialize)]
-struct Wrapped(#[allow(dead_code, reason = "it is there to be deserialized")] i64);
+struct Wrapped(#[allow(dead_code, reason = "only deserialized")] i64);
 
 #[derive(Debug, Deserialize)]
 enum State {

@@ -1,7 +1,7 @@
-//! Which functions does libdtrace have, and what are their types?
+//! libdtrace's functions and their types.
 //!
-//! The list of those that every library has, here, and of the others, in [`some`]. The macro in
-//! [`table`] turns both into the structure of function pointers and what fills it.
+//! The list of the functions that every library has is here, that of the others in [`some`]. The macros in
+//! [`table`] turn both into a structure of function pointers and the code that fills it.
 
 use crate::abi::*;
 use crate::platform::common::opaque;
@@ -14,19 +14,17 @@ pub(crate) use table::Symbols;
 use table::{api, find, function_type};
 
 opaque! {
-    /// A key as `dtrace_aggregate_keys` fills it in, after Linux's 2.0.7. Its layout is not
-    /// settled.
+    /// A key as `dtrace_aggregate_keys` fills it in, on Linux after 2.0.7. Its layout is not final.
     dtrace_aggkey_t;
-    /// A value as `dtrace_aggregate_value` fills it in, after Linux's 2.0.7. Its layout is not
-    /// settled.
+    /// A value as `dtrace_aggregate_value` fills it in, on Linux after 2.0.7. Its layout is not final.
     dtrace_aggvalue_t;
 }
 
 with_functions_of_some! {
     every library {
-        /// Opens a session: `DTRACE_VERSION`, `DTRACE_O_` flags (0 by default). NULL on failure,
-        /// with the reason in `errp`. On Linux it succeeds without privileges, takes over a
-        /// real-time signal and raises the soft limit of open files.
+        /// Opens a session: `DTRACE_VERSION`, `DTRACE_O_` flags (0 by default). Returns NULL on failure, with
+        /// the reason in `errp`. On Linux it succeeds without privileges, takes over a real-time signal and
+        /// raises the soft limit of open files.
         fn dtrace_open(version: c_int, flags: c_int, errp: *mut c_int) -> *mut dtrace_hdl_t;
         /// Opens a session with functions in place of the kernel's.
         fn dtrace_vopen(
@@ -38,17 +36,17 @@ with_functions_of_some! {
         ) -> *mut dtrace_hdl_t;
         /// Stops tracing. The last data and the END clause come with the next `dtrace_work`.
         fn dtrace_stop(dtp: *mut dtrace_hdl_t) -> c_int;
-        /// Frees the session; its created processes are killed. On Linux it can take many seconds,
-        /// and it aborts when the heap was overflowed before (see `dtrace_program_exec`).
+        /// Frees the session and kills the processes that it created. On Linux it can take many seconds, and
+        /// it aborts if the heap has overflowed (see `dtrace_program_exec`).
         fn dtrace_close(dtp: *mut dtrace_hdl_t);
-        /// The last error of the session: `errno` below `EDT_BASE`, libdtrace's own from there.
+        /// Returns the last error of the session: `errno` below `EDT_BASE`, libdtrace's own from there.
         fn dtrace_errno(dtp: *mut dtrace_hdl_t) -> c_int;
-        /// An error's text; the handle may be NULL. Copy it at once: it may point into the handle.
+        /// Returns an error's text; the handle may be NULL. Copy it at once: it may point into the handle.
         fn dtrace_errmsg(dtp: *mut dtrace_hdl_t, error: c_int) -> *const c_char;
-        /// A fault's text (`DTRACEFLT_`).
+        /// Returns a fault's text (`DTRACEFLT_`).
         fn dtrace_faultstr(dtp: *mut dtrace_hdl_t, fault: c_int) -> *const c_char;
-        /// Sets an option. On Linux some values end the process: `nolibs`, `core`, and a `cpu` that
-        /// is not usable.
+        /// Sets an option. On Linux some values end the process: `nolibs`, `core`, and a `cpu` that is not
+        /// usable.
         fn dtrace_setopt(dtp: *mut dtrace_hdl_t, opt: *const c_char, val: *const c_char) -> c_int;
         /// Reads a run-time or dynamic option (not a compile-time one).
         fn dtrace_getopt(
@@ -56,10 +54,10 @@ with_functions_of_some! {
             opt: *const c_char,
             val: *mut dtrace_optval_t
         ) -> c_int;
-        /// The file descriptor of the DTrace device; -1 on Linux.
+        /// Returns the file descriptor of the DTrace device; -1 on Linux.
         fn dtrace_ctlfd(dtp: *mut dtrace_hdl_t) -> c_int;
-        /// Compiles a program; NULL on failure. No two threads may compile at the same time, not
-        /// even for different handles: the process aborts. On Linux never after the first
+        /// Compiles a program; NULL on failure. Two threads must not compile at the same time, even for
+        /// different handles: the process aborts. On Linux, never call it after the first
         /// `dtrace_program_exec` of the handle.
         fn dtrace_program_strcompile(
             dtp: *mut dtrace_hdl_t,
@@ -69,7 +67,7 @@ with_functions_of_some! {
             argc: c_int,
             argv: *const *mut c_char
         ) -> *mut dtrace_prog_t;
-        /// Compiles a program from a file, with line numbers in its messages; else as
+        /// Compiles a program from a file, with line numbers in its messages; otherwise like
         /// `dtrace_program_strcompile`.
         fn dtrace_program_fcompile(
             dtp: *mut dtrace_hdl_t,
@@ -78,14 +76,14 @@ with_functions_of_some! {
             argc: c_int,
             argv: *const *mut c_char
         ) -> *mut dtrace_prog_t;
-        /// Enables a program's probes. On Linux the first call fixes the number of statements: what
-        /// is compiled later and enabled then **overflows the heap**. Compile everything first.
+        /// Enables a program's probes. On Linux the first call fixes the number of statements: compiling more
+        /// and enabling them **overflows the heap**. Compile everything first.
         fn dtrace_program_exec(
             dtp: *mut dtrace_hdl_t,
             pgp: *mut dtrace_prog_t,
             pip: *mut dtrace_proginfo_t
         ) -> c_int;
-        /// Tells about a program without enabling it.
+        /// Returns information about a program without enabling it.
         fn dtrace_program_info(
             dtp: *mut dtrace_hdl_t,
             pgp: *mut dtrace_prog_t,
@@ -104,7 +102,7 @@ with_functions_of_some! {
             func: Option<dtrace_stmt_f>,
             data: *mut c_void
         ) -> c_int;
-        /// Makes a statement.
+        /// Creates a statement.
         fn dtrace_stmt_create(
             dtp: *mut dtrace_hdl_t,
             edp: *mut dtrace_ecbdesc_t
@@ -125,11 +123,11 @@ with_functions_of_some! {
         ) -> *mut c_void;
         /// Frees what `dtrace_dof_create` made.
         fn dtrace_dof_destroy(dtp: *mut dtrace_hdl_t, dof: *mut c_void);
-        /// The options as DOF.
+        /// Returns the options as DOF.
         fn dtrace_getopt_dof(dtp: *mut dtrace_hdl_t) -> *mut c_void;
-        /// The ERROR clause as DOF.
+        /// Returns the ERROR clause as DOF.
         fn dtrace_geterr_dof(dtp: *mut dtrace_hdl_t) -> *mut c_void;
-        /// Delivers data to the callbacks; NULL ones let everything pass and print nothing.
+        /// Delivers data to the callbacks. NULL callbacks accept everything and print nothing.
         fn dtrace_consume(
             dtp: *mut dtrace_hdl_t,
             fp: *mut FILE,
@@ -137,9 +135,9 @@ with_functions_of_some! {
             rf: Option<dtrace_consume_rec_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// Looks at the status and delivers data. On Linux it waits by itself (up to 1 s, or
-        /// `switchrate`), and EINTR makes it -1 without harm. Give it a `FILE` always: with NULL,
-        /// text is lost on Linux and may crash elsewhere.
+        /// Checks the status and delivers data. On Linux it waits by itself (up to 1 s, or `switchrate`), and
+        /// EINTR makes it return -1 without harm. Always pass a `FILE`: with NULL, text is lost on Linux and
+        /// may crash elsewhere.
         fn dtrace_work(
             dtp: *mut dtrace_hdl_t,
             fp: *mut FILE,
@@ -147,11 +145,10 @@ with_functions_of_some! {
             rf: Option<dtrace_consume_rec_f>,
             arg: *mut c_void
         ) -> dtrace_workstatus_t;
-        /// Whether tracing goes on: `DTRACE_STATUS_`.
+        /// Returns whether tracing continues: `DTRACE_STATUS_`.
         fn dtrace_status(dtp: *mut dtrace_hdl_t) -> c_int;
-        /// Installs the error handler, once. Without one the first fault ends the session or, on
-        /// Linux, calls address 0. On Linux it **compiles and enables** a clause: call it after all
-        /// programs are compiled.
+        /// Installs the error handler, once. Without one the first fault ends the session or, on Linux, calls
+        /// address 0. On Linux it **compiles and enables** a clause: call it after all programs are compiled.
         fn dtrace_handle_err(
             dtp: *mut dtrace_hdl_t,
             func: Option<dtrace_handle_err_f>,
@@ -163,7 +160,7 @@ with_functions_of_some! {
             func: Option<dtrace_handle_drop_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// Installs the handler of text that has no `FILE` to go to, once.
+        /// Installs the handler of text, once. It is called if no `FILE` was given.
         fn dtrace_handle_buffered(
             dtp: *mut dtrace_hdl_t,
             func: Option<dtrace_handle_buffered_f>,
@@ -175,20 +172,19 @@ with_functions_of_some! {
             func: Option<dtrace_handle_setopt_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// Installs the handler of news about processes, once. Its callback's type is the
-        /// platform's.
+        /// Installs the handler of process events, once. Its callback's type depends on the platform.
         fn dtrace_handle_proc(
             dtp: *mut dtrace_hdl_t,
             func: Option<dtrace_handle_proc_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// Takes a snapshot of the aggregations. On Linux nothing happens (0) within `aggrate` or
-        /// as long as the last snapshot was not used.
+        /// Takes a snapshot of the aggregations. On Linux it does nothing (0) within `aggrate`, or while the
+        /// last snapshot has not been used.
         fn dtrace_aggregate_snap(dtp: *mut dtrace_hdl_t) -> c_int;
-        /// Clears the aggregations. On Linux only the copy, the next snapshot brings them back;
-        /// elsewhere it breaks `lquantize`.
+        /// Clears the aggregations. On Linux it clears only the copy, and the next snapshot restores the
+        /// data; elsewhere it breaks `lquantize`.
         fn dtrace_aggregate_clear(dtp: *mut dtrace_hdl_t);
-        /// Prints the aggregations, walked by the given function or else sorted by value.
+        /// Prints the aggregations, walked by the given function or by default sorted by value.
         fn dtrace_aggregate_print(
             dtp: *mut dtrace_hdl_t,
             fp: *mut FILE,
@@ -224,32 +220,32 @@ with_functions_of_some! {
             func: Option<dtrace_aggregate_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// As `dtrace_aggregate_walk_keysorted`, in reverse.
+        /// Like `dtrace_aggregate_walk_keysorted`, in reverse.
         fn dtrace_aggregate_walk_keyrevsorted(
             dtp: *mut dtrace_hdl_t,
             func: Option<dtrace_aggregate_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// As `dtrace_aggregate_walk_valsorted`, in reverse.
+        /// Like `dtrace_aggregate_walk_valsorted`, in reverse.
         fn dtrace_aggregate_walk_valrevsorted(
             dtp: *mut dtrace_hdl_t,
             func: Option<dtrace_aggregate_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// As `dtrace_aggregate_walk_keyvarsorted`, in reverse.
+        /// Like `dtrace_aggregate_walk_keyvarsorted`, in reverse.
         fn dtrace_aggregate_walk_keyvarrevsorted(
             dtp: *mut dtrace_hdl_t,
             func: Option<dtrace_aggregate_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// As `dtrace_aggregate_walk_valvarsorted`, in reverse.
+        /// Like `dtrace_aggregate_walk_valvarsorted`, in reverse.
         fn dtrace_aggregate_walk_valvarrevsorted(
             dtp: *mut dtrace_hdl_t,
             func: Option<dtrace_aggregate_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// Calls a function for each key of several aggregations. The identifiers' width is the
-        /// platform's.
+        /// Calls a function for each key of several aggregations. The width of the identifiers depends on the
+        /// platform.
         fn dtrace_aggregate_walk_joined(
             dtp: *mut dtrace_hdl_t,
             ids: *mut dtrace_aggvarid_t,
@@ -257,15 +253,15 @@ with_functions_of_some! {
             func: Option<dtrace_aggregate_walk_joined_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// Calls a function for each probe that matches. A NULL description matches all; on Linux a
-        /// **NULL member crashes**.
+        /// Calls a function for each probe that matches. A NULL description matches all; on Linux a **NULL
+        /// member crashes**.
         fn dtrace_probe_iter(
             dtp: *mut dtrace_hdl_t,
             pdp: *const dtrace_probedesc_t,
             func: Option<dtrace_probe_f>,
             arg: *mut c_void
         ) -> c_int;
-        /// Tells about the one probe that matches.
+        /// Returns information about the one probe that matches.
         fn dtrace_probe_info(
             dtp: *mut dtrace_hdl_t,
             pdp: *const dtrace_probedesc_t,
@@ -286,7 +282,7 @@ with_functions_of_some! {
             name: *const c_char,
             tip: *mut dtrace_typeinfo_t
         ) -> c_int;
-        /// The type of a symbol.
+        /// Returns the type of a symbol.
         fn dtrace_symbol_type(
             dtp: *mut dtrace_hdl_t,
             symp: *const GElf_Sym,
@@ -305,7 +301,7 @@ with_functions_of_some! {
             fp: *mut FILE,
             tip: *mut dtrace_typeinfo_t
         ) -> c_int;
-        /// Tells about an object.
+        /// Returns information about an object.
         fn dtrace_object_info(
             dtp: *mut dtrace_hdl_t,
             object: *const c_char,
@@ -317,15 +313,15 @@ with_functions_of_some! {
             func: Option<dtrace_obj_f>,
             data: *mut c_void
         ) -> c_int;
-        /// Writes a kernel address symbolically; gives the whole length even if it was cut off.
+        /// Formats a kernel address as a symbol. Returns the whole length even if the text was truncated.
         fn dtrace_addr2str(
             dtp: *mut dtrace_hdl_t,
             addr: u64,
             str: *mut c_char,
             nbytes: c_int
         ) -> c_int;
-        /// Writes an address of a process symbolically, which may stop the process; gives the whole
-        /// length even if it was cut off.
+        /// Formats an address of a process as a symbol, which may stop the process. Returns the whole length
+        /// even if the text was truncated.
         fn dtrace_uaddr2str(
             dtp: *mut dtrace_hdl_t,
             pid: pid_t,
@@ -333,31 +329,30 @@ with_functions_of_some! {
             str: *mut c_char,
             nbytes: c_int
         ) -> c_int;
-        /// Lets go of a process and frees its handle; a created one that was not let run is killed.
+        /// Releases a process and frees its handle. A created process that has not been continued is killed.
         fn dtrace_proc_release(dtp: *mut dtrace_hdl_t, proc_: *mut dtrace_proc_handle_t);
-        /// Lets a created or grabbed process run. On Linux **once only**: the second call leaves a
-        /// lock held.
+        /// Continues a created or grabbed process. On Linux **once only**: the second call leaves a lock
+        /// held.
         fn dtrace_proc_continue(dtp: *mut dtrace_hdl_t, proc_: *mut dtrace_proc_handle_t);
         /// Compiles a `printf` format; NULL on failure.
         fn dtrace_printf_create(dtp: *mut dtrace_hdl_t, s: *const c_char) -> *mut c_void;
         /// Compiles a `printa` format; NULL on failure.
         fn dtrace_printa_create(dtp: *mut dtrace_hdl_t, s: *const c_char) -> *mut c_void;
-        /// Writes a compiled format back as a string; gives the whole length.
+        /// Converts a compiled format back to a string. Returns the whole length.
         fn dtrace_printf_format(
             dtp: *mut dtrace_hdl_t,
             fmtdata: *mut c_void,
             s: *mut c_char,
             len: usize
         ) -> usize;
-        /// Reads a probe description out of a string. On Linux its strings are the caller's to
-        /// free.
+        /// Parses a probe description from a string. On Linux the caller must free its strings.
         fn dtrace_str2desc(
             dtp: *mut dtrace_hdl_t,
             spec: dtrace_probespec_t,
             s: *const c_char,
             pdp: *mut dtrace_probedesc_t
         ) -> c_int;
-        /// As `dtrace_str2desc`, with macro arguments.
+        /// Like `dtrace_str2desc`, with macro arguments.
         fn dtrace_xstr2desc(
             dtp: *mut dtrace_hdl_t,
             spec: dtrace_probespec_t,
@@ -366,32 +361,32 @@ with_functions_of_some! {
             argv: *const *mut c_char,
             pdp: *mut dtrace_probedesc_t
         ) -> c_int;
-        /// The description of a probe by number. On Linux its strings are the library's.
+        /// Returns the description of a probe by number. On Linux the library owns its strings.
         fn dtrace_id2desc(
             dtp: *mut dtrace_hdl_t,
             id: dtrace_id_t,
             pdp: *mut dtrace_probedesc_t
         ) -> c_int;
-        /// Writes a description as `provider:module:function:name`.
+        /// Formats a description as `provider:module:function:name`.
         fn dtrace_desc2str(
             pdp: *const dtrace_probedesc_t,
             buf: *mut c_char,
             len: usize
         ) -> *mut c_char;
-        /// Writes an attribute as `name/data/class`.
+        /// Formats an attribute as `name/data/class`.
         fn dtrace_attr2str(attr: dtrace_attribute_t, buf: *mut c_char, len: usize) -> *mut c_char;
-        /// Reads an attribute.
+        /// Parses an attribute.
         fn dtrace_str2attr(s: *const c_char, attr: *mut dtrace_attribute_t) -> c_int;
-        /// A stability's name, or NULL.
+        /// Returns a stability's name, or NULL.
         fn dtrace_stability_name(s: dtrace_stability_t) -> *const c_char;
-        /// A class's name, or NULL.
+        /// Returns a class's name, or NULL.
         fn dtrace_class_name(c: dtrace_class_t) -> *const c_char;
     }
     every library by its type {
-        /// Starts tracing. On Linux **once in the life of a process**: a second session's fails.
-        /// Its flags are Linux's alone, hence the type.
+        /// Starts tracing. On Linux **once in the life of a process**: a second session fails. Only Linux has
+        /// flags, hence the type.
         fn dtrace_go: dtrace_go_fn;
-        /// Looks again at what the kernel has; strings given out before become invalid.
+        /// Reads the kernel's modules again. Strings returned before become invalid.
         fn dtrace_update: dtrace_update_fn;
         /// Finds a symbol by address.
         fn dtrace_lookup_by_addr: dtrace_lookup_by_addr_fn;

@@ -1,20 +1,20 @@
 //! Raw bindings to libdtrace, the library behind DTrace, loaded at run time.
 //!
-//! This crate holds what C's headers hold, for programs that build something safe on it
-//! (`dtrace-consumer` is one): types, constants and a table of functions. It makes no decisions,
-//! allocates nothing but the text of errors and never panics.
+//! This crate provides what C's headers contain: types, constants and a table of functions. Build something
+//! safe on it, as `dtrace-consumer` does. It makes no decisions, allocates nothing but the text of errors,
+//! and never panics.
 //!
 //! ```no_run
 //! use dtrace_sys::{Library, abi};
 //! use std::ffi::CStr;
 //!
-//! // SAFETY: the system's libdtrace is what is looked for; nothing else here uses it.
+//! // SAFETY: this loads the system's libdtrace, and nothing else in this program uses it.
 //! let library = unsafe { Library::load(None)? };
 //! println!("libdtrace {}", library.version_text().to_string_lossy());
 //!
 //! let dtrace = library.api();
 //! let mut error = 0;
-//! // SAFETY: `error` may be written to, and an error's text is copied at once.
+//! // SAFETY: `error` is valid for writes, and an error's text is copied at once.
 //! unsafe {
 //!     let handle = (dtrace.dtrace_open)(abi::DTRACE_VERSION, 0, &raw mut error);
 //!     if handle.is_null() {
@@ -27,58 +27,59 @@
 //! ```
 //!
 //! # Platforms
-//! The libraries of Linux, illumos, FreeBSD and macOS have one interface in name and four in
-//! memory: structures, numbers and some declarations differ, so that a wrong one crashes or, worse,
-//! reads another field. Hence each has a complete module in [`platform`], and [`abi`] is that of the
-//! target. All modules compile on every host, so that their layouts are checked wherever the crate
-//! is built, and `RUSTFLAGS='--cfg dtrace_abi="freebsd"'` compiles everything for another one.
+//! The libraries of Linux, illumos, FreeBSD and macOS share the names of their interface, but not its layout:
+//! structures, numbers and some declarations differ. A wrong one crashes or, worse, reads another field. So
+//! each platform has a complete module in [`platform`], and [`abi`] is that of the target. All modules
+//! compile on every host, which checks their layouts wherever the crate is built. `RUSTFLAGS='--cfg
+//! dtrace_abi="freebsd"'` compiles everything for another platform.
 //!
-//! | module | library | how its layouts are known |
+//! | module | library | source of its layouts |
 //! |---|---|---|
-//! | [`linux`](platform::linux) | `libdtrace.so.2`, 2.0.7 | headers, debugging information, and run |
+//! |---|---|---|
+//! | [`linux`](platform::linux) | `libdtrace.so.2`, 2.0.7 | headers, debugging information, and tests |
 //! | [`illumos`](platform::illumos) | `libdtrace.so.1` | sources |
 //! | [`freebsd`](platform::freebsd) | `libdtrace.so.2`, since 2024 | sources |
 //! | [`macos`](platform::macos) | `/usr/lib/libdtrace.dylib` | sources |
 //!
 //! # Versions
-//! Linux's libdtrace changed its structures without changing its SONAME or `DTRACE_VERSION`. So
-//! [`Library`] reads `_dtrace_version` before anything else and accepts exactly the versions in
-//! [`SUPPORTED_VERSIONS`](platform::linux::SUPPORTED_VERSIONS); any other is [`LoadError::UnsupportedVersion`]. On the other
-//! platforms the library is a part of the system, says nothing of use about its structures, and is
-//! believed.
+//! Linux's libdtrace changed its structures without changing its SONAME or `DTRACE_VERSION`. So [`Library`]
+//! reads `_dtrace_version` before anything else and accepts exactly the versions in
+//! [`SUPPORTED_VERSIONS`](platform::linux::SUPPORTED_VERSIONS). It rejects any other with
+//! [`LoadError::UnsupportedVersion`]. On the other platforms the library is part of the system, and its
+//! version does not determine its structures, so it is trusted.
 //!
 //! # Features
-//! None is on by default, and without them nothing of DTrace is needed to build.
-//! - `linked`: link with libdtrace instead of loading it (`Library::linked`). `DTRACE_LIB_DIR`
-//!   names the directory where the linker finds it, if it does not by itself.
+//! No feature is on by default. Without them, building requires nothing of DTrace.
+//! - `linked`: link with libdtrace instead of loading it (`Library::linked`). `DTRACE_LIB_DIR` names the
+//!   directory of the library, if the linker does not find it.
 //! - `bindgen`: generate Linux's bindings from the headers in `DTRACE_INCLUDE_DIR` (by default
-//!   `/usr/include`) as module `generated`, which tests compare with [`linux`](platform::linux). It is not used
-//!   otherwise: the headers lack the aggregating functions' numbers, and Debian's do not even
-//!   compile without a file `sys/ctf-api.h`, which is in `shim/`. `check-bindings.sh` does it all.
+//!   `/usr/include`) as module `generated`, which tests compare with [`linux`](platform::linux). It has no
+//!   other use: the headers lack the numbers of the aggregating functions, and Debian's do not compile
+//!   without a file `sys/ctf-api.h`, which is in `shim/`. `check-bindings.sh` performs the comparison.
 //!
 //! # Traps
-//! C's documentation does not say these; functions and structures repeat them where they matter.
-//! - Linux: **one `dtrace_go` in a process's life**; a process for each session is the only way.
+//! C's documentation does not mention these. Functions and structures repeat them where they matter.
+//! - Linux: **one `dtrace_go` in a process's life**. Each session needs its own process.
 //! - Linux: compile all programs, then `dtrace_handle_err`, then `dtrace_program_exec` for all. In
 //!   another order the heap overflows.
 //! - Linux: a `NULL` string in a probe description given to the library crashes.
-//! - Linux: it may `abort` or `exit` where others return an error.
-//! - `DTRACE_CONSUME_ABORT`, `DTRACE_AGGWALK_REMOVE`, `DTRACE_O_LP64` and the aggregating functions
-//!   have other numbers on Linux than elsewhere: never write them as literals.
+//! - Linux: the library may `abort` or `exit` where others return an error.
+//! - `DTRACE_CONSUME_ABORT`, `DTRACE_AGGWALK_REMOVE`, `DTRACE_O_LP64` and the aggregating functions have
+//!   other numbers on Linux than elsewhere: never write them as literals.
 //! - A callback must not unwind.
 //! - The library is not thread-safe: one call into a handle at a time, and one compilation at a
 //!   time in the process.
 #![allow(non_camel_case_types, non_snake_case)]
 
 #[cfg(not(target_pointer_width = "64"))]
-compile_error!("dtrace-sys knows libdtrace's structures for 64-bit targets only");
+compile_error!("dtrace-sys supports 64-bit targets only");
 #[cfg(not(any(
     dtrace_abi = "linux",
     dtrace_abi = "freebsd",
     dtrace_abi = "macos",
     dtrace_abi = "illumos"
 )))]
-compile_error!("dtrace-sys knows libdtrace on Linux, FreeBSD, macOS and illumos only");
+compile_error!("dtrace-sys supports Linux, FreeBSD, macOS and illumos only");
 
 mod api;
 mod library;
@@ -97,7 +98,7 @@ pub use platform::linux as abi;
 pub use platform::macos as abi;
 pub use version::{ParseVersionError, Version};
 
-/// What bindgen makes of the installed headers: to compare with [`linux`](platform::linux), not to use.
+/// The output of bindgen for the installed headers: only to compare with [`linux`](platform::linux).
 #[cfg(feature = "bindgen")]
 #[allow(missing_docs, non_upper_case_globals, unsafe_op_in_unsafe_fn, unreachable_pub)]
 #[allow(clippy::all, clippy::undocumented_unsafe_blocks)]

@@ -1,4 +1,4 @@
-//! How is libdtrace found and loaded, and is it one whose structures are known?
+//! Loads libdtrace, and checks that its structures are known.
 
 use crate::abi::{LIBRARY_FILE, SUPPORTED_VERSIONS};
 use crate::api::{Api, Symbols};
@@ -10,64 +10,63 @@ use std::path::{Path, PathBuf};
 
 /// A loaded libdtrace: its functions, [`Library::api`], and its version.
 ///
-/// It stays loaded until the process ends, whatever happens to this value: function pointers copied
-/// out of it and whatever libdtrace handed out remain valid. Loading it again costs nothing and
-/// gives the same library.
+/// It stays loaded until the process ends, whatever happens to this value: copied function pointers, and
+/// pointers that libdtrace returned, remain valid. Loading it again is cheap and returns the same library.
 ///
-/// Before anything else is used its version is looked at. On Linux it must be one of
-/// [`SUPPORTED_VERSIONS`], since structures changed between versions of the same SONAME. On the
-/// other platforms, where no version says so much, the platform and the SONAME decide alone.
+/// The version is checked before anything else is used. On Linux it must be one of [`SUPPORTED_VERSIONS`],
+/// because structures changed between versions with the same SONAME. On the other platforms the version is
+/// not significant, and only the platform and the SONAME decide.
 #[derive(Debug)]
 pub struct Library {
     api: Api,
     version: &'static CStr,
 }
 
-/// libdtrace could not be loaded, or is none that can be used.
+/// libdtrace is not available or not usable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The dynamic loader could not load the file.
-    #[error("cannot load {}: {reason}. {}", file.display(), advice())]
+    #[error("cannot load {}: {reason}; {}", file.display(), advice())]
     Open {
-        /// The file as it was asked for.
+        /// The requested file.
         file: PathBuf,
-        /// What the dynamic loader said.
+        /// The dynamic loader's message.
         reason: String,
     },
-    /// It was loaded, but has not what a libdtrace has.
+    /// The file was loaded, but lacks a symbol of libdtrace.
     #[error(
-        "{} has no `{symbol}`: it is not a libdtrace that this program can use. {}",
+        "cannot use {}: it lacks `{symbol}`, so it is not a supported libdtrace; {}",
         file.display(), advice()
     )]
     MissingSymbol {
-        /// The file as it was asked for.
+        /// The requested file.
         file: PathBuf,
         /// The C name that is missing.
         symbol: &'static str,
     },
-    /// It is a libdtrace of a version whose structures were not verified.
+    /// The file is a libdtrace of a version whose structures were not verified.
     #[error(
-        "{} says that it is \"{found}\", and its structures are known for {} only. \
-         Install one of these, or name its file",
+        "cannot use {}: it is version \"{found}\", and only {} is supported; \
+         install a supported version or name its file",
         file.display(), list(supported)
     )]
     UnsupportedVersion {
-        /// The file as it was asked for.
+        /// The requested file.
         file: PathBuf,
-        /// What the library says of itself, as in `D 2.0.6`.
+        /// The library's version text, such as `D 2.0.6`.
         found: String,
-        /// The versions that would do.
+        /// The supported versions.
         supported: &'static [Version],
     },
 }
 
 fn advice() -> &'static str {
     if cfg!(dtrace_abi = "linux") {
-        "Install libdtrace 2.0.7 (package libdtrace2 of Debian and Ubuntu, dtrace of Fedora and \
-         Oracle Linux), or name its file"
+        "install libdtrace 2.0.7 (package libdtrace2 of Debian and Ubuntu, dtrace of Fedora and \
+         Oracle Linux) or name its file"
     } else {
-        "libdtrace is part of the system here; or name its file"
+        "libdtrace is part of this system (name its file to load another one)"
     }
 }
 
@@ -76,19 +75,19 @@ fn list(versions: &[Version]) -> String {
 }
 
 impl Library {
-    /// Loads libdtrace from a file, or the system's when none is named
-    /// ([`LIBRARY_FILE`], looked for by the dynamic loader).
+    /// Loads libdtrace from a file, by default the system's ([`LIBRARY_FILE`], which the dynamic loader
+    /// searches for).
     ///
     /// # Errors
-    /// [`LoadError`], which says what was tried, why it failed and what to do.
+    /// [`LoadError`], with what was tried, why it failed and what to do.
     ///
     /// # Safety
-    /// Loading a file runs its initialisers, and its symbols are believed to be what their names
-    /// say: the file must be a libdtrace or at least harmless. Nobody else may call into libdtrace
-    /// in this process in ways that conflict with the caller's (its globals are not locked).
+    /// Loading a file runs its initialisers, and its symbols must be what their names suggest: the file must
+    /// be a libdtrace, or at least harmless. Nobody else in this process may call into libdtrace in conflict
+    /// with the caller: its globals are not locked.
     pub unsafe fn load(file: Option<&Path>) -> Result<Self, LoadError> {
         let file = file.unwrap_or(Path::new(LIBRARY_FILE));
-        // SAFETY: the caller vouches for the file's initialisers.
+        // SAFETY: the caller guarantees that the file's initialisers may run.
         let opened = unsafe { unix::Library::open(Some(file), unix::RTLD_NOW | unix::RTLD_LOCAL) };
         let loaded =
             Loaded(opened.map_err(|error| LoadError::Open {
@@ -100,10 +99,10 @@ impl Library {
         // SAFETY: libdtrace declares the variable as a constant pointer to a string.
         let variable: *const *const c_char = unsafe { loaded.function(b"_dtrace_version\0") }
             .ok_or_else(|| missing("_dtrace_version"))?;
-        // SAFETY: the dynamic loader gave the variable's address; it is initialised and constant.
+        // SAFETY: the dynamic loader returned the variable's address; it is initialised and constant.
         let version = unsafe { version(variable) }.ok_or_else(|| missing("_dtrace_version"))?;
         gate(version, file)?;
-        // SAFETY: the version just looked at is one of this ABI.
+        // SAFETY: the version that was just checked is one of this ABI.
         let api = unsafe { Api::from_symbols(&loaded) }.map_err(missing)?;
         // Function pointers are `Copy` and outlive this value: never unload.
         core::mem::forget(loaded);
@@ -113,12 +112,11 @@ impl Library {
     /// Returns the libdtrace that the program is linked with.
     ///
     /// # Errors
-    /// [`LoadError::UnsupportedVersion`] as for [`Library::load`]. [`LoadError::MissingSymbol`]
-    /// when it lacks a function of the platform; most would not have linked.
+    /// [`LoadError::UnsupportedVersion`] as for [`Library::load`]. [`LoadError::MissingSymbol`] if it lacks a
+    /// function of the platform; the linker reports most of these before.
     ///
     /// # Safety
-    /// The linked library must be a libdtrace, and nobody else may call into it in ways that
-    /// conflict with the caller's.
+    /// The linked library must be a libdtrace, and nobody else may call into it in conflict with the caller.
     #[cfg(feature = "linked")]
     pub unsafe fn linked() -> Result<Self, LoadError> {
         unsafe extern "C" {
@@ -126,11 +124,12 @@ impl Library {
         }
         let file = Path::new(LIBRARY_FILE);
         let missing = |symbol| LoadError::MissingSymbol { file: file.to_owned(), symbol };
-        // SAFETY: the linker gave the variable's address; it is initialised and constant.
+        // SAFETY: the linker resolved the variable's address; it is initialised and constant.
         let version = unsafe { version(&raw const _dtrace_version) }
             .ok_or_else(|| missing("_dtrace_version"))?;
         gate(version, file)?;
-        // SAFETY: the version just looked at is one of this ABI; what is linked is never unloaded.
+        // SAFETY: the version that was just checked is one of this ABI, and linked libraries are never
+        // unloaded.
         let api = unsafe { Api::linked(&Loaded(unix::Library::this())) }.map_err(missing)?;
         Ok(Self { api, version })
     }
@@ -141,21 +140,21 @@ impl Library {
         &self.api
     }
 
-    /// Returns what the library says of itself, as in `D 2.0.7`.
+    /// Returns the library's version text, such as `D 2.0.7`.
     #[must_use]
     pub fn version_text(&self) -> &'static CStr {
         self.version
     }
 
-    /// Returns the library's version, or `None` if its form is unknown. That happens only where the
-    /// version does not matter.
+    /// Returns the library's version, or `None` if its format is unknown. That happens only on platforms
+    /// where the version does not matter.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.version.to_str().ok()?.parse().ok()
     }
 }
 
-/// What the dynamic loader said. `libloading` itself only says which call failed.
+/// Returns the dynamic loader's message. The text of `libloading` only names the call that failed.
 fn reason(error: &libloading::Error) -> String {
     let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     text.trim_end_matches('.').to_owned()
@@ -167,7 +166,7 @@ unsafe fn version(variable: *const *const c_char) -> Option<&'static CStr> {
     if variable.is_null() {
         return None;
     }
-    // SAFETY: as the caller vouches; the string is a constant of the library.
+    // SAFETY: the caller guarantees the address, and the string is a constant of the library.
     unsafe {
         let text = variable.read();
         (!text.is_null()).then(|| CStr::from_ptr(text))
@@ -190,7 +189,7 @@ struct Loaded(unix::Library);
 
 impl Symbols for Loaded {
     unsafe fn function<F: Copy>(&self, name: &[u8]) -> Option<F> {
-        // SAFETY: the caller vouches for the type.
+        // SAFETY: the caller guarantees the type.
         unsafe { self.0.get::<F>(name) }.ok().map(|symbol| *symbol)
     }
 }
@@ -209,8 +208,8 @@ mod tests {
             assert!(matches!(&error, LoadError::UnsupportedVersion { .. }), "{error:?}");
         }
         let text = gate(c"D 2.0.2", file).expect_err("not verified").to_string();
-        assert!(text.contains("libdtrace.so.2 says that it is \"D 2.0.2\""), "{text}");
-        assert!(text.contains("known for 2.0.7 only"), "{text}");
+        assert!(text.contains("cannot use libdtrace.so.2: it is version \"D 2.0.2\""), "{text}");
+        assert!(text.contains("only 2.0.7 is supported"), "{text}");
     }
 
     #[test]
@@ -220,11 +219,11 @@ mod tests {
             unsafe fn function<F: Copy>(&self, name: &[u8]) -> Option<F> {
                 let address: usize = 1;
                 assert_eq!(size_of::<F>(), size_of::<usize>());
-                // SAFETY: a function pointer may be any address but 0 as long as nobody calls it.
+                // SAFETY: a function pointer may have any value but 0 as long as nobody calls it.
                 (name != self.0).then(|| unsafe { core::mem::transmute_copy(&address) })
             }
         }
-        // SAFETY: nothing of the table is called.
+        // SAFETY: no function of the table is called.
         let (complete, incomplete, optional) = unsafe {
             (
                 Api::from_symbols(&Without(b"")),

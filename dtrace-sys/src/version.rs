@@ -1,11 +1,11 @@
-//! Which libdtrace is it?
+//! Versions of libdtrace.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// A version of libdtrace, as its variable `_dtrace_version` gives it: `D 2.0.7`.
+/// A version of libdtrace, from its variable `_dtrace_version`: `D 2.0.7`.
 ///
-/// It has nothing to do with [`DTRACE_VERSION`](crate::abi::DTRACE_VERSION), the same for all.
+/// It is unrelated to [`DTRACE_VERSION`](crate::abi::DTRACE_VERSION), which is the same in all versions.
 ///
 /// ```
 /// use dtrace_sys::Version;
@@ -21,18 +21,18 @@ pub struct Version {
     pub major: u16,
     /// The second number.
     pub minor: u16,
-    /// The third number; 0 when it is not given.
+    /// The third number; 0 if absent.
     pub micro: u16,
 }
 
-/// The text is no version of libdtrace.
+/// The text is not a version of libdtrace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a version of libdtrace: expected \"D\" and two or three numbers, as in \"D 2.0.7\"")]
+#[error("not a version of libdtrace: expected \"D\" and two or three numbers, such as \"D 2.0.7\"")]
 #[non_exhaustive]
 pub struct ParseVersionError;
 
 impl Version {
-    /// A version out of its numbers.
+    /// Creates a version from its numbers.
     #[must_use]
     pub const fn new(major: u16, minor: u16, micro: u16) -> Self {
         Self { major, minor, micro }
@@ -42,7 +42,7 @@ impl Version {
 impl FromStr for Version {
     type Err = ParseVersionError;
 
-    /// Reads `D 2.0.7` or `Sun D 1.13`.
+    /// Parses `D 2.0.7` or `Sun D 1.13`.
     fn from_str(text: &str) -> Result<Self, ParseVersionError> {
         let (maker, numbers) = text.trim().rsplit_once(' ').ok_or(ParseVersionError)?;
         if !maker.split(' ').any(|word| word == "D") {
@@ -60,7 +60,7 @@ impl FromStr for Version {
 }
 
 impl fmt::Display for Version {
-    /// Writes `2.0.7`.
+    /// Formats it as `2.0.7`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
     }

@@ -17,7 +17,7 @@ fn a_missing_file_is_named_with_what_the_loader_said_and_what_to_do() {
     let text = error.to_string();
     assert!(text.contains("/nonexistent/libdtrace.so.2"), "{text}");
     assert!(text.contains("No such file"), "{text}");
-    assert!(text.contains("Install libdtrace"), "{text}");
+    assert!(text.contains("install libdtrace"), "{text}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The options of tracing, with the types of their values.
 //!
-//! Each function returns an option for [`Builder::set`](crate::Session::set). Set other options by name with
-//! [`Builder::option`](crate::Session::option). dtrace(8) documents the options. If the library does not know
+//! Each function returns an option for [`Session::set`](crate::Session::set). Set other options by name with
+//! [`Session::option`](crate::Session::option). dtrace(8) documents the options. If the library does not know
 //! one, it reports that before tracing starts.
 
 use std::fmt;

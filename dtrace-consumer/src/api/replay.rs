@@ -20,7 +20,7 @@ use crate::stream::wire::Malformed;
 /// The default memory limit for what is kept of a recording, in bytes.
 const MEMORY_LIMIT: usize = 1 << 30;
 
-/// A recording, created by [`replay`](crate::replay()) and [`replay_from`](crate::replay_from).
+/// A recording, created by [`replay`](crate::replay()) and [`replay_from`].
 pub struct Recorded<'r> {
     input: Input<'r>,
     delivery: Delivery,

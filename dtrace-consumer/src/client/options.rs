@@ -21,7 +21,7 @@ pub(crate) fn complete(
             Err(Error::Option { name: name.clone(), value: value.clone(), reason })
         };
         if let Some((_, what)) = DANGEROUS.iter().find(|(dangerous, _)| dangerous == name) {
-            return refused(format!("refused: {what}"));
+            return refused((*what).to_owned());
         }
         // The library refuses values that are not numbers.
         let cpu = value.as_deref().map(str::parse);

@@ -34,7 +34,7 @@ pub struct SessionInfo {
     pub library_version: String,
     /// The library file.
     pub library: String,
-    /// The platform, which decides how records are laid out.
+    /// The platform, which determines the layout of records.
     pub platform: Platform,
     /// The kernel's release, as `uname -r` prints it.
     pub kernel: String,

@@ -198,7 +198,7 @@ macro_rules! for_both {
     )*};
 }
 
-/// Both receive what they want, the first one first.
+/// Calls both consumers for what they want, the first one first.
 impl<A: Consumer, B: Consumer> Consumer for (A, B) {
     fn wants(&self) -> Wants {
         self.0.wants() | self.1.wants()

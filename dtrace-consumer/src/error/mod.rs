@@ -34,7 +34,7 @@ pub enum Error {
     Compile(Box<CompileError>),
 
     /// A script was not passed to the compiler.
-    #[error("the script {script}: {reason}")]
+    #[error("cannot use the script {script}: {reason}")]
     Script {
         /// The script's name.
         script: String,
@@ -43,7 +43,7 @@ pub enum Error {
     },
 
     /// An option does not exist, does not accept the value, or must not be set.
-    #[error("option {name}{}: {reason}", .value.as_deref().map(|v| format!("={v}")).unwrap_or_default())]
+    #[error("cannot set option {name}{}: {reason}", .value.as_deref().map(|v| format!("={v}")).unwrap_or_default())]
     Option {
         /// The option.
         name: String,
@@ -164,7 +164,7 @@ pub enum Error {
     },
 
     /// Reading or writing a recording failed.
-    #[error("recording {}: {cause}", .path.display())]
+    #[error("cannot read or write the recording {}: {cause}", .path.display())]
     Recording {
         /// The file.
         path: PathBuf,

@@ -10,7 +10,7 @@ mod deliver;
 pub(crate) mod elevated;
 mod encode;
 mod failed;
-#[expect(unsafe_code, reason = "it calls C and is called by it")]
+#[expect(unsafe_code, reason = "calls C and is called by it")]
 mod libdtrace;
 mod libraries;
 #[expect(unsafe_code, reason = "it changes and ends this process")]

@@ -113,7 +113,7 @@ impl Session<'_> {
             Err(e) if self.owner.is_some() => {
                 return Err(surroundings_failed("confining the worker", &e));
             }
-            // Without an elevated worker, missing support in the kernel or machine is not an error.
+            // A worker that is not elevated traces even if the kernel or machine lacks these filters.
             _ => {}
         }
         tracing.sink().send(&Frame::Started(times));

@@ -1,9 +1,9 @@
-//! How does a list of declarations become a table of function pointers?
+//! Turns a list of declarations into a table of function pointers.
 //!
-//! It gives the structure, how it is filled from a loaded file and, with the feature `linked`, how
-//! it is filled by the linker.
+//! The macro defines the structure, the function that fills it from a loaded file and, with the feature
+//! `linked`, the one that fills it with linked symbols.
 
-/// Writes a function pointer's type out of a declaration.
+/// Derives a function pointer's type from a declaration.
 macro_rules! function_type {
     ($alias:ident) => { $alias };
     (($($argument:ident: $type:ty),*) $(-> $result:ty)?) => {
@@ -17,12 +17,12 @@ macro_rules! find {
     };
 }
 
-/// How symbols are found in a library.
+/// A library in which symbols can be looked up.
 pub(crate) trait Symbols {
-    /// The function of that name, which ends with a NUL; `None` when there is none.
+    /// Returns the function with that name, which ends with a NUL; `None` if there is none.
     ///
     /// # Safety
-    /// `F` must be the type of the function pointer that the name stands for in C.
+    /// `F` must be the type of a pointer to the function that has this name in C.
     unsafe fn function<F: Copy>(&self, name: &[u8]) -> Option<F>;
 }
 
@@ -39,9 +39,9 @@ macro_rules! api {
         /// A function that is missing on some platform or in some version is an `Option`. A
         /// function whose declaration differs has the type of the same name in [`crate::abi`].
         ///
-        /// All of them are unsafe to call for what C cannot say: a handle must be open, used by one
-        /// thread at a time, and the order of calls must be the library's. What is a trap beyond
-        /// that is said at the function.
+        /// They are unsafe to call, because C does not express these rules: a handle must be open and used by
+        /// one thread at a time, and calls must come in the library's order. Further traps are documented at
+        /// the function.
         #[derive(Debug)]
         #[non_exhaustive]
         pub struct Api {
@@ -54,15 +54,14 @@ macro_rules! api {
         }
 
         impl Api {
-            /// Fills the table by name; the error is the name of the first missing function.
+            /// Fills the table by name. The error is the name of the first missing function.
             ///
             /// # Safety
             /// The symbols must be those of a libdtrace with the ABI of [`crate::abi`].
             pub(crate) unsafe fn from_symbols(
                 symbols: &impl Symbols,
             ) -> Result<Self, &'static str> {
-                // SAFETY: the caller vouches that each name stands for the function whose type the
-                // field has.
+                // SAFETY: the caller guarantees that each name is the function whose type the field has.
                 unsafe {
                     Ok(Self {
                         $($name: find!(symbols, $name).ok_or(stringify!($name))?,)*
@@ -72,10 +71,10 @@ macro_rules! api {
                 }
             }
 
-            /// Fills the table with what the linker found, and the rest by name.
+            /// Fills the table with linked symbols, and the rest by name.
             ///
             /// # Safety
-            /// As for [`Api::from_symbols`], with the symbols of the linked library.
+            /// The same as of [`Api::from_symbols`], with the symbols of the linked library.
             #[cfg(feature = "linked")]
             pub(crate) unsafe fn linked(symbols: &impl Symbols) -> Result<Self, &'static str> {
                 mod c {

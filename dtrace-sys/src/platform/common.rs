@@ -1,10 +1,10 @@
-//! What is the same in every libdtrace: which declarations need no platform?
+//! Declarations that are the same in every libdtrace.
 //!
-//! Only what was found equal in value, type and layout on Linux, illumos, FreeBSD and macOS stands
-//! here. Everything is re-exported by each platform's module, so take it from [`crate::abi`].
+//! This module contains only what has the same value, type and layout on Linux, illumos, FreeBSD and macOS.
+//! Each platform's module re-exports it, so use it from [`crate::abi`].
 //!
-//! Where the C declaration is the same text over structures that differ, the macro
-//! `declarations_over_platform_types` repeats the text in each platform's module.
+//! Some C declarations have the same text, but over structures that differ. The macro
+//! `declarations_over_platform_types` repeats that text in each platform's module.
 
 use core::ffi::{c_char, c_int, c_uint};
 
@@ -23,7 +23,7 @@ macro_rules! layout {
 }
 pub(crate) use layout;
 
-/// Declares types that C code only ever hands out pointers to.
+/// Declares types that are used only through pointers.
 macro_rules! opaque {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -37,9 +37,9 @@ macro_rules! opaque {
 pub(crate) use opaque;
 
 opaque! {
-    /// A session with libdtrace, made by `dtrace_open` and freed by `dtrace_close`.
+    /// A session with libdtrace, created by `dtrace_open` and freed by `dtrace_close`.
     ///
-    /// Nothing in it is locked: one thread at a time may use it, but any thread may.
+    /// It has no locks: only one thread at a time may use it, but any thread may.
     dtrace_hdl_t;
     /// A compiled D program. Its handle owns it and frees it in `dtrace_close`.
     dtrace_prog_t;
@@ -53,29 +53,29 @@ pub use libc::{FILE, pid_t};
 pub type caddr_t = *mut c_char;
 /// libctf's identifier of a type inside one container.
 pub type ctf_id_t = core::ffi::c_long;
-/// Gets a member of a structure or union: its name, type and offset in bits.
+/// Receives a member of a structure or union: its name, type and offset in bits.
 pub type ctf_member_f = unsafe extern "C" fn(
     *const c_char,
     ctf_id_t,
     core::ffi::c_ulong,
     *mut core::ffi::c_void,
 ) -> c_int;
-/// Gets a constant of an enumeration: its name and value.
+/// Receives a constant of an enumeration: its name and value.
 pub type ctf_enum_f = unsafe extern "C" fn(*const c_char, c_int, *mut core::ffi::c_void) -> c_int;
-/// How an integer, a floating type or a bit field is laid out, as libctf says.
+/// The layout of an integer, a floating type or a bit field, according to libctf.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ctf_encoding_t {
     /// `CTF_INT_` flags of an integer.
     pub cte_format: u32,
-    /// Where the value begins in its storage, in bits.
+    /// Where the value starts in its storage, in bits.
     pub cte_offset: u32,
-    /// How many bits it has.
+    /// Its size in bits.
     pub cte_bits: u32,
 }
 layout!(ctf_encoding_t, size 12, align 4, { cte_format @ 0, cte_offset @ 4, cte_bits @ 8 });
 
-/// An integer: one of the kinds that `ctf_type_kind` tells.
+/// An integer: one of the kinds that `ctf_type_kind` returns.
 pub const CTF_K_INTEGER: c_int = 1;
 /// A floating type.
 pub const CTF_K_FLOAT: c_int = 2;
@@ -91,7 +91,7 @@ pub const CTF_K_STRUCT: c_int = 6;
 pub const CTF_K_UNION: c_int = 7;
 /// An enumeration.
 pub const CTF_K_ENUM: c_int = 8;
-/// A type that is declared and not defined.
+/// A type that is declared but not defined.
 pub const CTF_K_FORWARD: c_int = 9;
 /// The flag of a signed integer in [`ctf_encoding_t::cte_format`].
 pub const CTF_INT_SIGNED: u32 = 1;
@@ -100,19 +100,19 @@ pub const CTF_INT_SIGNED: u32 = 1;
 pub type GElf_Addr = u64;
 /// A probe's number.
 pub type dtrace_id_t = u32;
-/// What a record holds: one of the `DTRACEACT_` or `DTRACEAGG_` constants.
+/// The content of a record: one of the `DTRACEACT_` or `DTRACEAGG_` constants.
 pub type dtrace_actkind_t = u16;
 /// How stable an interface is: one of the `DTRACE_STABILITY_` constants.
 pub type dtrace_stability_t = u8;
-/// On what an interface depends: one of the `DTRACE_CLASS_` constants.
+/// What an interface depends on: one of the `DTRACE_CLASS_` constants.
 pub type dtrace_class_t = u8;
-/// How a probe description in a string is to be read: one of the `DTRACE_PROBESPEC_` constants.
+/// How to parse a probe description: one of the `DTRACE_PROBESPEC_` constants.
 pub type dtrace_probespec_t = c_int;
-/// What `dtrace_work` returns: one of the `DTRACE_WORKSTATUS_` constants.
+/// The result of `dtrace_work`: one of the `DTRACE_WORKSTATUS_` constants.
 pub type dtrace_workstatus_t = c_int;
 /// Flow indentation of a firing: one of the `DTRACEFLOW_` constants.
 pub type dtrace_flowkind_t = c_int;
-/// What was lost: one of the `DTRACEDROP_` constants.
+/// The kind of lost data: one of the `DTRACEDROP_` constants.
 pub type dtrace_dropkind_t = c_int;
 
 mod actions;
@@ -137,7 +137,7 @@ pub struct dtrace_attribute_t {
 }
 layout!(dtrace_attribute_t, size 3, align 1, { dtat_name @ 0, dtat_data @ 1, dtat_class @ 2 });
 
-/// What `dtrace_program_info` and `dtrace_program_exec` tell about a program.
+/// Information from `dtrace_program_info` and `dtrace_program_exec` about a program.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct dtrace_proginfo_t {
@@ -159,7 +159,7 @@ layout!(dtrace_proginfo_t, size 24, align 4, {
     dpi_matches @ 16, dpi_speculations @ 20,
 });
 
-/// A probe's argument as the kernel side describes it. Linux's `dtrace.h` does not include it.
+/// A probe's argument, as the kernel side describes it. Linux's `dtrace.h` does not include it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_argdesc_t {
@@ -171,7 +171,7 @@ pub struct dtrace_argdesc_t {
     pub dtargd_mapping: c_int,
     /// The native type's name, NUL-terminated.
     pub dtargd_native: [c_char; DTRACE_ARGTYPELEN],
-    /// The translated type's name, NUL-terminated; empty when nothing translates it.
+    /// The translated type's name, NUL-terminated; empty if there is no translation.
     pub dtargd_xlate: [c_char; DTRACE_ARGTYPELEN],
 }
 layout!(dtrace_argdesc_t, size 268, align 4, {

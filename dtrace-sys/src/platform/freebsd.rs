@@ -1,4 +1,4 @@
-//! The ABI of libdtrace on FreeBSD since 2024 (`libdtrace.so.2`). Read from its sources, not run.
+//! The ABI of libdtrace on FreeBSD since 2024 (`libdtrace.so.2`). Derived from its sources, not tested.
 //!
 //! In older releases `dtrace_probedata_t` has no time at its end: see
 //! [`dtrace_probedata_t::dtpda_timestamp`].
@@ -7,7 +7,7 @@ pub use super::common::*;
 pub use super::sun::*;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
-/// What to load when no file is named.
+/// The library to load by default.
 pub const LIBRARY_FILE: &str = "libdtrace.so.2";
 
 /// Bytes of a function's name with its NUL: longer than elsewhere.
@@ -53,8 +53,8 @@ pub struct dtrace_probedata_t {
     pub dtpda_pdesc: *mut dtrace_probedesc_t,
     /// The CPU.
     pub dtpda_cpu: processorid_t,
-    /// The data: for a probe callback their start, for a record callback **that start plus the
-    /// record's offset**, for the call with a NULL record stale.
+    /// The data: in a probe callback their start, in a record callback **that start plus the record's
+    /// offset**, in the call with a NULL record stale.
     pub dtpda_data: caddr_t,
     /// Flow; only with option `flowindent`.
     pub dtpda_flow: dtrace_flowkind_t,
@@ -62,8 +62,8 @@ pub struct dtrace_probedata_t {
     pub dtpda_prefix: *const c_char,
     /// Indentation to show the flow; only with option `flowindent`.
     pub dtpda_indent: c_int,
-    /// When it fired. **Does not exist before 2024**: look first whether the library has
-    /// `dtrace_oformat`, and never make a reference to the whole structure before.
+    /// When it fired. **Does not exist before 2024**: first check whether the library has `dtrace_oformat`,
+    /// and never create a reference to the whole structure before that.
     pub dtpda_timestamp: u64,
 }
 layout!(dtrace_probedata_t, size 72, align 8, {

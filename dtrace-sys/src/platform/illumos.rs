@@ -1,11 +1,11 @@
-//! The ABI of libdtrace on illumos (`libdtrace.so.1`, a private interface). Read from its sources,
-//! not run.
+//! The ABI of libdtrace on illumos (`libdtrace.so.1`, a private interface). Derived from its sources, not
+//! tested.
 
 pub use super::common::*;
 pub use super::sun::*;
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
-/// What to load when no file is named.
+/// The library to load by default.
 pub const LIBRARY_FILE: &str = "libdtrace.so.1";
 
 /// Bytes of a function's name with its NUL.

@@ -1,8 +1,8 @@
 //! The ABI of libdtrace 2.0.7 on Linux (`libdtrace.so.2`).
 //!
-//! Sizes and offsets were taken from the library's debugging information and its installed headers,
-//! and the feature `bindgen` compares this file with them. The SONAME did not change when
-//! structures did (2.0.2 still had other ones), hence [`SUPPORTED_VERSIONS`].
+//! Sizes and offsets come from the library's debugging information and its installed headers. The feature
+//! `bindgen` compares this file with them. The SONAME did not change when structures did (those of 2.0.2
+//! differ), hence [`SUPPORTED_VERSIONS`].
 
 pub use super::common::*;
 use crate::version::Version;
@@ -13,10 +13,10 @@ mod functions;
 pub use constants::*;
 pub use functions::*;
 
-/// The versions whose structures are the ones of this module; others are refused.
+/// The versions that have the structures of this module. Others are refused.
 pub const SUPPORTED_VERSIONS: &[Version] = &[Version::new(2, 0, 7)];
 
-/// What to load when no file is named.
+/// The library to load by default.
 pub const LIBRARY_FILE: &str = "libdtrace.so.2";
 
 /// An option's value; `DTRACEOPT_UNSET` when it has none.
@@ -27,15 +27,16 @@ pub type processorid_t = c_uint;
 pub type hrtime_t = u64;
 /// An aggregation variable's number.
 pub type dtrace_aggid_t = u32;
-/// What identifies an aggregation for `dtrace_aggregate_walk_joined`, by the same name everywhere.
+/// The identifier of an aggregation for `dtrace_aggregate_walk_joined`. The name is the same on all
+/// platforms.
 pub type dtrace_aggvarid_t = dtrace_aggid_t;
 /// A statement's number. There are no enabled probe numbers (EPID) on Linux.
 pub type dtrace_stid_t = u32;
-/// What the process functions exchange, by the same name everywhere.
+/// The handle that the process functions use. The name is the same on all platforms.
 pub type dtrace_proc_handle_t = dtrace_proc;
 
 opaque! {
-    /// A process that libdtrace created or grabbed. NULL given to a process function aborts.
+    /// A process that libdtrace created or grabbed. Passing NULL to a process function aborts.
     dtrace_proc;
     /// A D identifier of the compiler.
     dt_ident;
@@ -64,10 +65,10 @@ layout!(GElf_Sym, size 24, align 8, {
 
 /// A probe's four names.
 ///
-/// As an input each must be a string: **a NULL member crashes the process**. Empty strings match
-/// everything, so there is deliberately no `Default`. Filled in by `dtrace_str2desc` or
-/// `dtrace_xstr2desc` the strings are the caller's, to be freed with `free`; filled in by
-/// `dtrace_id2desc` or given to a callback they are the library's.
+/// As an input each must be a string: **a NULL member crashes the process**. Empty strings match everything;
+/// there is no `Default`, because it would have NULL members. If `dtrace_str2desc` or `dtrace_xstr2desc`
+/// filled it in, the caller must free the strings with `free`. If `dtrace_id2desc` filled it in or a callback
+/// received it, the library owns them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_probedesc_t {
@@ -88,15 +89,15 @@ layout!(dtrace_probedesc_t, size 40, align 8, { id @ 0, prv @ 8, r#mod @ 16, fun
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_recdesc_t {
-    /// What it holds.
+    /// The action that made it.
     pub dtrd_action: dtrace_actkind_t,
     /// Bytes.
     pub dtrd_size: u32,
-    /// Where it starts: bytes from the firing's data (or from the key or value).
+    /// Offset from the firing's data (or from the key or value), in bytes.
     pub dtrd_offset: u32,
     /// Alignment in bytes.
     pub dtrd_alignment: u16,
-    /// The format, for the first record of a `printf` or `printa`; else NULL.
+    /// The format, in the first record of a `printf` or `printa`; otherwise NULL.
     pub dtrd_format: *mut c_void,
     /// Depends on the action. For `trace()`: 0 unsigned, 1 signed, 4 by reference.
     pub dtrd_arg: u64,
@@ -112,13 +113,13 @@ layout!(dtrace_recdesc_t, size 32, align 8, {
 pub struct dtrace_datadesc_t {
     /// 1 for the clause of the ERROR probe.
     pub dtdd_uarg: u64,
-    /// Not filled in: always seen as 0.
+    /// Not filled in: always 0 in practice.
     pub dtdd_size: u32,
     /// Number of records.
     pub dtdd_nrecs: c_int,
     /// The records.
     pub dtdd_recs: *mut dtrace_recdesc_t,
-    /// The library's own count of references.
+    /// The library's reference count.
     pub dtdd_refcnt: c_int,
 }
 layout!(dtrace_datadesc_t, size 32, align 8, {
@@ -140,8 +141,8 @@ pub struct dtrace_probedata_t {
     pub dtpda_pdesc: *mut dtrace_probedesc_t,
     /// The CPU.
     pub dtpda_cpu: processorid_t,
-    /// The data: for a probe callback their start, for a record callback **that start plus the
-    /// record's offset**, for the call with a NULL record stale.
+    /// The data: in a probe callback their start, in a record callback **that start plus the record's
+    /// offset**, in the call with a NULL record stale.
     pub dtpda_data: caddr_t,
     /// Flow; only with option `flowindent`.
     pub dtpda_flow: dtrace_flowkind_t,
@@ -155,7 +156,7 @@ layout!(dtrace_probedata_t, size 72, align 8, {
     dtpda_data @ 40, dtpda_flow @ 48, dtpda_prefix @ 56, dtpda_indent @ 64,
 });
 
-/// A fault, as given to the error handler. Valid only during the call.
+/// A fault, as passed to the error handler. Valid only during the call.
 ///
 /// Without an error handler, faults end `dtrace_work`, and some call address 0.
 #[repr(C)]
@@ -175,7 +176,7 @@ pub struct dtrace_errdata_t {
     pub dteda_offset: c_int,
     /// `DTRACEFLT_`: what went wrong.
     pub dteda_fault: c_int,
-    /// The offending address, when there is one.
+    /// The address that caused the fault, if there is one.
     pub dteda_addr: u64,
     /// A message, without a newline.
     pub dteda_msg: *const c_char,
@@ -189,7 +190,7 @@ layout!(dtrace_errdata_t, size 56, align 8, {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_aggdesc_t {
-    /// Name without the `@`; `_` when anonymous.
+    /// Name without the `@`; `_` for an anonymous one.
     pub dtagd_name: *mut c_char,
     /// Number.
     pub dtagd_varid: dtrace_aggid_t,
@@ -206,7 +207,7 @@ pub struct dtrace_aggdesc_t {
     pub dtagd_dsize: u32,
     /// Number of key records. The first is the aggregation's number, the keys follow.
     pub dtagd_nkrecs: c_uint,
-    /// The library's own index.
+    /// Index inside the library.
     pub dtagd_keyidx: c_uint,
     /// Key records, relative to `dtada_key`.
     pub dtagd_krecs: *mut dtrace_recdesc_t,
@@ -238,7 +239,7 @@ layout!(dtrace_aggdata_t, size 40, align 8, {
     dtada_hdl @ 0, dtada_desc @ 8, dtada_key @ 16, dtada_data @ 24, dtada_percpu @ 32,
 });
 
-/// The argument that a walk function given to `dtrace_aggregate_print` receives and must hand on.
+/// The argument of a walk function that was passed to `dtrace_aggregate_print`, which must pass it on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_print_aggdata_t {
@@ -248,7 +249,7 @@ pub struct dtrace_print_aggdata_t {
     pub dtpa_id: dtrace_aggid_t,
     /// Where to print.
     pub dtpa_fp: *mut FILE,
-    /// Print only what was not printed yet.
+    /// Print only what has not been printed yet.
     pub dtpa_allunprint: c_int,
 }
 layout!(dtrace_print_aggdata_t, size 32, align 8, {
@@ -322,12 +323,12 @@ layout!(dtrace_typeinfo_t, size 24, align 8, { dtt_object @ 0, dtt_ctfp @ 8, dtt
 pub struct dtrace_ecbdesc_t {
     /// The description.
     pub dted_probe: dtrace_probedesc_t,
-    /// The library's own count of references.
+    /// The library's reference count.
     pub dted_refcnt: c_int,
 }
 layout!(dtrace_ecbdesc_t, size 48, align 8, { dted_probe @ 0, dted_refcnt @ 40 });
 
-/// A statement of a program. Of use is only the probe description behind `dtsd_ecbdesc`.
+/// A statement of a program. Only the probe description behind `dtsd_ecbdesc` is useful.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_stmtdesc_t {
@@ -361,7 +362,7 @@ pub struct dtrace_vector_t {
     pub dtv_lookup_by_addr: Option<
         unsafe extern "C" fn(*mut c_void, GElf_Addr, *mut GElf_Sym, *mut dtrace_syminfo_t) -> c_int,
     >,
-    /// Instead of asking whether a CPU is there.
+    /// Instead of checking whether a CPU exists.
     pub dtv_cpu_status: Option<unsafe extern "C" fn(*mut c_void, c_int) -> c_int>,
     /// Instead of `sysconf`.
     pub dtv_sysconf: Option<unsafe extern "C" fn(*mut c_void, c_int) -> c_long>,

@@ -1,10 +1,10 @@
-//! The ABI of libdtrace on macOS (`/usr/lib/libdtrace.dylib`). Read from its sources, not run.
+//! The ABI of libdtrace on macOS (`/usr/lib/libdtrace.dylib`). Derived from its sources, not tested.
 
 pub use super::common::*;
 pub use super::sun::*;
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
-/// What to load when no file is named. It is in the system's cache of libraries: there is no file.
+/// The library to load by default. It is in the system's cache of libraries: there is no file.
 pub const LIBRARY_FILE: &str = "/usr/lib/libdtrace.dylib";
 
 /// Bytes of a function's name with its NUL.
@@ -28,7 +28,7 @@ options! {
 /// Number of options.
 pub const DTRACEOPT_MAX: u32 = 33;
 
-/// A symbol, as libdtrace's own header has it: wider than in ELF.
+/// A symbol in libdtrace's own format, which is wider than that of ELF.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GElf_Sym {
@@ -44,7 +44,7 @@ pub struct GElf_Sym {
     pub st_value: u64,
     /// Bytes.
     pub st_size: u64,
-    /// Which variant of the processor.
+    /// The variant of the processor.
     #[cfg(target_arch = "aarch64")]
     pub st_arch_subinfo: u32,
 }

@@ -1,8 +1,7 @@
-//! What is libdtrace in memory on each platform: structures, constants and declarations?
+//! libdtrace's structures, constants and declarations on each platform.
 //!
-//! Each module is complete: it holds also what all platforms share. All of them compile on every
-//! host, so that their layouts are checked wherever the crate is built. [`abi`](crate::abi) is the
-//! one of the target.
+//! Each module is complete: it includes what all platforms share. All of them compile on every host, which
+//! checks their layouts wherever the crate is built. [`abi`](crate::abi) is that of the target.
 
 pub(crate) mod common;
 pub mod freebsd;

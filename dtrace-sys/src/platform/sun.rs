@@ -1,7 +1,8 @@
-//! What illumos, FreeBSD and macOS share: the ABI that came from Solaris.
+//! The ABI that illumos, FreeBSD and macOS share, which comes from Solaris.
 //!
-//! Offsets were computed from the sources' declarations for LP64; none of it was executed. As in
-//! [`super::common`], a macro repeats what is the same text over types that differ among the three.
+//! Offsets were computed from the sources' declarations for LP64; nothing was executed. As in
+//! [`super::common`], a macro repeats the declarations that have the same text over types that differ among
+//! the three.
 
 use super::common::*;
 use crate::version::Version;
@@ -10,7 +11,7 @@ use core::ffi::{c_char, c_int, c_long, c_uint, c_ulong, c_void};
 mod constants;
 pub use constants::*;
 
-/// No version is required: nothing that the library says of itself tells its structures.
+/// No version is required: the library's version does not identify its structures.
 pub const SUPPORTED_VERSIONS: &[Version] = &[];
 
 /// An option's value; `DTRACEOPT_UNSET` when it has none.
@@ -25,7 +26,7 @@ pub type dtrace_aggvarid_t = i64;
 pub type dtrace_aggid_t = u32;
 /// An enabled probe's number.
 pub type dtrace_epid_t = u32;
-/// What the process functions exchange, by the same name everywhere.
+/// The handle that the process functions use. The name is the same on all platforms.
 pub type dtrace_proc_handle_t = ps_prochandle;
 
 opaque! {
@@ -41,11 +42,11 @@ opaque! {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_recdesc_t {
-    /// What it holds.
+    /// The action that made it.
     pub dtrd_action: dtrace_actkind_t,
     /// Bytes.
     pub dtrd_size: u32,
-    /// Where it starts: bytes from the firing's data or the aggregation's.
+    /// Offset from the data of the firing or aggregation, in bytes.
     pub dtrd_offset: u32,
     /// Alignment in bytes.
     pub dtrd_alignment: u16,
@@ -53,7 +54,7 @@ pub struct dtrace_recdesc_t {
     pub dtrd_format: u16,
     /// Depends on the action.
     pub dtrd_arg: u64,
-    /// The library's own.
+    /// Internal to the library.
     pub dtrd_uarg: u64,
 }
 layout!(dtrace_recdesc_t, size 32, align 8, {
@@ -61,8 +62,8 @@ layout!(dtrace_recdesc_t, size 32, align 8, {
     dtrd_arg @ 16, dtrd_uarg @ 24,
 });
 
-/// The records of an enabled probe. There are `dtepd_nrecs` of them, not one: reach them through
-/// the whole structure's pointer, not through a reference to the array.
+/// The records of an enabled probe. There are `dtepd_nrecs` of them, not one: access them through the pointer
+/// to the whole structure, not through a reference to the array.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_eprobedesc_t {
@@ -70,7 +71,7 @@ pub struct dtrace_eprobedesc_t {
     pub dtepd_epid: dtrace_epid_t,
     /// The probe.
     pub dtepd_probeid: dtrace_id_t,
-    /// The library's own.
+    /// Internal to the library.
     pub dtepd_uarg: u64,
     /// Bytes of the data.
     pub dtepd_size: u32,
@@ -84,12 +85,12 @@ layout!(dtrace_eprobedesc_t, size 56, align 8, {
     dtepd_rec @ 24,
 });
 
-/// An aggregation. There are `dtagd_nrecs` records, not one: the variable's number, the keys, the
-/// value. Reach them through the whole structure's pointer.
+/// An aggregation. There are `dtagd_nrecs` records, not one: the variable's number, the keys, the value.
+/// Access them through the pointer to the whole structure.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_aggdesc_t {
-    /// Name without the `@`; `_` when anonymous.
+    /// Name without the `@`; `_` for an anonymous one.
     pub dtagd_name: *mut c_char,
     /// The variable's number.
     pub dtagd_varid: dtrace_aggvarid_t,
@@ -103,7 +104,7 @@ pub struct dtrace_aggdesc_t {
     pub dtagd_size: u32,
     /// Number of records.
     pub dtagd_nrecs: c_int,
-    /// Nothing.
+    /// Padding.
     pub dtagd_pad: u32,
     /// The records, relative to `dtada_data`.
     pub dtagd_rec: [dtrace_recdesc_t; 1],
@@ -166,7 +167,7 @@ pub struct dtrace_typeinfo_t {
     pub dtt_ctfp: *mut ctf_file_t,
     /// The type inside it.
     pub dtt_type: ctf_id_t,
-    /// 1 when it is a user process's type.
+    /// 1 for a type of a user process.
     pub dtt_flags: c_uint,
 }
 layout!(dtrace_typeinfo_t, size 32, align 8, {
@@ -184,12 +185,11 @@ pub struct dtrace_preddesc_t {
 }
 layout!(dtrace_preddesc_t, size 16, align 8, { dtpdd_difo @ 0, dtpdd_predicate @ 8 });
 
-/// Type of `dtrace_update`: nothing tells of a failure.
+/// Type of `dtrace_update`: it does not report failures.
 pub type dtrace_update_fn = unsafe extern "C" fn(dtp: *mut dtrace_hdl_t);
 /// Type of `dtrace_go`: without flags.
 pub type dtrace_go_fn = unsafe extern "C" fn(dtp: *mut dtrace_hdl_t) -> c_int;
-/// Called when a process that libdtrace controls has news; a lock is held. Only from
-/// `dtrace_sleep`.
+/// Called for an event of a process that libdtrace controls, with a lock held, and only from `dtrace_sleep`.
 pub type dtrace_handle_proc_f =
     unsafe extern "C" fn(proc_: *mut ps_prochandle, err: *const c_char, arg: *mut c_void);
 
@@ -207,7 +207,7 @@ pub type dtrace_proc_create_simple_fn = unsafe extern "C" fn(
     argv: *const *mut c_char,
 ) -> *mut ps_prochandle;
 
-/// `GElf_Sym` as illumos and FreeBSD have it; macOS has its own.
+/// `GElf_Sym` of illumos and FreeBSD; that of macOS differs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Elf64_Sym {
@@ -228,9 +228,9 @@ layout!(Elf64_Sym, size 24, align 8, {
     st_name @ 0, st_info @ 4, st_other @ 5, st_shndx @ 6, st_value @ 8, st_size @ 16,
 });
 
-/// A probe's four names, each NUL-terminated. All zero matches everything.
+/// A probe's four names, each NUL-terminated. All zeros match everything.
 ///
-/// `FUNCTION` is the length of the function's name: the one thing in which FreeBSD differs.
+/// `FUNCTION` is the length of the function's name, which is the only difference of FreeBSD.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct dtrace_probedesc<const FUNCTION: usize> {
@@ -261,8 +261,8 @@ pub struct dtrace_probedata<P> {
     pub dtpda_pdesc: *mut P,
     /// The CPU.
     pub dtpda_cpu: processorid_t,
-    /// The data: for a probe callback their start, for a record callback **that start plus the
-    /// record's offset**, for the call with a NULL record stale.
+    /// The data: in a probe callback their start, in a record callback **that start plus the record's
+    /// offset**, in the call with a NULL record stale.
     pub dtpda_data: caddr_t,
     /// Flow; only with option `flowindent`.
     pub dtpda_flow: dtrace_flowkind_t,
@@ -276,7 +276,7 @@ layout!(dtrace_probedata<u8>, size 64, align 8, {
     dtpda_flow @ 40, dtpda_prefix @ 48, dtpda_indent @ 56,
 });
 
-/// A fault, as given to the error handler. Valid only during the call. `P` is the platform's
+/// A fault, as passed to the error handler. Valid only during the call. `P` is the platform's
 /// `dtrace_probedesc_t`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -291,11 +291,11 @@ pub struct dtrace_errdata<P> {
     pub dteda_cpu: processorid_t,
     /// The action's number in the clause; 0 is the predicate.
     pub dteda_action: c_int,
-    /// Where in the action's code.
+    /// Offset in the action's code.
     pub dteda_offset: c_int,
     /// `DTRACEFLT_`: what went wrong.
     pub dteda_fault: c_int,
-    /// The offending address, when there is one.
+    /// The address that caused the fault, if there is one.
     pub dteda_addr: u64,
     /// A message, with a newline.
     pub dteda_msg: *const c_char,
@@ -324,11 +324,11 @@ pub struct dtrace_aggdata<P> {
     pub dtada_normal: u64,
     /// Bytes of the data.
     pub dtada_size: usize,
-    /// What was added since the snapshot before, when asked for.
+    /// What was added since the previous snapshot, if requested.
     pub dtada_delta: caddr_t,
-    /// The value alone for each CPU, when asked for.
+    /// The value alone for each CPU, if requested.
     pub dtada_percpu: *mut caddr_t,
-    /// What was added for each CPU, when asked for.
+    /// What was added for each CPU, if requested.
     pub dtada_percpu_delta: *mut caddr_t,
     /// Sum over a distribution's buckets. From here on **absent in old libraries**.
     pub dtada_total: i64,
@@ -346,7 +346,7 @@ layout!(dtrace_aggdata<u8>, size 96, align 8, {
     dtada_flags @ 92,
 });
 
-/// The start of a clause's description: what follows the probe differs. `P` is the platform's
+/// The start of a clause's description; what follows the probe differs. `P` is the platform's
 /// `dtrace_probedesc_t`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -360,7 +360,7 @@ pub struct dtrace_ecbdesc<P> {
 }
 const _: () = assert!(core::mem::offset_of!(dtrace_ecbdesc<u32>, dted_probe) == 24);
 
-/// A statement of a program. Of use is only the probe description behind `dtsd_ecbdesc`. `P` is the
+/// A statement of a program. Only the probe description behind `dtsd_ecbdesc` is useful. `P` is the
 /// platform's `dtrace_probedesc_t`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -371,15 +371,15 @@ pub struct dtrace_stmtdesc<P> {
     pub dtsd_action: *mut dtrace_actdesc_t,
     /// Its last action.
     pub dtsd_action_last: *mut dtrace_actdesc_t,
-    /// The library's own.
+    /// Internal to the library.
     pub dtsd_aggdata: *mut c_void,
-    /// The library's own.
+    /// Internal to the library.
     pub dtsd_fmtdata: *mut c_void,
-    /// The library's own.
+    /// Internal to the library.
     pub dtsd_strdata: *mut c_void,
-    /// The library's own.
+    /// Internal to the library.
     pub dtsd_callback: Option<unsafe extern "C" fn()>,
-    /// The library's own.
+    /// Internal to the library.
     pub dtsd_data: *mut c_void,
     /// Stability of the probe description.
     pub dtsd_descattr: dtrace_attribute_t,
@@ -403,7 +403,7 @@ pub struct dtrace_vector<R, S> {
     pub dtv_lookup_by_addr: Option<
         unsafe extern "C" fn(*mut c_void, GElf_Addr, *mut S, *mut dtrace_syminfo_t) -> c_int,
     >,
-    /// Instead of asking whether a CPU is there.
+    /// Instead of checking whether a CPU exists.
     pub dtv_status: Option<unsafe extern "C" fn(*mut c_void, processorid_t) -> c_int>,
     /// Instead of `sysconf`.
     pub dtv_sysconf: Option<unsafe extern "C" fn(*mut c_void, c_int) -> c_long>,
@@ -412,11 +412,11 @@ layout!(dtrace_vector<c_int, u8>, size 32, align 8, {
     dtv_ioctl @ 0, dtv_lookup_by_addr @ 8, dtv_status @ 16, dtv_sysconf @ 24,
 });
 
-/// Gives the generic structures their C names over a platform's probe description, symbol and type
-/// of an `ioctl` request.
+/// Defines the generic structures' C names for a platform's probe description, symbol, and type of an `ioctl`
+/// request.
 macro_rules! sun_names {
     (request: $request:ty) => {
-        /// A fault, as given to the error handler.
+        /// A fault, as passed to the error handler.
         pub type dtrace_errdata_t = crate::platform::sun::dtrace_errdata<dtrace_probedesc_t>;
         /// One entry of an aggregation.
         pub type dtrace_aggdata_t = crate::platform::sun::dtrace_aggdata<dtrace_probedesc_t>;

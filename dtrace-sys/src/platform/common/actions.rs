@@ -1,4 +1,4 @@
-//! Actions of records, as far as the numbers are the same everywhere, and how stable things are.
+//! Actions of records with the same numbers everywhere, and constants of stability.
 
 use super::{dtrace_actkind_t, dtrace_class_t, dtrace_stability_t};
 
@@ -14,13 +14,13 @@ actions! {
     DTRACEACT_NONE = 0;
     /// An expression's value: `trace()`, an aggregation's key.
     DTRACEACT_DIFEXPR = 1;
-    /// `exit()`: the status, a 32-bit integer. It is nowhere else.
+    /// `exit()`: the status, a 32-bit integer. No other record has it.
     DTRACEACT_EXIT = 2;
     /// `printf()`: one record for each argument.
     DTRACEACT_PRINTF = 3;
     /// `printa()`: an aggregation's number (4 bytes on Linux, 8 elsewhere).
     DTRACEACT_PRINTA = 4;
-    /// Done by the library: `clear()`, `trunc()`, `normalize()`... Not given to the callbacks.
+    /// Performed by the library: `clear()`, `trunc()`, `normalize()`... Not passed to the callbacks.
     DTRACEACT_LIBACT = 5;
     /// `tracemem()`: bytes.
     DTRACEACT_TRACEMEM = 6;
@@ -70,24 +70,24 @@ actions! {
     DTRACEACT_COMMIT = 0x0602;
     /// `discard()`.
     DTRACEACT_DISCARD = 0x0603;
-    /// Class of aggregating functions. Which is which differs: see `DTRACEAGG_` in the platform's
-    /// module.
+    /// Class of aggregating functions. The numbers of the functions differ: see `DTRACEAGG_` in the
+    /// platform's module.
     DTRACEACT_AGGREGATION = 0x0700;
 }
 
-/// The class of an action: one of the constants with zeros in the low byte.
+/// Returns the class of an action: one of the constants with zeros in the low byte.
 #[must_use]
 pub const fn DTRACEACT_CLASS(action: dtrace_actkind_t) -> dtrace_actkind_t {
     action & 0xff00
 }
 
-/// Whether the action is an aggregating function.
+/// Returns whether the action is an aggregating function.
 #[must_use]
 pub const fn DTRACEACT_ISAGG(action: dtrace_actkind_t) -> bool {
     DTRACEACT_CLASS(action) == DTRACEACT_AGGREGATION
 }
 
-/// Whether the action is formatted like `printf`, with one record for each argument.
+/// Returns whether the action is formatted like `printf`, with one record for each argument.
 #[must_use]
 pub const fn DTRACEACT_ISPRINTFLIKE(action: dtrace_actkind_t) -> bool {
     matches!(action, DTRACEACT_PRINTF | DTRACEACT_PRINTA | DTRACEACT_SYSTEM | DTRACEACT_FREOPEN)
@@ -98,8 +98,8 @@ pub const DTRACE_QUANTIZE_NBUCKETS: usize = 127;
 /// The bucket of `quantize()` that counts zeros.
 pub const DTRACE_QUANTIZE_ZEROBUCKET: usize = 63;
 
-/// The smallest value that belongs to a bucket of `quantize()`, towards zero for negative ones:
-/// -(2^(62 - b)) below the zero bucket, 2^(b - 64) above. 0 for a bucket that does not exist.
+/// Returns the smallest value in a bucket of `quantize()`, towards zero for negative ones: -(2^(62 - b))
+/// below the zero bucket, 2^(b - 64) above. Returns 0 for a bucket that does not exist.
 #[must_use]
 pub const fn DTRACE_QUANTIZE_BUCKETVAL(bucket: usize) -> i64 {
     if bucket < DTRACE_QUANTIZE_ZEROBUCKET {
@@ -111,19 +111,19 @@ pub const fn DTRACE_QUANTIZE_BUCKETVAL(bucket: usize) -> i64 {
     }
 }
 
-/// Step between the buckets, of the parameter word of `lquantize()`.
+/// Returns the width of the buckets from the parameter word of `lquantize()`.
 #[must_use]
 pub const fn DTRACE_LQUANTIZE_STEP(word: u64) -> u16 {
     (word >> 48) as u16
 }
 
-/// Number of steps, of the parameter word of `lquantize()`. There are two buckets more.
+/// Returns the number of steps from the parameter word of `lquantize()`. There are two more buckets.
 #[must_use]
 pub const fn DTRACE_LQUANTIZE_LEVELS(word: u64) -> u16 {
     (word >> 32) as u16
 }
 
-/// Lower bound, of the parameter word of `lquantize()`.
+/// Returns the lower bound from the parameter word of `lquantize()`.
 #[must_use]
 pub const fn DTRACE_LQUANTIZE_BASE(word: u64) -> i32 {
     word as u32 as i32
@@ -139,11 +139,11 @@ macro_rules! stabilities {
 stabilities! {
     /// Private to DTrace itself.
     DTRACE_STABILITY_INTERNAL: dtrace_stability_t = 0;
-    /// Private to the operating system's makers.
+    /// Private to the vendor of the operating system.
     DTRACE_STABILITY_PRIVATE: dtrace_stability_t = 1;
-    /// About to go.
+    /// To be removed.
     DTRACE_STABILITY_OBSOLETE: dtrace_stability_t = 2;
-    /// Somebody else's.
+    /// Defined by a third party.
     DTRACE_STABILITY_EXTERNAL: dtrace_stability_t = 3;
     /// New or changing fast.
     DTRACE_STABILITY_UNSTABLE: dtrace_stability_t = 4;
@@ -151,11 +151,11 @@ stabilities! {
     DTRACE_STABILITY_EVOLVING: dtrace_stability_t = 5;
     /// Mature.
     DTRACE_STABILITY_STABLE: dtrace_stability_t = 6;
-    /// An industry's standard.
+    /// An industry standard.
     DTRACE_STABILITY_STANDARD: dtrace_stability_t = 7;
     /// The largest stability.
     DTRACE_STABILITY_MAX: dtrace_stability_t = 7;
-    /// Depends on what nobody knows.
+    /// Unknown dependencies.
     DTRACE_CLASS_UNKNOWN: dtrace_class_t = 0;
     /// Depends on the CPU's model.
     DTRACE_CLASS_CPU: dtrace_class_t = 1;

@@ -1,40 +1,40 @@
-//! Constants that have the same number everywhere: flags, answers of callbacks, kinds, limits, errors.
+//! Constants with the same number everywhere: flags, results of callbacks, kinds, limits, errors.
 
 use super::{dtrace_dropkind_t, dtrace_flowkind_t, dtrace_probespec_t, dtrace_workstatus_t};
 use core::ffi::{c_char, c_int, c_uint};
 
-/// The interface version to give to `dtrace_open`. All libraries say 3, whatever their layouts are:
-/// it tells nothing about the ABI.
+/// The interface version for `dtrace_open`. All libraries use 3, whatever their layouts: it does not identify
+/// the ABI.
 pub const DTRACE_VERSION: c_int = 3;
 
 /// Compile: print the intermediate code of each clause.
 pub const DTRACE_C_DIFV: c_uint = 0x0001;
-/// Compile: an empty program is no error.
+/// Compile: accept an empty program.
 pub const DTRACE_C_EMPTY: c_uint = 0x0002;
-/// Compile: a clause whose description matches no probe is no error.
+/// Compile: accept a clause whose description matches no probe.
 pub const DTRACE_C_ZDEFS: c_uint = 0x0004;
-/// Compile: a program less stable than the option `amin` is an error.
+/// Compile: refuse a program less stable than the option `amin`.
 pub const DTRACE_C_EATTR: c_uint = 0x0008;
-/// Compile: run the C preprocessor first (a process of its own).
+/// Compile: run the C preprocessor first (in a separate process).
 pub const DTRACE_C_CPP: c_uint = 0x0010;
-/// Compile: unknown kernel symbols are no error.
+/// Compile: accept unknown kernel symbols.
 pub const DTRACE_C_KNODEF: c_uint = 0x0020;
-/// Compile: unknown user symbols are no error.
+/// Compile: accept unknown user symbols.
 pub const DTRACE_C_UNODEF: c_uint = 0x0040;
 /// Compile: read an ambiguous specifier as a probe's name.
 pub const DTRACE_C_PSPEC: c_uint = 0x0080;
 /// Compile: put the error's tag in front of messages, such as `[D_SYNTAX]`.
 pub const DTRACE_C_ETAGS: c_uint = 0x0100;
-/// Compile: macro arguments that the program does not use are no error.
+/// Compile: accept macro arguments that the program does not use.
 pub const DTRACE_C_ARGREF: c_uint = 0x0200;
-/// Compile: a missing macro argument is 0 or an empty string.
+/// Compile: replace a missing macro argument by 0 or an empty string.
 pub const DTRACE_C_DEFARG: c_uint = 0x0800;
-/// Compile: leave out the D libraries. **On Linux the process aborts** on an assertion.
+/// Compile: omit the D libraries. **On Linux the process aborts** on an assertion.
 pub const DTRACE_C_NOLIBS: c_uint = 0x1000;
 /// Compile: process control directives (`#pragma`) only.
 pub const DTRACE_C_CTL: c_uint = 0x2000;
 
-/// `dtrace_dof_create`: leave out what need not be loaded.
+/// `dtrace_dof_create`: omit what need not be loaded.
 pub const DTRACE_D_STRIP: c_uint = 0x01;
 /// `dtrace_dof_create`: include definitions of providers and probes.
 pub const DTRACE_D_PROBES: c_uint = 0x02;
@@ -50,49 +50,49 @@ pub const DTRACE_PROBESPEC_FUNC: dtrace_probespec_t = 2;
 /// A single word is a probe's name, as in a D program.
 pub const DTRACE_PROBESPEC_NAME: dtrace_probespec_t = 3;
 
-/// A consume callback met an error. `DTRACE_CONSUME_ABORT` is a platform's own number.
+/// A consume callback failed. The number of `DTRACE_CONSUME_ABORT` depends on the platform.
 pub const DTRACE_CONSUME_ERROR: c_int = -1;
 /// From a probe callback: deliver the records. From a record callback: the library prints this one.
 pub const DTRACE_CONSUME_THIS: c_int = 0;
 /// From a probe callback: skip the records. From a record callback: print nothing for this one.
 pub const DTRACE_CONSUME_NEXT: c_int = 1;
 
-/// An aggregation callback met an error.
+/// An aggregation callback failed.
 pub const DTRACE_AGGWALK_ERROR: c_int = -1;
-/// Go on with the next entry.
+/// Continue with the next entry.
 pub const DTRACE_AGGWALK_NEXT: c_int = 0;
-/// End the walk. The numbers of the other answers are a platform's own.
+/// End the walk. The numbers of the other results depend on the platform.
 pub const DTRACE_AGGWALK_ABORT: c_int = 1;
 
-/// `dtrace_work` failed; `dtrace_errno` says why. On Linux EINTR is no failure of the session.
+/// `dtrace_work` failed; `dtrace_errno` returns the reason. On Linux EINTR is harmless to the session.
 pub const DTRACE_WORKSTATUS_ERROR: dtrace_workstatus_t = -1;
-/// `dtrace_work` did its work; tracing goes on.
+/// `dtrace_work` succeeded; tracing continues.
 pub const DTRACE_WORKSTATUS_OKAY: dtrace_workstatus_t = 0;
-/// Tracing has ended and all data were delivered.
+/// Tracing has ended and all data have been delivered.
 pub const DTRACE_WORKSTATUS_DONE: dtrace_workstatus_t = 1;
 
 /// It is not time for a status yet (option `statusrate`).
 pub const DTRACE_STATUS_NONE: c_int = 0;
-/// Tracing goes on.
+/// Tracing continues.
 pub const DTRACE_STATUS_OKAY: c_int = 1;
 /// The program called `exit()`.
 pub const DTRACE_STATUS_EXITED: c_int = 2;
 /// A buffer with the policy `fill` is full.
 pub const DTRACE_STATUS_FILLED: c_int = 3;
-/// Tracing was stopped before.
+/// Tracing has been stopped.
 pub const DTRACE_STATUS_STOPPED: c_int = 4;
 
-/// A handler wants the current operation to end. Never from a buffered handler on Linux: a lock
-/// stays held and the next print waits for ever.
+/// A handler ends the current operation. Never return it from a buffered handler on Linux: a lock stays held,
+/// and the next print waits forever.
 pub const DTRACE_HANDLE_ABORT: c_int = -1;
-/// A handler is content; go on.
+/// Continue.
 pub const DTRACE_HANDLE_OK: c_int = 0;
 
 /// The firing enters a function.
 pub const DTRACEFLOW_ENTRY: dtrace_flowkind_t = 0;
 /// The firing returns from a function.
 pub const DTRACEFLOW_RETURN: dtrace_flowkind_t = 1;
-/// Neither. The flow is only filled in when option `flowindent` is set.
+/// Neither. The flow is only filled in if the option `flowindent` is set.
 pub const DTRACEFLOW_NONE: dtrace_flowkind_t = 2;
 
 /// Lost: a record of the principal buffer.
@@ -151,7 +151,7 @@ pub const DTRACE_ATTR2STR_MAX: usize = 64;
 pub const DTRACE_PROVNAMELEN: usize = 64;
 /// Bytes of a module's name with its NUL.
 pub const DTRACE_MODNAMELEN: usize = 64;
-/// Bytes of a probe's name with its NUL. The function's length is a platform's own.
+/// Bytes of a probe's name with its NUL. The length of a function's name depends on the platform.
 pub const DTRACE_NAMELEN: usize = 64;
 /// Bytes of an argument's type with its NUL.
 pub const DTRACE_ARGTYPELEN: usize = 128;
@@ -179,6 +179,6 @@ pub const DTRACEFLT_BADSTACK: c_int = 9;
 /// Fault: raised by libdtrace itself and not by a probe.
 pub const DTRACEFLT_LIBRARY: c_int = 1000;
 
-/// First of libdtrace's own error numbers. Below it they are `errno` values. The numbers from here
-/// on differ between platforms: keep them opaque and take the text with `dtrace_errmsg`.
+/// The first of libdtrace's own error numbers. Lower ones are `errno` values. The numbers from here on differ
+/// between platforms: treat them as opaque and get the text with `dtrace_errmsg`.
 pub const EDT_BASE: c_int = 1000;

@@ -1,13 +1,13 @@
-//! Structures and types of functions whose C text is the same everywhere, over types that are not.
+//! Structures and function types whose C text is the same everywhere, over types that differ.
 
-/// The declarations whose C text is the same everywhere, over types of the platform that are not.
+/// Declarations whose C text is the same everywhere, over types that depend on the platform.
 ///
 /// Expects in scope: `processorid_t`, `dtrace_optval_t`, `dtrace_probedesc_t`,
 /// `dtrace_probedata_t`, `dtrace_recdesc_t`, `dtrace_aggdata_t`, `dtrace_stmtdesc_t`,
 /// `dtrace_objinfo_t`, `dtrace_typeinfo_t`, `dtrace_errdata_t`.
 macro_rules! declarations_over_platform_types {
     () => {
-        /// What `dtrace_probe_info` tells about a probe.
+        /// Information from `dtrace_probe_info` about a probe.
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
         pub struct dtrace_probeinfo_t {
@@ -24,19 +24,19 @@ macro_rules! declarations_over_platform_types {
             dtp_attr @ 0, dtp_arga @ 3, dtp_argv @ 8, dtp_argc @ 16,
         });
 
-        /// What was lost, as given to the drop handler. Valid only during the call.
+        /// Lost data, as passed to the drop handler. Valid only during the call.
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
         pub struct dtrace_dropdata_t {
             /// The session.
             pub dtdda_handle: *mut dtrace_hdl_t,
-            /// The CPU, or all bits set when it is no particular one.
+            /// The CPU; all bits set if it is no particular one.
             pub dtdda_cpu: processorid_t,
-            /// What was lost.
+            /// The kind of data.
             pub dtdda_kind: dtrace_dropkind_t,
-            /// How many since the previous report.
+            /// Number since the previous report.
             pub dtdda_drops: u64,
-            /// How many in all.
+            /// Total number.
             pub dtdda_total: u64,
             /// A message. It ends with a newline except on Linux.
             pub dtdda_msg: *const c_char,
@@ -47,8 +47,8 @@ macro_rules! declarations_over_platform_types {
         });
 
         /// Text for the buffered handler. Valid only during the call.
-        ///
-        /// On Linux the handler never gets the text of probe records, only of aggregations: give
+        /// On Linux the handler never receives the text of probe records, only of aggregations: pass a `FILE`
+        /// to the library instead.
         /// the library a `FILE` instead.
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
@@ -91,53 +91,51 @@ macro_rules! declarations_over_platform_types {
             dtsda_newval @ 32,
         });
 
-        /// "chew": called once for each firing of a clause. Answers `DTRACE_CONSUME_`; must not
-        /// unwind.
+        /// "chew": called once for each firing of a clause. Returns `DTRACE_CONSUME_`; must not unwind.
         pub type dtrace_consume_probe_f =
             unsafe extern "C" fn(data: *const dtrace_probedata_t, arg: *mut c_void) -> c_int;
-        /// "chewrec": called for each record of a firing, then once with a NULL record, whose
-        /// answer is ignored. Answers `DTRACE_CONSUME_`; must not unwind.
+        /// "chewrec": called for each record of a firing, then once with a NULL record, where its result is
+        /// ignored. Returns `DTRACE_CONSUME_`; must not unwind.
         pub type dtrace_consume_rec_f = unsafe extern "C" fn(
             data: *const dtrace_probedata_t,
             rec: *const dtrace_recdesc_t,
             arg: *mut c_void,
         ) -> c_int;
-        /// Called for each statement of a program; anything but 0 ends the iteration.
+        /// Called for each statement of a program. Any result but 0 ends the iteration.
         pub type dtrace_stmt_f = unsafe extern "C" fn(
             dtp: *mut dtrace_hdl_t,
             pgp: *mut dtrace_prog_t,
             sdp: *mut dtrace_stmtdesc_t,
             data: *mut c_void,
         ) -> c_int;
-        /// Called for each probe; anything but 0 ends the iteration. The description's strings
-        /// belong to the library.
+        /// Called for each probe. Any result but 0 ends the iteration. The library owns the description's
+        /// strings.
         pub type dtrace_probe_f = unsafe extern "C" fn(
             dtp: *mut dtrace_hdl_t,
             pdp: *const dtrace_probedesc_t,
             arg: *mut c_void,
         ) -> c_int;
-        /// Called for each object (kernel module); anything but 0 ends the iteration.
+        /// Called for each object (kernel module). Any result but 0 ends the iteration.
         pub type dtrace_obj_f = unsafe extern "C" fn(
             dtp: *mut dtrace_hdl_t,
             object: *const dtrace_objinfo_t,
             data: *mut c_void,
         ) -> c_int;
-        /// Called when a probe faulted. Answers `DTRACE_HANDLE_`; must not unwind.
+        /// Called when a probe faulted. Returns `DTRACE_HANDLE_`; must not unwind.
         pub type dtrace_handle_err_f =
             unsafe extern "C" fn(err: *const dtrace_errdata_t, arg: *mut c_void) -> c_int;
-        /// Called when data were lost. Answers `DTRACE_HANDLE_`; must not unwind.
+        /// Called when data were lost. Returns `DTRACE_HANDLE_`; must not unwind.
         pub type dtrace_handle_drop_f =
             unsafe extern "C" fn(drop: *const dtrace_dropdata_t, arg: *mut c_void) -> c_int;
-        /// Called with text when the library was given no `FILE`. Answers `DTRACE_HANDLE_`, on
-        /// Linux `DTRACE_HANDLE_OK` only: anything else leaves a lock held. It must not call
-        /// anything that prints.
+        /// Called with text when the library was given no `FILE`. Returns `DTRACE_HANDLE_`, on Linux only
+        /// `DTRACE_HANDLE_OK`: anything else leaves a lock held. It must not call anything that prints.
         pub type dtrace_handle_buffered_f =
             unsafe extern "C" fn(data: *const dtrace_bufdata_t, arg: *mut c_void) -> c_int;
-        /// Called when the D program set an option. Answers `DTRACE_HANDLE_`.
+        /// Called when the D program set an option. Returns `DTRACE_HANDLE_`.
         pub type dtrace_handle_setopt_f =
             unsafe extern "C" fn(data: *const dtrace_setoptdata_t, arg: *mut c_void) -> c_int;
-        /// Called for each entry of the aggregations. Answers `DTRACE_AGGWALK_`; may not take a
-        /// snapshot, clear or print.
+        /// Called for each entry of the aggregations. Returns `DTRACE_AGGWALK_`; must not take a snapshot,
+        /// clear or print.
         pub type dtrace_aggregate_f =
             unsafe extern "C" fn(agg: *const dtrace_aggdata_t, arg: *mut c_void) -> c_int;
         /// One of the walk functions themselves, as `dtrace_aggregate_print` takes it.

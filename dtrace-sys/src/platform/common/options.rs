@@ -1,7 +1,6 @@
-//! Options by number, as far as the numbers are the same everywhere (0 to 26).
+//! Numbers of options that are the same everywhere (0 to 26).
 //!
-//! `dtrace_setopt` and `dtrace_getopt` take names; the numbers only name positions inside the
-//! library.
+//! `dtrace_setopt` and `dtrace_getopt` take names. The numbers are positions inside the library.
 
 macro_rules! options {
     ($($number:literal $name:ident $option:literal;)*) => {$(
@@ -47,7 +46,7 @@ pub const DTRACEOPT_BUFPOLICY_RING: u32 = 0;
 pub const DTRACEOPT_BUFPOLICY_FILL: u32 = 1;
 /// Value of `bufpolicy`: two buffers that are switched (the default).
 pub const DTRACEOPT_BUFPOLICY_SWITCH: u32 = 2;
-/// Value of `bufresize`: shrink buffers until they can be had.
+/// Value of `bufresize`: shrink buffers until they can be allocated.
 pub const DTRACEOPT_BUFRESIZE_AUTO: u32 = 0;
-/// Value of `bufresize`: fail when a buffer cannot be had.
+/// Value of `bufresize`: fail if a buffer cannot be allocated.
 pub const DTRACEOPT_BUFRESIZE_MANUAL: u32 = 1;

@@ -1,26 +1,26 @@
-//! Constants of libdtrace 2.0.7 on Linux that differ from, or do not exist on, other platforms.
+//! Constants of libdtrace 2.0.7 on Linux that differ from other platforms, or exist only here.
 
 use super::{dtrace_aggid_t, dtrace_optval_t};
 use crate::platform::common::*;
 use core::ffi::{c_char, c_int, c_uint};
 
-/// Open: compile for 64-bit programs. Where Sun's number for it is given, 32 bits are understood.
+/// Open: compile for 64-bit programs. Sun's number for it means 32 bits here.
 pub const DTRACE_O_LP64: c_int = 0x02;
 /// Open: compile for 32-bit programs.
 pub const DTRACE_O_ILP32: c_int = 0x04;
 /// Open: all valid flags.
 pub const DTRACE_O_MASK: c_int = 0x07;
 
-/// Compile: it is a D library (the library's own).
+/// Compile: a D library (internal to the library).
 pub const DTRACE_C_DLIB: c_uint = 0x4000;
-/// Compile: it is the default ERROR clause (the library's own).
+/// Compile: the default ERROR clause (internal to the library).
 pub const DTRACE_C_EPROBE: c_uint = 0x8000;
 /// Compile: all valid flags.
 pub const DTRACE_C_MASK: c_uint = 0xfbff;
 /// `dtrace_dof_create`: all valid flags.
 pub const DTRACE_D_MASK: c_uint = 0x03;
 
-/// From a probe callback: go on with the next buffer. The same records come again: do not use it.
+/// From a probe callback: continue with the next buffer. The same records come again: do not use it.
 pub const DTRACE_CONSUME_DONE: c_int = 2;
 /// End consuming. **2 on the other platforms.**
 pub const DTRACE_CONSUME_ABORT: c_int = 3;
@@ -37,7 +37,7 @@ pub const DTRACE_STATUS_ERROR: c_int = -1;
 
 /// Let the process run at once.
 pub const DTRACE_PROC_WAITING: c_int = 0x01;
-/// The process matters little: perhaps do not stop or trace it.
+/// The process is unimportant: it need not be stopped or traced.
 pub const DTRACE_PROC_SHORTLIVED: c_int = 0x02;
 
 /// Lookup scope: C declarations (a pseudo pointer, never followed).
@@ -51,7 +51,7 @@ pub const DTRACE_OBJ_F_KERNEL: c_uint = 0x1;
 pub const DTRACE_IDNONE: dtrace_id_t = 0;
 /// No aggregation has this number.
 pub const DTRACE_AGGIDNONE: dtrace_aggid_t = 0;
-/// Stands for every CPU.
+/// All CPUs.
 pub const DTRACE_CPUALL: c_int = -1;
 /// An argument that does not exist.
 pub const DTRACE_ARGNONE: c_int = -1;
@@ -74,7 +74,7 @@ pub const DTRACEACT_PROC_CONTROL: dtrace_actkind_t = 0x0300;
 /// `return()`.
 pub const DTRACEACT_RETURN: dtrace_actkind_t = 0x0205;
 
-// No installed header has these: they are `DT_AGG_` in the library's debugging information.
+// No installed header has these; they are `DT_AGG_` in the library's debugging information.
 /// `avg()`: count and sum.
 pub const DTRACEAGG_AVG: dtrace_actkind_t = 0x700;
 /// `count()`.
@@ -94,22 +94,22 @@ pub const DTRACEAGG_STDDEV: dtrace_actkind_t = 0x707;
 /// `sum()`.
 pub const DTRACEAGG_SUM: dtrace_actkind_t = 0x708;
 
-/// Number of steps, of the parameter word of `llquantize()`. The layout is Linux's own.
+/// Returns the number of steps from the parameter word of `llquantize()`. The layout is specific to Linux.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_STEPS(word: u64) -> u16 {
     (word >> 48) as u16
 }
-/// High magnitude, of the parameter word of `llquantize()`.
+/// Returns the high magnitude from the parameter word of `llquantize()`.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_HMAG(word: u64) -> u16 {
     (word >> 32) as u16
 }
-/// Low magnitude, of the parameter word of `llquantize()`.
+/// Returns the low magnitude from the parameter word of `llquantize()`.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_LMAG(word: u64) -> u16 {
     (word >> 16) as u16
 }
-/// Factor, of the parameter word of `llquantize()`.
+/// Returns the factor from the parameter word of `llquantize()`.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_FACTOR(word: u64) -> u16 {
     word as u16
@@ -160,26 +160,25 @@ pub const DTRACEOPT_UNSET: dtrace_optval_t = -2_i64 as dtrace_optval_t;
 
 /// Error: wrong interface version.
 pub const EDT_VERSION: c_int = 1000;
-/// Error: the compiler's; the message tells which.
+/// Error: from the compiler; see the message.
 pub const EDT_COMPILER: c_int = 1005;
-/// Error: BPF. Missing privilege shows as this one from `dtrace_go`, and so does a second session
-/// in the same process.
+/// Error: BPF. `dtrace_go` returns it if privilege is missing, and for a second session in the same process.
 pub const EDT_BPF: c_int = 1032;
-/// Error: no such option.
+/// Error: unknown option.
 pub const EDT_BADOPTNAME: c_int = 1042;
-/// Error: not a value of this option.
+/// Error: invalid value of an option.
 pub const EDT_BADOPTVAL: c_int = 1043;
 /// Error: tracing is on already.
 pub const EDT_ACTIVE: c_int = 1050;
 /// Error: the program is destructive and option `destructive` is not set.
 pub const EDT_DESTRUCTIVE: c_int = 1051;
-/// Error: no handler took an error.
+/// Error: no handler accepted an error.
 pub const EDT_ERRABORT: c_int = 1058;
-/// Error: no handler took a drop.
+/// Error: no handler accepted a drop.
 pub const EDT_DROPABORT: c_int = 1059;
 /// Error: a callback ended consuming.
 pub const EDT_DIRABORT: c_int = 1060;
-/// Error: a callback gave an answer that does not exist.
+/// Error: a callback returned an undefined result.
 pub const EDT_BADRVAL: c_int = 1061;
 /// Error: a buffer is too small for the program.
 pub const EDT_BUFTOOSMALL: c_int = 1063;
@@ -187,5 +186,5 @@ pub const EDT_BUFTOOSMALL: c_int = 1063;
 pub const EDT_NOBUFFERED: c_int = 1071;
 /// Error: an interface version older than the library's.
 pub const EDT_OVERSION: c_int = 1076;
-/// Error: a probe could not be enabled; also when debugfs is not mounted.
+/// Error: enabling a probe failed; also if debugfs is not mounted.
 pub const EDT_ENABLING_ERR: c_int = 1077;

@@ -1,4 +1,4 @@
-//! Types of the functions whose declaration is Linux's own; the rest stands in [`crate::Api`].
+//! Types of the functions whose declaration is specific to Linux. The others are in [`crate::Api`].
 
 use super::*;
 
@@ -6,8 +6,8 @@ use super::*;
 pub type dtrace_go_fn = unsafe extern "C" fn(dtp: *mut dtrace_hdl_t, cflags: c_uint) -> c_int;
 /// Type of `dtrace_update`: -1 on failure.
 pub type dtrace_update_fn = unsafe extern "C" fn(dtp: *mut dtrace_hdl_t) -> c_int;
-/// Called when a process that libdtrace controls has news: the pid is negative when it has gone.
-/// It must not call any process function, since a lock is held.
+/// Called for an event of a process that libdtrace controls. The pid is negative if it has ended. A lock is
+/// held, so this must not call any process function.
 pub type dtrace_handle_proc_f =
     unsafe extern "C" fn(pid: pid_t, err: *const c_char, arg: *mut c_void);
 /// Type of `dtrace_lookup_by_addr`.

@@ -1,4 +1,4 @@
-//! Constants that illumos, FreeBSD and macOS share and Linux does not.
+//! Constants that illumos, FreeBSD and macOS share, and that differ from Linux.
 
 use super::dtrace_optval_t;
 use crate::platform::common::*;
@@ -18,7 +18,7 @@ pub const DTRACE_O_MASK: c_int = 0x0f;
 /// End consuming. **3 on Linux.**
 pub const DTRACE_CONSUME_ABORT: c_int = 2;
 
-/// Clear this entry. On Linux 2 is another, refused answer.
+/// Clear this entry. On Linux 2 is another result, which the library refuses.
 pub const DTRACE_AGGWALK_CLEAR: c_int = 2;
 /// Normalize this entry. **On Linux 3 removes it.**
 pub const DTRACE_AGGWALK_NORMALIZE: c_int = 3;
@@ -43,11 +43,11 @@ pub const DTRACE_OBJ_CDEFS: *const c_char = core::ptr::without_provenance(2);
 /// Lookup scope: D declarations.
 pub const DTRACE_OBJ_DDEFS: *const c_char = core::ptr::without_provenance(3);
 
-/// `tracemem()` with a size known at run time: the size, 8 bytes, in front of the buffer. The
-/// library swallows it and gives it to no callback.
+/// `tracemem()` with a size known at run time: the size, 8 bytes, before the buffer. The library consumes it
+/// and passes it to no callback.
 pub const DTRACEACT_TRACEMEM_DYNSIZE: dtrace_actkind_t = 7;
 
-/// `count()`: the only number that Linux has too.
+/// `count()`: the only number that is the same on Linux.
 pub const DTRACEAGG_COUNT: dtrace_actkind_t = 0x701;
 /// `min()`.
 pub const DTRACEAGG_MIN: dtrace_actkind_t = 0x702;
@@ -66,33 +66,33 @@ pub const DTRACEAGG_LQUANTIZE: dtrace_actkind_t = 0x708;
 /// `llquantize()`: the parameter word, then the buckets.
 pub const DTRACEAGG_LLQUANTIZE: dtrace_actkind_t = 0x709;
 
-/// Factor, of the parameter word of `llquantize()`. The layout is not Linux's.
+/// Returns the factor from the parameter word of `llquantize()`. The layout differs from Linux's.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_FACTOR(word: u64) -> u16 {
     (word >> 48) as u16
 }
-/// Low magnitude, of the parameter word of `llquantize()`.
+/// Returns the low magnitude from the parameter word of `llquantize()`.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_LOW(word: u64) -> u16 {
     (word >> 32) as u16
 }
-/// High magnitude, of the parameter word of `llquantize()`.
+/// Returns the high magnitude from the parameter word of `llquantize()`.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_HIGH(word: u64) -> u16 {
     (word >> 16) as u16
 }
-/// Number of steps, of the parameter word of `llquantize()`.
+/// Returns the number of steps from the parameter word of `llquantize()`.
 #[must_use]
 pub const fn DTRACE_LLQUANTIZE_NSTEP(word: u64) -> u16 {
     word as u16
 }
 
-/// Frames of a `ustack()`, from its record's `dtrd_arg`.
+/// Returns the number of frames of a `ustack()`, from its record's `dtrd_arg`.
 #[must_use]
 pub const fn DTRACE_USTACK_NFRAMES(arg: u64) -> u32 {
     arg as u32
 }
-/// Bytes of the string table of a `ustack()` or `jstack()`, from its record's `dtrd_arg`.
+/// Returns the size of the string table of a `ustack()` or `jstack()` in bytes, from its record's `dtrd_arg`.
 #[must_use]
 pub const fn DTRACE_USTACK_STRSIZE(arg: u64) -> u32 {
     (arg >> 32) as u32

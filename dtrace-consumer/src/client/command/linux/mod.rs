@@ -1,7 +1,6 @@
-//! Holds commands on Linux, with ptrace(2). 3!#[expect(unsafe_code, reason = "ptrace requests without a safe
-//! wrapper")]
+//! Holds commands on Linux, with ptrace(2).
 
-#[expect(unsafe_code, reason = "requests of ptrace without a safe wrapper")]
+#[expect(unsafe_code, reason = "ptrace requests without a safe wrapper")]
 mod exit_stop;
 #[expect(unsafe_code, reason = "registers of the command")]
 mod gate;

@@ -13,7 +13,7 @@ use super::processes::watch_process;
 pub(crate) struct CreatedProcess(OwnedFd);
 
 impl CreatedProcess {
-    /// `pid` is a process that nobody has waited for yet.
+    /// Creates the guard of a process. Nobody must have waited for `pid` yet.
     pub(crate) fn new(pid: i32) -> io::Result<CreatedProcess> {
         watch_process(pid).map(CreatedProcess)
     }
