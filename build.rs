@@ -1,11 +1,12 @@
-//! Makes sure that the examples, tests and benches find a libdtrace, and says what it did.
+//! Ensures that examples, tests and benches find a libdtrace, and reports what it did.
 //!
-//! Where the system has no supported one, it unpacks a private one into `target/libdtrace`, where
-//! programs below `target` search; or into the user's data directory, if libdtrace does not support
-//! the path of `target`. It never fails the build: without libdtrace the examples replay recordings.
+//! If the system has no supported libdtrace, the script unpacks a private one into `target/libdtrace`,
+//! where programs below `target` search for it. If libdtrace does not support the path of `target`, the
+//! script uses the user's data directory instead. It never fails the build: without libdtrace the
+//! examples replay recordings.
 //!
-//! `DTRACE_CONSUMER_PROVISION=off` keeps it from unpacking anything; `DTRACE_CONSUMER_PREFIX` names
-//! a libdtrace to use instead.
+//! `DTRACE_CONSUMER_PROVISION=off` disables unpacking. `DTRACE_CONSUMER_PREFIX` names a libdtrace to
+//! use instead.
 
 use std::env;
 use std::fs::File;
@@ -27,10 +28,10 @@ fn main() {
     if !linux || cross || env::var_os("DOCS_RS").is_some() {
         return;
     }
-    // libdtrace 2.0.7 puts `pid` probes where a function's address says, taken for a place in the
-    // file. With LLD, which Rust links with, that is another place, unless segments are kept apart.
+    // libdtrace 2.0.7 uses a function's address as its offset in the file when it places `pid` probes.
+    // With LLD, which Rust links with, the two are equal only if segments are loaded separately.
     println!("cargo::rustc-link-arg-examples=-Wl,-z,separate-loadable-segments");
-    // Also an ordered one: the build says what the programs will find.
+    // Includes the prefix that the environment orders: the build reports what the programs will find.
     let order = Search { program: None, user_data: None, ..Search::of_this_process() };
     let ordered = env::var_os(PREFIX_VARIABLE).is_some_and(|it| !it.is_empty());
     match order.run() {
@@ -50,11 +51,11 @@ fn main() {
 
 fn provide() {
     let Some(target) = target_directory() else {
-        return warn("OUT_DIR does not say where the directory `target` is");
+        return warn("cannot find the directory `target` from OUT_DIR");
     };
     let prefix = target.join(PREFIX_NAME);
     let done = install(&prefix);
-    // Programs also search the user's data directory, whose path may do.
+    // Programs also search the user's data directory, whose path may be supported.
     match (&done, default_prefix()) {
         (Err(error @ InstallError::UnusablePath { .. }), Some(fallback)) => {
             println!("cargo::warning={error}; using {} instead", fallback.display());
@@ -65,7 +66,7 @@ fn provide() {
 }
 
 fn install(prefix: &Path) -> Result<Installed, InstallError> {
-    // Tests and benches compare with dtrace(1).
+    // Tests and benches compare this crate with dtrace(1).
     let installer = Installer { prefix: prefix.to_owned(), with_dtrace_program: true };
     installer.install(&mut |step| println!("{step}"))
 }
@@ -83,13 +84,13 @@ fn report(prefix: &Path, done: Result<Installed, InstallError>) {
                     prefix.display()
                 );
             }
-            // It exists: cargo takes a missing file for a changed one, at each build.
+            // This file exists. Cargo would take a missing one for changed, at every build.
             println!("cargo::rerun-if-changed={}", manifest.display());
         }
         Err(error) => {
             warn(&error.to_string());
             println!(
-                "cargo::warning=to try again: cargo run -p dtrace-consumer --bin dtrace-worker -- \
+                "cargo::warning=try again with: cargo run -p dtrace-consumer --bin dtrace-worker -- \
                  install --with-dtrace --prefix {}",
                 prefix.display()
             );
@@ -97,8 +98,8 @@ fn report(prefix: &Path, done: Result<Installed, InstallError>) {
     }
 }
 
-/// `target`, from OUT_DIR: `target/<profile>/build/<package>/out`, with `<triple>` before the
-/// profile when the build names its target. Cargo tags both `target` and `target/<triple>`.
+/// Returns the directory `target`. OUT_DIR is `target/<profile>/build/<package>/out`, with `<triple>`
+/// before the profile if the build names its target. Cargo tags both `target` and `target/<triple>`.
 fn target_directory() -> Option<PathBuf> {
     let out = PathBuf::from(env::var_os("OUT_DIR")?);
     let tagged = |it: &&Path| it.join("CACHEDIR.TAG").is_file();
@@ -106,19 +107,19 @@ fn target_directory() -> Option<PathBuf> {
     outermost.or_else(|| out.ancestors().nth(4)).map(Path::to_owned)
 }
 
-/// Cargo runs a build script again when a file that it names is newer than the script's start.
+/// Makes a file look older, because cargo reruns a build script if a file that it names is newer than
+/// the script's start.
 fn age(path: &Path) {
     let before = SystemTime::now() - Duration::from_secs(3600);
     if let Ok(file) = File::options().append(true).open(path) {
-        // At worst the script runs once more and finds the prefix.
+        // If this fails, the script runs once more and finds the prefix.
         let _ = file.set_modified(before);
     }
 }
 
 fn warn(why: &str) {
     println!(
-        "cargo::warning=no libdtrace: live tracing will not be possible here, examples replay \
-         recordings"
+        "cargo::warning=no libdtrace: live tests cannot trace, and examples replay recordings"
     );
     for line in why.lines() {
         println!("cargo::warning={line}");

@@ -1,15 +1,15 @@
-# Boots a guest, runs one command in it, and brings back what it did. Sourced by `lane`.
+# Boots a guest, runs one command in it, and returns its results. Sourced by `lane`.
 
-# Copies what a guest is to have into an archive on standard output, under the same names.
+# Writes an archive of the paths to standard output, for the guest to have them at the same paths.
 archive_of() { # SCRATCH PATH…
   local scratch=$1/copies path file
   shift
   mkdir -p "$scratch"
   for path; do
-    [ -e "$path" ] || fail "$path is not there"
+    [ -e "$path" ] || fail "$path does not exist"
     while IFS= read -r -d '' file; do
       mkdir -p "$scratch${file%/*}"
-      # Debug information is most of a program, and nothing in a guest reads it. Symbols stay.
+      # Debug information is most of a program's size, and nothing in a guest reads it. Symbols stay.
       if [ -x "$file" ] && [ "$(head -c4 "$file" | tail -c3)" = ELF ]; then
         strip --strip-debug -o "$scratch$file" "$file"
       else
@@ -23,7 +23,7 @@ archive_of() { # SCRATCH PATH…
 run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
   local kernel=$1 seconds=$2 out=$3 command=$4 image=$CACHE/$1 status
   shift 4
-  # Global, for the trap.
+  # Global, because the trap uses it.
   SCRATCH=$(mktemp -d "$CACHE/run.XXXXXX")
   trap 'rm -rf "$SCRATCH"' EXIT
   mkdir "$SCRATCH/guest"
@@ -31,7 +31,7 @@ run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
     printf 'cd %q 2>/dev/null || cd /root\n' "$PWD"
     printf '%s\n' "$command"
   } >"$SCRATCH/guest/cmd"
-  # An initramfs may be several archives in a row.
+  # An initramfs may consist of several concatenated archives.
   {
     cat "$CACHE/userland/userland.cpio" "$image/modules.cpio"
     (cd "$SCRATCH/guest" && echo cmd | pack)
@@ -39,10 +39,10 @@ run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
   } >"$SCRATCH/initrd"
   : >"$SCRATCH/status"
   : >"$SCRATCH/out.tar"
-  # An io provider needs a disk.
+  # The io provider needs a disk.
   truncate -s 16M "$SCRATCH/disk"
-  # Plain `-cpu max` crashes guests now and then; without cx16 it does not. One CPU is faster under
-  # emulation, and spares waiting for other CPUs when probes are removed.
+  # Guests sometimes crash with plain `-cpu max`, but not without cx16. One CPU is faster under
+  # emulation, and avoids waiting for other CPUs when probes are removed.
   timeout -k 5 "$seconds" qemu-system-x86_64 -accel tcg -M q35 -cpu max,-cx16 \
     -smp "${VM_CPUS:-1}" -m "${VM_MEMORY:-1536}" -nodefaults -display none -no-reboot \
     -drive "file=$SCRATCH/disk,format=raw,if=virtio" \
@@ -59,7 +59,7 @@ random.trust_cpu=on audit=0 apparmor=0 rcupdate.rcu_expedited=1 rdinit=/init ${V
   status=$(tr -dc 0-9 <"$SCRATCH/status")
   rm -rf "$SCRATCH"
   if [ -z "$status" ]; then
-    echo "vm: the guest gave no status within $seconds s: it crashed or hangs. Its console:" >&2
+    echo "vm: no exit status from the guest within $seconds s: it crashed or hangs. Its console:" >&2
     tail -40 "$image/console" >&2
     return 125
   fi

@@ -1,48 +1,48 @@
-# Makes what a guest boots from: Debian packages -> kernel, modules and a user land, below $CACHE.
+# Builds the image that a guest boots: kernel, modules and user land from Debian packages, below $CACHE.
 #
-# Sourced by `lane`. Nothing of the host's apt or dpkg is touched: apt gets a state of its own, with
-# the host's mirror and way of reaching it, and Debian's own keyring to verify what comes.
+# Sourced by `lane`. The host's apt and dpkg are not touched: apt runs with a separate state, the host's
+# mirror and proxies, and Debian's keyring to verify packages.
 #
 #   $CACHE/userland/userland.cpio     Debian sid's libdtrace, dtrace(1), busybox and C library
 #   $CACHE/<kernel>/vmlinuz, modules.cpio, release
 
-# The kernels that `all` stands for: those of the stable releases, and of backports the last 6.x with
-# long support and the newest.
+# The kernels that `all` means: those of the stable releases, and from backports the last 6.x with
+# long-term support and the newest.
 KERNELS='6.1 6.12 6.18 newest'
 
-# The suite that has a kernel. Any series that backports holds may be named.
+# Prints the suite that has a kernel. Any series in backports may be named.
 suite_of() {
   case $1 in
   6.1) echo bookworm ;;
   6.12) echo trixie ;;
   newest | [0-9]*.[0-9]*) echo trixie-backports ;;
-  *) fail "no kernel is called $1; there are $KERNELS, and the series in Debian's backports" ;;
+  *) fail "unknown kernel $1 (known: $KERNELS, and the series in Debian's backports)" ;;
   esac
 }
 
-# What a guest needs: dtrace(1) with libdtrace, the run-time library of Rust programs, and a shell.
+# Packages of the user land: dtrace(1) with libdtrace, the run-time library of Rust programs, and a shell.
 USERLAND_PACKAGES='base-files dtrace libdtrace2 libgcc-s1 busybox-static'
 
-# USDT needs a character device in user space, disks are for the io provider.
+# USDT needs a character device in user space (cuse); the io provider needs a disk (virtio).
 MODULES='fuse cuse virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk'
 
-# Archives in initramfs format, of the current directory.
+# Packs the files that standard input names into an archive in initramfs format.
 pack() { cpio --quiet -o -H newc -R 0:0; }
 
 need() { # PROGRAM PACKAGE
   command -v "$1" >/dev/null && return
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "vm: installing $2" >&2
-    # A new machine may know of no packages yet.
+    # A new machine may have no package lists yet.
     for refresh in true "apt-get -qq update"; do
       $refresh >&2 && DEBIAN_FRONTEND=noninteractive \
         apt-get -qq install --no-install-recommends "$2" >&2 </dev/null && break
     done
   fi
-  command -v "$1" >/dev/null || fail "$1 is missing; install it: apt-get install $2"
+  command -v "$1" >/dev/null || fail "$1 is missing (install it with: apt-get install $2)"
 }
 
-# The address that the host's apt gets Debian from. VM_DEBIAN_MIRROR names another.
+# Prints the address from which the host's apt gets Debian. VM_DEBIAN_MIRROR overrides it.
 mirror() {
   if [ -n "${VM_DEBIAN_MIRROR:-}" ]; then
     echo "$VM_DEBIAN_MIRROR"
@@ -51,21 +51,21 @@ mirror() {
   # shellcheck disable=SC2016 # the names in parentheses are apt's
   apt-get indextargets --format '$(REPO_URI) $(SUITE) $(COMPONENT)' 'Created-By: Packages' |
     awk '$3 == "main" && $2 !~ /-/ { print $1; exit }' | grep . ||
-    fail "apt names no mirror of Debian; run apt-get update, or set VM_DEBIAN_MIRROR"
+    fail "apt has no mirror of Debian (run apt-get update, or set VM_DEBIAN_MIRROR)"
 }
 
-# Starts an apt state of its own in directory $1 for the suites $2…; from then on APT_CONFIG is set.
+# Creates a separate apt state in directory $1 for the suites $2…, and sets APT_CONFIG.
 private_apt() {
   local dir=$1 suite settings address
   shift
-  [[ $dir != *[\"\\]* ]] || fail "apt cannot write to a directory of such a name: $dir"
+  [[ $dir != *[\"\\]* ]] || fail "apt's configuration cannot express the path $dir"
   mkdir -p "$dir"/{parts,lists/partial,cache/archives/partial,debs}
   : >"$dir/status"
   address=$(mirror)
   for suite; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $address $suite main"
   done >"$dir/sources.list"
-  # How the host reaches its mirror: proxies, certificates, tolerance for old snapshots.
+  # The host's settings to reach its mirror: proxies, certificates, tolerance for old snapshots.
   settings=$(apt-config dump | grep '^Acquire::.*";$' | grep -v '^Acquire::\(Languages\|IndexTargets\)' || :)
   cat >"$dir/apt.conf" <<EOF
 $settings
@@ -99,7 +99,7 @@ unpack() {
   for deb in "${APT_CONFIG%/*}"/debs/*.deb; do dpkg-deb -x "$deb" "$into"; done
 }
 
-# Whether directory $1 was made by recipe $2; if not, it is emptied.
+# Succeeds if directory $1 was built by recipe $2; otherwise empties it and fails.
 is_made() {
   [ "$(cat "$1/recipe" 2>/dev/null)" = "$2" ] && return
   rm -rf "$1"
@@ -107,7 +107,7 @@ is_made() {
   return 1
 }
 
-# A name of everything that decides what comes out, so that a change of it leads to a new image.
+# Prints a hash of everything that determines the image, so that a change leads to a new image.
 recipe() { cat "$VM/image.sh" "$VM/guest-init" <(echo "$*") | sha256sum | cut -d' ' -f1; }
 
 build_userland() {
@@ -141,21 +141,21 @@ build_kernel() { # NAME
   mkdir -p "$to/root" "$to/modules/mod"
   (
     private_apt "$to/apt" "$suite"
-    # The cloud flavour has what tracing needs, and boots a second faster than the generic one.
+    # The cloud flavour has everything that tracing needs, and boots a second faster than the generic one.
     package=$(apt-cache pkgnames "linux-image-${name/#newest/}" |
       grep -E "^linux-image-${name/#newest/[0-9]+.[0-9]+}\.[0-9].*-cloud-amd64$" | sort -V | tail -1)
-    [ -n "$package" ] || fail "Debian $suite has no cloud kernel $name here"
-    # Newer kernels come in parts.
+    [ -n "$package" ] || fail "no cloud kernel $name in Debian $suite on this mirror"
+    # Newer kernels are split into several packages.
     parts=$(apt-cache depends "$package" |
       awk '$1 == "Depends:" && $2 ~ /^linux-(binary|modules)-/ { print $2 }')
     # shellcheck disable=SC2086 # a list
     unpack "$to/root" "$package" $parts
   )
   file=$(find "$to/root" -name 'vmlinuz-*' -o -name vmlinuz | head -1)
-  [ -n "$file" ] || fail "the packages of kernel $name hold no vmlinuz"
+  [ -n "$file" ] || fail "no vmlinuz in the packages of kernel $name"
   cp "$file" "$to/vmlinuz"
   release=$(find "$to/root" -path '*/lib/modules/*' -prune -print -quit)
-  # Numbered in the order in which they can be loaded.
+  # Numbered in the order in which they must be loaded.
   for module in $MODULES; do
     number=$((number + 1))
     file=$(find "$to/root" -name "$module.ko*" -print -quit)

@@ -1,13 +1,13 @@
-# The workspace's tests on stock kernels. Sourced by `lane`.
+# Runs the workspace's tests on stock kernels. Sourced by `lane`.
 #
-# They are the very programs that `cargo test` runs on the host: the guest's C library is Debian
-# sid's, which runs what was linked against an older one. They lie under the same names there, since
-# tests look for programs and data by the paths that cargo compiled in.
+# The guest runs the same programs that `cargo test` runs on the host, because its C library is Debian
+# sid's, which runs programs that were linked with an older one. They have the same paths there, because
+# tests find programs and data by paths that cargo compiled in.
 
-# How long one kernel's tests may take, in seconds. They end far earlier; a guest that hangs does not.
+# The time limit for the tests on one kernel, in seconds. It is generous, to catch only guests that hang.
 TEST_TIME=${VM_TEST_TIME:-1500}
 
-# Builds the tests; prints `kind executable package-directory` of all that was built.
+# Builds the tests; prints `kind executable package-directory` for each program.
 built_programs() {
   need jq jq
   cargo test --workspace --no-run --message-format=json |
@@ -15,15 +15,14 @@ built_programs() {
       [.target.kind[0], .executable, (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv'
 }
 
-# Builds the C program with probes of its own for tests/usdt.rs, with the packaged dtrace(1), and
-# prints its path.
+# Builds the C program with USDT probes for tests/usdt.rs, with the packaged dtrace(1); prints its path.
 usdt_program() {
   local sources=$WORKSPACE/tests/usdt to=$CACHE/usdt user=$CACHE/userland/root/usr libraries
   need gcc gcc
   libraries=$user/lib/x86_64-linux-gnu
   rm -rf "$to"
   mkdir -p "$to/syslib"
-  # Without D libraries, which are about a kernel.
+  # Leaves out the D libraries, which depend on the kernel.
   cp -r "$libraries/dtrace/drti" "$to/syslib"
   (
     cd "$to"
@@ -33,11 +32,11 @@ usdt_program() {
     gcc -O1 -I. -I"$libraries/dtrace/include" -c "$sources/shop.c" -o shop.o
     "${dtrace[@]}" -G -o probes.o shop.o
     gcc shop.o probes.o -o shop
-  ) >&2 || fail "the C program with probes cannot be built"
+  ) >&2 || fail "cannot build the C program with probes"
   echo "$to/shop"
 }
 
-# The command that runs the tests in a guest: every program, whatever came of those before.
+# Prints the command that runs all tests in a guest. It continues after a failure.
 test_command() { # KERNEL FILTER… <programs
   local kernel=$1 kind program package name
   shift
@@ -53,7 +52,7 @@ test_command() { # KERNEL FILTER… <programs
     [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" ${name%-*} "* ]] || continue
     echo "echo '== ${program##*/}'; cd $package && $program --color never $* || failed=\"\$failed ${program##*/}\""
   done
-  # shellcheck disable=SC2016 # for the guest's shell
+  # shellcheck disable=SC2016 # the guest's shell expands it
   echo '[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }'
 }
 
@@ -62,7 +61,7 @@ run_tests() {
   cd "$WORKSPACE"
   programs=$(built_programs)
   mapfile -t paths < <(awk '$1 ~ /^(test|example|bin)$/ { print $2 }' <<<"$programs")
-  # Programs under the names by which tests start them, without the hash.
+  # Tests start this program by its name without the hash.
   [ ! -e "$TARGET/debug/dtrace-worker" ] || paths+=("$TARGET/debug/dtrace-worker")
   for kernel in "${kernels[@]}"; do
     build "$kernel"
@@ -75,7 +74,7 @@ run_tests() {
   return $status
 }
 
-# One kernel's column: `provider <tab> state <tab> remark` lines.
+# Prints one kernel's column: `provider <tab> state <tab> remark` lines.
 providers_of() { # KERNEL, or `host`
   local program=$TARGET/debug/examples/providers
   if [ "$1" = host ]; then
@@ -86,7 +85,7 @@ providers_of() { # KERNEL, or `host`
   run_in_guest "$1" "$TEST_TIME" "" "$program" "$program"
 }
 
-# Writes the table in docs/platforms.md anew: a probe of each provider is enabled on each kernel.
+# Rewrites the table in docs/platforms.md. Enables a probe of each provider on each kernel.
 write_table() {
   local page=$WORKSPACE/docs/platforms.md kernel columns=() scratch release
   cd "$WORKSPACE"
@@ -94,7 +93,7 @@ write_table() {
   scratch=$(mktemp -d "$CACHE/table.XXXXXX")
   for kernel in "${kernels[@]}" host; do
     echo "vm: providers of $kernel" >&2
-    providers_of "$kernel" >"$scratch/$kernel" || echo "vm: not all of them on $kernel" >&2
+    providers_of "$kernel" >"$scratch/$kernel" || echo "vm: some providers were not tested on $kernel" >&2
     release=$([ "$kernel" = host ] && echo "without function tracing: $(uname -r | cut -d- -f1)" ||
       cat "$CACHE/$kernel/release")
     echo "$release" >"$scratch/$kernel.release"

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs each fuzz target for a while, or those that are named:  run.sh SECONDS [TARGET...]
+# Runs all fuzz targets, or the named ones, for SECONDS each:  run.sh SECONDS [TARGET...]
 #
-# Works with the stable toolchain and without cargo-fuzz, whose layout this is: coverage needs only
-# stable flags. AddressSanitizer needs an unstable one, which SANITIZER=address asks for. New inputs
-# go to the target folder; a failing one is left in artifacts/TARGET/.
+# The layout is that of cargo-fuzz, but this script needs only a stable toolchain, because coverage
+# needs only stable flags. SANITIZER=address adds AddressSanitizer, which needs an unstable flag. New
+# inputs go to the target directory; failing inputs go to artifacts/TARGET/.
 set -eu
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
@@ -21,7 +21,7 @@ if [ "${SANITIZER:-none}" = address ]; then
   flags="$flags -Zsanitizer=address"
 fi
 
-# With a target named, build scripts and procedural macros are left without instrumentation.
+# With an explicit target, build scripts and procedural macros are not instrumented.
 RUSTFLAGS=$(echo $flags) cargo build --release --target "$host" --target-dir "$target"
 
 status=0

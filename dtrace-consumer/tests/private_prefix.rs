@@ -89,6 +89,6 @@ fn install_refuses_a_path_with_which_libdtrace_does_not_work() {
     let output = data.worker(&["install", "--prefix", &prefix.to_string_lossy()]);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("contains a blank") && said.contains("choose another"), "{said}");
+    assert!(said.contains("contains a space") && said.contains("choose another"), "{said}");
     assert!(!exists(prefix.parent().expect("a parent")));
 }

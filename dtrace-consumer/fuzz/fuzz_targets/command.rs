@@ -1,4 +1,4 @@
-//! The body of one message to the worker.
+//! Does decoding a message to the worker survive any bytes? The input is the body of one message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

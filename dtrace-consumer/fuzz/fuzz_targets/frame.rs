@@ -1,4 +1,4 @@
-//! The body of one frame.
+//! Does decoding a frame survive any bytes? The input is the body of one frame.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,6 @@
-//! A whole recording, to closures that look at everything. The first byte's lowest bit is the mode.
+//! Does replay survive any recording? The closures read every value.
+//!
+//! The lowest bit of the first byte is the mode, the rest is the recording.
 #![no_main]
 
 use dtrace_consumer::aggregation::Mode;
@@ -8,7 +10,7 @@ fuzz_target!(|input: &[u8]| {
     let [mode, recording @ ..] = input else { return };
     let mode = if mode & 1 == 0 { Mode::Cumulative } else { Mode::Delta };
     let result = dtrace_consumer::fuzzing::replay(recording, mode, &|value| {
-        serde_json::to_string(&value).expect("a value is serialised");
+        serde_json::to_string(&value).expect("every value serialises");
     });
     if let Err(failure) = result {
         let panicked = matches!(failure.error, dtrace_consumer::Error::Panicked { .. });

@@ -1,15 +1,16 @@
-//! How does a host without a suitable libdtrace get one, and stay as it is otherwise?
+//! How does a host without a supported libdtrace get a private one?
 //!
 //! libdtrace 2.0.7 needs a newer C library than stable distributions have. So [`Installer`] unpacks
-//! it from Debian's packages into a directory, the prefix, with the C library and the dynamic loader
-//! that belong to it; a process started through that loader can use it ([`locate`](crate::locate)
-//! tells how). The host's apt, dpkg and C library are not touched, and no privilege is needed.
+//! it from the distribution's packages into a directory, the prefix, together with its C library and
+//! dynamic loader. A process that is started through that loader can use it; see
+//! [`locate`](crate::locate). The host's apt, dpkg and C library are not touched, and no privilege is
+//! needed.
 //!
-//! What is unpacked was signed by the distribution: apt does the download with a separate state,
-//! the mirrors and proxies that the host is configured for, and the distribution's keyring.
+//! The distribution has signed everything that is unpacked: apt downloads it with a separate state,
+//! the host's mirrors and proxies, and the distribution's keyring.
 //!
-//! The prefix is built in a temporary directory beside it and renamed, so it is there as a whole or
-//! not at all; of two installations at once the first one stays.
+//! The prefix is built in a temporary directory beside its final place and then renamed, so it is
+//! complete or absent. If two installations run at once, the first one to finish stays.
 
 mod apt;
 mod command;

@@ -1,10 +1,10 @@
-//! Finds the libdtrace that `dtrace-consumer` loads, and unpacks a private one where the system has
-//! none that is supported.
+//! Finds the libdtrace that `dtrace-consumer` loads. Where the system has no supported one, it can
+//! unpack a private copy.
 //!
-//! - [`locate`] has the rules by which a libdtrace is chosen.
-//! - [`install`] unpacks one from the distribution's packages, and tells what is unpacked.
+//! - [`locate`] chooses a libdtrace, and documents the rules.
+//! - [`install`] unpacks one from the distribution's packages, and reports what a prefix holds.
 //!
-//! Nothing here loads libdtrace, so a build script can use this crate. `dtrace-consumer` re-exports
+//! This crate does not load libdtrace, so build scripts can use it. `dtrace-consumer` re-exports
 //! both modules.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! Which libdtrace does a session use?
 //!
-//! libdtrace is loaded at run time, so it has to be found. The first of these places decides:
+//! libdtrace is loaded at run time. The first of these places that has a usable one decides:
 //!
 //! 1. the prefix that the caller names;
 //! 2. the environment variable `DTRACE_CONSUMER_PREFIX`: a prefix, or the word `system`;
@@ -10,19 +10,19 @@
 //!    ship its own;
 //! 5. the user's data directory, where `dtrace-worker install` puts one.
 //!
-//! The first two are orders: when they cannot be obeyed the search ends. The others are offers: a
-//! missing or unsuitable one is noted and passed over.
+//! The first two are orders: if an order cannot be obeyed, the search fails. The others are offers: a
+//! missing or unsuitable libdtrace is noted and skipped.
 //!
-//! What is loaded here runs with the worker's privilege. So 4 and 5 are used only when they belong
-//! to root, to the effective user or (4) to the owner of the program, and others cannot write to
-//! them. Under sudo the data directory of the user who invoked it is *not* searched: name it with
-//! the variable when that is what you want.
+//! The library runs with the worker's privilege. So places 4 and 5 are used only if they belong to
+//! root, to the effective user or (4) to the owner of the program, and are not world-writable. Under
+//! sudo the data directory of the invoking user is *not* searched; name it with the variable if you
+//! want it.
 //!
-//! The version is read from the file, without loading it: loading libdtrace runs its constructors,
-//! and a version that is not supported must not get that far.
+//! The version is read from the file before loading it, because loading runs libdtrace's
+//! constructors, and those of an unsupported version must not run.
 //!
-//! libdtrace does not work with every path: one that contains whitespace, `#` or `à`, or in a private
-//! prefix `:`, `;` or `$`, is refused as [`Refusal::UnusablePath`].
+//! libdtrace does not support every path. Paths with whitespace, `#` or `à` are refused as
+//! [`Refusal::UnusablePath`]; in a private prefix, so are `:`, `;` and `$`.
 
 mod cache;
 mod error;
@@ -47,14 +47,14 @@ pub use origin::Origin;
 pub use refusal::Refusal;
 pub use search::Search;
 
-/// The libdtrace releases whose structures this library knows. Linux's libdtrace changes its
-/// structures between releases without changing its soname, so only tested releases are loaded.
+/// The supported releases of libdtrace. Linux's libdtrace changes its structures between releases
+/// without changing its soname, so only tested releases are loaded.
 pub const SUPPORTED_VERSIONS: &[&str] = &["2.0.7"];
 
 /// The environment variable that names the prefix to use, or `system`.
 pub const PREFIX_VARIABLE: &str = "DTRACE_CONSUMER_PREFIX";
 
-/// Finds the libdtrace to use for this process; `prefix` is the caller's own choice.
+/// Finds the libdtrace to use for this process; `prefix` is the caller's choice.
 ///
 /// # Errors
 /// [`LocateError`] with every place that was searched.

@@ -1,18 +1,18 @@
-//! With which paths do libdtrace and its dynamic loader work?
+//! Which paths do libdtrace and its dynamic loader support?
 //!
-//! libdtrace defines uprobes on its own file, for `BEGIN` and the like. The kernel splits such a
-//! definition at whitespace and ends it at `#`, and there is no way to quote them. It is given the
-//! real path, with symbolic links resolved.
+//! libdtrace defines uprobes on its own file, for `BEGIN` and the like, by its real path with symbolic
+//! links resolved. The kernel splits such a definition at whitespace and ends it at `#`; neither can
+//! be quoted.
 //!
-//! The dynamic loader is given the directory as it was named. In its `--library-path`, `:` and `;`
-//! separate directories, and `$` begins a name such as `$LIB`.
+//! The dynamic loader gets the directory as the caller named it. In its `--library-path`, `:` and `;`
+//! separate directories, and `$` starts a token such as `$LIB`.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Returns the first character of the path with which a prefix that has its own dynamic loader does
-/// not work. The end of the path need not exist.
+/// Returns the first character of the path that a prefix with its own dynamic loader does not
+/// support. The end of the path need not exist.
 pub(crate) fn unusable_in_prefix(path: &Path) -> Option<char> {
     unusable_in_library_path(path).or_else(|| unusable_in_uprobe(path))
 }
@@ -32,7 +32,7 @@ pub(crate) fn unusable_in_uprobe(file: &Path) -> Option<char> {
 /// Names a character in a message.
 pub(crate) fn describe(character: char) -> String {
     match character {
-        ' ' => "a blank".to_owned(),
+        ' ' => "a space".to_owned(),
         '\t' => "a tab".to_owned(),
         '\n' => "a line break".to_owned(),
         other if other.is_whitespace() || other.is_control() => {

@@ -1,16 +1,16 @@
-//! Where is a private libdtrace, and where in it are its files?
+//! Where is a private libdtrace, and where are the files in it?
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// The name of a private prefix's directory beside a program or under `target`.
+/// The directory name of a private prefix beside a program or under `target`.
 pub const PREFIX_NAME: &str = "libdtrace";
 
 /// libdtrace's soname on Linux.
 pub(crate) const SONAME: &str = "libdtrace.so.2";
 
-/// Something exists that could not be read.
+/// A file or directory that exists but could not be read.
 #[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) path: PathBuf,
@@ -20,17 +20,17 @@ pub(crate) struct Unreadable {
 /// Returns the prefix in the user's data directory: `$XDG_DATA_HOME/dtrace-consumer/libdtrace`, by
 /// default below `~/.local/share`. `None` for a user without a home directory.
 pub fn default_prefix() -> Option<PathBuf> {
-    // The XDG specification has relative values ignored.
+    // The XDG specification says to ignore relative values.
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
     let data = absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
     Some(data.join("dtrace-consumer").join(PREFIX_NAME))
 }
 
-/// Returns the directory of a prefix that holds libdtrace: Debian's triplet directories first.
+/// Returns the directory of a prefix that holds libdtrace; Debian's triplet directories come first.
 ///
 /// # Errors
-/// [`Unreadable`] if none is found, and one of those places could not be read.
+/// [`Unreadable`] if none is found and one of the places could not be read.
 pub(crate) fn library_directory(prefix: &Path) -> Result<Option<PathBuf>, Unreadable> {
     let mut unreadable = None;
     let mut note = |path: &Path, source: io::Error| {
@@ -79,7 +79,7 @@ pub(crate) fn has_c_library(directory: &Path) -> bool {
     directory.join("libc.so.6").exists()
 }
 
-/// Whether the error says that nothing has this path.
+/// Whether the error means that nothing exists at this path.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

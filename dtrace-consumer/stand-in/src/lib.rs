@@ -1,8 +1,9 @@
-//! A stand-in for libdtrace: the same symbols and structures, and behind them what a [`plan`] says.
+//! A stand-in for libdtrace: the same symbols and structures, with behaviour that a [`plan`] dictates.
 //!
-//! It is for what the real library cannot be made to show: each of its functions failing, its process
-//! dying in each, and deliveries that cannot be. What it delivers is allocated to the byte, so that
-//! AddressSanitizer sees whoever reads beyond it. Tests put it, and a plan, into a prefix of their own.
+//! It produces what the real library cannot be made to show: a failure of each function, the death of
+//! the process in each function, and invalid data. Everything that it delivers is allocated to the
+//! exact byte, so AddressSanitizer catches reads beyond it. Tests put it and a plan into a private
+//! prefix.
 
 pub mod plan;
 

@@ -1,4 +1,4 @@
-//! libdtrace's functions, which do what the plan says.
+//! Which functions does the stand-in export, and what does each do when its plan has no fault for it?
 
 mod state;
 mod unused;
@@ -13,30 +13,30 @@ use crate::memory;
 use crate::plan::ListingOddity;
 use state::{Handlers, STATE, begin};
 
-/// What handles, programs and processes point to. Nobody may look at it.
+/// What opaque pointers (handles, programs, processes) point to. Nobody may read it.
 static NOTHING: u8 = 0;
 
 fn something<T>() -> *mut T {
     (&raw const NOTHING).cast_mut().cast()
 }
 
-/// `D 2.0.7` as a string of its own among the constants, where it is looked for without loading.
+/// `D 2.0.7` as a separate string among the constants, where the version is searched for before loading.
 static VERSION: [u8; 16] = *b"\0\0\0\0D 2.0.7\0\0\0\0\0";
 
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
 static _dtrace_version: &[u8; 12] = match VERSION.split_last_chunk() {
     Some((_, text)) => text,
-    None => panic!("it is longer"),
+    None => panic!("VERSION is longer than 12 bytes"),
 };
 
-/// Begins a call: does what the plan says of it, and returns if there is nothing left to do.
+/// Begins a call: carries out the plan's fault, and returns from the function if it is complete.
 macro_rules! enter {
     ($name:literal, $failed:expr) => {
         match begin($name) {
             None => {}
             Some(state::Answer::Failed) => return $failed,
-            // What does not fit is cut, as C would.
+            // Truncates like C.
             Some(state::Answer::Number(n)) => return n as _,
         }
     };
@@ -51,11 +51,11 @@ use enter;
 #[unsafe(no_mangle)]
 unsafe extern "C" fn dtrace_open(_: c_int, _: c_int, error: *mut c_int) -> *mut dtrace_hdl_t {
     if begin("dtrace_open").is_some() {
-        // SAFETY: the caller's to write to.
+        // SAFETY: the caller lets this function write to it.
         unsafe { *error = STATE.lock().expect("nobody panics").error };
         return ptr::null_mut();
     }
-    // As the real one has: what wakes a waiting dtrace_work.
+    // The real library has this too: it wakes a waiting dtrace_work.
     // SAFETY: always sound.
     unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
     something()
@@ -101,7 +101,7 @@ unsafe extern "C" fn dtrace_getopt(
     value: *mut dtrace_optval_t,
 ) -> c_int {
     enter!("dtrace_getopt", -1);
-    // SAFETY: the caller's to write to.
+    // SAFETY: the caller lets this function write to it.
     unsafe { *value = 7 };
     0
 }
@@ -144,7 +144,7 @@ unsafe extern "C" fn dtrace_program_exec(
     info: *mut dtrace_proginfo_t,
 ) -> c_int {
     enter!("dtrace_program_exec", -1);
-    // SAFETY: the caller's to write to.
+    // SAFETY: the caller lets this function write to it.
     unsafe { *info = dtrace_proginfo_t { dpi_matches: 1, ..dtrace_proginfo_t::default() } };
     0
 }
@@ -156,7 +156,7 @@ unsafe extern "C" fn dtrace_program_info(
     info: *mut dtrace_proginfo_t,
 ) {
     if begin("dtrace_program_info").is_none() {
-        // SAFETY: the caller's to write to.
+        // SAFETY: the caller lets this function write to it.
         unsafe { *info = dtrace_proginfo_t { dpi_matches: 1, ..dtrace_proginfo_t::default() } };
     }
 }
@@ -174,7 +174,7 @@ unsafe extern "C" fn dtrace_stmt_iter(
         oddity => memory::statement(oddity != Some(ListingOddity::NoClause)),
     };
     let function = function.expect("a callback");
-    // SAFETY: the callback takes this, and gets its own argument.
+    // SAFETY: the callback accepts this, and gets the argument that was passed with it.
     unsafe { function(handle, program, statement, arg) }
 }
 
@@ -246,7 +246,7 @@ unsafe extern "C" fn dtrace_probe_iter(
             }
             _ => memory::probe(id, true),
         };
-        // SAFETY: the callback takes this, and gets its own argument.
+        // SAFETY: the callback accepts this, and gets the argument that was passed with it.
         let answer = unsafe { function(handle, probe, arg) };
         if answer != 0 {
             return answer;
@@ -262,7 +262,7 @@ unsafe extern "C" fn dtrace_probe_info(
     info: *mut dtrace_probeinfo_t,
 ) -> c_int {
     enter!("dtrace_probe_info", -1);
-    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    // SAFETY: a structure of integers and pointers, for which zeros are valid.
     let mut argument: dtrace_typeinfo_t = unsafe { std::mem::zeroed() };
     argument.dtt_ctfp = something();
     let (number, list) = match state::listing() {
@@ -270,7 +270,7 @@ unsafe extern "C" fn dtrace_probe_info(
         Some(ListingOddity::NoArguments) => (3, ptr::null_mut()),
         _ => (1, memory::keep(argument)),
     };
-    // SAFETY: the caller's to write to.
+    // SAFETY: the caller lets this function write to it.
     unsafe { ((*info).dtp_argv, (*info).dtp_argc) = (list, number) };
     0
 }
@@ -309,7 +309,7 @@ unsafe extern "C" fn dtrace_str2desc(
 ) -> c_int {
     enter!("dtrace_str2desc", -1);
     let parts = state::listing() != Some(ListingOddity::NoParts);
-    // SAFETY: the caller's to write to.
+    // SAFETY: the caller lets this function write to it.
     unsafe { memory::fill_description(description, parts) };
     0
 }
@@ -329,7 +329,7 @@ unsafe extern "C" fn dtrace_lookup_by_name(
     info: *mut dtrace_syminfo_t,
 ) -> c_int {
     enter!("dtrace_lookup_by_name", -1);
-    // SAFETY: the caller's to write to.
+    // SAFETY: the caller lets this function write to it.
     unsafe { symbol(&mut *found, &mut *info) }
 }
 
@@ -342,7 +342,7 @@ unsafe extern "C" fn dtrace_lookup_by_addr(
     info: *mut dtrace_syminfo_t,
 ) -> c_int {
     enter!("dtrace_lookup_by_addr", -1);
-    // SAFETY: the caller's to write to.
+    // SAFETY: the caller lets this function write to it.
     unsafe { symbol(&mut *found, &mut *info) }
 }
 
@@ -357,7 +357,7 @@ unsafe extern "C" fn dtrace_lookup_by_addr(
     info: *mut dtrace_syminfo_t,
 ) -> c_int {
     enter!("dtrace_lookup_by_addr", -1);
-    // SAFETY: the caller's to write to.
+    // SAFETY: the caller lets this function write to it.
     unsafe { symbol(&mut *found, &mut *info) }
 }
 
@@ -369,7 +369,7 @@ unsafe extern "C" fn dtrace_lookup_by_type(
     info: *mut dtrace_typeinfo_t,
 ) -> c_int {
     enter!("dtrace_lookup_by_type", -1);
-    // SAFETY: the caller's to write to, as a structure of integers and pointers.
+    // SAFETY: the caller lets this function write to it; zeros are valid for integers and pointers.
     unsafe {
         info.write_bytes(0, 1);
         ((*info).dtt_object, (*info).dtt_ctfp) = (c"vmlinux".as_ptr(), something());

@@ -1,42 +1,41 @@
-//! What shall the stand-in do?
+//! What should the stand-in do?
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// The plan's file in the prefix.
+/// The file of the plan in the prefix.
 pub const PLAN: &str = "plan.json";
-/// The file in the prefix, if it is there, in which the stand-in notes the functions that were called, a
-/// line each.
+/// The file in the prefix to which the stand-in appends the name of each called function, if it exists.
 pub const CALLS: &str = "calls";
-/// The file in the prefix, if it is there, in which the stand-in notes for each call that goes wrong how
-/// many rounds were delivered before.
+/// The file in the prefix to which the stand-in appends, if it exists, how many rounds were delivered before
+/// each call that went wrong.
 pub const HAPPENED: &str = "happened";
 
-/// What one process with the stand-in goes through.
+/// The behaviour of the stand-in in one process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plan {
-    /// What goes wrong in which call.
+    /// The calls that go wrong.
     pub faults: Vec<Fault>,
-    /// What each call of `dtrace_work` delivers; the call after the last says that tracing has ended.
+    /// What each call of `dtrace_work` delivers. The call after the last round reports the end of tracing.
     pub rounds: Vec<Vec<Event>>,
     /// The entries of the aggregation `@a`, whose function is `count()` and whose key an `int`.
     pub entries: Vec<Entry>,
-    /// What is odd about descriptions of probes, statements and arguments.
+    /// An oddity of the descriptions of probes, statements and arguments.
     pub listing: Option<ListingOddity>,
-    /// Drops that are reported from within each snapshot of the aggregations.
+    /// The number of drops that each snapshot of the aggregations reports while it runs.
     pub drops_in_snapshot: u64,
 }
 
 impl Plan {
-    /// Leaves the plan where the stand-in finds it.
+    /// Writes the plan to where the stand-in finds it.
     ///
     /// # Panics
     /// If the file cannot be written.
     pub fn put(&self, prefix: &Path) {
-        let text = serde_json::to_string(self).expect("a plan can be written down");
-        std::fs::write(prefix.join(PLAN), text).expect("the prefix is there");
+        let text = serde_json::to_string(self).expect("a plan serialises");
+        std::fs::write(prefix.join(PLAN), text).expect("the prefix exists");
     }
 }
 
@@ -54,28 +53,28 @@ pub struct Fault {
 /// How a call goes wrong.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Misdeed {
-    /// It fails, with this number for `dtrace_errno`.
+    /// It fails, and `dtrace_errno` returns this number.
     Fail(i32),
-    /// It does nothing and answers this; functions that give pointers answer null.
+    /// It does nothing and returns this number, or null if it returns a pointer.
     Answer(i64),
     /// The process aborts.
     Abort,
-    /// The process exits with this status, after a word to its standard error.
+    /// The process writes a line to standard error and exits with this status.
     Exit(i32),
     /// The process gets this signal.
     Signal(i32),
 }
 
-/// What `dtrace_work` does.
+/// Something that `dtrace_work` does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Event {
     /// A clause's firing.
     Firing(Firing),
     /// A probe callback without a firing.
     NoFiring,
-    /// A record callback without a firing having begun.
+    /// A record callback without a firing.
     LoneRecord,
-    /// A firing's end without its beginning.
+    /// The end of a firing that has not begun.
     LoneEnd,
     /// A report of drops.
     Drop {
@@ -83,19 +82,19 @@ pub enum Event {
         kind: i32,
         /// How many.
         drops: u64,
-        /// Whether the report is there.
+        /// Whether the report is missing.
         missing: bool,
     },
     /// A fault of a clause.
     Fault {
-        /// Whether its probe is told.
+        /// Whether it names its probe.
         probe: bool,
-        /// Whether its description is there.
+        /// Whether its description is missing.
         missing: bool,
     },
     /// A `setopt()`.
     Option {
-        /// Whether its description is there.
+        /// Whether its description is missing.
         missing: bool,
     },
     /// Nothing, for so many milliseconds.
@@ -104,10 +103,10 @@ pub enum Event {
     Process {
         /// Its number.
         pid: i32,
-        /// What is said of it.
+        /// libdtrace's message about it.
         message: Option<String>,
     },
-    /// A signal ends the wait.
+    /// A signal interrupts the wait.
     Interrupted,
 }
 
@@ -118,9 +117,9 @@ pub struct Firing {
     pub statement: u32,
     /// Its records.
     pub records: Vec<Record>,
-    /// The data, in which records lie.
+    /// The data that hold the records.
     pub data: Vec<u8>,
-    /// What is odd about it.
+    /// What is wrong with it, if anything.
     pub oddity: Option<Oddity>,
 }
 
@@ -129,9 +128,9 @@ pub struct Firing {
 pub struct Record {
     /// A `DTRACEACT_`.
     pub action: u16,
-    /// Where it lies in the data.
+    /// Its offset in the data.
     pub offset: u32,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u32,
     /// Its alignment.
     pub alignment: u16,
@@ -141,40 +140,40 @@ pub struct Record {
     pub format: Option<String>,
 }
 
-/// What is odd about a firing.
+/// An oddity of a firing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Oddity {
     /// The description of its records is missing.
     NoDescription,
-    /// That stands at an odd address.
+    /// The description of its records is misaligned.
     CrookedDescription,
     /// The description of its probe is missing.
     NoProbe,
-    /// That has no names.
+    /// Its probe has no names.
     NoNames,
     /// The list of records is missing.
     NoRecords,
-    /// The list of records stands at an odd address.
+    /// The list of records is misaligned.
     CrookedRecords,
-    /// There are so many records.
+    /// The description claims this number of records.
     Count(i32),
     /// The data are missing.
     NoData,
-    /// The data are said to be so many bytes.
+    /// The data claim this size in bytes.
     Size(u32),
-    /// The record callback gets a record of nobody.
+    /// The record callback gets a record that belongs to no clause.
     ForeignRecord,
     /// The record callback gets an address between two records.
     CrookedRecord,
     /// The record callback gets no firing.
     RecordOfNothing,
-    /// It has no end.
+    /// It does not end.
     NoEnd,
     /// It begins again before its end.
     Nested,
     /// It ends twice.
     TwoEnds,
-    /// It is interrupted by a signal before its end, and comes again in the next round.
+    /// A signal interrupts it before its end; the next round delivers it again.
     Redelivered,
 }
 
@@ -185,43 +184,43 @@ pub struct Entry {
     pub key: i32,
     /// Its value.
     pub value: u64,
-    /// What is odd about it.
+    /// What is wrong with it, if anything.
     pub oddity: Option<EntryOddity>,
 }
 
-/// What is odd about an entry.
+/// An oddity of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EntryOddity {
     /// The entry itself is missing.
     NoEntry,
     /// The description is missing.
     NoDescription,
-    /// The name is missing, which does no harm.
+    /// The name is missing, which is harmless.
     NoName,
-    /// There are so many keys.
+    /// The description claims this number of keys.
     Keys(i32),
     /// The keys are missing.
     NoKeys,
-    /// A key lies behind the others' end.
+    /// A key reaches beyond the keys.
     KeyOutside,
     /// The value is missing.
     NoValue,
-    /// The value lies behind the data's end.
+    /// The value is beyond the end of the data.
     ValueOutside,
     /// The value is too short for its function.
     ShortValue,
-    /// The function is none.
+    /// The aggregating function has this number.
     Function(u16),
 }
 
-/// What is odd about what the library says of probes and programs.
+/// An oddity of descriptions of probes and programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListingOddity {
     /// A probe's description is missing.
     NoProbe,
-    /// It stands at an odd address.
+    /// A probe's description is misaligned.
     CrookedProbe,
-    /// A probe has so many arguments.
+    /// A probe claims this number of arguments.
     Arguments(i32),
     /// The list of arguments is missing.
     NoArguments,
@@ -229,8 +228,8 @@ pub enum ListingOddity {
     NoStatement,
     /// A statement has no clause.
     NoClause,
-    /// A description that was asked for has no parts.
+    /// A parsed description has no parts.
     NoParts,
-    /// A symbol has no names, which does no harm.
+    /// A symbol has no names, which is harmless.
     NoSymbol,
 }

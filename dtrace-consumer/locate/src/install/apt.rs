@@ -1,7 +1,7 @@
 //! How are the distribution's packages fetched without touching the host's apt?
 //!
-//! apt-get reads a separate configuration (`APT_CONFIG`). In it every directory that apt writes to is
-//! in the installation's temporary directory, and every list that it reads is made here.
+//! apt-get reads a separate configuration (`APT_CONFIG`), which puts every directory that apt writes to
+//! into the installation's temporary directory. This module writes every list that apt reads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::files::entries;
 use super::host::Host;
 use super::manifest::Package;
 
-/// What a suite has.
+/// The packages that a suite offers.
 pub(super) struct Offer {
     pub(super) suite: String,
     pub(super) packages: Vec<Package>,
@@ -31,7 +31,9 @@ impl<'a> Apt<'a> {
         let text = apt.directory.to_str().filter(|it| !it.contains(['"', '\n', '\\']));
         let text = text.ok_or_else(|| {
             let path = apt.directory.display();
-            InstallError::UnsupportedHost(format!("apt's configuration cannot name {path}"))
+            InstallError::UnsupportedHost(format!(
+                "apt's configuration cannot express the path {path}"
+            ))
         })?;
         for name in
             ["lists/partial", "cache/archives/partial", "parts", "sources", "packages", "unpacked"]
@@ -41,8 +43,8 @@ impl<'a> Apt<'a> {
         }
         let Host { architecture, settings, .. } = host;
         apt.write("status", "")?;
-        // "none" is a file that does not exist, "parts" an empty directory. The last lines keep
-        // an unreachable mirror from holding up a build.
+        // "none" is a file that does not exist, "parts" an empty directory. The last lines limit how
+        // long an unreachable mirror delays a build.
         apt.write(
             "configuration",
             &format!(
@@ -98,8 +100,8 @@ impl<'a> Apt<'a> {
                 )?;
                 match self.run(self.command("apt-get").args(["-q", "update"])) {
                     Ok(_) => {}
-                    // The words for a suite that the mirror does not have, and for a mirror that
-                    // does not answer at all, differ only in the answer.
+                    // Only the HTTP status tells a suite that the mirror lacks from a mirror that does
+                    // not respond.
                     Err(InstallError::Tool { said, .. }) if said.contains("404 ") => {
                         suites.push((suite.clone(), None));
                         continue;
@@ -110,7 +112,7 @@ impl<'a> Apt<'a> {
                     }
                     Err(error) => return Err(error),
                 }
-                // apt-cache fails for a name that the index does not have.
+                // apt-cache fails for a name that is not in the index.
                 let candidate = match self.describe(&packages[..1]) {
                     Err(InstallError::Tool { .. }) => None,
                     other => other?.pop(),
@@ -133,7 +135,7 @@ impl<'a> Apt<'a> {
         Err(InstallError::NotOffered { vendor: self.host.vendor, suites })
     }
 
-    /// Fetches and unpacks the packages; returns the directory.
+    /// Fetches and unpacks the packages; returns the directory with their files.
     pub(super) fn unpack(&self, packages: &[Package]) -> Result<PathBuf, InstallError> {
         let fetched = self.directory.join("packages");
         let exact = packages.iter().map(|it| format!("{}={}", it.name, it.version));
@@ -181,7 +183,7 @@ fn planned(plan: &str) -> Vec<String> {
     lines.filter_map(|it| it.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-/// Returns the packages in what `apt-cache show` prints.
+/// Returns the packages in the output of `apt-cache show`.
 fn described(text: &str) -> Vec<Package> {
     let stanzas = text.split("\n\n").filter_map(|stanza| {
         let value = |key: &str| {

@@ -1,4 +1,4 @@
-//! How is a program of the host run, in limited time, and what does it say?
+//! How are the host's programs run within a time limit?
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::error::InstallError;
 
-/// Runs programs until a deadline that they share.
+/// Runs programs with a common deadline.
 pub(super) struct Programs {
     deadline: Instant,
 }
@@ -16,8 +16,8 @@ impl Programs {
         Programs { deadline: Instant::now() + time }
     }
 
-    /// Runs a program and returns what it prints. timeout(1) belongs to the packages that every
-    /// Debian has.
+    /// Runs a program and returns its output. timeout(1) is in an essential package, so every Debian
+    /// system has it.
     pub(super) fn run(&self, command: &mut Command) -> Result<String, InstallError> {
         const TIMED_OUT: i32 = 124;
         let program = Path::new(command.get_program()).file_name().unwrap_or_default();
@@ -46,7 +46,7 @@ impl Programs {
 /// Returns the same command under timeout(1).
 fn timed(command: &Command, seconds: u64) -> Command {
     let mut timed = Command::new("timeout");
-    // In the foreground, so that an interrupt from the terminal reaches the program too.
+    // In the foreground, so that Ctrl-C reaches the program too.
     timed.args(["--foreground", "--kill-after=5", &seconds.to_string()]);
     timed.arg(command.get_program()).args(command.get_args());
     timed.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
@@ -61,7 +61,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
-/// Returns the lines that tell of errors: apt prints those of single files among its progress.
+/// Returns the lines about errors. apt prints errors of single files between its progress lines.
 fn errors(said: &str) -> String {
     let lines = said.lines().filter(|it| {
         !["Ign:", "Get:", "Hit:", "Reading "].iter().any(|start| it.starts_with(start))

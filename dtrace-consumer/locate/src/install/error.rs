@@ -1,4 +1,4 @@
-//! Why could a private libdtrace not be installed, and what can be done?
+//! Why did an installation fail, and what can be done?
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::prefix::Unreadable;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// There are no packages for this host; says why.
+    /// There are no packages for this host, for the reason given.
     #[error("cannot unpack a private libdtrace on this host: {0}")]
     UnsupportedHost(String),
-    /// libdtrace would not work there.
+    /// libdtrace does not support the path of the prefix.
     #[error(
         "cannot install to {}: its path contains {}, which libdtrace does not support (choose \
          another prefix)",
@@ -28,28 +28,28 @@ pub enum InstallError {
         /// The first character in its path that libdtrace or its dynamic loader does not support.
         character: char,
     },
-    /// There is no keyring to check the packages' signatures with.
+    /// There is no keyring to check the signatures of packages.
     #[error(
-        "no keyring to check packages with: {} (install the distribution's archive-keyring package)",
+        "cannot verify packages: {} (install the distribution's archive-keyring package)",
         missing_files(looked)
     )]
     NoKeyring {
-        /// Where it was looked for.
+        /// The files that were looked for.
         looked: Vec<PathBuf>,
     },
     /// apt has no source of the distribution's own packages.
-    #[error("apt has no mirror of {vendor}'s main packages (add one to its sources)")]
+    #[error("apt has no source for {vendor}'s main packages (add a mirror to its sources)")]
     NoMirror {
         /// `Debian` or `Ubuntu`.
         vendor: &'static str,
     },
-    /// No mirror answers, or what they deliver is not signed properly.
-    #[error("no mirror could be used; apt says:\n{said}")]
+    /// No mirror responds, or its index is not properly signed.
+    #[error("no mirror is usable:\n{said}")]
     Unreachable {
-        /// apt's own words.
+        /// apt's messages.
         said: String,
     },
-    /// The mirrors answer, but have no supported libdtrace.
+    /// The mirrors respond, but have no supported libdtrace.
     #[error(
         "{vendor}'s mirror has no supported libdtrace ({}): {}{}",
         SUPPORTED_VERSIONS.join(", "),
@@ -67,23 +67,26 @@ pub enum InstallError {
     Tool {
         /// The program and its first arguments.
         command: String,
-        /// Its own words, or the operating system's when it could not be run.
+        /// Its output, or the operating system's error if it could not be started.
         said: String,
     },
     /// A program of the host did not finish in time.
-    #[error("{command} did not finish within the time for an installation")]
+    #[error("{command} did not finish in time: the installation takes too long (try again)")]
     TimedOut {
         /// The program and its first arguments.
         command: String,
     },
     /// The packages lack something that libdtrace needs.
-    #[error("the packages lack {}", missing.join(", "))]
+    #[error("the packages are incomplete: missing {}", missing.join(", "))]
     Incomplete {
         /// The libraries or programs that they lack.
         missing: Vec<String>,
     },
-    /// The directory holds something else, which stays.
-    #[error("{} is not a private libdtrace, and is left as it is", prefix.display())]
+    /// The directory holds something else, which is not touched.
+    #[error(
+        "cannot install to {}: it exists and is not a private libdtrace (choose another prefix)",
+        prefix.display()
+    )]
     NotOurs {
         /// The directory.
         prefix: PathBuf,
@@ -94,7 +97,7 @@ pub enum InstallError {
         /// The directory.
         prefix: PathBuf,
     },
-    /// There is one, but a part of it is missing or cannot be read. Installing again replaces it.
+    /// A part of the private libdtrace is missing or cannot be read. Installing again replaces it.
     #[error("the private libdtrace at {} is damaged: {what} (install it again)", prefix.display())]
     Damaged {
         /// The directory.
@@ -102,12 +105,12 @@ pub enum InstallError {
         /// What is wrong.
         what: String,
     },
-    /// The file system refused.
+    /// The file system refused an operation.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// What was attempted.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
@@ -134,7 +137,7 @@ fn missing_files(looked: &[PathBuf]) -> String {
 fn offered(suites: &[(String, Option<String>)]) -> String {
     let suites = suites.iter().map(|(suite, version)| match version {
         Some(version) => format!("{suite} has libdtrace2 {version}"),
-        None => format!("{suite} has none"),
+        None => format!("{suite} has no libdtrace2"),
     });
     suites.collect::<Vec<_>>().join(", ")
 }

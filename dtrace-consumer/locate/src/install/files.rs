@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
 
-/// Returns the names and paths of what is in a directory.
+/// Returns the names and paths of a directory's entries.
 pub(super) fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, InstallError> {
     let entries = fs::read_dir(directory)
         .map_err(|error| InstallError::io("read", directory, error))?
@@ -14,7 +14,7 @@ pub(super) fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, Instal
     Ok(entries.collect())
 }
 
-/// Renames, and creates the directories above the new name.
+/// Renames a file; creates the directories above its new path.
 pub(super) fn move_to(from: &Path, to: &Path) -> Result<(), InstallError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(|error| InstallError::io("create", parent, error))?;

@@ -1,8 +1,8 @@
-//! What is there on the host to install from: its distribution, mirrors, keyring and settings?
+//! What does the host offer to install from: distribution, mirrors, keyring and settings?
 //!
-//! From the host's configuration of apt come the settings of `Acquire` (proxies, certificates,
-//! Check-Valid-Until), but neither hooks, which are commands for the host's own state, nor what would
-//! let unsigned packages pass.
+//! The `Acquire` settings of the host's apt are used (proxies, certificates, Check-Valid-Until). Its
+//! hooks are not, because they are commands for the host's own state, and neither are settings that
+//! accept unsigned packages.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use std::time::Duration;
 use super::command::Programs;
 use super::error::InstallError;
 
-/// For a whole installation; it usually takes five seconds.
+/// The time limit of a whole installation, which usually takes five seconds.
 const TIME: Duration = Duration::from_secs(180);
 
-/// Settings of `Acquire` that are not taken from the host: what weakens the check of signatures,
-/// and what adds indexes that nothing here reads.
+/// `Acquire` settings that are not taken from the host: those that weaken the check of signatures,
+/// and those that add indexes which nothing here reads.
 const NOT_TAKEN: &[&str] = &["Acquire::Allow", "Acquire::IndexTargets", "Acquire::Languages"];
 
 /// What the installation needs to know of the host.
 pub(super) struct Host {
     /// `Debian` or `Ubuntu`.
     pub(super) vendor: &'static str,
-    /// dpkg's name of the processor.
+    /// dpkg's name of the architecture.
     pub(super) architecture: String,
-    /// Those that may have libdtrace, the preferred one first.
+    /// The suites that may have libdtrace, in order of preference.
     pub(super) suites: Vec<String>,
-    /// Of each suite.
+    /// The components of each suite.
     pub(super) components: &'static str,
-    /// What apt checks signatures with.
+    /// The keyring that apt checks signatures with.
     pub(super) keyring: PathBuf,
-    /// Addresses of the distribution's own packages.
+    /// The addresses of the distribution's own packages.
     pub(super) mirrors: Vec<String>,
     /// Lines for apt's configuration.
     pub(super) settings: String,
@@ -43,9 +43,7 @@ impl Host {
     pub(super) fn examine() -> Result<Host, InstallError> {
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let (vendor, codename) = vendor(&release).ok_or_else(|| {
-            InstallError::UnsupportedHost(
-                "it is neither Debian nor Ubuntu, nor based on one of them".into(),
-            )
+            InstallError::UnsupportedHost("it is not based on Debian or Ubuntu".into())
         })?;
         let programs = Programs::within(TIME);
         let said = programs.run(Command::new("dpkg").arg("--print-architecture"))?;
@@ -65,7 +63,7 @@ impl Host {
         let Some(keyring) = looked.iter().find(|it| it.is_file()).cloned() else {
             return Err(InstallError::NoKeyring { looked: looked.to_vec() });
         };
-        // Also those of which there is no index yet, as in a fresh container.
+        // Includes sources whose index has not been fetched yet, as in a fresh container.
         let targets = programs.run(Command::new("apt-get").args([
             "indextargets",
             "--no-release-info",
@@ -82,7 +80,7 @@ impl Host {
     }
 }
 
-/// Returns the distribution whose packages fit, and the release's name, from os-release(5).
+/// Returns the distribution whose packages fit, and the codename of the release, from os-release(5).
 fn vendor(release: &str) -> Option<(&'static str, String)> {
     let value = |key: &str| {
         let value = release.lines().find_map(|it| it.strip_prefix(key)?.strip_prefix('='));
@@ -101,8 +99,8 @@ fn vendor(release: &str) -> Option<(&'static str, String)> {
     Some((vendor, codename))
 }
 
-/// Returns the addresses, each once, that serve a release of the distribution itself: apt's sources also
-/// name those of other projects, of security updates and so on.
+/// Returns the addresses that serve a release of the distribution itself, without duplicates. apt's
+/// sources also list other projects, security updates and so on.
 fn mirrors(targets: &str, codename: &str) -> Vec<String> {
     const SUITES: &[&str] =
         &["oldstable", "stable", "testing", "unstable", "sid", "trixie", "forky", "devel"];
@@ -122,12 +120,12 @@ fn mirrors(targets: &str, codename: &str) -> Vec<String> {
     mirrors
 }
 
-/// Returns the lines of `apt-config dump` that hold for this installation too.
+/// Returns the lines of `apt-config dump` that apply to this installation too.
 fn acquire_settings(dump: &str) -> String {
     let kept = dump.lines().filter(|line| {
         let taken =
             line.starts_with("Acquire::") && !NOT_TAKEN.iter().any(|it| line.starts_with(it));
-        // A value with a quotation mark in it or of several lines cannot be written down again.
+        // apt's configuration cannot express a value that contains a quotation mark or a line break.
         taken && line.ends_with("\";") && line.matches('"').count() == 2
     });
     kept.flat_map(|line| [line, "\n"]).collect()

@@ -1,4 +1,4 @@
-//! What is at a prefix, and how is it removed?
+//! What does a prefix hold, and how is it removed?
 
 use std::fs;
 use std::io;
@@ -18,16 +18,16 @@ pub struct Removed {
     pub prefix: PathBuf,
     /// What it held.
     pub manifest: Manifest,
-    /// The directories above it that its installation had created, if nothing else was in them.
+    /// The directories above it that its installation created and that were empty.
     pub parents: Vec<PathBuf>,
 }
 
-/// Returns what a prefix holds, if [`Installer`](super::Installer) made it and it is whole and of a
+/// Returns what a prefix holds, if [`Installer`](super::Installer) made it and it is complete and has a
 /// supported version.
 ///
 /// # Errors
-/// [`InstallError::NotInstalled`] without a manifest, [`InstallError::Damaged`] when something that
-/// the manifest promises is missing, [`InstallError::Io`] when it cannot be read.
+/// [`InstallError::NotInstalled`] without a manifest, [`InstallError::Damaged`] if something that
+/// the manifest lists is missing, [`InstallError::Io`] if it cannot be read.
 pub fn status(prefix: &Path) -> Result<Manifest, InstallError> {
     let manifest = read_manifest(prefix)?;
     let directory = prefix.join(&manifest.directory);
@@ -41,15 +41,15 @@ pub fn status(prefix: &Path) -> Result<Manifest, InstallError> {
     Ok(manifest)
 }
 
-/// Removes a prefix that [`Installer`](super::Installer) made, and the directories that it created
-/// for it and that are empty then.
+/// Removes a prefix that [`Installer`](super::Installer) made, and those directories created for it
+/// that are empty afterwards.
 ///
 /// # Errors
-/// [`InstallError::NotInstalled`] when it has no manifest: nothing is removed then.
-/// [`InstallError::Io`] when it cannot be removed.
+/// [`InstallError::NotInstalled`] if it has no manifest; nothing is removed then.
+/// [`InstallError::Io`] if it cannot be removed.
 pub fn uninstall(prefix: &Path) -> Result<Removed, InstallError> {
     let manifest = read_manifest(prefix)?;
-    // Through a symbolic link, which stays: the user made it.
+    // A symbolic link to the prefix stays, because the user made it.
     let prefix =
         fs::canonicalize(prefix).map_err(|error| InstallError::io("resolve", prefix, error))?;
     remove(&prefix)?;
@@ -69,12 +69,12 @@ pub(super) fn read_manifest(prefix: &Path) -> Result<Manifest, InstallError> {
     }
 }
 
-/// Whether nothing is there, or an empty directory, or a prefix of ours, whatever its state.
+/// Whether the prefix is missing, an empty directory, or made by an installer, whatever its state.
 pub(super) fn replaceable(prefix: &Path) -> Result<bool, InstallError> {
     match fs::read_dir(prefix) {
         Ok(mut entries) => Ok(entries.next().is_none() || prefix.join(MANIFEST_NAME).exists()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A dangling link is not ours to replace.
+            // A dangling link belongs to the user.
             Ok(fs::symlink_metadata(prefix).is_err())
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
@@ -82,7 +82,7 @@ pub(super) fn replaceable(prefix: &Path) -> Result<bool, InstallError> {
     }
 }
 
-/// Takes the name away first, so that no half of a prefix is ever found.
+/// Removes a prefix. Renames it first, so that nobody ever finds half a prefix.
 pub(super) fn remove(prefix: &Path) -> Result<(), InstallError> {
     let work = Workplace::beside(prefix)?;
     fs::rename(prefix, work.path().join("removed"))

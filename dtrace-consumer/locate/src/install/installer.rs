@@ -14,11 +14,11 @@ use super::workplace::Workplace;
 use crate::locate;
 use crate::path;
 
-/// The packages that are asked for; apt adds what they depend on.
+/// The packages to install; apt adds their dependencies.
 const LIBRARY: &str = "libdtrace2";
 const PROGRAM: &str = "dtrace";
 
-/// Dependencies that nothing here uses at run time: character sets and a copyright notice.
+/// Dependencies that are not used at run time: character sets and a copyright notice.
 const UNUSED: &[&str] = &["libc-gconv-modules", "gcc-"];
 
 /// Unpacks a private libdtrace.
@@ -26,7 +26,7 @@ const UNUSED: &[&str] = &["libc-gconv-modules", "gcc-"];
 pub struct Installer {
     /// The directory to create.
     pub prefix: PathBuf,
-    /// Also unpack the dtrace(1) program, as `usr/sbin/dtrace`.
+    /// Whether to unpack the dtrace(1) program too, as `usr/sbin/dtrace`.
     pub with_dtrace_program: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Installed {
     pub prefix: PathBuf,
     /// What it holds.
     pub manifest: Manifest,
-    /// It was unpacked now; otherwise a suitable one was there already.
+    /// Whether it was unpacked by this call; otherwise a suitable one existed already.
     pub fresh: bool,
 }
 
@@ -48,14 +48,14 @@ impl Installer {
         Installer { prefix: prefix.into(), with_dtrace_program: false }
     }
 
-    /// Makes sure that the prefix holds a usable libdtrace. One that is there already stays; an
-    /// outdated or damaged one is replaced. `log` is given one line for each step.
+    /// Ensures that the prefix holds a usable libdtrace. A usable one stays as it is; an outdated or
+    /// damaged one is replaced. `log` receives one line for each step.
     ///
-    /// Takes some seconds and about 8 MB of packages and 10 MB of their index; gives up after three
-    /// minutes.
+    /// Takes some seconds, and downloads about 8 MB of packages and 10 MB of their index. Gives up after
+    /// three minutes.
     ///
     /// # Errors
-    /// [`InstallError`]; the prefix and the directories above it are then as they were before.
+    /// [`InstallError`]. The prefix and the directories above it are then unchanged.
     pub fn install(&self, log: &mut dyn FnMut(&str)) -> Result<Installed, InstallError> {
         let prefix = std::path::absolute(&self.prefix)
             .map_err(|error| InstallError::io("resolve", &self.prefix, error))?;
@@ -63,7 +63,7 @@ impl Installer {
             return Err(InstallError::UnusablePath { prefix, character });
         }
         if let Some(manifest) = self.usable(&prefix) {
-            log(&format!("{} is there already: {manifest}", prefix.display()));
+            log(&format!("{} already has {manifest}", prefix.display()));
             return Ok(Installed { prefix, manifest, fresh: false });
         }
         if !replaceable(&prefix)? {
@@ -75,7 +75,7 @@ impl Installer {
         self.publish(&root, &prefix, manifest, log)
     }
 
-    /// Makes the finished tree in the workplace; returns its path.
+    /// Builds the tree in the temporary directory; returns its path.
     fn build(
         &self,
         host: &Host,
@@ -107,7 +107,7 @@ impl Installer {
         Ok((root, manifest))
     }
 
-    /// Writes the manifest and gives the finished tree its name.
+    /// Writes the manifest and renames the finished tree to the prefix.
     fn publish(
         &self,
         root: &Path,
@@ -122,8 +122,8 @@ impl Installer {
         let path = root.join(MANIFEST_NAME);
         fs::write(&path, manifest.to_text())
             .map_err(|error| InstallError::io("write", &path, error))?;
-        // rename(2) replaces an empty directory and no other, so nothing can be lost here; a
-        // second attempt is needed when an old one has to make room.
+        // rename(2) replaces only an empty directory, so nothing can be lost here. A second attempt
+        // is needed if an old prefix had to be removed.
         for _ in 0..2 {
             match fs::rename(root, prefix) {
                 Ok(()) => {
@@ -136,7 +136,7 @@ impl Installer {
                 Err(_) => {}
             }
             if let Some(manifest) = self.usable(prefix) {
-                log(&format!("{} was installed meanwhile", prefix.display()));
+                log(&format!("another process has installed {}", prefix.display()));
                 return Ok(Installed { prefix: prefix.to_owned(), manifest, fresh: false });
             }
             if !replaceable(prefix)? {
@@ -151,7 +151,7 @@ impl Installer {
         Err(InstallError::NotOurs { prefix: prefix.to_owned() })
     }
 
-    /// Returns the manifest of a prefix that has all that this installer would unpack.
+    /// Returns the manifest of a prefix that has everything this installer would unpack.
     fn usable(&self, prefix: &Path) -> Option<Manifest> {
         let manifest = status(prefix).ok()?;
         (!self.with_dtrace_program || prefix.join(PROGRAM_PATH).exists()).then_some(manifest)

@@ -1,15 +1,15 @@
 //! What does a private prefix hold?
 //!
-//! A plain text file in the prefix says it: a word and its value on each line. It is written last, and a
-//! directory without it is never replaced or removed.
+//! The manifest is a plain text file in the prefix, with a word and its value on each line. It is
+//! written last. A directory without it is never replaced or removed.
 
 use std::fmt;
 use std::path::{Component, PathBuf};
 
-/// The name of the manifest's file in the prefix.
+/// The file name of the manifest in the prefix.
 pub const MANIFEST_NAME: &str = "libdtrace.manifest";
 
-/// Changes when what is written here or the layout of a prefix changes its meaning.
+/// Changes when the manifest or the layout of a prefix changes its meaning.
 const FORMAT: &str = "1";
 
 /// What a private prefix holds and where it comes from.
@@ -18,7 +18,7 @@ const FORMAT: &str = "1";
 pub struct Manifest {
     /// libdtrace's version, such as `2.0.7`.
     pub version: String,
-    /// dpkg's name of the processor: `amd64` or `arm64`.
+    /// dpkg's name of the architecture: `amd64` or `arm64`.
     pub architecture: String,
     /// The distribution and its suite, such as `Debian forky`.
     pub suite: String,

@@ -1,4 +1,4 @@
-//! Which files of the packages make up a prefix, and are they all there?
+//! Which files of the packages make up a prefix, and are they complete?
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,9 +12,9 @@ use crate::prefix::{self, SONAME};
 /// Where dtrace(1) is in a prefix.
 pub(super) const PROGRAM_PATH: &str = "usr/sbin/dtrace";
 
-/// Moves what is used at run time from the unpacked packages into the prefix: the libraries, the D
-/// libraries, the copyright notices and, when asked for, dtrace(1). Returns the libraries'
-/// directory, relative to the prefix.
+/// Moves the files that are used at run time from the unpacked packages into the prefix: libraries, D
+/// libraries, copyright notices and optionally dtrace(1). Returns the libraries' directory, relative
+/// to the prefix.
 pub(super) fn select(
     unpacked: &Path,
     root: &Path,
@@ -30,7 +30,7 @@ pub(super) fn select(
     }
     for (name, path) in entries(&unpacked.join("usr/share/doc"))? {
         let notice = path.join("copyright");
-        // A package may share another's directory by a link.
+        // A package may share the directory of another one by a link.
         if notice.is_file() && !path.is_symlink() {
             move_to(&notice, &root.join("usr/share/doc").join(name).join("copyright"))?;
         }
@@ -43,8 +43,8 @@ pub(super) fn select(
     Ok(directory)
 }
 
-/// Checks that the prefix's loader finds everything that libdtrace needs in its directory; returns
-/// libdtrace's version. Nothing of libdtrace is run.
+/// Checks that the prefix's dynamic loader finds everything that libdtrace needs in its directory;
+/// returns libdtrace's version. Does not run any code of libdtrace.
 pub(super) fn check(programs: &Programs, directory: &Path) -> Result<String, InstallError> {
     let library = directory.join(SONAME);
     let incomplete = |missing: Vec<String>| InstallError::Incomplete { missing };
@@ -65,7 +65,7 @@ pub(super) fn check(programs: &Programs, directory: &Path) -> Result<String, Ins
         .map_err(|refused| incomplete(vec![format!("a usable libdtrace ({refused})")]))
 }
 
-/// Returns the libraries that `ld.so --list` does not find, or finds outside of the directory.
+/// Returns the libraries that `ld.so --list` does not find, or finds outside the directory.
 fn unresolved(list: &str, directory: &Path) -> Vec<String> {
     let needed = list.lines().filter_map(|line| line.split_once(" => "));
     let missing = needed.filter(|(_, found)| !Path::new(found.trim()).starts_with(directory));

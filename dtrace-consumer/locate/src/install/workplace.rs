@@ -1,4 +1,4 @@
-//! Where is a prefix built before it gets its name?
+//! Where is a prefix built before it is renamed to its final path?
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use super::error::InstallError;
 
-/// A temporary directory older than this, three times what an installation may take, was left
-/// behind by a process that was killed. Its process id tells nothing: containers may share the
-/// directory.
+/// A temporary directory that is older than this was left behind by a killed process: it is more than
+/// three times the limit of an installation. The process id in its name proves nothing, because
+/// containers may share the directory.
 const ABANDONED: Duration = Duration::from_secs(600);
 
 /// How often to try to create a directory while others create and remove it.
 const ATTEMPTS: u32 = 1000;
 
-/// A temporary directory on the prefix's file system. When it is dropped it is removed, and so are
-/// the directories above it that were created for it, unless there is something in them by then.
+/// A temporary directory on the prefix's file system. Dropping it removes it, and those directories
+/// above it that were created for it and are empty by then.
 pub(super) struct Workplace {
     prefix: PathBuf,
     path: Option<PathBuf>,
@@ -31,11 +31,11 @@ impl Workplace {
         };
         let missing = parent.ancestors().take_while(|it| !it.exists());
         let parents = missing.map(Path::to_owned).collect();
-        // From here on what was created is removed, also after an error.
+        // From here on, everything that is created is removed again, also after an error.
         let mut work = Workplace { prefix: prefix.to_owned(), path: None, parents };
         let stem = format!(".{}.installing-", name.to_string_lossy());
         for attempt in 0..ATTEMPTS {
-            // Again each time: a process that ends may remove the directory while it is empty.
+            // Repeated each time, because another process may remove the empty directory when it ends.
             fs::create_dir_all(parent)
                 .map_err(|error| InstallError::io("create", parent, error))?;
             let path = parent.join(format!("{stem}{}-{attempt}", std::process::id()));
@@ -50,7 +50,10 @@ impl Workplace {
                 Err(error) => return Err(InstallError::io("create", &path, error)),
             }
         }
-        let busy = io::Error::new(ErrorKind::ResourceBusy, "others create and remove it");
+        let busy = io::Error::new(
+            ErrorKind::ResourceBusy,
+            "other processes keep creating and removing it",
+        );
         Err(InstallError::io("create a directory in", parent, busy))
     }
 
@@ -58,7 +61,7 @@ impl Workplace {
         self.path.as_deref().unwrap_or(&self.prefix)
     }
 
-    /// Returns the real paths of the directories that were created for it, innermost first.
+    /// Returns the canonical paths of the directories that were created for it, innermost first.
     pub(super) fn created_parents(&self) -> Vec<PathBuf> {
         self.parents.iter().filter_map(|it| fs::canonicalize(it).ok()).collect()
     }
@@ -67,17 +70,17 @@ impl Workplace {
 impl Drop for Workplace {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What is left is swept by the next installation.
+            // The next installation sweeps what remains.
             let _ = fs::remove_dir_all(path);
         }
         remove_empty(&self.prefix, &self.parents);
     }
 }
 
-/// Removes those of the directories that are above the path and empty; returns them, innermost first.
+/// Removes the directories that are empty and above the path; returns them, innermost first.
 pub(super) fn remove_empty(path: &Path, directories: &[PathBuf]) -> Vec<PathBuf> {
     let above = path.ancestors().skip(1).filter(|it| directories.iter().any(|other| other == it));
-    // rmdir(2) removes no directory that has something in it.
+    // rmdir(2) removes only empty directories.
     above.filter(|it| fs::remove_dir(it).is_ok()).map(Path::to_owned).collect()
 }
 

@@ -1,6 +1,6 @@
-//! In which directories does the system's loader find libraries?
+//! Which directories are in the cache of the system's dynamic loader?
 //!
-//! `/etc/ld.so.cache` in the form that glibc has written since 2.2 (its own source: dl-cache.h): a
+//! Reads `/etc/ld.so.cache` in the format that glibc has written since 2.2 (dl-cache.h in its source): a
 //! magic text, a count, 24 bytes for each library with the offset of its path, and the paths.
 
 use std::ffi::OsStr;
@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER: usize = 48;
 const ENTRY: usize = 24;
-/// Where in an entry the offset of the path is, and of the flags.
+/// The position in an entry of the path's offset.
 const VALUE: usize = 8;
 
-/// The directories of all cached libraries, each once. Empty for what is not such a cache.
+/// Returns the directories of all cached libraries, without duplicates. Empty if it is not such a cache.
 pub(super) fn directories(cache: &[u8]) -> Vec<PathBuf> {
-    // An older form may precede it; offsets count from the magic text.
+    // A cache in an older format may precede it. Offsets count from the magic text.
     let Some(start) = cache.windows(MAGIC.len()).position(|it| it == MAGIC) else {
         return Vec::new();
     };
     let cache = &cache[start..];
     let count = word(cache, MAGIC.len()).unwrap_or(0) as usize;
     let mut directories: Vec<PathBuf> = Vec::new();
-    // A count that the file cannot hold ends at the first entry that is not there.
+    // If the count exceeds the file, iteration ends with the last complete entry.
     for entry in cache.get(HEADER..).unwrap_or_default().chunks_exact(ENTRY).take(count) {
         let Some(path) = word(entry, VALUE).and_then(|at| cache.get(at as usize..)) else {
             continue;

@@ -1,11 +1,11 @@
-//! Where was libdtrace looked for in vain?
+//! Which places had no usable libdtrace, and why?
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::{Origin, PREFIX_VARIABLE, Refusal, SUPPORTED_VERSIONS};
 
-/// A place that was searched and passed over.
+/// A place that was searched and skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Why it was searched.
@@ -24,10 +24,10 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// There is no libdtrace that can be used. Its text says where one was looked for and what to do.
+/// There is no usable libdtrace. The text lists the places that were searched and the remedies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocateError {
-    /// What was searched, in order.
+    /// The places that were searched, in order.
     pub candidates: Vec<Candidate>,
 }
 
@@ -39,8 +39,8 @@ impl fmt::Display for LocateError {
         }
         write!(
             f,
-            "install the system's libdtrace2, or run `dtrace-worker install` to unpack a private \
-             one, or set {PREFIX_VARIABLE} to a prefix that has one"
+            "install the package libdtrace2, run `dtrace-worker install` to unpack a private copy, \
+             or set {PREFIX_VARIABLE} to a prefix that has one"
         )
     }
 }

@@ -1,8 +1,8 @@
-//! Which version of libdtrace is in a file, and can this process load it?
+//! Which version of libdtrace does a file hold, and can this process load it?
 //!
 //! The version is the text `D 2.0.7` (`Sun D 1.13` elsewhere) that `_dtrace_version` points to. That
-//! pointer is filled in when the library is loaded, so the text itself is searched for, in the
-//! segments that are loaded without permission to write, those without code first: 0.9 of 8 MB.
+//! pointer is set only when the library is loaded. So the text itself is searched for, in the
+//! read-only segments, those without code first: they are 0.9 of 8 MB.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -18,11 +18,11 @@ use elf::segment::ProgramHeader;
 use super::{Refusal, SUPPORTED_VERSIONS, processor};
 use crate::prefix::{Unreadable, is_missing};
 
-/// A libdtrace is far smaller: what is larger is something else.
+/// A file that is larger than this is not libdtrace, which is far smaller.
 const MOST_BYTES: u64 = 64 << 20;
 const MOST_SEGMENTS: usize = 64;
 
-/// Returns the version of a library that this process can use.
+/// Returns the version of a library, if this process can use it.
 pub(crate) fn examine(library: &Path) -> Result<String, Refusal> {
     let refuse = |source: io::Error| {
         if is_missing(&source) {
@@ -54,8 +54,8 @@ pub(crate) fn examine(library: &Path) -> Result<String, Refusal> {
     Err(Refusal::NoVersion)
 }
 
-/// Whether the segment is loaded, and no program can write to it. Some linkers put constants into
-/// one with the code, as in arm64's libdtrace.
+/// Whether the segment is loaded read-only. Some linkers put constants and code into one segment, as in
+/// libdtrace for arm64.
 fn is_constant(segment: &ProgramHeader) -> bool {
     segment.p_type == PT_LOAD && segment.p_flags & (PF_R | PF_W) == PF_R
 }

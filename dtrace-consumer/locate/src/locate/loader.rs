@@ -11,8 +11,8 @@ use crate::path;
 pub struct Loader {
     /// The loader, such as `ld-linux-x86-64.so.2`, from the same C library as the prefix's.
     pub ld_so: PathBuf,
-    /// Where it searches for libraries: the prefix first, then the system's directories, for
-    /// what only the program needs. It replaces `LD_LIBRARY_PATH`.
+    /// Where it searches for libraries: first the prefix, then the system's directories for libraries
+    /// that only the program needs. It replaces `LD_LIBRARY_PATH`.
     pub library_path: Vec<PathBuf>,
 }
 
@@ -33,7 +33,7 @@ impl Loader {
         command
     }
 
-    /// Returns `library_path` as the loader's argument `--library-path` takes it: joined with colons.
+    /// Returns `library_path` joined with colons, for the loader's argument `--library-path`.
     #[must_use]
     pub fn library_path_argument(&self) -> OsString {
         let mut joined = OsString::new();

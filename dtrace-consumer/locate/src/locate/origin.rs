@@ -1,4 +1,4 @@
-//! Why was a place searched?
+//! Which rule led to a place?
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub enum Origin {
     Caller,
     /// The prefix that `DTRACE_CONSUMER_PREFIX` names.
     Environment,
-    /// The operating system's own.
+    /// The operating system's library.
     System,
     /// A directory `libdtrace` beside the program or above it.
     Program,

@@ -5,7 +5,7 @@ use elf::abi::{EM_AARCH64, EM_X86_64};
 /// Debian's name for the directory of this processor's libraries.
 pub(super) const TRIPLET: Option<&str> = NATIVE.0;
 
-/// ELF's number for this processor. `None`: it is not known here, and the loader has to check.
+/// ELF's number for this processor. `None` if it is unknown here; then only the loader checks.
 pub(super) const MACHINE: Option<u16> = NATIVE.1;
 
 const NATIVE: (Option<&str>, Option<u16>) =

@@ -1,4 +1,4 @@
-//! Why is a place not used?
+//! Why is a libdtrace not used?
 
 use std::path::PathBuf;
 
@@ -11,26 +11,26 @@ use crate::prefix::{SONAME, Unreadable};
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no libdtrace.
-    #[error("no {SONAME} there")]
+    #[error("no {SONAME}")]
     Missing,
-    /// Something there could not be read; a libdtrace may be there nevertheless.
+    /// Something could not be read, so there may or may not be a libdtrace.
     #[error("cannot read {}: {why}", path.display())]
     Unreadable {
         /// What could not be read.
         path: PathBuf,
-        /// The operating system's words.
+        /// The operating system's error.
         why: String,
     },
-    /// The path contains this character, with which libdtrace or its dynamic loader does not work.
+    /// The path contains this character, which libdtrace or its dynamic loader does not support.
     #[error(
         "its path contains {}, which libdtrace does not support (move it to another path)",
         path::describe(*.0)
     )]
     UnusablePath(char),
     /// The file is not a shared library, or it is damaged.
-    #[error("not an ELF file, or a damaged one")]
+    #[error("not an ELF file, or damaged")]
     NotALibrary,
-    /// It is built for another processor than this program.
+    /// It is built for a different processor than this program.
     #[error("built for another processor")]
     OtherArchitecture,
     /// No version could be read from it.
@@ -39,22 +39,22 @@ pub enum Refusal {
     /// Its version is not one of [`SUPPORTED_VERSIONS`].
     #[error("version {} is not supported (supported: {})", .0, SUPPORTED_VERSIONS.join(", "))]
     Version(String),
-    /// A part of it belongs to somebody who is not trusted here.
+    /// A part of it belongs to an untrusted user.
     #[error(
-        "{} belongs to user {owner}, and would run with this process's privilege (name the prefix \
-         with {PREFIX_VARIABLE} to use it anyway)",
+        "{} belongs to user {owner}, who is not trusted with this process's privilege (set \
+         {PREFIX_VARIABLE} to the prefix to use it anyway)",
         path.display()
     )]
     OwnedByOthers {
         /// The part.
         path: PathBuf,
-        /// The number of the user whom it belongs to.
+        /// The id of the user who owns it.
         owner: u32,
     },
-    /// Everybody may write to a part of it.
+    /// A part of it is world-writable.
     #[error(
-        "everybody may write to {}, and it would run with this process's privilege (name the \
-         prefix with {PREFIX_VARIABLE} to use it anyway)",
+        "{} is world-writable, and would run with this process's privilege (set \
+         {PREFIX_VARIABLE} to the prefix to use it anyway)",
         path.display()
     )]
     WritableByOthers {

@@ -1,4 +1,4 @@
-//! Which places are searched for libdtrace, and what is accepted there?
+//! Where is libdtrace searched for, and what is accepted?
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,12 +16,12 @@ use crate::prefix::{self, PREFIX_NAME, SONAME};
 /// `target/<triple>/<profile>/build/examples`.
 const ANCESTORS: usize = 4;
 
-/// The places to search. [`Search::of_this_process`] fills it in; an empty one searches nowhere.
+/// The places to search. [`Search::of_this_process`] fills them in; the default searches nowhere.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
     /// The caller's prefix.
     pub caller: Option<PathBuf>,
-    /// The value of `DTRACE_CONSUMER_PREFIX`; an empty one counts as unset.
+    /// The value of `DTRACE_CONSUMER_PREFIX`; an empty value counts as unset.
     pub environment: Option<OsString>,
     /// The system's library directories.
     pub system: Vec<PathBuf>,
@@ -29,7 +29,7 @@ pub struct Search {
     pub program: Option<PathBuf>,
     /// The prefix in the user's data directory.
     pub user_data: Option<PathBuf>,
-    /// The effective user, who is trusted besides root. `None`: only root.
+    /// The effective user, who is trusted like root. `None` trusts only root.
     pub user: Option<u32>,
 }
 
@@ -43,14 +43,14 @@ impl Search {
             system: system_directories(),
             program: std::env::current_exe().ok(),
             user_data: prefix::default_prefix(),
-            // The kernel gives a process's own directory to its effective user.
+            // The effective user owns a process's directory in /proc.
             user: fs::metadata("/proc/self").ok().map(|it| it.uid()),
         }
     }
 
-    /// Returns the places of a worker that serves other users: `chosen`, if its administrator named
-    /// a prefix; otherwise the system's library, then the prefix `fallback` if it belongs to root.
-    /// Neither the environment nor the place of the program decides.
+    /// Returns the places of a worker that serves other users: the prefix `chosen` if the administrator
+    /// named one; otherwise the system's library, then the prefix `fallback` if it belongs to root.
+    /// Neither the environment nor the program's path matters.
     #[must_use]
     pub fn of_elevated_worker(chosen: Option<&Path>, fallback: &Path) -> Search {
         Search {
@@ -61,15 +61,15 @@ impl Search {
         }
     }
 
-    /// Returns the first libdtrace that can be used.
+    /// Returns the first usable libdtrace.
     ///
     /// # Errors
-    /// [`LocateError`] when there is none, or when the one that was ordered cannot be used.
+    /// [`LocateError`] if there is none, or if the one that was ordered is unusable.
     pub fn run(&self) -> Result<Libdtrace, LocateError> {
         self.trace().1
     }
 
-    /// Searches as [`run`](Self::run) does, and also returns the places that were passed over.
+    /// Searches like [`run`](Self::run), and also returns the places that were skipped.
     pub fn trace(&self) -> (Vec<Candidate>, Result<Libdtrace, LocateError>) {
         let mut passed = Vec::new();
         let found = self.first(&mut passed);
@@ -123,7 +123,7 @@ impl Search {
                         version: Some(version),
                     });
                 }
-                // Most directories have none; only one line for all of them is worth reading.
+                // Most directories have none. One line for all of them is enough; see below.
                 Err(Refusal::Missing) => {}
                 Err(refused) => {
                     passed.push(Candidate { origin: Origin::System, path: library, refused });
@@ -137,7 +137,7 @@ impl Search {
         None
     }
 
-    /// Takes the prefix or notes why not. `trusted`: the owners it may have; `None` for any.
+    /// Accepts the prefix, or notes why not. `trusted` are the owners it may have; `None` means any.
     fn offer(
         &self,
         origin: Origin,
@@ -145,7 +145,7 @@ impl Search {
         trusted: Option<&[u32]>,
         passed: &mut Vec<Candidate>,
     ) -> Option<Libdtrace> {
-        // The worker is started in another directory than the one that this is relative to.
+        // The worker may start in another directory, so the path must not be relative.
         let prefix = std::path::absolute(prefix).unwrap_or_else(|_| prefix.to_owned());
         match self.examine_prefix(origin, &prefix, trusted) {
             Ok(found) => Some(found),
@@ -179,8 +179,8 @@ impl Search {
         Ok(Libdtrace { library, syslibdir, loader, origin, version: Some(version) })
     }
 
-    /// Returns the loader of a prefix that has its own C library. One without (`/usr/local`,
-    /// `/opt/dtrace`) runs on the system's.
+    /// Returns the dynamic loader of a prefix with its own C library. A prefix without one
+    /// (`/usr/local`, `/opt/dtrace`) uses the system's.
     fn loader(&self, directory: &Path) -> Result<Option<Loader>, Refusal> {
         let of_system = self.system.iter().any(|it| same_file(it, directory));
         if of_system || !prefix::has_c_library(directory) {
@@ -194,7 +194,7 @@ impl Search {
     }
 }
 
-/// Returns the libdtrace of a system that has it as a part, and of its own version.
+/// Returns the libdtrace of a system that comes with its own version of it.
 fn of_other_systems() -> Libdtrace {
     let library = if cfg!(target_os = "macos") {
         "/usr/lib/libdtrace.dylib"
@@ -212,7 +212,7 @@ fn of_other_systems() -> Libdtrace {
     }
 }
 
-/// Checks that the kernel can define uprobes on the library, which may be missing.
+/// Checks that the kernel can define uprobes on the library, if it exists.
 fn require_path(library: &Path) -> Result<(), Refusal> {
     match path::unusable_in_uprobe(library) {
         Some(character) if library.exists() => Err(Refusal::UnusablePath(character)),
@@ -220,7 +220,7 @@ fn require_path(library: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// Returns the directory of the D libraries that come with the libdtrace in `directory`.
+/// Returns the directory of the D libraries beside the libdtrace in `directory`.
 fn d_libraries_beside(directory: &Path) -> Option<PathBuf> {
     Some(directory.join("dtrace")).filter(|it| it.is_dir())
 }

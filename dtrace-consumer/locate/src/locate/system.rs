@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{cache, processor};
 
-/// Returns the usual directories that exist, then those of the loader's cache, each once.
+/// Returns the usual directories that exist, then those of the loader's cache, without duplicates.
 pub(super) fn system_directories() -> Vec<PathBuf> {
     let mut directories: Vec<PathBuf> = Vec::new();
     let usual = processor::TRIPLET.map(|it| format!("/usr/lib/{it}")).into_iter();

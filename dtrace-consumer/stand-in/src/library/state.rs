@@ -1,4 +1,4 @@
-//! Where does the process stand in its plan?
+//! Where is the process in its plan?
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
@@ -16,10 +16,10 @@ use crate::plan::{CALLS, HAPPENED, ListingOddity, Misdeed, PLAN, Plan};
 /// An argument of a handler.
 #[derive(Clone, Copy)]
 pub(super) struct Arg(pub(super) *mut c_void);
-// SAFETY: it is only handed back, by the thread that gave it.
+// SAFETY: the pointer is only handed back, on the thread that passed it.
 unsafe impl Send for Arg {}
 
-/// Who wants to be told what.
+/// The handlers that the worker has set.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Handlers {
     pub(super) fault: Option<(dtrace_handle_err_f, Arg)>,
@@ -34,7 +34,7 @@ pub(super) struct State {
     calls: HashMap<&'static str, u32>,
     log: Option<File>,
     happened: Option<File>,
-    /// What `dtrace_errno` says.
+    /// What `dtrace_errno` returns.
     pub(super) error: c_int,
     pub(super) handlers: Handlers,
     /// How many rounds `dtrace_work` has done.
@@ -49,7 +49,7 @@ pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
     Mutex::new(State {
         plan: serde_json::from_slice(&plan).expect("the plan can be read"),
         calls: HashMap::new(),
-        // Later a worker may create no file.
+        // Opened now, because a confined worker cannot create files later.
         log: File::options().append(true).open(prefix.join(CALLS)).ok(),
         happened: File::options().append(true).open(prefix.join(HAPPENED)).ok(),
         error: 0,
@@ -62,24 +62,24 @@ pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
 /// The prefix in which this library is: `PREFIX/lib/libdtrace.so.2`.
 fn prefix() -> PathBuf {
     let mut info: MaybeUninit<libc::Dl_info> = MaybeUninit::zeroed();
-    // SAFETY: the structure is for the call to fill, and zeros are values of it.
+    // SAFETY: the call fills the structure, for which zeros are valid.
     let info = unsafe {
         libc::dladdr((&raw const STATE).cast(), info.as_mut_ptr());
         info.assume_init()
     };
-    // SAFETY: the loader's own string.
+    // SAFETY: the dynamic loader's string, which ends in NUL and stays.
     let file = unsafe { CStr::from_ptr(info.dli_fname) };
     let file = Path::new(OsStr::from_bytes(file.to_bytes()));
     file.ancestors().nth(2).expect("a prefix").to_owned()
 }
 
-/// What a function answers, without having done anything.
+/// What a function returns without doing anything.
 pub(super) enum Answer {
     Failed,
     Number(i64),
 }
 
-/// Notes the call, and does what the plan says of it.
+/// Logs the call and carries out the plan's fault, if there is one for it.
 pub(super) fn begin(name: &'static str) -> Option<Answer> {
     let mut state = STATE.lock().expect("nobody panics");
     let nth = state.calls.entry(name).or_default();
@@ -119,12 +119,12 @@ pub(super) fn begin(name: &'static str) -> Option<Answer> {
     }
 }
 
-/// What is odd about probes and programs.
+/// Returns the plan's oddity of probes and programs.
 pub(super) fn listing() -> Option<ListingOddity> {
     STATE.lock().expect("nobody panics").plan.listing
 }
 
-/// Writes a text as snprintf does, and says how long it is.
+/// Writes a text like snprintf, and returns its length.
 ///
 /// # Safety
 /// There are `length` bytes at `buffer`.

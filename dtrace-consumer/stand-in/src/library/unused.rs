@@ -1,4 +1,4 @@
-//! Functions that every libdtrace has and the worker does not call. That one is called ends the process.
+//! Which functions does every libdtrace have that the worker never calls? A call aborts the process.
 
 macro_rules! unused {
     ($($name:ident)*) => {$(

@@ -1,4 +1,4 @@
-//! What is delivered, and how, when the library is asked to work, to take snapshots and to walk.
+//! What do `dtrace_work`, snapshots and walks of aggregations deliver?
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
@@ -11,10 +11,10 @@ use super::{enter, state};
 use crate::memory;
 use crate::plan::{Entry, EntryOddity, Event, Firing, Oddity};
 
-/// One of libdtrace's numbers, for a callback that wants the session to end.
+/// libdtrace's error number for a callback that ends the session.
 const ABORTED: c_int = 1020;
 
-/// Whom a firing goes to.
+/// The callbacks that receive a firing.
 #[derive(Clone, Copy)]
 struct Consumer {
     file: *mut FILE,
@@ -61,12 +61,12 @@ unsafe extern "C" fn dtrace_work(
 
 impl Consumer {
     fn probe(self, d: *const dtrace_probedata_t) -> c_int {
-        // SAFETY: the callback takes this, and gets its own argument.
+        // SAFETY: the callback accepts this, and gets the argument that was passed with it.
         unsafe { (self.chew)(d, self.arg) }
     }
 
     fn record(self, d: *const dtrace_probedata_t, r: *const dtrace_recdesc_t) -> c_int {
-        // SAFETY: the callback takes this, and gets its own argument.
+        // SAFETY: the callback accepts this, and gets the argument that was passed with it.
         unsafe { (self.chewrec)(d, r, self.arg) }
     }
 
@@ -85,9 +85,9 @@ impl Consumer {
         let mut index = 0;
         while index < firing.records.len() {
             let r = records.wrapping_add(index);
-            // SAFETY: only a list that is there and has all of its records gets here.
+            // SAFETY: the consumer accepted the firing, so the list exists and has all of its records.
             let description = unsafe { &*r };
-            // As the real one: for a record, the data begin where it lies.
+            // Like the real library: for a record, the data pointer points to that record.
             d.dtpda_data = start.wrapping_add(description.dtrd_offset as usize);
             let given: *const dtrace_recdesc_t = match firing.oddity {
                 Some(Oddity::ForeignRecord) => memory::keep(*description),
@@ -101,7 +101,7 @@ impl Consumer {
                     let text = if format.is_null() { c".".as_ptr() } else { format };
                     // SAFETY: a C string, and the caller's file.
                     unsafe { libc::fputs(text, self.file) };
-                    // All arguments of a printf are printed at once.
+                    // One call prints all arguments of a printf.
                     let call = (description.dtrd_action, firing.records[index].format.is_some());
                     index += 1;
                     while call.1
@@ -162,7 +162,7 @@ impl Consumer {
                 let (handler, Arg(arg)) = handlers.fault.expect("a handler");
                 let fault = memory::fault(*probe);
                 let fault = if *missing { ptr::null() } else { &raw const fault };
-                // SAFETY: the callback takes this, and gets its own argument.
+                // SAFETY: the callback accepts this, and gets the argument that was passed with it.
                 unsafe { handler(fault, arg) }
             }
             Event::Option { missing } => {
@@ -175,7 +175,7 @@ impl Consumer {
                     dtsda_newval: 1,
                 };
                 let change = if *missing { ptr::null() } else { &raw const change };
-                // SAFETY: the callback takes this, and gets its own argument.
+                // SAFETY: the callback accepts this, and gets the argument that was passed with it.
                 unsafe { handler(change, arg) }
             }
             Event::Process { pid, message } => {
@@ -192,13 +192,13 @@ impl Consumer {
 
 #[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
 fn tell_of_process(handler: dtrace_handle_proc_f, pid: i32, text: *const c_char, arg: *mut c_void) {
-    // SAFETY: the callback takes this, and gets its own argument.
+    // SAFETY: the callback accepts this, and gets the argument that was passed with it.
     unsafe { handler(-pid, text, arg) }
 }
 
 #[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
 fn tell_of_process(handler: dtrace_handle_proc_f, _: i32, text: *const c_char, arg: *mut c_void) {
-    // SAFETY: the callback takes this, and gets its own argument.
+    // SAFETY: the callback accepts this, and gets the argument that was passed with it.
     unsafe { handler(super::something(), text, arg) }
 }
 
@@ -213,7 +213,7 @@ fn report_drops(handlers: Handlers, kind: i32, drops: u64, missing: bool) -> c_i
         dtdda_msg: c"so many drops\n".as_ptr(),
     };
     let report = if missing { ptr::null() } else { &raw const report };
-    // SAFETY: the callback takes this, and gets its own argument.
+    // SAFETY: the callback accepts this, and gets the argument that was passed with it.
     unsafe { handler(report, arg) }
 }
 
@@ -251,7 +251,7 @@ fn walk(function: Option<dtrace_aggregate_f>, arg: *mut c_void) -> c_int {
             Some(EntryOddity::NoEntry) => ptr::null(),
             _ => &raw const entry,
         };
-        // SAFETY: the callback takes this, and gets its own argument.
+        // SAFETY: the callback accepts this, and gets the argument that was passed with it.
         match unsafe { function(entry, arg) } {
             DTRACE_AGGWALK_NEXT | DTRACE_AGGWALK_REMOVE => {}
             _ => {

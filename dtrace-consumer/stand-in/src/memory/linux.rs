@@ -1,4 +1,4 @@
-//! Linux's structures.
+//! How are Linux's structures built?
 
 use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
@@ -10,10 +10,10 @@ use dtrace_sys::abi::*;
 use super::{bytes, crooked, keep, text};
 use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
 
-/// What stands before the records in a firing's data: size, speculation, probe, statement.
+/// Size of the header in front of the records in a firing's data: size, speculation, probe, statement.
 const HEADER: u32 = 16;
 
-/// The descriptions of clauses, by statement: a clause's is always the same.
+/// The descriptions of clauses, by statement. Each clause always has the same one.
 static CLAUSES: Mutex<Option<HashMap<u32, usize>>> = Mutex::new(None);
 
 fn record(r: &Record) -> dtrace_recdesc_t {
@@ -59,7 +59,7 @@ fn clause(firing: &Firing) -> *mut dtrace_datadesc_t {
     }
 }
 
-/// A probe with names.
+/// Makes a probe, with names if they are wanted.
 pub(crate) fn probe(id: u32, named: bool) -> *mut dtrace_probedesc_t {
     let part = |part: &str| if named { text(part).cast_const() } else { ptr::null() };
     keep(dtrace_probedesc_t {
@@ -71,7 +71,7 @@ pub(crate) fn probe(id: u32, named: bool) -> *mut dtrace_probedesc_t {
     })
 }
 
-/// Fills in what `dtrace_str2desc` gives, for its caller to free.
+/// Fills in the result of `dtrace_str2desc`, which the caller frees.
 ///
 /// # Safety
 /// `into` may be written to.
@@ -91,7 +91,7 @@ pub(crate) unsafe fn fill_description(into: *mut dtrace_probedesc_t, parts: bool
     }
 }
 
-/// A firing, as the probe callback gets it, and its records.
+/// Makes a firing as the probe callback receives it, and its records.
 pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdesc_t) {
     let clause = clause(firing);
     let whole = HEADER as usize + firing.data.len();
@@ -124,18 +124,18 @@ pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdes
     let records = if clause.is_null() || !clause.is_aligned() {
         records(&firing.records)
     } else {
-        // SAFETY: what is neither missing nor crooked was made above.
+        // SAFETY: a pointer that is neither null nor misaligned was made above.
         unsafe { (*clause).dtdd_recs }
     };
     (delivered, records)
 }
 
-/// The text of a record's format.
+/// Returns the text of a record's format.
 pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
     r.dtrd_format.cast_const().cast()
 }
 
-/// An entry, as a walk's callback gets it.
+/// Makes an entry as a walk's callback receives it.
 pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
     let odd = |oddity| entry.oddity == Some(oddity);
     let plain = |action, offset, size| dtrace_recdesc_t {
@@ -193,7 +193,7 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
     }
 }
 
-/// A fault, as the handler gets it.
+/// Makes a fault as the handler receives it.
 pub(crate) fn fault(with_probe: bool) -> dtrace_errdata_t {
     dtrace_errdata_t {
         dteda_handle: ptr::null_mut(),
@@ -208,7 +208,7 @@ pub(crate) fn fault(with_probe: bool) -> dtrace_errdata_t {
     }
 }
 
-/// A symbol's names.
+/// Makes the names of a symbol.
 pub(crate) fn symbol(named: bool) -> dtrace_syminfo_t {
     let name = |name| if named { text(name).cast_const() } else { ptr::null() };
     dtrace_syminfo_t { object: name("vmlinux"), name: name("stand_in"), id: 1 }

@@ -1,6 +1,6 @@
-//! What do the structures look like that the stand-in hands out?
+//! How are the structures built that the stand-in delivers?
 //!
-//! Everything is on the heap, allocated to the byte, and stays.
+//! Everything is on the heap, allocated to the exact byte, and never freed.
 
 #[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
 #[path = "linux.rs"]
@@ -15,29 +15,29 @@ use dtrace_sys::abi::{dtrace_ecbdesc_t, dtrace_stmtdesc_t};
 
 pub(crate) use platform::*;
 
-/// A C string that stays.
+/// Makes a C string that is never freed.
 pub(crate) fn text(text: &str) -> *mut c_char {
     CString::new(text).expect("a plan's texts have no NUL").into_raw()
 }
 
-/// A value that stays.
+/// Makes a value that is never freed.
 pub(crate) fn keep<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
-/// Bytes that stay, and not one more.
+/// Makes an allocation of exactly these bytes that is never freed.
 pub(crate) fn bytes(bytes: &[u8]) -> *mut c_char {
     Box::leak(bytes.to_vec().into_boxed_slice()).as_mut_ptr().cast()
 }
 
-/// An address that is not null and not aligned, of something that is there.
+/// Returns a misaligned address within an existing object.
 pub(crate) fn crooked<T>(pointer: *mut T) -> *mut T {
     pointer.wrapping_byte_add(1)
 }
 
-/// A statement with its clause.
+/// Makes a statement, with its clause if it is wanted.
 pub(crate) fn statement(with_clause: bool) -> *mut dtrace_stmtdesc_t {
-    // SAFETY: structures of integers and pointers, for which zeros are values.
+    // SAFETY: structures of integers and pointers, for which zeros are valid.
     let (mut statement, mut clause): (dtrace_stmtdesc_t, dtrace_ecbdesc_t) =
         unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
     // SAFETY: the probe was just made.

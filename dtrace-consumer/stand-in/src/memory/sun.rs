@@ -1,4 +1,4 @@
-//! The structures of FreeBSD, macOS and illumos.
+//! How are the structures of FreeBSD, macOS and illumos built?
 
 use std::collections::HashMap;
 use std::ffi::c_char;
@@ -10,13 +10,13 @@ use dtrace_sys::abi::*;
 use super::{bytes, crooked, keep, text};
 use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
 
-/// What stands before the records in a firing's data: the enabled probe's number, and space.
+/// Size of the header in front of the records in a firing's data: the enabled probe's number, and padding.
 const HEADER: u32 = 8;
 
-/// The descriptions of enabled probes, by number: one's is always the same.
+/// The descriptions of enabled probes, by number. Each one always has the same description.
 static CLAUSES: Mutex<Option<HashMap<u32, usize>>> = Mutex::new(None);
 
-/// The formats, whose numbers begin at 1.
+/// The formats, numbered from 1.
 static FORMATS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 fn record(r: &Record) -> dtrace_recdesc_t {
@@ -36,11 +36,11 @@ fn record(r: &Record) -> dtrace_recdesc_t {
     }
 }
 
-/// A structure with records behind it, of which its type has one: allocated to the byte.
+/// Makes a structure that ends in a list of records, allocated to the exact byte. Its C type declares one.
 fn with_records<T>(head: T, at: usize, records: &[dtrace_recdesc_t]) -> *mut T {
     let size = at + size_of_val(records);
     let layout = std::alloc::Layout::from_size_align(size, 8).expect("a small layout");
-    // SAFETY: the size is not 0; the head is copied up to where its records begin, and they behind it.
+    // SAFETY: the size is not 0. The head is copied up to the start of its records, and they follow it.
     unsafe {
         let start = std::alloc::alloc_zeroed(layout);
         start.copy_from((&raw const head).cast(), at);
@@ -50,7 +50,7 @@ fn with_records<T>(head: T, at: usize, records: &[dtrace_recdesc_t]) -> *mut T {
 }
 
 fn description(firing: &Firing, number: i32, size: u32) -> *mut dtrace_eprobedesc_t {
-    // SAFETY: a structure of integers, for which zeros are values.
+    // SAFETY: a structure of integers, for which zeros are valid.
     let mut head: dtrace_eprobedesc_t = unsafe { std::mem::zeroed() };
     head.dtepd_epid = firing.statement;
     head.dtepd_nrecs = number;
@@ -73,8 +73,8 @@ fn clause(firing: &Firing) -> *mut dtrace_eprobedesc_t {
             let made = || description(firing, number, size).expose_provenance();
             let known: *mut dtrace_eprobedesc_t =
                 ptr::with_exposed_provenance_mut(*known.or_insert_with(made));
-            // What is delivered is as long as is said, also if a clause changes.
-            // SAFETY: it was made above and stays.
+            // Keeps the claimed size equal to the delivered data, even if a clause changes.
+            // SAFETY: it was made above and is never freed.
             unsafe { (*known).dtepd_size = size };
             known
         }
@@ -87,22 +87,22 @@ fn fill(array: &mut [c_char], text: &str) {
     }
 }
 
-/// A probe with names.
+/// Makes a probe, with names if they are wanted.
 pub(crate) fn probe(id: u32, named: bool) -> *mut dtrace_probedesc_t {
-    // SAFETY: a structure of integers, for which zeros are values.
+    // SAFETY: a structure of integers, for which zeros are valid.
     let mut probe: dtrace_probedesc_t = unsafe { std::mem::zeroed() };
     probe.dtpd_id = id;
     if named {
         fill(&mut probe.dtpd_provider, "stand");
         fill(&mut probe.dtpd_mod, "in");
-        // To its end, without a NUL.
+        // Fills the whole array, without a NUL.
         probe.dtpd_func.fill(b'f'.cast_signed());
         fill(&mut probe.dtpd_name, "probe");
     }
     keep(probe)
 }
 
-/// Fills in what `dtrace_str2desc` gives.
+/// Fills in the result of `dtrace_str2desc`.
 ///
 /// # Safety
 /// `into` may be written to.
@@ -111,13 +111,13 @@ pub(crate) unsafe fn fill_description(into: *mut dtrace_probedesc_t, parts: bool
     unsafe { *into = *probe(0, parts) };
 }
 
-/// A firing, as the probe callback gets it, and its records.
+/// Makes a firing as the probe callback receives it, and its records.
 pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdesc_t) {
     let clause = clause(firing);
     let mut data = vec![0; HEADER as usize];
     data[..4].copy_from_slice(&firing.statement.to_ne_bytes());
     data.extend_from_slice(&firing.data);
-    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    // SAFETY: a structure of integers and pointers, for which zeros are valid.
     let mut delivered: dtrace_probedata_t = unsafe { std::mem::zeroed() };
     delivered.dtpda_edesc = clause;
     if firing.oddity != Some(Oddity::NoProbe) {
@@ -126,12 +126,12 @@ pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdes
     if firing.oddity != Some(Oddity::NoData) {
         delivered.dtpda_data = bytes(&data);
     }
-    // SAFETY: what is neither missing nor crooked was made above; the address alone is computed.
+    // SAFETY: a pointer that is neither null nor misaligned was made above; only the address is computed.
     let records = unsafe { (&raw mut (*clause.cast::<dtrace_eprobedesc_t>()).dtepd_rec).cast() };
     (delivered, records)
 }
 
-/// The text of a record's format.
+/// Returns the text of a record's format.
 pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
     let formats = FORMATS.lock().expect("nobody panics");
     let index = usize::from(r.dtrd_format).checked_sub(1);
@@ -139,7 +139,7 @@ pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
     ptr::with_exposed_provenance(address)
 }
 
-/// An entry, as a walk's callback gets it.
+/// Makes an entry as a walk's callback receives it.
 pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
     let odd = |oddity| entry.oddity == Some(oddity);
     let plain = |action, offset, size| dtrace_recdesc_t {
@@ -163,7 +163,7 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
         plain(DTRACEACT_DIFEXPR, key_at, 4),
         plain(function, value_at, value_size),
     ];
-    // SAFETY: structures of integers and pointers, for which zeros are values.
+    // SAFETY: structures of integers and pointers, for which zeros are valid.
     let (mut head, mut delivered): (dtrace_aggdesc_t, dtrace_aggdata_t) =
         unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
     head.dtagd_name = if odd(EntryOddity::NoName) { ptr::null_mut() } else { text("a") };
@@ -191,9 +191,9 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
     delivered
 }
 
-/// A fault, as the handler gets it.
+/// Makes a fault as the handler receives it.
 pub(crate) fn fault(with_probe: bool) -> dtrace_errdata_t {
-    // SAFETY: a structure of integers and pointers, for which zeros are values.
+    // SAFETY: a structure of integers and pointers, for which zeros are valid.
     let mut fault: dtrace_errdata_t = unsafe { std::mem::zeroed() };
     if with_probe {
         fault.dteda_pdesc = probe(1, true);
@@ -204,7 +204,7 @@ pub(crate) fn fault(with_probe: bool) -> dtrace_errdata_t {
     fault
 }
 
-/// A symbol's names.
+/// Makes the names of a symbol.
 pub(crate) fn symbol(named: bool) -> dtrace_syminfo_t {
     let name = |name| if named { text(name).cast_const() } else { ptr::null() };
     dtrace_syminfo_t { dts_object: name("kernel"), dts_name: name("stand_in"), dts_id: 1 }

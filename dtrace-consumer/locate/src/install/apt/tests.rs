@@ -1,4 +1,4 @@
-//! What is understood of the texts that the host's programs print.
+//! How is the output of the host's programs parsed?
 
 use super::*;
 

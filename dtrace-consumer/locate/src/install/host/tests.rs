@@ -1,4 +1,4 @@
-//! What is understood of the host's release, sources and settings.
+//! How are the host's release, sources and settings parsed?
 
 use super::*;
 

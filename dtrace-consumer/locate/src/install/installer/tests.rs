@@ -1,4 +1,4 @@
-//! What happens to directories, without a mirror.
+//! How does an installation treat directories that exist? These tests need no mirror.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Prefixes of a few small files, in a directory of each test's own.
+//! Which libdtrace does a search find? Each test has a temporary directory with prefixes of small files.
 
 use super::*;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
@@ -24,7 +24,7 @@ impl Tree {
         path
     }
 
-    /// A prefix with everything that Debian's has: its library's directory.
+    /// Makes a prefix with everything that Debian's has; returns the directory of its libraries.
     fn private(&self, prefix: &str, version: &str) -> PathBuf {
         let directory = format!("{prefix}/usr/lib/some-triplet");
         self.file(&format!("{directory}/{SONAME}"), &library(version));
@@ -49,11 +49,11 @@ fn library(version: &str) -> Vec<u8> {
     library_with(version, READ)
 }
 
-/// Returns a minimal ELF file with one segment, which has the version's text and these permissions.
+/// Returns a minimal ELF file with one segment that has the version's text and these permissions.
 fn library_with(version: &str, flags: u8) -> Vec<u8> {
     let this = fs::read("/proc/self/exe").expect("this program");
     let text = format!("\0D {version}\0");
-    // Class, byte order, versions and type are as in this program, which has no sections there.
+    // Class, byte order, versions and type come from this program; the rest of the header is ours.
     let mut elf = this[..64].to_vec();
     elf[32..].fill(0);
     elf[32] = 64;
@@ -264,8 +264,8 @@ fn a_prefix_that_may_not_be_read_is_not_called_missing() {
     mode(&lib, 0);
     let search = Search { user_data: Some(tree.path("data")), ..tree.search() };
     let error = std::thread::spawn(move || {
-        // Root may read everything, so root's thread accesses files as nobody. For others this does
-        // nothing.
+        // Root may read everything, so this thread accesses files as nobody. For other users the call
+        // has no effect.
         setfsuid(Uid::from_raw(65534));
         search.run().expect_err("not readable")
     });
@@ -286,18 +286,18 @@ fn a_prefix_whose_path_breaks_libdtrace_is_refused_by_name() {
         let text = search.run().expect_err("refused").to_string();
         assert!(text.contains(name) && text.contains("move it"), "{text}");
     }
-    // libdtrace is known by its real path, the loader's directory by its name.
+    // libdtrace counts by its real path, the loader's directory by the path that was given.
     symlink(tree.path("a blank"), tree.path("link")).expect("a link");
     let search = Search { caller: Some(tree.path("link")), ..tree.search() };
     assert_eq!(refusals(&search), [Refusal::UnusablePath(' ')]);
     symlink(tree.path("a:b"), tree.path("link to colon")).expect("a link");
     let search = Search { caller: Some(tree.path("link to colon")), ..tree.search() };
     assert!(search.run().is_ok());
-    // Without a loader nothing takes the colon for a separator.
+    // Without a loader the colon separates nothing.
     tree.file(&format!("c:d/lib/{SONAME}"), &library("2.0.7"));
     let search = Search { caller: Some(tree.path("c:d")), ..tree.search() };
     assert!(search.run().is_ok());
-    // A place where nothing is stays a missing one.
+    // An empty place is still reported as missing.
     let search = Search { caller: Some(tree.path("no such place")), ..tree.search() };
     assert_eq!(refusals(&search), [Refusal::Missing]);
 }
