@@ -345,7 +345,10 @@ fn a_worker_whose_parts_others_can_change_does_not_serve() {
              echo 'prefix = /mnt/u/libdtrace' > /etc/dtrace-worker.conf",
             "/mnt/u",
         ),
-        ("find /mnt/libdtrace -name libelf.so.1 -exec chmod o+w {} +", "can be written by others"),
+        (
+            "find /mnt/libdtrace -name libelf.so.1 -exec chmod o+w {} +",
+            "is writable by users other than root",
+        ),
     ] {
         let system = System { commands, ..PERMITTED };
         let said = as_user(&system, "sudo");

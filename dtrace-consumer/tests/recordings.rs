@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use dtrace_consumer::{
-    Error, Failure, Firing, Outcome, Output, Record, replay, replay_from, run_synchronous,
+    Error, Failure, Firing, Outcome, Output, Record, ValueRef, replay, replay_from, run_synchronous,
 };
 use dtrace_test_support::live_tests;
 
@@ -56,8 +56,17 @@ impl Log {
     }
 }
 
+/// A value with all that is known of it.
+fn value(value: &ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Integer(n) => format!("{n} of {} bytes, {:?}", n.width(), n.sign()),
+        other => format!("{other:?}"),
+    }
+}
+
 fn firing(firing: &Firing<'_>) -> String {
-    let values: Vec<String> = firing.values().map(|v| format!("{} {v:?}", v.kind())).collect();
+    let values: Vec<String> =
+        firing.values().map(|v| format!("{} {}", v.kind(), value(&v))).collect();
     format!(
         "firing of {} on CPU {}, statement {}, {:?}: {values:?}",
         firing.probe(),
@@ -68,7 +77,8 @@ fn firing(firing: &Firing<'_>) -> String {
 }
 
 fn record(record: &Record<'_>) -> String {
-    format!("  record {}: {:?} = {:?}", record.index(), record.description(), record.value())
+    let value = value(&record.value());
+    format!("  record {}: {:?} = {value}", record.index(), record.description())
 }
 
 fn output(output: &Output<'_>) -> String {
@@ -76,7 +86,7 @@ fn output(output: &Output<'_>) -> String {
 }
 
 fn entry(entry: &dtrace_consumer::Aggregated<'_>) -> String {
-    let keys: Vec<String> = entry.keys().map(|key| format!("{key:?}")).collect();
+    let keys: Vec<String> = entry.keys().map(|key| value(&key)).collect();
     let cpus = entry.per_cpu().count();
     format!("entry @{} {keys:?} = {:?} on {cpus} CPUs", entry.name(), entry.value())
 }
@@ -95,7 +105,7 @@ macro_rules! observe {
             .out(|o| log.add(output(o)))
             .walk(|e| log.add(entry(e)))
             .walk_joined(["sums", "counts"], |row| {
-                let keys: Vec<String> = row.keys().map(|key| format!("{key:?}")).collect();
+                let keys: Vec<String> = row.keys().map(|key| value(&key)).collect();
                 log.add(format!("joined {keys:?} = {:?}", row.values()))
             })
             .walked(|| log.add("walked".to_owned()))
