@@ -69,7 +69,7 @@ run_tests() {
     echo "== kernel $(cat "$CACHE/$kernel/release")"
     run_in_guest "$kernel" "${seconds:-$TEST_TIME}" "$out" \
       "$(test_command "$kernel" "$*" <<<"$programs")" \
-      "${paths[@]}" "$usdt" "$WORKSPACE"/{,dtrace-*/}tests || status=1
+      "${paths[@]}" "$usdt" "$WORKSPACE"/{,dtrace-*/,dtrace-*/*/}tests || status=1
   done
   return $status
 }

@@ -94,7 +94,7 @@ pub fn run_serially(tests: Vec<Test>) -> ExitCode {
 
 fn run_with(arguments: &Arguments, filters: &Filters, tests: Vec<Test>) -> ExitCode {
     keep_panics_of_tests();
-    let reasons: Reasons = Arc::default();
+    let reasons: Arc<Mutex<Reasons>> = Arc::default();
     let asked_for = arguments.ignored || arguments.include_ignored || all_are_wanted();
     let trials = tests.into_iter().filter(|test| filters.take(&test.name, arguments.exact));
     let trials = trials.map(|test| {
@@ -104,17 +104,41 @@ fn run_with(arguments: &Arguments, filters: &Filters, tests: Vec<Test>) -> ExitC
             .with_ignored_flag(is_ignored)
     });
     let conclusion = libtest_mimic::run(arguments, trials.collect());
-    print_reasons(&reasons.lock());
+    reasons.lock().print();
     conclusion.exit_code()
 }
 
-/// How many tests did not run, by what is missing and what became of them.
-type Reasons = Arc<Mutex<BTreeMap<(Missing, &'static str), u32>>>;
+/// What is missing and what became of the tests for it: how many these are, and the first one's details.
+#[derive(Default)]
+struct Reasons(BTreeMap<(String, &'static str), (u32, String)>);
 
-fn conduct(test: Test, left_out: bool, reasons: &Reasons) -> Result<Completion, Failed> {
+impl Reasons {
+    fn add(&mut self, missing: Missing, came_to: &'static str) {
+        let (count, details) = self.0.entry((missing.what, came_to)).or_default();
+        *count += 1;
+        if details.is_empty() {
+            *details = missing.details;
+        }
+    }
+
+    fn print(&self) {
+        for ((what, came_to), (count, details)) in &self.0 {
+            let tests = if *count == 1 { "test" } else { "tests" };
+            println!("{count} {tests} {came_to}: {what}");
+            for line in details.lines() {
+                println!("    {line}");
+            }
+        }
+        if !self.0.is_empty() {
+            println!();
+        }
+    }
+}
+
+fn conduct(test: Test, left_out: bool, reasons: &Mutex<Reasons>) -> Result<Completion, Failed> {
     let ignored = |missing: Missing| {
         let completion = Completion::ignored_with(&missing.what);
-        *reasons.lock().entry((missing, "ignored")).or_default() += 1;
+        reasons.lock().add(missing, "ignored");
         Ok(completion)
     };
     if left_out {
@@ -124,7 +148,7 @@ fn conduct(test: Test, left_out: bool, reasons: &Reasons) -> Result<Completion, 
         if let Err(missing) = need.check() {
             let Some(variable) = need.required_by() else { return ignored(missing) };
             let message = format!("{variable} is set, but {}", missing.what);
-            *reasons.lock().entry((missing, "failed")).or_default() += 1;
+            reasons.lock().add(missing, "failed");
             return Err(message.into());
         }
     }
@@ -177,19 +201,6 @@ fn words_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "a panic without words".to_owned())
-}
-
-fn print_reasons(reasons: &BTreeMap<(Missing, &str), u32>) {
-    for ((missing, came_to), count) in reasons {
-        let tests = if *count == 1 { "test" } else { "tests" };
-        println!("{count} {tests} {came_to}: {}", missing.what);
-        for line in missing.details.lines() {
-            println!("    {line}");
-        }
-    }
-    if !reasons.is_empty() {
-        println!();
-    }
 }
 
 /// Names on the command line, of which a test's name must contain one. libtest-mimic takes only one.
