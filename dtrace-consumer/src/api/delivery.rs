@@ -21,6 +21,16 @@ impl<S: Source, C> Session<S, C> {
     /// Limits the size of a frame. A larger one ends the session as damaged. The default is 64 MiB. The
     /// largest frames are single firings with many records and text. Decoding takes at most a small multiple
     /// of this and of [`memory_limit`](Session::memory_limit) in memory.
+    ///
+    /// ```no_run
+    /// // A recording from a stranger.
+    /// dtrace_consumer::replay("upload.dtrace")
+    ///     .frame_limit(1 << 20)
+    ///     .memory_limit(64 << 20)
+    ///     .walk(|entry| Ok(println!("{} {}", entry.name(), entry.number()?)))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
     pub fn frame_limit(mut self, bytes: usize) -> Self {
         *self.source.frame_limit() = Some(bytes);
         self

@@ -224,6 +224,19 @@ impl<S: Source, C: Consumer> Session<S, C> {
 
     /// Calls the closure at the end of each walk for each tuple of keys, with the values of several
     /// aggregations (`dtrace_aggregate_walk_joined`).
+    ///
+    /// ```no_run
+    /// let script = "syscall::read:return /arg1 > 0/ { @calls[execname] = count(); @bytes[execname] = sum(arg1); }
+    ///     tick-5s { exit(0); }";
+    /// dtrace_consumer::trace(script)
+    ///     .walk_joined(["calls", "bytes"], |row| {
+    ///         let program: String = row.key(0)?;
+    ///         println!("{program}: {:?}", row.values()); // in the order of the names
+    ///         Ok(())
+    ///     })
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
     pub fn walk_joined<F, N>(
         self,
         names: impl IntoIterator<Item = N>,

@@ -75,6 +75,20 @@ impl<S: Traces, C> Session<S, C> {
     }
 
     /// Runs the scripts through the C preprocessor, as `dtrace -C` does. Requires cpp(1).
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// dtrace_consumer::trace("#include \"calls.h\"\nsyscall::CALL:entry { @ = count(); }")
+    ///     .preprocess()
+    ///     .include_dir("scripts/include")
+    ///     .define("CALL=openat")
+    ///     .library_dir("scripts/lib") // translators and inlines of the program's own
+    ///     .silence_limit(Duration::from_secs(60))
+    ///     .walk(|entry| Ok(println!("{}", entry.number()?)))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
     pub fn preprocess(self) -> Self {
         self.compile_flags(PREPROCESS)
     }
@@ -128,6 +142,20 @@ impl<S: Traces, C> Session<S, C> {
 
     /// Delivers the entries that each `printa()` of the script prints, together with its record; see
     /// [`Record::aggregated`](crate::Record::aggregated).
+    ///
+    /// ```no_run
+    /// let script = "syscall:::entry { @[execname] = count(); } tick-1s { printa(@); clear(@); }";
+    /// dtrace_consumer::trace(script)
+    ///     .printed_entries()
+    ///     .chewrec(|record| {
+    ///         for entry in record.aggregated() {
+    ///             println!("{} {}", entry.key::<String>(0)?, entry.number()?);
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
     pub fn printed_entries(mut self) -> Self {
         self.source.settings().printed = true;
         self

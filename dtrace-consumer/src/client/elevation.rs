@@ -13,6 +13,19 @@ use crate::stream::elevated::{INSTALLED_WORKERS, SERVE, VERSION};
 
 /// How the worker gets its privilege. The session never asks for a password: if one is needed, it fails with
 /// [`Error::Elevation`].
+///
+/// ```no_run
+/// use dtrace_consumer::elevation::{Elevation, preflight_elevated};
+/// use dtrace_consumer::run_synchronous;
+///
+/// let elevation = Elevation::Sudo; // or Elevation::custom(["ssh-agent-sudo", "-n"])
+/// preflight_elevated(&elevation, None).require()?;
+/// let outcome = run_synchronous("syscall:::entry /pid == $target/ { @ = count(); }", ["ls"])
+///     .elevation(elevation) // this program and ls run as the user, the worker as root
+///     .walk(|entry| Ok(println!("{} system calls", entry.number()?)))
+///     .run()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Elevation {

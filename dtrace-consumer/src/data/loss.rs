@@ -196,6 +196,18 @@ impl Losses {
     }
 
     /// Returns the number of drops of `kind` on all CPUs together.
+    ///
+    /// ```no_run
+    /// use dtrace_consumer::loss::{DropKind, LossPolicy};
+    ///
+    /// let outcome = dtrace_consumer::trace("syscall:::entry { trace(probefunc); } tick-1s { exit(0); }")
+    ///     .option("bufsize", "64k")
+    ///     .losses(LossPolicy::Count)
+    ///     .chew(|_| Ok(()))
+    ///     .run()?;
+    /// println!("{} records dropped", outcome.losses.dropped(DropKind::Principal));
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
     #[must_use]
     pub fn dropped(&self, kind: DropKind) -> u64 {
         sum(self.drops().filter(|(k, ..)| *k == kind))

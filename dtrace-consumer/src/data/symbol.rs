@@ -54,6 +54,23 @@ impl<'a> SymbolRef<'a> {
 
     /// Returns the function's name as in its source if it is a mangled name of Rust (v0 or legacy); otherwise
     /// the same as [`symbol`](SymbolRef::symbol).
+    ///
+    /// ```no_run
+    /// use dtrace_consumer::ValueRef;
+    ///
+    /// let script = "pid$target::*parse*:entry { ustack(10); }";
+    /// dtrace_consumer::run_synchronous(script, ["target/debug/parser"])
+    ///     .chewrec(|record| {
+    ///         if let ValueRef::Stack(stack) = record.value() {
+    ///             for frame in stack.frames() {
+    ///                 println!("{}", frame.demangled().unwrap_or_else(|| frame.to_string()));
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
     #[must_use]
     pub fn demangled(&self) -> Option<String> {
         self.symbol().map(|symbol| format!("{:#}", rustc_demangle::demangle(symbol)))

@@ -21,6 +21,35 @@ use super::numbers::{Average, Deviation, Extreme, Scalar, fixed};
 use super::parameters::{DistributionParameters, ParameterEncoding};
 
 /// The value of an aggregation for one key.
+///
+/// ```no_run
+/// use dtrace_consumer::aggregation::AggregationValue;
+///
+/// let script = "syscall::read:entry { self->at = timestamp; }
+///     syscall::read:return /self->at/ { @slow = quantize(timestamp - self->at); @time = avg(timestamp - self->at); }
+///     tick-5s { exit(0); }";
+/// dtrace_consumer::trace(script)
+///     .option("aggpercpu", "")
+///     .walk(|entry| {
+///         match entry.value() {
+///             AggregationValue::Quantize(times) => {
+///                 for bucket in times.counted() {
+///                     println!("{:?}: {}", bucket.range, bucket.count);
+///                 }
+///                 println!("99 of 100 within {:?}", times.percentile(99.0));
+///                 print!("{}", times.render()); // as dtrace(1) draws it
+///             }
+///             AggregationValue::Avg(time) => println!("{:?} ns", time.mean_f64()),
+///             other => print!("{}", other.render()),
+///         }
+///         for (cpu, value) in entry.per_cpu() {
+///             print!("CPU {cpu}: {}", value.render());
+///         }
+///         Ok(())
+///     })
+///     .run()?;
+/// # Ok::<(), dtrace_consumer::Failure>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AggregationValue {
     /// Of `count()`.
