@@ -1,0 +1,242 @@
+//! Calls of libdtrace that fail, answer nonsense, or end the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use dtrace_consumer::loss::DropKind;
+use dtrace_consumer::query::{ProbeQuery, SymbolQuery, TypeQuery};
+use dtrace_consumer::{Error, trace};
+use dtrace_stand_in::plan::{CALLS, Event, Fault, HAPPENED, Misdeed, Plan};
+
+use crate::stage::*;
+
+pub(crate) fn the_stand_in_is_taken_for_libdtrace() {
+    let prefix = Prefix::new();
+    plain_plan().put(&prefix.path);
+    let (seen, result) = session(&prefix.path);
+    let outcome = result.expect("nothing goes wrong");
+    assert_eq!(seen, everything_seen());
+    assert_eq!(outcome.initial_options, [("bufsize".to_owned(), Some(7))]);
+    assert_eq!(outcome.losses.dropped(DropKind::Principal), 3);
+}
+
+/// A way to use the library: what to do, and whether its result is right.
+pub(crate) type Use = fn(&Path) -> Result<(), Error>;
+
+/// A session. What was delivered before something went wrong has arrived, and nothing else than there is.
+pub(crate) fn traced(prefix: &Path) -> Result<(), Error> {
+    let (seen, result) = session(prefix);
+    let whole = everything_seen();
+    assert!(begins(&seen, &whole), "{seen:?}");
+    let rounds = delivered_before(prefix);
+    assert!(seen.numbers.len() >= rounds.min(2), "{rounds} rounds were delivered: {seen:?}");
+    if rounds > 0 {
+        assert_eq!((seen.drops, seen.faults), (whole.drops, whole.faults), "{seen:?}");
+    }
+    result?;
+    assert_eq!((seen.numbers, seen.entries), (whole.numbers, whole.entries));
+    Ok(())
+}
+
+/// How many rounds the stand-in had delivered when something went wrong.
+pub(crate) fn delivered_before(prefix: &Path) -> usize {
+    let notes = std::fs::read_to_string(prefix.join(HAPPENED)).unwrap_or_default();
+    notes.lines().next().map_or(0, |rounds| rounds.parse().expect("a number"))
+}
+
+/// A session that controls processes, which are said to end; that ends it.
+pub(crate) fn controlled(prefix: &Path) -> Result<(), Error> {
+    let mut ended = 0;
+    let outcome = trace("BEGIN { }")
+        .prefix(prefix)
+        .create(["true"])
+        .grab(1)
+        .on_process(|event| {
+            ended += i32::from(event.gone);
+            Ok(())
+        })
+        .run()?;
+    assert_eq!((ended, outcome.processes.len()), (2, 2));
+    Ok(())
+}
+
+pub(crate) fn checked(prefix: &Path) -> Result<(), Error> {
+    let programs = trace("BEGIN { }").prefix(prefix).check()?;
+    assert_eq!(programs.len(), 1);
+    Ok(())
+}
+
+pub(crate) fn listed(prefix: &Path) -> Result<(), Error> {
+    let probes = ProbeQuery::new().prefix(prefix).pattern("stand:::").describe().list()?;
+    assert_eq!(probes.len(), 3);
+    Ok(())
+}
+
+pub(crate) fn looked_up(prefix: &Path) -> Result<(), Error> {
+    let query = SymbolQuery::new().prefix(prefix).name("stand_in").address(4096);
+    query.look_up().map(drop)
+}
+
+pub(crate) fn typed(prefix: &Path) -> Result<(), Error> {
+    TypeQuery::new().prefix(prefix).name("int").look_up().map(drop)
+}
+
+pub(crate) const USES: [(&str, Use); 6] = [
+    ("traced", traced),
+    ("controlled", controlled),
+    ("checked", checked),
+    ("listed", listed),
+    ("looked up", looked_up),
+    ("typed", typed),
+];
+
+/// The functions that a use calls, and how often.
+pub(crate) fn calls(prefix: &Prefix, plan: &Plan, what: Use) -> BTreeMap<String, u32> {
+    std::fs::write(prefix.path.join(CALLS), "").expect("the prefix is there");
+    plan.put(&prefix.path);
+    what(&prefix.path).expect("nothing goes wrong");
+    let log = std::fs::read_to_string(prefix.path.join(CALLS)).expect("the calls were noted");
+    std::fs::remove_file(prefix.path.join(CALLS)).expect("it is there");
+    let mut calls = BTreeMap::new();
+    for name in log.lines() {
+        *calls.entry(name.to_owned()).or_default() += 1;
+    }
+    calls
+}
+
+pub(crate) fn plan_for(name: &str) -> Plan {
+    let gone = Event::Process { pid: 1, message: None };
+    match name {
+        "controlled" => Plan { rounds: vec![vec![gone.clone(), gone]], ..Plan::default() },
+        _ => plain_plan(),
+    }
+}
+
+/// Runs every use with `misdeed` in every function that it calls, at the first and the last call.
+pub(crate) fn with_each_call(
+    misdeeds: &[Misdeed],
+    check: impl Fn(&str, Misdeed, Result<(), Error>),
+) {
+    let prefix = Prefix::new();
+    let (mut called, mut happened) = (BTreeSet::new(), BTreeSet::new());
+    for (name, what) in USES {
+        let plan = plan_for(name);
+        for (call, times) in calls(&prefix, &plan, what) {
+            called.insert(call.clone());
+            for misdeed in misdeeds {
+                for nth in [1, times].into_iter().take(if times > 1 { 2 } else { 1 }) {
+                    let fault = Fault { call: call.clone(), nth, misdeed: *misdeed };
+                    Plan { faults: vec![fault], ..plan.clone() }.put(&prefix.path);
+                    let notes = prefix.path.join(HAPPENED);
+                    std::fs::write(&notes, "").expect("the prefix is there");
+                    let result = what(&prefix.path);
+                    // Some are called or not as the command ends before the script or after it.
+                    if std::fs::metadata(&notes).is_ok_and(|notes| notes.len() > 0) {
+                        happened.insert(call.clone());
+                        check(&call, *misdeed, result);
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(called, happened, "these were not called every time");
+    assert!(called.len() >= 35, "the uses call only {called:?}");
+}
+
+pub(crate) fn each_call_that_fails_is_an_error_that_names_it_or_does_no_harm() {
+    // What fails without a word, or where something is only missing then.
+    const HARMLESS: [&str; 20] = [
+        "ctf_type_name",
+        "ctf_type_kind",
+        "ctf_type_resolve",
+        "dtrace_addr2str",
+        "dtrace_aggregate_snap",
+        "dtrace_aggregate_walk_valsorted",
+        "dtrace_close",
+        "dtrace_errmsg",
+        "dtrace_errno",
+        "dtrace_faultstr",
+        "dtrace_fprintf",
+        "dtrace_getopt",
+        "dtrace_lookup_by_addr",
+        "dtrace_lookup_by_name",
+        "dtrace_lookup_by_type",
+        "dtrace_printf_format",
+        "dtrace_probe_info",
+        "dtrace_proc_continue",
+        "dtrace_program_info",
+        "dtrace_uaddr2str",
+    ];
+    with_each_call(&[Misdeed::Fail(1006)], |call, _, result| match result {
+        Ok(()) => assert!(
+            HARMLESS.contains(&call) || call == "dtrace_sleep",
+            "{call} failed, and nobody said so"
+        ),
+        Err(Error::Libdtrace { call: named, number, message, .. }) => {
+            assert_eq!((&named[..], number), (call, 1006), "{message}");
+            assert!(message.contains("stand-in error 1006"), "{message}");
+        }
+        Err(Error::Option { reason, .. }) => {
+            assert_eq!((call, &reason[..]), ("dtrace_setopt", "stand-in error 1006"));
+        }
+        Err(Error::Compile(error)) => {
+            assert!(call.contains("compile"), "{call}");
+            assert!(error.message.contains("stand-in error 1006"), "{error}");
+        }
+        Err(Error::Process { number, message, .. }) => {
+            assert!(call.contains("proc"), "{call}");
+            assert_eq!((number, &message[..]), (1006, "stand-in error 1006"));
+        }
+        Err(error) => panic!("{call}: {error:?}"),
+    });
+}
+
+pub(crate) fn answers_that_mean_nothing_do_no_harm() {
+    let answers = [i64::from(i32::MIN), 4711].map(Misdeed::Answer);
+    with_each_call(&answers, |call, misdeed, result| match result {
+        Ok(())
+        | Err(
+            Error::Libdtrace { .. }
+            | Error::Process { .. }
+            | Error::Option { .. }
+            | Error::Compile(_),
+        ) => {}
+        Err(error) => panic!("{call} {misdeed:?}: {error:?}"),
+    });
+}
+
+pub(crate) fn a_death_in_each_call_is_an_error_with_the_last_words() {
+    with_each_call(&[Misdeed::Abort], |call, _, result| {
+        // After the end of the stream nobody listens any more.
+        let after_the_end = call == "dtrace_close" && result.is_ok();
+        match result {
+            Err(Error::WorkerDied { status, last_words }) => {
+                assert!(status.contains("SIGABRT"), "{call}: {status}");
+                assert!(
+                    last_words.contains(&format!("assertion failed in {call}")),
+                    "{last_words}"
+                );
+            }
+            result => assert!(after_the_end, "{call}: {result:?}"),
+        }
+    });
+}
+
+pub(crate) fn an_exit_or_a_signal_is_told_with_its_number() {
+    let prefix = Prefix::new();
+    for call in ["dtrace_open", "dtrace_program_fcompile", "dtrace_go", "dtrace_work"] {
+        for (misdeed, says) in [
+            (Misdeed::Exit(1), "exit status: 1"),
+            (Misdeed::Signal(11), "SIGSEGV"),
+            (Misdeed::Signal(9), "SIGKILL"),
+        ] {
+            let faults = vec![Fault { call: call.to_owned(), nth: 1, misdeed }];
+            Plan { faults, ..plain_plan() }.put(&prefix.path);
+            std::fs::write(prefix.path.join(HAPPENED), "").expect("the prefix is there");
+            let Err(Error::WorkerDied { status, .. }) = traced(&prefix.path) else {
+                panic!("{call} {misdeed:?}")
+            };
+            assert!(status.contains(says), "{call}: {status}");
+        }
+    }
+}

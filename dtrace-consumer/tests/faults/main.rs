@@ -1,0 +1,37 @@
+//! What happens when libdtrace fails, dies or delivers what cannot be?
+//!
+//! A stand-in for libdtrace (`stand-in/`) does what the real one cannot be made to do. Every session
+//! ends with an error that says what failed or with the right data, what was delivered before has
+//! arrived, and nothing is left behind. `.ci/run` runs these tests under AddressSanitizer, too.
+
+mod calls;
+mod delivered;
+mod stage;
+
+use calls::*;
+use delivered::*;
+use dtrace_test_support::live_tests;
+use stage::*;
+
+live_tests! {
+    needs: [Check(the_stand_in_can_be_loaded)],
+    tests: [
+        the_stand_in_is_taken_for_libdtrace,
+        each_call_that_fails_is_an_error_that_names_it_or_does_no_harm,
+        answers_that_mean_nothing_do_no_harm,
+        a_death_in_each_call_is_an_error_with_the_last_words,
+        an_exit_or_a_signal_is_told_with_its_number,
+        firings_that_cannot_be_are_refused_and_those_before_them_arrive,
+        records_that_lie_outside_of_their_data_are_refused,
+        odd_firings_that_can_be_arrive,
+        a_firing_that_was_interrupted_and_comes_again_arrives_once,
+        a_signal_during_the_wait_is_no_failure,
+        the_end_of_a_process_that_libdtrace_misses_ends_the_session,
+        drops_of_every_kind_are_counted,
+        drops_that_are_told_while_a_firing_is_printed_are_counted,
+        entries_that_cannot_be_are_refused_and_what_was_before_them_arrives,
+        entries_of_which_something_is_missing_arrive_or_are_damaged,
+        descriptions_of_probes_and_programs_that_cannot_be_are_refused,
+        a_description_without_its_parts_is_not_handed_back_to_the_library,
+    ],
+}
