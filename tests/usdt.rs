@@ -50,7 +50,7 @@ fn probes_of_a_c_program_that_is_run_have_declared_types() {
     let mut paths = Vec::new();
     let mut answers: Vec<Answer> = Vec::new();
     run_synchronous(
-        &format!(
+        format!(
             "shop$target:::request-begin {{ printf(\"%s\", copyinstr((uintptr_t)args[1])); }}
              shop$target:::request-end {PRINT}"
         ),
@@ -84,7 +84,7 @@ fn a_wildcard_finds_the_probes_of_a_program_that_runs_already() {
     let mut running = start(&program, theirs);
     let mut lets_go = Some(ours);
     let mut answers: Vec<Answer> = Vec::new();
-    trace(&format!(
+    trace(format!(
         "BEGIN {{ trace(0); }} shop*:::request-end {PRINT} shop*:::request-end /args[0] == 3/ {{ exit(0); }}"
     ))
     .chew(|firing| {

@@ -148,7 +148,7 @@ fn faults_arrive_with_their_probe() {
 
 fn what_a_full_channel_costs_arrives_as_drops() {
     const CALLS: i32 = 20_000;
-    let mut events = ConsumerThread::builder(&calls_of_this_thread("trace(1);"))
+    let mut events = ConsumerThread::builder(calls_of_this_thread("trace(1);"))
         .option("bufsize", "16k")
         .losses(LossPolicy::Count)
         .events(1)

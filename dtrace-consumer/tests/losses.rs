@@ -148,7 +148,7 @@ fn records_dropped_while_the_last_buffer_is_read_are_counted() {
     ours.as_mut().expect("a pipe").write_all(b"x").expect("it is open");
     let (mut firings, mut walked) = (0, 0);
     let outcome = run_synchronous(
-        &format!("{EVERY_CALL} {{ trace(1); @ = count(); }}"),
+        format!("{EVERY_CALL} {{ trace(1); @ = count(); }}"),
         traced_program("answer", BURST),
     )
     .option("bufsize", "512k")
