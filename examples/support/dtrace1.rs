@@ -1,4 +1,4 @@
-//! Where is the real dtrace(1), to compare with, and how is it run?
+//! Where is the real dtrace(1) for comparisons, and how is it run?
 
 use std::fs;
 use std::io;
@@ -8,38 +8,38 @@ use std::process::Command;
 
 use dtrace_consumer::locate::{Libdtrace, locate};
 
-/// The dtrace(1) that belongs to the libdtrace that this crate uses.
+/// The dtrace(1) that comes with the libdtrace that this crate uses.
 #[derive(Debug)]
 pub struct Dtrace1 {
     program: PathBuf,
     library: Libdtrace,
-    /// A copy of the D libraries without those that this kernel cannot compile.
+    /// A copy of the D libraries without those that do not compile on this kernel.
     libraries: PathBuf,
 }
 
 impl Dtrace1 {
-    /// Finds it, and puts a folder of D libraries for it below `scratch`, in which `without` are
-    /// missing: it knows no other way to get along without one that does not compile.
+    /// Finds dtrace(1), and makes a directory of D libraries below `scratch` that leaves out those in
+    /// `without`. dtrace(1) has no other way to skip a D library that does not compile.
     ///
     /// # Errors
-    /// If there is no libdtrace, or none with a dtrace(1).
+    /// If there is no libdtrace, or no dtrace(1) beside it.
     pub fn find(scratch: &Path, without: &[String]) -> io::Result<Dtrace1> {
         let library = locate(None).map_err(|e| io::Error::other(e.to_string()))?;
         let ancestors = library.library.ancestors();
         let program = ancestors
             .flat_map(|dir| ["sbin/dtrace", "bin/dtrace"].map(|name| dir.join(name)))
             .find(|program| program.is_file())
-            .ok_or_else(|| io::Error::other("there is no dtrace(1) beside libdtrace"))?;
+            .ok_or_else(|| io::Error::other("no dtrace(1) beside libdtrace"))?;
         let source = library
             .syslibdir
             .clone()
-            .ok_or_else(|| io::Error::other("there are no D libraries beside libdtrace"))?;
+            .ok_or_else(|| io::Error::other("no D libraries beside libdtrace"))?;
         let libraries = scratch.join("libraries");
         fs::create_dir_all(&libraries)?;
         for entry in fs::read_dir(source)? {
             let entry = entry?;
             let copy = libraries.join(entry.file_name());
-            // A folder that holds programs' objects is linked as it is.
+            // The directory for building USDT programs needs no change.
             if !entry.path().is_dir() || entry.file_name() == "include" {
                 symlink(entry.path(), copy)?;
                 continue;
@@ -55,7 +55,7 @@ impl Dtrace1 {
         Ok(Dtrace1 { program, library, libraries })
     }
 
-    /// A command that runs it, in a mount namespace with debugfs.
+    /// Returns a command that runs dtrace(1) in a mount namespace with debugfs.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new("unshare");

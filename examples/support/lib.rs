@@ -1,4 +1,4 @@
-//! What the examples, tests and benches share.
+//! Code that examples, tests and benches share.
 
 pub mod dtrace1;
 pub mod live;

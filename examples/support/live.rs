@@ -1,20 +1,20 @@
-//! May a test take it that tracing is possible here?
+//! Can live tests run here?
 //!
-//! On a machine that is there to run the live tests, one that cannot run is a failure and not a
-//! skip: such a machine sets `DTRACE_CONSUMER_REQUIRE_LIVE=1`.
+//! Where they cannot, they are skipped. A machine whose job is to run them sets
+//! `DTRACE_CONSUMER_REQUIRE_LIVE=1`, and then they fail instead.
 
-/// Whether live tests are to fail where they cannot run.
+/// Whether live tests must fail, not be skipped, where they cannot run.
 #[must_use]
 pub fn is_required() -> bool {
     std::env::var_os("DTRACE_CONSUMER_REQUIRE_LIVE").is_some_and(|value| value == "1")
 }
 
-/// Whether tracing is possible here; where it is not, says on standard error what is missing.
+/// Whether tracing is possible here. If it is not, prints to standard error what is missing.
 ///
-/// A test that needs it begins with `if !can_trace() { return; }`.
+/// A live test begins with `if !can_trace() { return; }`.
 ///
 /// # Panics
-/// With what is missing, if tracing is not possible where it [is required](is_required).
+/// If tracing is not possible although it [is required](is_required); the message lists what is missing.
 #[must_use]
 pub fn can_trace() -> bool {
     let preflight = dtrace_consumer::preflight(None);
@@ -22,7 +22,7 @@ pub fn can_trace() -> bool {
         return true;
     }
     let reason =
-        format!("a live test cannot run, since tracing is not possible here:\n{preflight}");
+        format!("a live test cannot run, because tracing is not possible here:\n{preflight}");
     assert!(!is_required(), "{reason}");
     eprintln!("{reason}");
     false

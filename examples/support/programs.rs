@@ -1,12 +1,12 @@
-//! How do tests run the examples as their users do?
+//! How do tests run the examples the way users do?
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The path of an example, which cargo leaves in a directory beside the one of the test that runs.
+/// Returns the path of an example. Cargo puts examples into a directory beside that of the running test.
 ///
 /// # Panics
-/// If it has not been built.
+/// If the example has not been built.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
@@ -20,13 +20,13 @@ pub fn example(name: &str) -> PathBuf {
     program
 }
 
-/// What a program wrote to its standard output.
+/// Returns what a program wrote to standard output.
 #[must_use]
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a program wrote to its standard error.
+/// Returns what a program wrote to standard error.
 #[must_use]
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -35,7 +35,7 @@ pub fn stderr(output: &Output) -> String {
 /// Runs an example without any privilege.
 ///
 /// # Panics
-/// If it does not start, for want of setpriv(1) for one.
+/// If it does not start, for example because setpriv(1) is missing.
 #[must_use]
 pub fn as_nobody(name: &str, arguments: &[&str]) -> Output {
     let mut command = if nix::unistd::geteuid().is_root() {
@@ -48,7 +48,7 @@ pub fn as_nobody(name: &str, arguments: &[&str]) -> Output {
     command.args(arguments).output().expect("setpriv, of util-linux, and the program start")
 }
 
-/// The children of a process, those of its threads included, and theirs.
+/// Returns all descendants of a process, including the children of its threads.
 #[must_use]
 pub fn children_of(pid: u32) -> Vec<u32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
@@ -61,7 +61,7 @@ pub fn children_of(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Returns when the processes are gone; a test that waits here forever has found one that stays.
+/// Waits until the processes are gone. If one stays, the test hangs here.
 pub fn wait_until_gone(processes: &[u32]) {
     for pid in processes {
         while Path::new(&format!("/proc/{pid}")).exists() {
