@@ -79,9 +79,7 @@ pub(super) fn send_for_parent(args: &[OsString]) -> Result<(), Error> {
         .and_then(|json| json.to_str())
         .and_then(|json| serde_json::from_str(json).ok())
         .filter(|config: &Config| config.check().is_ok())
-        .ok_or_else(|| {
-            Error::Configuration(format!("{SENDER_ARGUMENT} is for internal use"))
-        })?;
+        .ok_or_else(|| Error::Configuration(format!("{SENDER_ARGUMENT} is for internal use")))?;
     let own = |stream: io::Result<OwnedFd>| {
         stream.map_err(|e| Error::io("duplicate a standard stream", e))
     };
