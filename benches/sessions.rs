@@ -1,8 +1,8 @@
-//! How soon does tracing begin and end, and what does a record cost, beside dtrace(1)?
+//! How long does tracing take to start and end, and what does a record cost, compared with dtrace(1)?
 //!
-//! Both trace the same commands with the same scripts in turns, on the same machine; what counts are
-//! the ratios of the medians. The traced command is this program itself, which writes down when it
-//! began and ended, so that what is measured is the tracer's time alone.
+//! Both trace the same commands with the same scripts, alternately, on the same machine. Compare the
+//! ratios of the medians. The traced command is this program, which writes down when it began and
+//! ended, so the results contain only the tracer's time.
 
 use std::ffi::OsString;
 use std::fs;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     result
 }
 
-/// What the traced command does: writes down its beginning and end, and makes calls in between.
+/// The traced command: makes system calls, and writes down when it began and ended.
 fn traced(file: &Path, calls: u32) -> io::Result<()> {
     let began = now();
     for _ in 0..calls {
@@ -44,19 +44,19 @@ fn traced(file: &Path, calls: u32) -> io::Result<()> {
     fs::write(file, format!("{} {}", began.as_nanos(), now().as_nanos()))
 }
 
-/// Time that two processes agree on.
+/// Returns a time that two processes can compare.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The stages of one run, seen from outside.
+/// The duration of the stages of one run, seen from outside.
 #[derive(Clone, Copy, Default)]
 struct Run {
     /// From the call, or the start of dtrace(1), to the traced command's beginning.
     start: Duration,
     /// From the traced command's end to everything delivered, or to dtrace(1)'s prompt.
     end: Duration,
-    /// Of the tracer: user and system time.
+    /// User and system time of the tracer.
     cpu: Duration,
 }
 
@@ -66,10 +66,10 @@ struct Bench<'a> {
 }
 
 fn compare(scratch: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    // Known not to compile on kernels without the symbols that it uses.
+    // io.d does not compile on kernels without the symbols that it uses.
     let without = ["io.d".to_owned()];
     let bench = Bench { scratch, dtrace1: Dtrace1::find(scratch, &without)? };
-    println!("medians of {ROUNDS} runs, in turns; ratios are dtrace(1) : dtrace-consumer\n");
+    println!("medians of {ROUNDS} alternate runs; ratios are dtrace(1) : dtrace-consumer\n");
     let scripts = [
         ("one probe", "rawtp:raw_syscalls::sys_enter /pid == $target/ { @ = count(); }"),
         ("360 probes", "syscall:::entry /pid == $target/ { @[probefunc] = count(); }"),
@@ -97,7 +97,7 @@ fn report(what: &str, ours: Duration, theirs: Duration) {
 }
 
 impl Bench<'_> {
-    /// The medians of both.
+    /// Returns the medians of both.
     fn rounds(&self, script: &str, calls: u32) -> io::Result<(Run, Run)> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -126,9 +126,9 @@ impl Bench<'_> {
         .map_err(failed)?;
         let returned = now();
         if wants_firings && firings < u64::from(calls) {
-            return Err(io::Error::other(format!("{firings} of {calls} records came")));
+            return Err(io::Error::other(format!("only {firings} of {calls} records arrived")));
         }
-        // The worker ends behind our back; its time counts when it has.
+        // The worker exits after the session has returned. Its CPU time counts once it is gone.
         wait_for_children();
         self.run(&file, called, returned, cpu)
     }
@@ -150,7 +150,7 @@ impl Bench<'_> {
         self.run(&file, called, returned, cpu)
     }
 
-    /// The command to trace, and the file that it writes.
+    /// Returns the command to trace, and the file that it writes.
     fn command(&self, calls: u32) -> io::Result<(PathBuf, Vec<OsString>)> {
         let file = self.scratch.join("times");
         let _ = fs::remove_file(&file);
@@ -180,8 +180,8 @@ impl Bench<'_> {
     }
 }
 
-/// CPU time of this process and of all its children that have ended, the traced command included:
-/// it is the same for both.
+/// Returns the CPU time of this process and of all its children that have ended. It includes the traced
+/// command, whose time is the same for both.
 fn cpu() -> Duration {
     [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN]
         .into_iter()

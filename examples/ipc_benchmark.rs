@@ -1,4 +1,4 @@
-//! The IPC benchmark of the TCP lab on its own.
+//! The IPC benchmark of the TCP lab as a separate program.
 //!
 //! ```text
 //! cargo run --release --example ipc_benchmark -- -v -i tcp -b 64 -t 1024 2thread

@@ -1,4 +1,4 @@
-//! The system calls that are made most often, live, until Ctrl-C.
+//! Lists the most frequent system calls, live, until Ctrl-C.
 //!
 //! ```text
 //! cargo run --example syscall_rates
@@ -20,24 +20,24 @@ use dtrace_consumer::{
     Aggregated, CallbackResult, Consumer, Failure, Outcome, Script, StopHandle, trace,
 };
 
-/// One probe for all system calls, which it counts by number; not those of tracing itself.
+/// Counts all system calls by number, with a single probe; leaves out those of tracing itself.
 const ALL: &str = "
 rawtp:raw_syscalls::sys_enter /pid != $pid && pid != $1/ { @calls[arg1] = count(); }
 ";
-/// Only those of one process.
+/// Counts only the calls of one process.
 const ONE: &str = "rawtp:raw_syscalls::sys_enter /pid == $1/ { @calls[arg1] = count(); }";
 
-/// Prints which system calls are made most often, until Ctrl-C
+/// Lists the most frequent system calls, until Ctrl-C
 #[derive(Parser)]
 struct Cli {
-    /// Only the calls of this process
+    /// Count only the calls of this process
     #[arg(short, long)]
     pid: Option<u32>,
-    /// Seconds from one list to the next
+    /// Seconds between lists
     #[arg(short, long, value_name = "SECONDS", default_value = "1")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     interval: u32,
-    /// Seconds after which to end; without it, only Ctrl-C ends it
+    /// Stop after this many seconds; the default is to run until Ctrl-C
     #[arg(short, long)]
     seconds: Option<u32>,
     /// How many system calls to list
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     };
     match rates(&cli) {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has seen enough.
+        // The reader of a pipe has closed it.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "{error}");
@@ -70,7 +70,7 @@ fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
         Some(pid) => (ONE, pid),
         None => (ALL, process::id()),
     };
-    // Set up first: Ctrl-C may come as soon as tracing is on.
+    // Set up first, because Ctrl-C may come as soon as tracing is on.
     let stop = StopHandle::new();
     let on_interrupt = stop.clone();
     ctrlc::set_handler(move || on_interrupt.stop())?;
@@ -90,7 +90,7 @@ fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Counts the calls of each interval, and lists them at its end.
+/// Counts the calls of each interval, and lists them when it ends.
 struct Rates {
     top: usize,
     since: Instant,
@@ -129,13 +129,13 @@ impl Consumer for Rates {
     }
 }
 
-/// The name of a system call of this machine.
+/// Returns the name of a system call on this machine.
 fn name_of(call: u32) -> String {
     let name = syscalls::Sysno::new(call as usize).map(|call| call.name().to_owned());
     name.unwrap_or_else(|| format!("number {call}"))
 }
 
-/// Whether the reader of a pipe has seen enough: no failure, but a reason to end.
+/// Whether the reader of a pipe has closed it. The program then ends without an error.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     let Some(Failure { error: dtrace_consumer::Error::Callback { cause, .. }, .. }) =
         error.downcast_ref()

@@ -1,7 +1,7 @@
-//! How is the command line read?
+//! How is the command line parsed?
 //!
-//! As getopt(3) and dtrace(1) read it: options may be clustered, their values may be attached, and what is
-//! no option is an argument of the D program.
+//! Like getopt(3) and dtrace(1) do: options may be clustered, values may be attached, and every other word
+//! is an argument of the D program.
 
 use dtrace_consumer::session::{Live, Specifier};
 use dtrace_consumer::{Error, Script, Session, trace};
@@ -15,8 +15,8 @@ pub(crate) enum Mode {
     Version,
     Header,
     Link,
-    /// An option that this program cannot serve.
-    Unserved(char),
+    /// An option that this example does not support.
+    Unsupported(char),
 }
 
 /// A program to compile, in the order of the command line.
@@ -27,12 +27,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// How messages call it.
+    /// Returns how messages call this kind of program.
     pub(crate) fn kind(&self) -> &'static str {
         if self.specifier.is_some() { "description" } else { "script" }
     }
 
-    /// Its name in messages: of a program on the command line only the probe description.
+    /// Returns its name in messages: for a program on the command line, only the probe description.
     pub(crate) fn name(&self) -> &str {
         match self.specifier {
             Some(_) => self.word.split(['{', '/', ';']).next().unwrap_or_default(),
@@ -41,7 +41,7 @@ impl Program {
     }
 }
 
-/// An option for libdtrace, with the words that set it, for messages.
+/// An option for libdtrace, and the words that set it for messages.
 pub(crate) struct Setting {
     pub(crate) name: String,
     pub(crate) value: Option<String>,
@@ -59,11 +59,11 @@ pub(crate) struct Arguments {
     pub(crate) check_only: bool,
     pub(crate) zero_matches: bool,
     compile_flags: u32,
-    /// What is no option: `$1`, `$2`…
+    /// The words that are not options: `$1`, `$2`…
     pub(crate) words: Vec<String>,
 }
 
-/// A command line that is refused, with what to say.
+/// A command line that is refused, with the message.
 pub(crate) struct Refused(pub(crate) String);
 
 impl Arguments {
@@ -127,7 +127,7 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// Takes an option without a value; says whether it chooses a mode.
+    /// Applies an option without a value; returns whether it selects a mode.
     fn flag(&mut self, letter: char) -> bool {
         match letter {
             'e' => self.check_only = true,
@@ -156,7 +156,7 @@ impl Arguments {
                 self.mode = Mode::Link;
                 return true;
             }
-            _ => self.mode = Mode::Unserved(letter),
+            _ => self.mode = Mode::Unsupported(letter),
         }
         false
     }
@@ -201,7 +201,7 @@ impl Arguments {
         });
     }
 
-    /// A session of these programs, of which there is one, and of options and processes.
+    /// Returns a session with these programs, options and processes. There must be at least one program.
     pub(crate) fn session(&self) -> Result<Session<Live>, String> {
         let scripts: Vec<Script> =
             self.programs.iter().map(|program| self.script(program)).collect::<Result<_, _>>()?;
@@ -234,7 +234,7 @@ impl Arguments {
             Some(specifier) => Script::probes(specifier, &program.word),
             None => Script::file(&program.word).map_err(|e| match e {
                 Error::Script { script, reason } => {
-                    // As strerror says it, without Rust's number behind it.
+                    // The text of strerror(3), without the number that Rust appends.
                     let reason = reason.split(" (os error").next().unwrap_or_default();
                     format!("failed to open {script}: {reason}")
                 }
@@ -244,7 +244,7 @@ impl Arguments {
         Ok(script.args(self.words.iter().cloned()))
     }
 
-    /// dtrace(1)'s message for a session that failed.
+    /// Returns dtrace(1)'s message for a session that failed.
     pub(crate) fn message(&self, error: &Error) -> String {
         match error {
             Error::Compile(e) => {
@@ -272,7 +272,7 @@ impl Arguments {
                 _ => message.clone(),
             },
             Error::Process { message, .. } => message.clone(),
-            // Without a word libdtrace finds no program.
+            // This is what libdtrace reports for an empty command.
             Error::Command { .. } => "No such process".to_owned(),
             other => other.to_string(),
         }

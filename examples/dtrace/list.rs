@@ -1,4 +1,4 @@
-//! What there is to trace: listings, checks and stability reports, without tracing.
+//! How are probes listed, and programs checked, without tracing?
 
 use std::io::{self, Write};
 
@@ -69,7 +69,7 @@ fn write_attributes(out: &mut impl Write, title: &str, a: Attributes) -> io::Res
     writeln!(out, "\t\tDependency Class: {}", a.class)
 }
 
-/// Compiles only; with `-v` it reports on stability.
+/// Compiles the programs; with `-v` also prints their stability.
 pub(crate) fn check(arguments: Arguments) -> Result<u8, String> {
     let infos = arguments.session()?.check().map_err(|e| arguments.message(&e))?;
     let mut out = output::open(arguments.output.as_deref())?;
@@ -79,7 +79,7 @@ pub(crate) fn check(arguments: Arguments) -> Result<u8, String> {
     Ok(0)
 }
 
-/// The stability of each program, and where nothing is going to be traced of its probes.
+/// Writes the stability of each program, and that of its probes unless tracing follows.
 pub(crate) fn write_stability(
     out: &mut impl Write,
     arguments: &Arguments,

@@ -1,7 +1,7 @@
-//! dtrace(1), built on the crate alone: the same options, text, messages and exit statuses.
+//! A dtrace(1) built on this crate, with the same options, output, messages and exit statuses.
 //!
-//! It refuses `-B`, which shows internals of libdtrace that the crate does not pass on, and `-A` and `-a`,
-//! which are of other systems.
+//! It refuses `-B`, which shows internals of libdtrace that the crate does not expose, and `-A` and `-a`,
+//! which other systems have.
 
 mod arguments;
 mod list;
@@ -33,8 +33,8 @@ fn main() -> ExitCode {
         Mode::Link => usdt::link(arguments),
         Mode::Execute if arguments.check_only => list::check(arguments),
         Mode::Execute => run::run(arguments),
-        Mode::Unserved(option) => Err(format!(
-            "-{option} is not served by this example; use the dtrace(1) of libdtrace for it"
+        Mode::Unsupported(option) => Err(format!(
+            "option -{option} is not supported by this example (use the dtrace(1) of libdtrace)"
         )),
     };
     match status {

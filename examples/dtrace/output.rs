@@ -1,4 +1,4 @@
-//! Where does output go, and what does each firing look like?
+//! Where does the output go, and how is a firing printed?
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use dtrace_consumer::record::{Action, FlowKind};
 use dtrace_consumer::{CallbackResult, Firing};
 
-/// Standard output, or a file that is appended to.
+/// Opens standard output, or a file for appending.
 pub(crate) fn open(file: Option<&str>) -> Result<Destination, String> {
     match file {
         None => Ok(Destination::Standard(io::stdout())),
@@ -16,7 +16,7 @@ pub(crate) fn open(file: Option<&str>) -> Result<Destination, String> {
     }
 }
 
-/// The system's answer as strerror(3) says it, without Rust's number behind it.
+/// Returns the text of strerror(3), without the number that Rust appends.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
@@ -47,12 +47,12 @@ impl Write for Destination {
     }
 }
 
-/// How firings are printed, which the script may change while it runs.
+/// How firings are printed. The script may change it while it runs.
 #[derive(Default)]
 pub(crate) struct Style {
     pub(crate) quiet: bool,
     pub(crate) flow: bool,
-    /// What `setopt()` has changed: it counts from the records of the next firing on, which is the one
+    /// A change by `setopt()`. It applies from the records of the next firing on, which is the firing
     /// that called it.
     pub(crate) quiet_next: Option<bool>,
     pub(crate) flow_next: Option<bool>,
@@ -60,7 +60,7 @@ pub(crate) struct Style {
 }
 
 impl Style {
-    /// Prints what dtrace(1) prints for a firing, and carries out what its records ask for.
+    /// Prints a firing like dtrace(1), and carries out `system()` and `freopen()`.
     pub(crate) fn write(&mut self, out: &mut Destination, firing: &Firing<'_>) -> CallbackResult {
         if !std::mem::replace(&mut self.headed, true) {
             if self.flow {
@@ -115,7 +115,7 @@ impl Style {
     }
 }
 
-/// The file of `freopen()`. `freopen("")` is back to standard output; libdtrace says it as a dot.
+/// Opens the file of `freopen()`. `freopen("")` returns to standard output; libdtrace reports it as a dot.
 fn reopened(name: &str) -> io::Result<Destination> {
     if name.is_empty() || name == "." {
         Ok(Destination::Standard(io::stdout()))

@@ -1,4 +1,4 @@
-//! How does dtrace(1) trace? Without a mode on the command line, it does this.
+//! How are programs traced? This is what happens unless an option selects another mode.
 
 use std::io::Write;
 
@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     let out = output::open(arguments.output.as_deref())?;
     let stop = StopHandle::new();
     let on_signal = stop.clone();
-    // Without a handler Ctrl-C would end this program before everything is printed.
+    // Without a handler, Ctrl-C would end this program before everything is printed.
     ctrlc::set_handler(move || {
         println!();
         on_signal.stop();
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
         .consumer(&mut printer)
         .run();
     match result {
-        // Like dtrace(1): of the script's status what an exit status can hold.
+        // Truncates the script's status to an exit status, like dtrace(1).
         Ok(outcome) => Ok(outcome.exit.unwrap_or(0) as u8),
         Err(failure) => {
             if matches!(failure.error, Error::Libdtrace { .. } | Error::Enable { .. })
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     }
 }
 
-/// Prints what is delivered as dtrace(1) does.
+/// Prints everything that is delivered, like dtrace(1).
 struct Printer<'a> {
     arguments: &'a Arguments,
     style: Style,

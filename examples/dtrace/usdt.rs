@@ -1,4 +1,4 @@
-//! What a C program with probes of its own is built with: a header, an object file.
+//! How are the header and the object file made that a C program with USDT probes is built with?
 
 use std::fs::File;
 use std::io::Write;
@@ -32,7 +32,7 @@ pub(crate) fn header(arguments: &Arguments) -> Result<u8, String> {
     Ok(0)
 }
 
-/// Writes the object file of each script; the words that are left are the program's own objects.
+/// Writes the object file of each script. The remaining words are the program's own object files.
 pub(crate) fn link(mut arguments: Arguments) -> Result<u8, String> {
     let objects = std::mem::take(&mut arguments.words);
     let programs = std::mem::take(&mut arguments.programs);
@@ -59,7 +59,7 @@ pub(crate) fn link(mut arguments: Arguments) -> Result<u8, String> {
     Ok(0)
 }
 
-/// The name of what is made from a script, in the current directory.
+/// Returns the name of the file that is made from a script, in the current directory.
 fn beside(script: &str, extension: &str) -> Option<String> {
     let stem = Path::new(script.strip_suffix(".d")?).file_name()?.to_str()?;
     Some(format!("{stem}.{extension}"))

@@ -1,12 +1,12 @@
 /*
- * For FreeBSD: the function that handles every received segment, whose header it has in the host's
- * byte order, except for the ports.
+ * For FreeBSD: traces the function that handles every received segment. In its header, everything but the
+ * ports is in the host's byte order.
  *
- * ours[port]: the local ports of the traced command. They are learnt where the command acts itself,
- * since segments are received by the network's own threads.
+ * ours[port] holds the local ports of the traced command. The script learns them where the command itself
+ * acts, because the network's threads receive the segments.
  */
 
-/* The command and what it starts. On Linux progenyof() alone overlooks all threads but the first. */
+/* The command and what it starts. On Linux progenyof() alone misses all threads but the first. */
 inline int mine = pid == $target || ppid == $target || progenyof($target);
 
 tcp:::state-change

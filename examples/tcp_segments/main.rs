@@ -1,4 +1,4 @@
-//! The TCP lab: every TCP segment and the number of system calls of a command.
+//! The TCP lab: shows every TCP segment of a command, and counts its system calls.
 //!
 //! ```text
 //! cargo run --example tcp_segments
@@ -6,7 +6,7 @@
 //! cargo run --example tcp_segments -- --json curl -s http://example.com
 //! ```
 //!
-//! Where tracing is not possible it says what is missing, and replays a recording.
+//! Where tracing is not possible, it reports what is missing and replays a recording.
 
 mod script;
 mod segment;
@@ -32,39 +32,39 @@ use script::Script;
 use segment::{Segment, write_table};
 use system_call::SystemCall;
 
-/// What is traced unless told otherwise: a few writes over one TCP connection.
+/// The default command: a few writes over one TCP connection.
 const COMMAND: &str = "ipc-benchmark -j -v -i tcp -b 64 -t 256 2thread";
 
-/// A recording of that, made by `cargo run --example tcp_segments -- --record FILE`.
+/// A recording of the default command, made by `cargo run --example tcp_segments -- --record FILE`.
 const RECORDING: &[u8] = include_bytes!("../recordings/tcp_segments.dtrace");
 
 /// The first argument with which this program becomes the IPC benchmark.
 const AS_BENCHMARK: &str = "as-ipc-benchmark";
 
-/// Prints the TCP segments and counts the system calls of a command
+/// Prints the TCP segments of a command, and counts its system calls
 #[derive(Parser)]
 struct Cli {
-    /// Print one JSON object a line; the command's own output goes to standard error
+    /// Print one JSON object per line; the command's output goes to standard error
     #[arg(long)]
     json: bool,
-    /// Fail where tracing is not possible, instead of replaying a recording
+    /// Fail if tracing is not possible, instead of replaying a recording
     #[arg(long)]
     live: bool,
-    /// The D script; without it, the best one for this machine
+    /// The D script; the default is the best one for this machine
     #[arg(long)]
     script: Option<Script>,
-    /// Keep what is traced in FILE; implies --live
+    /// Record the session to FILE; implies --live
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Trace nothing: show the recording in FILE
+    /// Show the recording in FILE instead of tracing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["live", "script", "record", "command"])]
     replay: Option<PathBuf>,
-    /// What to trace; `ipc-benchmark` is built in
+    /// The command to trace; `ipc-benchmark` is built in
     #[arg(trailing_var_arg = true, default_values = COMMAND.split(' '))]
     command: Vec<OsString>,
 }
 
-/// What the probes tell of the command.
+/// What the probes found out about the command.
 #[derive(Default)]
 struct Findings {
     segments: Vec<Segment>,
@@ -97,7 +97,7 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(code) => code,
-        // A reader that has seen enough.
+        // The reader of a pipe has closed it.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             note(&error);
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 
 fn trace(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     let (script, reason) = match cli.script {
-        Some(script) => (script, "as asked for"),
+        Some(script) => (script, "selected by --script"),
         None => Script::choose(),
     };
     note(format_args!("Tracing with the script {script}: {reason}."));
@@ -170,8 +170,8 @@ fn show_recording(
         Line::Replay { recorded_by: &origin }.write(io::stdout())?;
     }
     let banner = format!(
-        "{RULE}\n## NOT LIVE: nothing is traced now. What follows is a recording of an earlier run:\n\
-         ## {name}\n## made with {origin}\n{RULE}"
+        "{RULE}\n## NOT LIVE: this is a recording of an earlier run of\n\
+         ## {name}\n## with {origin}\n{RULE}"
     );
     if cli.json {
         note(banner)
@@ -186,9 +186,9 @@ const RULE: &str =
     "################################################################################";
 
 impl Findings {
-    /// Prints what was found, and how the command ended.
+    /// Prints the results, and how the command ended.
     fn show(&mut self, cli: &Cli, command: &str, outcome: &Outcome) -> io::Result<()> {
-        // Each CPU has a buffer of its own; what they hold comes one buffer after the other.
+        // Each CPU has its own buffer, and they are delivered one after the other.
         self.segments.sort_by_key(|segment| segment.timestamp);
         self.calls.sort_by_key(|(_, count)| Reverse(*count));
         let machine = outcome.session.as_ref().map_or("", |session| &session.machine);
@@ -213,7 +213,7 @@ impl Findings {
                 Some(code) => writeln!(out, "## Failed with the exit code {code}")?,
                 None => writeln!(out, "## Failed with {status}")?,
             },
-            None => writeln!(out, "## It is not known how {command} ended")?,
+            None => writeln!(out, "## Unknown how {command} ended")?,
         }
         writeln!(out, "\n{} TCP segments", self.segments.len())?;
         if !self.segments.is_empty() {
@@ -231,7 +231,7 @@ impl Findings {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line<'a> {
-    /// It comes first where nothing is traced.
+    /// The first line of a replay.
     Replay {
         recorded_by: &'a str,
     },
@@ -240,7 +240,7 @@ enum Line<'a> {
         name: Cow<'a, str>,
         count: i64,
     },
-    /// It comes last. A command that was killed has no exit code.
+    /// The last line. A command that was killed has no exit code.
     Outcome {
         exit_code: Option<i32>,
         drops: u64,
@@ -255,13 +255,13 @@ impl Line<'_> {
     }
 }
 
-/// Prints something besides the results. It does not matter if nobody reads it.
+/// Prints a message besides the results. Ignores errors, because nobody may be reading it.
 fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// The words with which `command` is started: `ipc-benchmark` is this executable once more, so that
-/// there is nothing else to build.
+/// Returns the command line that starts `command`. For `ipc-benchmark` it starts this executable again,
+/// so there is nothing else to build.
 fn to_start(command: &[OsString]) -> io::Result<Vec<OsString>> {
     match command.split_first() {
         Some((program, arguments)) if program == ipc_benchmark::NAME => {
@@ -272,7 +272,7 @@ fn to_start(command: &[OsString]) -> io::Result<Vec<OsString>> {
     }
 }
 
-/// Whether the reader of a pipe has seen enough: no failure, but a reason to end.
+/// Whether the reader of a pipe has closed it. The program then ends without an error.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }

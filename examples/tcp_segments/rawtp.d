@@ -1,21 +1,21 @@
 /*
- * For Linux kernels whose functions cannot be traced: the kernel's own trace points.
+ * For Linux kernels that cannot trace functions: uses the kernel's tracepoints.
  *
- * ours[port]: the local ports of the traced command. They are learnt where the command acts itself,
- * since segments are also sent and received by whoever happens to run when a packet is handled.
+ * ours[port] holds the local ports of the traced command. The script learns them where the command itself
+ * acts, because segments are also sent and received in the context of whatever happens to run.
  */
 
-/* The command and what it starts. On Linux progenyof() alone overlooks all threads but the first. */
+/* The command and what it starts. On Linux progenyof() alone misses all threads but the first. */
 inline int mine = pid == $target || ppid == $target || progenyof($target);
 
-/* The command begins to listen. */
+/* The command starts to listen. */
 sdt:sock::inet_sock_set_state
 /arg2 == TCP_STATE_LISTEN && mine/
 {
 	ours[((struct sock *)arg0)->__sk_common.skc_num] = 1;
 }
 
-/* Every packet that is sent, TCP or not, with its headers complete. */
+/* Every packet that is sent, TCP or not, with complete headers. */
 rawtp:net::net_dev_queue
 {
 	this->skb = (struct sk_buff *)arg0;
@@ -35,8 +35,8 @@ rawtp:net::net_dev_queue
 	ours[this->port] = 1;
 }
 
-/* The socket is missing from resets that answer for no connection. A connection that is half open
-   has a state of its own in Linux, 12, which is SYN-RECEIVED to everybody else. */
+/* Resets without a connection have no socket. Linux has a separate state, 12, for a half-open
+   connection; everybody else calls it SYN-RECEIVED. */
 rawtp:net::net_dev_queue
 /this->is_tcp && ours[this->port]/
 {
@@ -49,7 +49,7 @@ rawtp:net::net_dev_queue
 	    this->header[13], tcp_state_string[this->state]);
 }
 
-/* A segment is received on an established connection; its data begin with the header. */
+/* A segment is received on an established connection; its data start with the header. */
 rawtp:tcp::tcp_probe
 /ours[((struct sock *)arg0)->__sk_common.skc_num]/
 {
@@ -64,8 +64,8 @@ rawtp:tcp::tcp_probe
 }
 
 /*
- * Every system call, by number: one probe for all, since a kernel takes long to enable and disable the
- * hundreds of probes of syscall:::entry.
+ * Counts every system call by number, with one probe for all: enabling and disabling the hundreds of probes
+ * of syscall:::entry takes long.
  */
 rawtp:raw_syscalls::sys_enter
 /mine/

@@ -1,31 +1,32 @@
-//! Which D script traces the segments of a command here?
+//! Which D script traces a command's segments on this machine?
 
 use std::fmt;
 use std::path::Path;
 
 use clap::ValueEnum;
 
-/// A D script of the lab. All of them print a [`Segment`](crate::segment::Segment) in each row and count system calls by name.
+/// A D script of the lab. Each row of a script is a [`Segment`](crate::segment::Segment). All scripts also
+/// count system calls, by name or number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Script {
-    /// The function tcp_do_segment, of FreeBSD
+    /// FreeBSD's function tcp_do_segment
     Fbt,
-    /// The tcp provider of Linux, where functions of the kernel can be traced
+    /// The tcp provider, on Linux kernels that can trace functions
     Tcp,
-    /// The trace points of Linux, which are always there
+    /// Tracepoints, which all Linux kernels have
     Rawtp,
 }
 
 impl Script {
-    /// Returns the best script for this machine, and why it is.
+    /// Returns the best script for this machine, and the reason.
     pub(crate) fn choose() -> (Script, &'static str) {
         if cfg!(target_os = "freebsd") {
             (Script::Fbt, "FreeBSD handles received segments in one function")
         } else if Path::new("/sys/bus/event_source/devices/kprobe").exists() {
-            // libdtrace makes the tcp provider's probes from kprobes.
-            (Script::Tcp, "functions of this kernel can be traced, as the tcp provider needs")
+            // libdtrace builds the tcp provider on kprobes.
+            (Script::Tcp, "this kernel can trace functions, which the tcp provider needs")
         } else {
-            (Script::Rawtp, "functions of this kernel cannot be traced, its trace points can")
+            (Script::Rawtp, "this kernel cannot trace functions, but it has tracepoints")
         }
     }
 

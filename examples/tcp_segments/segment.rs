@@ -1,35 +1,35 @@
-//! What is worth knowing of one TCP segment?
+//! What does the lab record about a TCP segment?
 
 use std::fmt;
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-/// A segment, field by field as the lab's scripts print it.
+/// A segment, with the fields in the order in which the scripts print them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Segment {
-    /// When it was seen: nanoseconds of D's `timestamp`.
+    /// The time when it was seen: D's `timestamp`, in nanoseconds.
     pub(crate) timestamp: u64,
-    /// Whether the command sent or received it. On a connection with itself it does both.
+    /// Whether the command sent or received it. On a connection to itself it does both.
     pub(crate) direction: Direction,
-    /// The port that it comes from.
+    /// The source port.
     pub(crate) source: u16,
-    /// The port that it goes to.
+    /// The destination port.
     pub(crate) destination: u16,
     /// The sequence number of its first byte of data.
     pub(crate) seq: u32,
     /// The sequence number that its sender expects next.
     pub(crate) ack: u32,
-    /// How many bytes of data it carries. The kernel hands large pieces to the network card, or to the
-    /// loopback device, which may be more than fits into one packet on a wire.
+    /// The number of bytes of data that it carries. The kernel may pass larger pieces to the network card
+    /// or the loopback device than fit into one packet on the wire.
     pub(crate) length: u32,
     /// The control bits of its header.
     pub(crate) flags: Flags,
-    /// The state of the connection at the end that sends or receives it, at that moment.
+    /// The state of the connection at that moment, at the end that sends or receives the segment.
     pub(crate) state: String,
 }
 
-/// Which way a segment went.
+/// The direction of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {
@@ -39,7 +39,7 @@ pub(crate) enum Direction {
     Receive,
 }
 
-/// The control bits of a TCP header. In JSON they are their names.
+/// The control bits of a TCP header. JSON has their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String")]
 pub(crate) struct Flags(pub(crate) u8);

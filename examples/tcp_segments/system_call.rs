@@ -1,11 +1,11 @@
-//! Which system call did a script count?
+//! Which system call did a script count, by name or number?
 
 use std::borrow::Cow;
 
 use dtrace_consumer::Aggregated;
 use dtrace_consumer::value::TypeError;
 
-/// A system call as a script counts it.
+/// A system call, as a script identifies it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SystemCall {
     /// By name.
@@ -15,12 +15,12 @@ pub(crate) enum SystemCall {
 }
 
 impl SystemCall {
-    /// Returns the one that is the key of an aggregation's entry.
+    /// Returns the system call in the key of an aggregation's entry.
     pub(crate) fn counted_in(entry: &Aggregated<'_>) -> Result<SystemCall, TypeError> {
         entry.key(0).map(SystemCall::Number).or_else(|_| entry.key(0).map(SystemCall::Name))
     }
 
-    /// Its name on Linux on a `machine` as `uname -m` calls it.
+    /// Returns its name on Linux. `machine` is the output of `uname -m`.
     pub(crate) fn name(&self, machine: &str) -> Cow<'_, str> {
         let number = match self {
             SystemCall::Name(name) => return name.into(),

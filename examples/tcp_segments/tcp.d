@@ -1,14 +1,14 @@
 /*
- * For Linux kernels whose functions can be traced, of which libdtrace makes the tcp provider.
+ * For Linux kernels that can trace functions: libdtrace builds the tcp provider on function probes.
  *
- * ours[port]: the local ports of the traced command. They are learnt where the command acts itself,
- * since segments are also sent and received by whoever happens to run when a packet is handled.
+ * ours[port] holds the local ports of the traced command. The script learns them where the command itself
+ * acts, because segments are also sent and received in the context of whatever happens to run.
  */
 
-/* The command and what it starts. On Linux progenyof() alone overlooks all threads but the first. */
+/* The command and what it starts. On Linux progenyof() alone misses all threads but the first. */
 inline int mine = pid == $target || ppid == $target || progenyof($target);
 
-/* The command begins to listen. */
+/* The command starts to listen. */
 tcp:::state-change
 /args[3]->tcps_state == TCP_STATE_LISTEN && mine/
 {
@@ -23,10 +23,10 @@ tcp:::send
 }
 
 /*
- * How much data: what the buffer holds from the header on, less the header, whose length is in its byte 12.
- * libdtrace 2.0.7 tells neither: tcp_offset is always 0, and so is ip_plength of a segment that is sent.
- * An answer without a connection, as a reset, comes with the buffer of the segment that it answers, and
- * has no data.
+ * Computes the length of the data: the length of the buffer from the header on, minus the header's length,
+ * which is in its byte 12. libdtrace 2.0.7 provides neither: tcp_offset is always 0, and so is ip_plength of
+ * a segment that is sent. A reply without a connection, such as a reset, comes with the buffer of the
+ * segment that it answers, and has no data.
  */
 tcp:::send, tcp:::receive
 {
@@ -53,8 +53,8 @@ tcp:::receive
 }
 
 /*
- * A listener's answer to a SYN is no tcp:::send in libdtrace 2.0.7. It is sent for a connection that is
- * half open, which has a state of its own in Linux, 12.
+ * In libdtrace 2.0.7, a listener's reply to a SYN does not fire tcp:::send. It belongs to a half-open
+ * connection, for which Linux has a separate state, 12.
  */
 rawtp:net::net_dev_queue
 {
@@ -75,8 +75,8 @@ rawtp:net::net_dev_queue
 }
 
 /*
- * Every system call, by number: one probe for all, since a kernel takes long to enable and disable the
- * hundreds of probes of syscall:::entry.
+ * Counts every system call by number, with one probe for all: enabling and disabling the hundreds of probes
+ * of syscall:::entry takes long.
  */
 rawtp:raw_syscalls::sys_enter
 /mine/

@@ -1,4 +1,4 @@
-//! Links what has probes on its functions so that libdtrace finds them: see the root's `build.rs`.
+//! Links programs so that libdtrace finds their functions; see the `build.rs` of the root package.
 
 use std::env;
 

@@ -1,7 +1,7 @@
-//! Which providers work on this kernel? One probe of each is enabled while a command does what it
-//! should see; the result is a row of the table in docs/platforms.md.
+//! Which providers work on this kernel?
 //!
-//! Started without arguments it prints `provider <tab> state <tab> remark`, a line for each.
+//! Enables one probe of each provider while a command does what should fire it. Prints a line `provider
+//! <tab> state <tab> remark` for each; they are a column of the table in docs/platforms.md.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -14,11 +14,11 @@ use dtrace_consumer::{Error, run_synchronous};
 
 #[usdt::provider(provider = "providers")]
 mod probes {
-    /// The activity goes its round.
+    /// The activity starts a round.
     fn round(number: u64) {}
 }
 
-/// Provider as named in the table, and a probe of it.
+/// The name of each provider in the table, and one of its probes.
 const PROBES: &[(&str, &str)] = &[
     ("dtrace", "dtrace:::BEGIN"),
     ("syscall", "syscall::write:entry"),
@@ -48,7 +48,7 @@ extern "C" fn providers_function(round: u64) -> u64 {
     black_box(round + 1)
 }
 
-/// Does a bit of everything.
+/// Does something for every provider.
 fn activity() -> Result<(), Box<dyn std::error::Error>> {
     usdt::register_probes()?;
     let begin = Instant::now();
@@ -78,7 +78,7 @@ fn activity() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What became of one probe.
+/// Traces with one probe; returns its state and a remark.
 fn state(probe: &str) -> Result<(&'static str, String), Box<dyn std::error::Error>> {
     let program = env::current_exe()?;
     let mut fired = 0u64;
@@ -93,7 +93,7 @@ fn state(probe: &str) -> Result<(&'static str, String), Box<dyn std::error::Erro
     .run();
     Ok(match result {
         Ok(_) if fired > 0 => ("works", String::new()),
-        Ok(_) => ("silent", "it can be enabled, but did not fire".to_owned()),
+        Ok(_) => ("silent", "enabled, but did not fire".to_owned()),
         Err(failure) => {
             let message = match failure.error {
                 Error::Compile(error) => error.message,
@@ -112,7 +112,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (provider, probe) in PROBES {
         let (state, mut remark) = state(probe)?;
         if state == "silent" && *provider == "io" && env::var_os("DTRACE_SCRATCH_DISK").is_none() {
-            "it can be enabled; nothing was written to a disk".clone_into(&mut remark);
+            "enabled, but there was no disk to write to".clone_into(&mut remark);
         }
         println!("{provider}\t{state}\t{remark}");
     }

@@ -1,7 +1,7 @@
-//! Probes that a Rust program defines itself, with the `usdt` crate, as typed rows.
+//! Receives USDT probes of a Rust program, defined with the `usdt` crate, as typed rows.
 //!
-//! The program is both sides: it traces a second copy of itself, which answers a few requests and has
-//! two probes in it. See docs/platforms.md for what such probes need.
+//! The program plays both parts: it traces a second copy of itself, which answers a few requests and
+//! defines two probes. docs/platforms.md describes what such probes need.
 
 use std::env;
 
@@ -9,13 +9,13 @@ use dtrace_consumer::run_synchronous;
 
 #[usdt::provider(provider = "shop")]
 mod shop {
-    /// A request begins: its number and what is asked for.
+    /// A request begins: its number and path.
     fn request__begin(number: u64, path: &str) {}
-    /// It is answered: its number and the length of the answer.
+    /// A request ends: its number and the length of the response.
     fn request__end(number: u64, length: u32) {}
 }
 
-/// The program that is traced.
+/// The traced program.
 fn serve() -> Result<(), Box<dyn std::error::Error>> {
     usdt::register_probes()?;
     for (number, path) in (1..).zip(["/", "/apples", "/pears"]) {

@@ -1,4 +1,4 @@
-//! Where is the real dtrace(1), to compare with, and how is it run?
+//! Where is the real dtrace(1) for comparisons, and how is it run?
 
 use std::fs;
 use std::io;
@@ -8,12 +8,12 @@ use std::process::Command;
 
 use dtrace_consumer::locate::{Libdtrace, locate};
 
-/// The dtrace(1) that belongs to the libdtrace that this crate uses.
+/// The dtrace(1) that comes with the libdtrace that this crate uses.
 #[derive(Debug)]
 pub struct Dtrace1 {
     program: PathBuf,
     library: Libdtrace,
-    /// A copy of the D libraries without those that this kernel cannot compile.
+    /// A copy of the D libraries without those that do not compile on this kernel.
     libraries: PathBuf,
 }
 
@@ -29,8 +29,8 @@ pub(crate) fn find() -> Result<(PathBuf, Libdtrace), String> {
 }
 
 impl Dtrace1 {
-    /// Finds it, and puts a folder of D libraries for it below `scratch`, in which `without` are
-    /// missing: it knows no other way to get along without one that does not compile.
+    /// Finds dtrace(1), and makes a directory of D libraries below `scratch` that leaves out those in
+    /// `without`. dtrace(1) has no other way to skip a D library that does not compile.
     ///
     /// # Errors
     /// If there is no libdtrace, none with a dtrace(1), or no D libraries beside it.
@@ -43,7 +43,7 @@ impl Dtrace1 {
         for entry in fs::read_dir(source)? {
             let entry = entry?;
             let copy = libraries.join(entry.file_name());
-            // A folder that holds programs' objects is linked as it is.
+            // The directory for building USDT programs needs no change.
             if !entry.path().is_dir() || entry.file_name() == "include" {
                 symlink(entry.path(), copy)?;
                 continue;
@@ -59,7 +59,7 @@ impl Dtrace1 {
         Ok(Dtrace1 { program, library, libraries })
     }
 
-    /// A command that runs it, in a mount namespace with debugfs.
+    /// Returns a command that runs dtrace(1) in a mount namespace with debugfs.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new("unshare");

@@ -1,12 +1,12 @@
-//! How do tests run the examples as their users do?
+//! How do tests run the examples the way users do?
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// The path of an example, which cargo leaves in a directory beside the one of the test that runs.
+/// Returns the path of an example. Cargo puts examples into a directory beside that of the running test.
 ///
 /// # Panics
-/// If it has not been built.
+/// If the example has not been built.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
@@ -20,13 +20,13 @@ pub fn example(name: &str) -> PathBuf {
     program
 }
 
-/// What a program wrote to its standard output.
+/// Returns what a program wrote to standard output.
 #[must_use]
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What a program wrote to its standard error.
+/// Returns what a program wrote to standard error.
 #[must_use]
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -35,7 +35,7 @@ pub fn stderr(output: &Output) -> String {
 /// Runs an example without any privilege.
 ///
 /// # Panics
-/// If it does not start, for want of setpriv(1) for one.
+/// If it does not start, for example because setpriv(1) is missing.
 #[must_use]
 pub fn as_nobody(name: &str, arguments: &[&str]) -> Output {
     let mut command = if nix::unistd::geteuid().is_root() {

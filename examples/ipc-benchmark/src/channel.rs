@@ -1,8 +1,8 @@
-//! The two connected ends of a TCP connection, a pipe or a pair of local sockets.
+//! How are two connected ends made: a TCP connection, a pipe or a pair of local sockets?
 //!
-//! Once connected, an end is a descriptor for `read(2)` or `write(2)` and nothing more: the
-//! standard library's socket types would call `recvfrom(2)` and `sendto(2)`, and the types of IPC
-//! would differ in more than the kernel's part.
+//! A connected end is only a descriptor for `read(2)` or `write(2)`. The standard library's socket types
+//! would call `recvfrom(2)` and `sendto(2)`, and then the types of IPC would differ outside the kernel
+//! too.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use nix::sys::socket::{Shutdown, getsockopt, setsockopt, shutdown, sockopt};
 
 use super::{Config, Error, IpcType, SocketBuffers};
 
-/// Where channels come from: for TCP a listening socket, the same for all iterations.
+/// Makes channels. For TCP it holds a listening socket for all iterations.
 pub(super) struct Channels<'a> {
     config: &'a Config,
     listener: Option<TcpListener>,
@@ -25,9 +25,9 @@ pub(super) struct Channels<'a> {
 pub(super) struct Channel {
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
-    /// Port of the sending end of a TCP connection.
+    /// The port of the sending end of a TCP connection.
     pub(super) client_port: Option<u16>,
-    /// Sizes that the kernel granted, if the benchmark asks for any.
+    /// The buffer sizes that the kernel granted, if the configuration asks for sizes.
     pub(super) socket_buffers: Option<SocketBuffers>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Channels<'a> {
         Ok(Self { config, listener })
     }
 
-    /// The port that the receiving end of a TCP connection has.
+    /// Returns the port of the receiving end of a TCP connection.
     pub(super) fn port(&self) -> Option<u16> {
         self.listener.as_ref()?.local_addr().ok().map(|address| address.port())
     }
@@ -83,20 +83,20 @@ fn listen(config: &Config) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))
         .map_err(|e| Error::io(format!("listen on 127.0.0.1, port {}", config.port), e))?;
     if config.set_socket_buffers {
-        // A connection's window scale is settled in its handshake, from the listener's buffer.
+        // The handshake settles a connection's window scale, based on the listener's buffer.
         setsockopt(&listener, sockopt::RcvBuf, &(config.buffer_size as usize))
             .map_err(|e| Error::io("set the size of the receive buffer", e))?;
     }
     Ok(listener)
 }
 
-/// The client's end, then the listener's.
+/// Connects to the listener; returns the client's end, then the listener's.
 fn connect(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
     let client = TcpStream::connect(listener.local_addr()?)?;
     client.set_nodelay(true)?;
     let address = client.local_addr()?;
     loop {
-        // Anybody on this machine may have connected to the port first.
+        // Another process may have connected to the port first.
         let (server, peer) = listener.accept()?;
         if peer == address {
             return Ok((client, server));
@@ -104,8 +104,8 @@ fn connect(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
     }
 }
 
-/// Asks for buffers of `size` bytes and answers what the kernel made of it: Linux doubles the size
-/// for its own bookkeeping and caps it at `net.core.{w,r}mem_max`, see `socket(7)`.
+/// Asks for buffers of `size` bytes; returns what the kernel granted. Linux doubles the size for its
+/// bookkeeping and caps it at `net.core.{w,r}mem_max`, see `socket(7)`.
 fn set_socket_buffers(
     sender: &OwnedFd,
     receiver: &OwnedFd,
@@ -119,7 +119,7 @@ fn set_socket_buffers(
     })
 }
 
-/// The end that data goes into.
+/// The end that is written to.
 pub(super) struct Sender {
     end: File,
     is_socket: bool,
@@ -130,8 +130,8 @@ impl Sender {
         Self { end: end.into(), is_socket }
     }
 
-    /// Lets the receiving end find the end of the data, and keeps a socket open so that its close
-    /// can be completed in order.
+    /// Signals the end of the data to the receiving end. Keeps a socket open, so that it can wait for an
+    /// orderly close.
     pub(super) fn end_of_data(self) -> io::Result<Closing> {
         if !self.is_socket {
             return Ok(Closing(None));
@@ -168,7 +168,7 @@ impl From<Sender> for OwnedFd {
 pub(super) struct Closing(Option<File>);
 
 impl Closing {
-    /// Waits until the receiving end is closed too; pipes have nothing to wait for.
+    /// Waits until the receiving end is closed too. For pipes it returns at once.
     pub(super) fn wait(self) -> io::Result<()> {
         match self.0 {
             Some(mut end) => io::copy(&mut end, &mut io::sink()).map(drop),
@@ -177,12 +177,12 @@ impl Closing {
     }
 }
 
-/// The end that data comes out of.
+/// The end that is read from.
 pub(super) struct Receiver(File);
 
 impl Receiver {
-    /// Reads up to the end of the data, closes, and answers how many bytes there were: 0 where
-    /// everything had been received.
+    /// Reads to the end of the data and closes; returns the number of bytes, which is 0 if everything had
+    /// been received.
     pub(super) fn close(mut self) -> io::Result<u64> {
         let (mut surplus, mut buffer) = (0, [0; 4096]);
         loop {
@@ -208,7 +208,7 @@ impl AsFd for Receiver {
     }
 }
 
-/// Makes calls on a descriptor that is not ready fail with `WouldBlock`, or block again.
+/// Sets whether calls on a descriptor that is not ready block or fail with `WouldBlock`.
 pub(super) fn set_blocking(end: impl AsFd, blocking: bool) -> nix::Result<()> {
     let mut flags = OFlag::from_bits_retain(fcntl(&end, FcntlArg::F_GETFL)?);
     flags.set(OFlag::O_NONBLOCK, !blocking);

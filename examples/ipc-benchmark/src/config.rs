@@ -1,9 +1,9 @@
-//! What is to be measured: types of IPC, modes, sizes, and the options that set them.
+//! What does a benchmark measure: type of IPC, mode, sizes, and the options that set them?
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-/// Largest buffer, in bytes: each of the two ends allocates one.
+/// The largest buffer in bytes. Each of the two ends allocates one.
 const MAX_BUFFER_SIZE: u32 = 1 << 30;
 
 /// What connects the two ends.
@@ -43,11 +43,11 @@ pub struct Config {
     #[arg(short = 'i', long = "ipc", value_name = "TYPE", default_value = "pipe")]
     #[serde(rename = "ipctype")]
     pub ipc: IpcType,
-    /// Bytes handed to each read(2) and write(2)
+    /// Bytes per read(2) and write(2)
     #[arg(short = 'b', long, value_name = "BUFFERSIZE", default_value_t = Self::BUFFER_SIZE)]
     #[serde(rename = "buffersize")]
     pub buffer_size: u32,
-    /// Bytes to transfer in all; a multiple of BUFFERSIZE
+    /// Total bytes to transfer; a multiple of BUFFERSIZE
     #[arg(short = 't', long, value_name = "TOTALSIZE", default_value_t = Self::TOTAL_SIZE)]
     #[serde(rename = "totalsize")]
     pub total_size: u64,
@@ -60,10 +60,10 @@ pub struct Config {
     /// Report the resource usage of each transfer
     #[arg(short = 'g', long)]
     pub getrusage: bool,
-    /// No preparatory measures: leave it to the transfer to touch the buffers first
+    /// Do not prepare the buffers: the transfer touches their pages first
     #[arg(short = 'B', long)]
     pub bare: bool,
-    /// Ask for socket buffers of BUFFERSIZE; pipes have none
+    /// Set the socket buffers to BUFFERSIZE; no effect on pipes
     #[arg(short = 's', long = "sockbuf")]
     #[serde(rename = "sockbuf")]
     pub set_socket_buffers: bool,
@@ -73,12 +73,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Default of [`Config::buffer_size`].
+    /// The default of [`Config::buffer_size`].
     pub const BUFFER_SIZE: u32 = 128 * 1024;
-    /// Default of [`Config::total_size`].
+    /// The default of [`Config::total_size`].
     pub const TOTAL_SIZE: u64 = 16 * 1024 * 1024;
 
-    /// What the command line `-i IPC MODE` means.
+    /// Returns the configuration of the command line `-i IPC MODE`.
     pub fn new(ipc: IpcType, mode: Mode) -> Self {
         Self {
             ipc,
@@ -93,7 +93,7 @@ impl Config {
         }
     }
 
-    /// Why this benchmark cannot be run, if so.
+    /// Checks the sizes and counts; an error says what is wrong.
     pub(super) fn check(&self) -> Result<(), String> {
         let Self { buffer_size, total_size, .. } = *self;
         if !(1..=MAX_BUFFER_SIZE).contains(&buffer_size) {
@@ -116,11 +116,11 @@ impl Config {
         Ok(())
     }
 
-    /// A buffer for one end, its pages present unless the benchmark is bare.
+    /// Allocates a buffer for one end. Its pages are present unless the benchmark is bare.
     pub(super) fn buffer(&self) -> Vec<u8> {
         let mut buffer = vec![0; self.buffer_size as usize];
         if !self.bare {
-            // Zeroed memory may come as pages that exist only once they are written to.
+            // The system allocates pages of zeroed memory only when they are written to.
             buffer.fill(b'.');
         }
         buffer

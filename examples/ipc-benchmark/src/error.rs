@@ -1,31 +1,31 @@
-//! What can go wrong in a benchmark.
+//! Why does a benchmark fail?
 
 use std::process::ExitStatus;
 use std::{fmt, io};
 
-/// Why there is no result.
+/// Why a benchmark has no result.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The sizes or counts of the configuration do not fit together; says which and why.
+    /// The sizes or counts of the configuration are invalid, for the reason given.
     Configuration(String),
-    /// The operating system refused a step.
+    /// A system call failed.
     Io {
         /// What was attempted, to be read after "cannot".
         attempted: String,
-        /// The system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Not exactly the bytes that were asked for arrived.
+    /// The number of bytes that arrived is wrong.
     Size {
         /// Bytes that should have been transferred.
         expected: u64,
-        /// Bytes that were written, if the sending end lived to tell.
+        /// Bytes that were written, if the sending end reported it.
         sent: Option<u64>,
         /// Bytes that were read.
         received: u64,
     },
-    /// The sending process of mode 2proc ended without having sent everything; it has said why on
+    /// The sending process of mode 2proc ended before it had sent everything. It writes the reason to
     /// standard error.
     SendingProcess(ExitStatus),
     /// The sending thread of mode 2thread panicked.
@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// An [`Error::Io`].
+    /// Makes an [`Error::Io`].
     pub(super) fn io(attempted: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { attempted: attempted.into(), source: source.into() }
     }
@@ -45,13 +45,13 @@ impl fmt::Display for Error {
             Self::Configuration(why) => f.write_str(why),
             Self::Io { attempted, source } => write!(f, "cannot {attempted}: {source}"),
             Self::Size { expected, sent: Some(sent), received } => {
-                write!(f, "of {expected} bytes, {sent} were sent and {received} received")
+                write!(f, "expected {expected} bytes, but {sent} were sent and {received} received")
             }
             Self::Size { expected, sent: None, received } => {
-                write!(f, "of {expected} bytes, {received} were received")
+                write!(f, "expected {expected} bytes, but {received} were received")
             }
             Self::SendingProcess(status) => {
-                write!(f, "the sending process did not do its part ({status})")
+                write!(f, "the sending process failed ({status})")
             }
             Self::SendingThread => f.write_str("the sending thread panicked"),
         }

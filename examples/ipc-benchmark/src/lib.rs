@@ -1,16 +1,16 @@
 //! How fast does this machine move bytes between two ends of a TCP connection, a pipe or a pair
 //! of local sockets?
 //!
-//! The program of the TCP lab, `ipc-benchmark`, with that tool's command line: a load whose
-//! system calls and TCP segments are known beforehand, to be traced. It is a library and not only a
-//! program so that an example can run it as the traced command by starting its own executable
-//! again: no second build step, nothing to be found on `PATH`.
+//! This is the program `ipc-benchmark` of the TCP lab, with the same command line: a load with known
+//! system calls and TCP segments, to be traced. It is a library, so that an example can run it as the
+//! traced command by starting its own executable again. That needs no second build step and no search
+//! in `PATH`.
 //!
-//! Both ends are made in this process, on 127.0.0.1. Data goes through `read(2)` and `write(2)`
-//! for every type of IPC, as in the lab; one TCP `write(2)` leaves as it is (`TCP_NODELAY`), so
-//! that buffers smaller than a segment are not held back for an acknowledgement. The sending end
-//! opens the connection and is the first to close it; the receiving end reads up to the end of the
-//! stream before it closes, so a tracer sees handshake, data and every state of an orderly close.
+//! This process makes both ends, on 127.0.0.1. As in the lab, data go through `read(2)` and `write(2)`
+//! for every type of IPC. Each TCP `write(2)` is sent at once (`TCP_NODELAY`), so buffers smaller than a
+//! segment do not wait for an acknowledgement. The sending end opens the connection and closes it
+//! first; the receiving end reads to the end of the stream before it closes. A tracer therefore sees
+//! the handshake, the data and every state of an orderly close.
 
 mod channel;
 mod config;
@@ -30,23 +30,23 @@ pub use config::{Config, IpcType, Mode};
 pub use error::Error;
 pub use report::{Report, ResourceUsage, Rusage, Sample, SocketBuffers};
 
-/// The name that the program goes by in messages and, on Linux, in `execname`.
+/// The name of the program in messages and, on Linux, in `execname`.
 pub const NAME: &str = "ipc-benchmark";
 
-/// Exit status for a command line that is not understood: `EX_USAGE` of `sysexits(3)`.
+/// The exit status for an invalid command line: `EX_USAGE` of `sysexits(3)`.
 pub const EX_USAGE: u8 = 64;
 
 const USAGE: &str = "ipc-benchmark [-Bgjsv] [-b BUFFERSIZE] [-i tcp|pipe|local] [-n ITERATIONS]
                      [-p PORT] [-t TOTALSIZE] 1thread|2thread|2proc";
 
-/// The whole program: parses, runs, prints.
+/// Runs the whole program: parses the command line, transfers data and prints the results.
 ///
-/// `args` is the command line without the program's name. `reexec` is what has to stand between
-/// the path of the current executable and such a command line to arrive here again: empty for a
-/// program that is the benchmark and nothing else, `["ipc-benchmark"]` for one that calls this
-/// function when that is its first argument. Mode `2proc` starts its sending process so.
+/// `args` is the command line without the program's name. Mode `2proc` starts the current executable
+/// again, with `reexec` before such a command line, and that process must call this function too. So
+/// `reexec` is empty for a program that is only the benchmark, and `["ipc-benchmark"]` for one that
+/// calls this function if that is its first argument.
 ///
-/// Exit status: 0, [`EX_USAGE`] for a bad command line, 1 when a transfer failed.
+/// The exit status is 0, [`EX_USAGE`] for an invalid command line, or 1 if a transfer failed.
 pub fn main(args: impl IntoIterator<Item = OsString>, reexec: &[OsString]) -> ExitCode {
     take_name();
     let args: Vec<OsString> = args.into_iter().collect();
@@ -62,7 +62,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, reexec: &[OsString]) -> Ex
     };
     match run(&cli.config, reexec) {
         Ok(report) => match cli.print(&report) {
-            // A reader that has seen enough is no failure of the benchmark.
+            // If the reader of a pipe closes it, the benchmark has not failed.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 failure(&Error::io("write the result", error))
             }
@@ -74,12 +74,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>, reexec: &[OsString]) -> Ex
 
 /// Runs the benchmark that `config` describes, without printing anything.
 ///
-/// For `reexec` see [`main`]; it matters for [`Mode::TwoProcesses`] only.
+/// Only [`Mode::TwoProcesses`] uses `reexec`; see [`main`].
 ///
 /// # Errors
-/// [`Error::Configuration`] when sizes or counts do not fit together, [`Error::Io`] when the
-/// system refuses something, [`Error::Size`] when other than the bytes asked for arrived,
-/// [`Error::SendingProcess`] when the second process failed.
+/// [`Error::Configuration`] if sizes or counts are invalid, [`Error::Io`] if a system call fails,
+/// [`Error::Size`] if the number of bytes that arrived is wrong, [`Error::SendingProcess`] if the
+/// sending process failed.
 pub fn run(config: &Config, reexec: &[OsString]) -> Result<Report, Error> {
     config.check().map_err(Error::Configuration)?;
     let channels = Channels::new(config)?;
@@ -104,13 +104,13 @@ pub fn run(config: &Config, reexec: &[OsString]) -> Result<Report, Error> {
     Ok(Report { configuration: config.clone(), port: channels.port(), samples })
 }
 
-/// Benchmark of inter-process communication.
+/// Measures inter-process communication.
 #[derive(Parser)]
 #[command(name = NAME, no_binary_name = true, override_usage = USAGE)]
 struct Cli {
     #[command(flatten)]
     config: Config,
-    /// Print one JSON object: the configuration and the results
+    /// Print the configuration and the results as one JSON object
     #[arg(short = 'j', long)]
     json: bool,
     /// Print the configuration before the results
@@ -142,7 +142,7 @@ impl Cli {
     }
 }
 
-/// Tells the user what is wrong with the command line; `--help` comes this way too.
+/// Reports an invalid command line; also prints the text of `--help`.
 fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return match error.print() {
@@ -154,7 +154,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     if !text.contains("Usage:") {
         text.push_str(&format!("\n{}\n", Cli::command().render_usage()));
     }
-    // Nobody is left to tell if standard error cannot be written to.
+    // If standard error cannot be written to, nobody is left to inform.
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(EX_USAGE)
 }
@@ -164,10 +164,9 @@ fn failure(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Makes `execname == "ipc-benchmark"` true however the executable is called: DTrace on Linux
-/// takes `execname` from the name of the thread, which threads started later inherit. Other
-/// systems take it from the file and have no such place; the name is a convenience, so that is
-/// not an error.
+/// Makes `execname == "ipc-benchmark"` true, whatever the name of the executable. DTrace on Linux takes
+/// `execname` from the thread's name, which later threads inherit. Other systems take it from the file,
+/// where this has no effect. Errors are ignored, because the name is only a convenience.
 fn take_name() {
     let _ = std::fs::write("/proc/thread-self/comm", NAME);
 }

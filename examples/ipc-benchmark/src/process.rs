@@ -1,8 +1,8 @@
-//! Mode 2proc: the sending end in a process of its own.
+//! How does mode 2proc put the sending end into a second process?
 //!
-//! The child is this executable again. Its standard output is the sending end, so no descriptor
-//! has to be passed by number; its standard input is a socket over which it says that it is ready,
-//! is told to begin, and says what it has sent.
+//! The child is this executable again. Its standard output is the sending end, so no descriptor has to
+//! be passed by number. Its standard input is a control socket: the child reports that it is ready,
+//! waits for the start, and finally reports how much it has sent.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,10 +16,10 @@ use super::channel::{Channel, Sender};
 use super::transfer::{Transfer, both, receive, send};
 use super::{Config, Error, IpcType};
 
-/// First argument of a sending process; the second one is its configuration, as JSON.
+/// The first argument of a sending process. The second one is its configuration as JSON.
 pub(super) const SENDER_ARGUMENT: &str = "--sending-process";
 
-/// A child process writes; this one reads. For `reexec` see [`main`](super::main).
+/// Transfers from a child process to this one. For `reexec` see [`main`](super::main).
 pub(super) fn in_two_processes(
     config: &Config,
     channel: Channel,
@@ -32,8 +32,8 @@ pub(super) fn in_two_processes(
         serde_json::to_string(config).map_err(|e| Error::io("write the configuration", e))?;
     let program =
         env::current_exe().map_err(|e| Error::io("find the path of this executable", e))?;
-    // The command owns this process's copies of the child's ends: it has to be gone for either
-    // side to see the other one close.
+    // The command owns this process's copies of the child's ends. They must be closed for each side to
+    // see the other one close.
     let mut child = Command::new(&program)
         .args(reexec)
         .args([SENDER_ARGUMENT, &config_json])
@@ -45,7 +45,7 @@ pub(super) fn in_two_processes(
     let began = begin(&mut control);
     let received = match began {
         Ok(start) => receive(config, receiver).map(|(received, end)| (received, end - start)),
-        // The child's status says more than the silence of its control socket.
+        // The child's exit status says more than the end of its control socket.
         Err(_) => {
             drop(receiver);
             Err(Error::Size { expected: config.total_size, sent: None, received: 0 })
@@ -54,7 +54,7 @@ pub(super) fn in_two_processes(
     let mut sent = [0; 8];
     let told = control.read_exact(&mut sent);
     drop(control);
-    // With every channel to it closed, the child has nothing to wait for.
+    // All channels to the child are closed, so it has nothing to wait for.
     let status = child.wait().map_err(|e| Error::io("wait for the sending process", e))?;
     let sent = match told {
         Ok(()) if status.success() => Ok(u64::from_le_bytes(sent)),
@@ -64,7 +64,7 @@ pub(super) fn in_two_processes(
     Ok(Transfer { sent, received, time })
 }
 
-/// Waits for the child, lets it begin, and answers when that was.
+/// Waits until the child is ready, starts it, and returns the time of the start.
 fn begin(control: &mut UnixStream) -> io::Result<Instant> {
     control.read_exact(&mut [0])?;
     let start = Instant::now();
@@ -72,16 +72,14 @@ fn begin(control: &mut UnixStream) -> io::Result<Instant> {
     Ok(start)
 }
 
-/// The child's side: `args` is what follows [`SENDER_ARGUMENT`].
+/// Runs the child's side. `args` are the arguments after [`SENDER_ARGUMENT`].
 pub(super) fn send_for_parent(args: &[OsString]) -> Result<(), Error> {
     let config: Config = args
         .first()
         .and_then(|json| json.to_str())
         .and_then(|json| serde_json::from_str(json).ok())
         .filter(|config: &Config| config.check().is_ok())
-        .ok_or_else(|| {
-            Error::Configuration(format!("{SENDER_ARGUMENT} is for the program's own use"))
-        })?;
+        .ok_or_else(|| Error::Configuration(format!("{SENDER_ARGUMENT} is for internal use")))?;
     let own = |stream: io::Result<OwnedFd>| {
         stream.map_err(|e| Error::io("duplicate a standard stream", e))
     };

@@ -1,4 +1,4 @@
-//! What was measured, and how it is printed.
+//! What was measured, and how is it printed?
 
 use std::io::{self, Write};
 
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::transfer::Transfer;
 use super::{Config, Error, Mode};
 
-/// The result of a benchmark; its serialised form is what `-j` prints.
+/// The result of a benchmark. `-j` prints its serialised form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// What was to be measured.
+    /// The configuration of the benchmark.
     #[serde(rename = "benchmark_configuration")]
     pub configuration: Config,
-    /// The port that the receiving end of the TCP connections had.
+    /// The port of the receiving end of the TCP connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// One result for each iteration.
@@ -26,26 +26,26 @@ pub struct Report {
 /// One transfer of the total size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// KBytes (1024 bytes) received in a second.
+    /// KBytes (1024 bytes) received per second.
     pub bandwidth: f64,
-    /// Seconds from just before the first byte was written until the last one had been read.
+    /// Seconds from just before the first write until the last byte was read.
     pub time: f64,
     /// Bytes written.
     pub sent: u64,
     /// Bytes read.
     pub received: u64,
-    /// The port that the sending end of the TCP connection had.
+    /// The port of the sending end of the TCP connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_port: Option<u16>,
-    /// The socket buffers that were granted, if some were asked for.
+    /// The socket buffers that the kernel granted, if the configuration asks for sizes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket_buffers: Option<SocketBuffers>,
-    /// What the transfer cost, if that was asked for.
+    /// The resources that the transfer used, if the configuration asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rusage: Option<ResourceUsage>,
 }
 
-/// Sizes of socket buffers as the kernel gives them, in bytes; Linux gives twice the size set
+/// Sizes of socket buffers in bytes, as the kernel reports them. Linux reports twice the size that was set
 /// (`socket(7)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SocketBuffers {
@@ -55,18 +55,18 @@ pub struct SocketBuffers {
     pub receive: usize,
 }
 
-/// Resources used by an iteration, set-up and close of the channel included.
+/// Resources that an iteration used, including set-up and close of the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceUsage {
     /// By all threads of this process.
     #[serde(rename = "self")]
     pub own: Rusage,
-    /// By the sending process of mode 2proc, its start included.
+    /// By the sending process of mode 2proc, including its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub children: Option<Rusage>,
 }
 
-/// The fields of `getrusage(2)` that systems keep.
+/// The fields of `getrusage(2)` that systems maintain.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rusage {
     /// Seconds of user CPU time.
@@ -90,7 +90,7 @@ impl Sample {
         socket_buffers: Option<SocketBuffers>,
         rusage: Option<ResourceUsage>,
     ) -> Self {
-        // A clock too coarse for one small buffer must not make the bandwidth infinite.
+        // A coarse clock may measure 0 for a small buffer; the bandwidth must stay finite.
         let time = transfer.time.as_secs_f64().max(1e-9);
         Self {
             bandwidth: transfer.received as f64 / 1024.0 / time,
@@ -106,7 +106,7 @@ impl Sample {
 
 impl Report {
     pub(super) fn write_configuration(&self, out: &mut impl Write) -> io::Result<()> {
-        // The names are those of the JSON object, so that neither form needs a second list.
+        // Uses the names of the JSON object, so there is only one list of names.
         let fields = serde_json::to_value(&self.configuration)?;
         for (name, value) in fields.as_object().into_iter().flatten() {
             match (name.as_str(), self.port) {
@@ -139,7 +139,7 @@ impl Report {
 }
 
 impl ResourceUsage {
-    /// What has been used up to now.
+    /// Returns the resources used so far.
     pub(super) fn now(mode: Mode) -> Result<Self, Error> {
         let of = |who| getrusage(who).map_err(|e| Error::io("get the resource usage", e));
         let children = match mode {
@@ -149,7 +149,7 @@ impl ResourceUsage {
         Ok(Self { own: of(UsageWho::RUSAGE_SELF)?.into(), children })
     }
 
-    /// What has been used since `before`.
+    /// Returns the resources used since `before`.
     pub(super) fn since(&self, before: &Self) -> Self {
         Self {
             own: self.own.since(&before.own),

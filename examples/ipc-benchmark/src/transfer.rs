@@ -1,4 +1,4 @@
-//! Moving the bytes, and taking the time from the first write to the last read.
+//! How are the bytes moved, and the time measured from the first write to the last read?
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -11,16 +11,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::channel::{Channel, Receiver, Sender, set_blocking};
 use super::{Config, Error};
 
-/// One transfer that came to its end.
+/// One finished transfer.
 pub(super) struct Transfer {
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// From just before the first byte was written until the last one had been read.
+    /// From just before the first write until the last byte was read.
     pub(super) time: Duration,
 }
 
 impl Transfer {
-    /// Makes sure that what arrived is what was asked for.
+    /// Checks that the configured number of bytes was sent and received.
     pub(super) fn check(&self, config: &Config) -> Result<(), Error> {
         let (expected, sent, received) = (config.total_size, self.sent, self.received);
         if sent == expected && received == expected {
@@ -30,8 +30,8 @@ impl Transfer {
     }
 }
 
-/// One thread writes what the channel takes and reads what there is. Neither call blocks: whatever
-/// the sizes of the kernel's buffers, there is nobody else who could empty or fill them.
+/// Transfers in one thread, which writes what the channel accepts and reads what is available. The calls
+/// must not block, because no other thread could empty or fill the kernel's buffers.
 pub(super) fn in_one_thread(config: &Config, channel: Channel) -> Result<Transfer, Error> {
     let Channel { mut sender, mut receiver, .. } = channel;
     let (out, mut into) = (config.buffer(), config.buffer());
@@ -65,10 +65,10 @@ pub(super) fn in_one_thread(config: &Config, channel: Channel) -> Result<Transfe
     Ok(Transfer { sent, received, time })
 }
 
-/// A call that is not ready has moved nothing.
+/// Returns how many bytes a call moved: 0 if the descriptor was not ready.
 fn tried(result: io::Result<usize>) -> io::Result<u64> {
     match result {
-        // Both ends are open and no call has an empty buffer: a zero is an end out of turn.
+        // Both ends are open and no buffer is empty, so a zero is a premature end.
         Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
         Ok(n) => Ok(n as u64),
         Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
@@ -88,14 +88,14 @@ fn wait_until_ready(sender: &Sender, receiver: &Receiver, writes_left: bool) -> 
     }
 }
 
-/// A second thread writes; this one reads.
+/// Transfers from a second thread to this one.
 pub(super) fn in_two_threads(config: &Config, channel: Channel) -> Result<Transfer, Error> {
     let Channel { sender, receiver, .. } = channel;
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .spawn_scoped(scope, || send(config, sender))
             .map_err(|e| Error::io("start a thread", e))?;
-        // `receive` has closed its end on return, so the other thread cannot be left waiting.
+        // `receive` closes its end before it returns, so the other thread cannot wait forever.
         let received = receive(config, receiver);
         let sent = thread.join().unwrap_or(Err(Error::SendingThread));
         let ((received, end), (sent, start)) = both(received, sent)?;
@@ -103,8 +103,8 @@ pub(super) fn in_two_threads(config: &Config, channel: Channel) -> Result<Transf
     })
 }
 
-/// The two halves of a transfer; when they failed, the error that came first: a sender that fails
-/// leaves its receiver short of data, a receiver that fails breaks its sender's channel.
+/// Combines the two halves of a transfer. If both failed, returns the error that came first: a failing
+/// sender leaves its receiver short of data, and a failing receiver breaks its sender's channel.
 pub(super) fn both<R, S>(
     received: Result<R, Error>,
     sent: Result<S, Error>,
@@ -116,7 +116,7 @@ pub(super) fn both<R, S>(
     }
 }
 
-/// Sends everything and closes: bytes written, and when the first write began.
+/// Sends everything and closes; returns the bytes written, and when the first write began.
 pub(super) fn send(config: &Config, mut sender: Sender) -> Result<(u64, Instant), Error> {
     let buffer = config.buffer();
     let start = Instant::now();
@@ -133,8 +133,7 @@ pub(super) fn send(config: &Config, mut sender: Sender) -> Result<(u64, Instant)
     Ok((sent, start))
 }
 
-/// Receives everything and closes: bytes read, and when the last of those that were asked for had
-/// arrived.
+/// Receives everything and closes; returns the bytes read, and when the last expected byte arrived.
 pub(super) fn receive(config: &Config, mut receiver: Receiver) -> Result<(u64, Instant), Error> {
     let (mut buffer, expected) = (config.buffer(), config.total_size);
     let mut received = 0;
@@ -151,9 +150,9 @@ pub(super) fn receive(config: &Config, mut receiver: Receiver) -> Result<(u64, I
     Ok((received, end))
 }
 
-/// What is left of the buffer that is being written after `sent` bytes.
+/// Returns the rest of the buffer to write after `sent` bytes.
 fn rest(buffer: &[u8], sent: u64) -> &[u8] {
-    // The remainder is below the buffer's length, so it fits.
+    // The remainder is less than the buffer's length, so it fits.
     &buffer[(sent % buffer.len() as u64) as usize..]
 }
 
