@@ -272,12 +272,12 @@ fn what_gives_no_privilege_is_an_error_that_says_what_to_do() {
         (&other, "sudo", "Elevation sudo PasswordNeeded", "nobody ALL=(root) NOPASSWD: "),
         (&password, "doas", "Elevation doas PasswordNeeded", "permit nopass nobody as root"),
         (&other, "doas", "Elevation doas NotPermitted", "permit nopass nobody as root"),
-        (&nothing, "pfexec", "pfexec is not installed", "Install it"),
-        (&PERMITTED, "no such command", "is not installed", "Install it"),
-        (&PERMITTED, "no command", "is not installed", "Install it"),
+        (&nothing, "pfexec", "pfexec is not installed", "install it"),
+        (&PERMITTED, "no such command", "is not installed", "install it"),
+        (&PERMITTED, "no command", "is not installed", "install it"),
         (&PERMITTED, "command that does something else", "Elevation echo Failed", worker),
         (&password, "command that would ask", "Elevation sudo Failed", worker),
-        (&no_sudo, "sudo", "sudo is not installed", "Install it"),
+        (&no_sudo, "sudo", "sudo is not installed", "install it"),
         (&no_worker, "sudo", "no dtrace-worker is installed", "install -D"),
     ] {
         let said = as_user(system, case);

@@ -154,7 +154,7 @@ fn what_cannot_be_controlled_is_named() {
     assert_eq!(start(&["/no/such", "thing"]), "cannot start /no/such thing: No such process");
     assert_eq!(start(&[]), "cannot start : no program is named");
     assert_eq!(start(&[""]), "cannot start : no program is named");
-    assert_eq!(start(&["a\0b"]), "cannot start a\0b: a word contains a NUL byte");
+    assert_eq!(start(&["a\0b"]), "cannot start a\0b: an argument contains a NUL byte");
     for pid in [0, -1, i32::MAX] {
         let expected = format!("cannot grab process {pid}: No such process");
         assert_eq!(grab(pid), expected);
