@@ -285,10 +285,10 @@ fn install_from(port: u16) -> Output {
 fn apt_says_404_for_a_suite_that_is_not_there() {
     let output = install_from(mirror());
     let said = String::from_utf8_lossy(&output.stderr);
-    if said.contains("neither Debian nor Ubuntu") || said.contains("no keyring") {
+    if said.contains("on this host") || said.contains("cannot verify packages") {
         ignore(said.trim().to_owned());
     }
     // A mirror that does not answer would be told with apt's own words.
     assert!(!output.status.success() && said.contains("sid has no libdtrace2"), "{said}");
-    assert!(!said.contains("cannot use any mirror"), "{said}");
+    assert!(!said.contains("no mirror is usable"), "{said}");
 }
