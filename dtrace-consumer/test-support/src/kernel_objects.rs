@@ -1,7 +1,8 @@
 //! Which BPF programs and maps are in the kernel, and which process holds them?
 //!
-//! The kernel does not say who loaded one. But whoever uses one has a descriptor of it, or of a program that
-//! uses the map.
+//! The kernel does not say who loaded one. But whoever uses one has a descriptor of it, or of a program or map
+//! that belongs together with it: a program that is attached to a perf event needs no descriptor, but its maps
+//! have some.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -50,14 +51,31 @@ pub(crate) fn holders() -> Vec<Holder> {
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| *pid != std::process::id())
         .filter_map(|pid| {
-            let mut objects = held_by(pid);
-            let maps = objects.iter().filter_map(|object| maps_of.get(object)).flatten();
-            objects.extend(maps.copied().collect::<Vec<_>>());
+            let objects = with_what_belongs_to_it(held_by(pid), &maps_of);
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
             (!objects.is_empty()).then_some(Holder { pid, command, objects })
         })
         .collect()
+}
+
+/// Adds the programs that use one of the maps, and the maps that one of the programs uses, until there are no more.
+fn with_what_belongs_to_it(
+    mut objects: BTreeSet<Object>,
+    maps_of: &BTreeMap<Object, Vec<Object>>,
+) -> BTreeSet<Object> {
+    loop {
+        let before = objects.len();
+        for (program, maps) in maps_of {
+            if objects.contains(program) || maps.iter().any(|map| objects.contains(map)) {
+                objects.insert(*program);
+                objects.extend(maps);
+            }
+        }
+        if objects.len() == before {
+            return objects;
+        }
+    }
 }
 
 /// What the descriptors of a process refer to.
