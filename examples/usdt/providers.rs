@@ -83,7 +83,7 @@ fn state(probe: &str) -> Result<(&'static str, String), Box<dyn std::error::Erro
     let program = env::current_exe()?;
     let mut fired = 0u64;
     let result = run_synchronous(
-        &format!("{probe} {{ @ = count(); }}"),
+        format!("{probe} {{ @ = count(); }}"),
         [program.as_os_str(), "activity".as_ref()],
     )
     .walk(|entry| {
