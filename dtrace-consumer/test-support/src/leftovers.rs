@@ -118,14 +118,14 @@ fn descriptors() -> BTreeSet<String> {
 /// those with the number of another process in their name.
 fn temporary() -> BTreeSet<String> {
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
-    let is_anothers = |name: &str| {
+    let belongs_to_another = |name: &str| {
         let numbers = name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
         let mut numbers = numbers.filter(|pid| *pid > 1 && exists(*pid));
         numbers.any(|pid| pid.unsigned_abs() != std::process::id())
     };
     entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains("dtrace") && !is_anothers(name))
+        .filter(|name| name.contains("dtrace") && !belongs_to_another(name))
         .collect()
 }
 

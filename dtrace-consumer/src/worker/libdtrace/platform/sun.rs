@@ -7,7 +7,7 @@ use std::ptr;
 
 use dtrace_sys::abi::*;
 
-use super::super::delivered::{Misdelivered, address, bytes, list, owned, within};
+use super::super::delivered::{Misdelivered, address, bytes, list, within};
 use super::super::handle::Handle;
 use super::{Entry, Names};
 use crate::data::probe::Probe;
