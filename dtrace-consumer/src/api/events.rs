@@ -55,7 +55,7 @@ where
     ///
     /// # Errors
     /// The same as those of [`spawn`](Session::spawn).
-    pub fn events(self, capacity: usize) -> Result<Events, Failure> {
+    pub fn events(mut self, capacity: usize) -> Result<Events, Failure> {
         let (sender, receiver) = crossbeam_channel::bounded(capacity);
         let text = self.source.has_text();
         let thread = self.consumer(Channel::new(sender, text)).spawn()?;

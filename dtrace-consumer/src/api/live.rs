@@ -3,17 +3,13 @@
 use std::path::PathBuf;
 
 use super::query::{ProbeQuery, Query};
-use super::session::{Session, sealed};
+use super::session::Session;
 use crate::client::settings::Settings;
-use crate::client::{inquiry, near, run};
-use crate::data::outcome::Outcome;
+use crate::client::{inquiry, near};
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
 use crate::decode::consumer::Consumer;
-use crate::decode::dispatcher::Delivery;
-use crate::decode::stop::StopHandle;
 use crate::error::Error;
-use crate::error::failure::Failure;
 use crate::stream::compile_flags::ZERO_MATCHES;
 use crate::stream::job::{Process, Purpose};
 
@@ -37,29 +33,6 @@ pub struct Live {
 pub fn trace(script: impl Into<Script>) -> Session<Live> {
     let settings = Settings { scripts: vec![script.into()], ..Settings::default() };
     Session::of(Live { settings })
-}
-
-impl sealed::Source for Live {
-    fn has_text(&self) -> bool {
-        self.settings.formatted
-    }
-
-    fn delivery(&mut self) -> &mut Delivery {
-        &mut self.settings.delivery
-    }
-
-    fn frame_limit(&mut self) -> &mut Option<usize> {
-        &mut self.settings.frame_limit
-    }
-
-    fn run<'c>(
-        self,
-        consumer: impl Consumer + 'c,
-        stop: StopHandle,
-        started: impl FnOnce(),
-    ) -> Result<Outcome, Failure> {
-        run::run(&self.settings, None, consumer, stop, started)
-    }
 }
 
 impl<C> Session<Live, C> {

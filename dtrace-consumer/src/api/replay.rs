@@ -41,7 +41,7 @@ impl<'r> Recorded<'r> {
 }
 
 impl sealed::Source for Recorded<'_> {
-    fn has_text(&self) -> bool {
+    fn has_text(&mut self) -> bool {
         true
     }
 

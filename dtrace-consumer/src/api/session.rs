@@ -39,7 +39,7 @@ pub(crate) mod sealed {
         fn frame_limit(&mut self) -> &mut Option<usize>;
 
         /// Returns whether there is text, as far as known before it runs.
-        fn has_text(&self) -> bool;
+        fn has_text(&mut self) -> bool;
 
         /// Delivers everything. Calls `started` before the first data.
         ///

@@ -1,16 +1,23 @@
 //! Settings of live sessions.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use super::live::Live;
 use super::option::Setting;
-use super::session::{Session, Source};
+use super::session::{self, Session, Source};
 use super::traced::Traced;
 use crate::client::elevation::Elevation;
+use crate::client::run;
 use crate::client::settings::Settings;
 use crate::data::aggregation::Order;
+use crate::data::outcome::Outcome;
 use crate::data::script::Script;
+use crate::decode::consumer::Consumer;
+use crate::decode::dispatcher::Delivery;
+use crate::decode::stop::StopHandle;
+use crate::error::failure::Failure;
 use crate::stream::compile_flags::{PREPROCESS, ZERO_MATCHES};
 use crate::stream::job::Process;
 
@@ -26,11 +33,18 @@ mod sealed {
     pub trait Traces {
         /// Returns the session's settings.
         fn settings(&mut self) -> &mut Settings;
+
+        /// Returns the settings, and the command if the session runs one.
+        fn into_parts(self) -> (Settings, Option<Command>);
     }
 
     impl Traces for Live {
         fn settings(&mut self) -> &mut Settings {
             &mut self.settings
+        }
+
+        fn into_parts(self) -> (Settings, Option<Command>) {
+            (self.settings, None)
         }
     }
 
@@ -38,6 +52,34 @@ mod sealed {
         fn settings(&mut self) -> &mut Settings {
             &mut self.settings
         }
+
+        fn into_parts(self) -> (Settings, Option<Command>) {
+            (self.settings, Some(self.command))
+        }
+    }
+}
+
+impl<S: sealed::Traces> session::sealed::Source for S {
+    fn delivery(&mut self) -> &mut Delivery {
+        &mut self.settings().delivery
+    }
+
+    fn frame_limit(&mut self) -> &mut Option<usize> {
+        &mut self.settings().frame_limit
+    }
+
+    fn has_text(&mut self) -> bool {
+        self.settings().formatted
+    }
+
+    fn run<'c>(
+        self,
+        consumer: impl Consumer + 'c,
+        stop: StopHandle,
+        started: impl FnOnce(),
+    ) -> Result<Outcome, Failure> {
+        let (settings, command) = self.into_parts();
+        run::run(&settings, command, consumer, stop, started)
     }
 }
 

@@ -4,15 +4,10 @@ use std::ffi::OsStr;
 use std::process::Command;
 
 use super::live::{Live, trace};
-use super::session::{Session, sealed};
-use crate::client::run;
+use super::session::Session;
 use crate::client::settings::Settings;
-use crate::data::outcome::Outcome;
 use crate::data::script::Script;
 use crate::decode::consumer::Consumer;
-use crate::decode::dispatcher::Delivery;
-use crate::decode::stop::StopHandle;
-use crate::error::failure::Failure;
 
 /// Live tracing while a command runs. Created by [`run_synchronous`], or from a
 /// [`Live`](crate::session::Live) session by [`command`](Session::command).
@@ -62,29 +57,6 @@ pub fn run_synchronous<W: AsRef<OsStr>>(
     };
     command.args(words);
     trace(script).command(command)
-}
-
-impl sealed::Source for Traced {
-    fn has_text(&self) -> bool {
-        self.settings.formatted
-    }
-
-    fn delivery(&mut self) -> &mut Delivery {
-        &mut self.settings.delivery
-    }
-
-    fn frame_limit(&mut self) -> &mut Option<usize> {
-        &mut self.settings.frame_limit
-    }
-
-    fn run<'c>(
-        self,
-        consumer: impl Consumer + 'c,
-        stop: StopHandle,
-        started: impl FnOnce(),
-    ) -> Result<Outcome, Failure> {
-        run::run(&self.settings, Some(self.command), consumer, stop, started)
-    }
 }
 
 impl<C> Session<Live, C> {
