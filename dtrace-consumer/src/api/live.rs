@@ -8,7 +8,6 @@ use crate::client::settings::Settings;
 use crate::client::{inquiry, near};
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
-use crate::decode::consumer::Consumer;
 use crate::error::Error;
 use crate::stream::compile_flags::ZERO_MATCHES;
 use crate::stream::job::{Process, Purpose};

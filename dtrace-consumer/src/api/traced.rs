@@ -7,7 +7,6 @@ use super::live::{Live, trace};
 use super::session::Session;
 use crate::client::settings::Settings;
 use crate::data::script::Script;
-use crate::decode::consumer::Consumer;
 
 /// Live tracing while a command runs. Created by [`run_synchronous`], or from a
 /// [`Live`](crate::session::Live) session by [`command`](Session::command).

@@ -20,6 +20,7 @@ pub mod dtrace1;
 pub mod harness;
 mod kernel_objects;
 pub mod leftovers;
+mod modes;
 mod need;
 pub mod prefix;
 pub mod processes;

@@ -1,12 +1,8 @@
 //! Which programs do the tests trace?
 //!
-//! Each test binary is also the program that its tests trace: started as
-//! `BINARY traced-program MODE ARGUMENT` it does what the mode says and ends before `main`. So the number of
-//! its system calls is known.
+//! Each test binary is also the program that its tests trace. What it then does is in `modes.rs`.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
-use std::process::exit;
 
 /// The first argument of a test binary that is to be a program to trace.
 pub(crate) const WORD: &str = "traced-program";
@@ -21,84 +17,9 @@ pub fn traced_program(mode: &str, argument: impl ToString) -> Vec<OsString> {
     vec![exe.into(), WORD.into(), mode.into(), argument.to_string().into()]
 }
 
-ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
-    #[ctor(unsafe)]
-    fn before_main() {
-        become_the_traced_program();
-    }
-}
-
-fn become_the_traced_program() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, mode, argument] = &arguments[..]
-        && word == WORD
-    {
-        run(mode, argument);
-    }
-}
-
-fn run(mode: &str, argument: &str) -> ! {
-    let number = || argument.parse::<i32>().unwrap_or(0);
-    match mode {
-        // So many getppid(2).
-        "calls" => call(number()),
-        "exit" => exit(number()),
-        "killed" => {
-            let signal = nix::sys::signal::Signal::try_from(number()).expect("a signal");
-            let _ = nix::sys::signal::raise(signal);
-        }
-        // Until it is killed, or its standard input ends.
-        "wait" => {
-            let _ = std::io::stdin().read(&mut [0]);
-        }
-        // The same, and loads a library each time.
-        "load" => {
-            while let Ok(1) = std::io::stdin().read(&mut [0]) {
-                load();
-                call(number());
-                let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
-            }
-        }
-        // getppid(2) for each byte of its standard input, with an answer after each.
-        "answer" => {
-            while let Ok(1) = std::io::stdin().read(&mut [0]) {
-                call(number());
-                let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
-            }
-        }
-        // So many getppid(2) every millisecond, until its standard input ends.
-        "bursts" => {
-            while !input_ends_within(1) {
-                call(number());
-            }
-        }
-        "consumer" => crate::consumer::run(argument),
-        _ => exit(99),
-    }
-    exit(0)
-}
-
 /// Calls getppid(2) so many times.
 pub fn call(times: i32) {
     for _ in 0..times {
         std::hint::black_box(nix::unistd::getppid());
-    }
-}
-
-fn input_ends_within(milliseconds: u8) -> bool {
-    use nix::poll::{PollFd, PollFlags, poll};
-    use std::os::fd::AsFd;
-    let input = std::io::stdin();
-    poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], milliseconds).unwrap_or(1) != 0
-}
-
-/// Loads a library into this process, and unloads it.
-fn load() {
-    // SAFETY: the name is a C string; the library has no initialisers that matter.
-    unsafe {
-        let library = libc::dlopen(c"libresolv.so.2".as_ptr(), libc::RTLD_NOW);
-        assert!(!library.is_null());
-        libc::dlclose(library);
     }
 }

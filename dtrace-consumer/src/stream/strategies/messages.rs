@@ -1,0 +1,97 @@
+//! Generators of messages to the worker.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::job::{Command, Gate, Job, Process, Purpose, Target};
+
+fn target() -> impl Strategy<Value = Target> {
+    let gate = (any::<u64>(), bytes()).prop_map(|(address, opening)| Gate { address, opening });
+    (any::<i32>(), option::of(gate)).prop_map(|(pid, gate)| Target { pid, gate })
+}
+
+/// Generates any message to the worker.
+pub(crate) fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        9 => job().prop_map(|job| Command::Job(Box::new(job))),
+        1 => Just(Command::Stop),
+        1 => Just(Command::CatchUp),
+    ]
+}
+
+fn job() -> impl Strategy<Value = Job> {
+    let purpose = prop_oneof![
+        Just(Purpose::Trace),
+        Just(Purpose::Check),
+        (vec(text(), 0..3), any::<bool>())
+            .prop_map(|(patterns, describe)| Purpose::List { patterns, describe }),
+        (vec(text(), 0..3), vec(any::<u64>(), 0..3))
+            .prop_map(|(names, addresses)| Purpose::Lookup { names, addresses }),
+        vec(text(), 0..3).prop_map(|names| Purpose::Types { names }),
+        text().prop_map(|name| Purpose::Header { name }),
+        (text(), vec(text(), 0..3)).prop_map(|(output, objects)| Purpose::Link {
+            output: output.into(),
+            objects: objects.into_iter().map(Into::into).collect(),
+        }),
+    ];
+    let specifier = prop::sample::select(vec![
+        Specifier::Provider,
+        Specifier::Module,
+        Specifier::Function,
+        Specifier::Name,
+    ]);
+    let source = (text(), text(), bytes(), vec(text(), 0..3), option::of(specifier)).prop_map(
+        |(name, argument_zero, text, arguments, specifier)| Script {
+            name,
+            argument_zero,
+            text,
+            arguments,
+            specifier,
+        },
+    );
+    let process = prop_oneof![
+        vec(text(), 0..3).prop_map(Process::Create),
+        any::<i32>().prop_map(Process::Grab),
+    ];
+    let options = vec((text(), option::of(text())), 0..3);
+    let flags = (any::<bool>(), any::<u32>(), any::<[bool; 5]>());
+    let order = (0u8..9).prop_map(|n| Order::from_number(n).unwrap_or_default());
+    let rest = (vec(text(), 0..3), option::of(any::<u64>().prop_map(Duration::from_nanos)));
+    (
+        (purpose, text(), option::of(text()), vec(omitted(), 0..3)),
+        options,
+        flags,
+        vec(source, 0..3),
+        (option::of(target()), vec(process, 0..3), order),
+        rest,
+    )
+        .prop_map(|(files, options, flags, scripts, (target, processes, order), rest)| {
+            let (purpose, library, syslibdir, omit) = files;
+            let (all_libraries, compile_flags, [firings, text, report, printed, drain]) = flags;
+            let (read_options, snapshot_interval) = rest;
+            Job {
+                purpose,
+                library: library.into(),
+                syslibdir: syslibdir.map(Into::into),
+                omit,
+                options,
+                all_libraries,
+                compile_flags,
+                scripts,
+                target,
+                processes,
+                firings,
+                text,
+                printed,
+                order,
+                drain,
+                report,
+                read_options,
+                snapshot_interval,
+            }
+        })
+}
