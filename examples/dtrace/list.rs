@@ -39,7 +39,7 @@ fn write_listing(out: &mut impl Write, probes: &[ListedProbe]) -> io::Result<()>
     let columns = ["ID", "PROVIDER", "MODULE", "FUNCTION", "NAME"];
     let [id, provider, module, function, name] = columns;
     writeln!(out, "{id:>5} {provider:>10} {module:>17} {function:>33} {name}")?;
-    for ListedProbe { probe: p, details } in probes {
+    for ListedProbe { probe: p, details, .. } in probes {
         let (id, provider, module) = (p.id, &p.provider, &p.module);
         writeln!(out, "{id:>5} {provider:>10} {module:>17} {:>33} {}", p.function, p.name)?;
         if let Some(details) = details {

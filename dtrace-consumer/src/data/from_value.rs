@@ -11,6 +11,7 @@ use super::value::{Value, ValueRef};
 /// A value does not have the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
+#[non_exhaustive]
 pub struct TypeError {
     /// The requested type.
     pub expected: &'static str,

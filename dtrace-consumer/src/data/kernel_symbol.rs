@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// A symbol of the kernel (`dtrace_syminfo_t`, `GElf_Sym`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct KernelSymbol {
     /// The module: `vmlinux`, or a kernel module.
     pub module: String,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// A type of the kernel, of one of its modules, or of a D library (`dtrace_typeinfo_t`, libctf).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct KernelType {
     /// Where it is defined: `vmlinux`, a kernel module, or `D` for types that D programs define.
     pub module: String,
@@ -52,6 +53,7 @@ pub enum TypeKind {
 
 /// A member of a structure or union.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct TypeMember {
     /// Its name.
     pub name: String,
@@ -67,6 +69,7 @@ pub struct TypeMember {
 
 /// A constant of an enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
 pub struct Enumerator {
     /// Its name.
     pub name: String,

@@ -120,6 +120,7 @@ impl Attributes {
 
 /// A probe, with its provider's description if the query asked for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ListedProbe {
     /// The probe.
     pub probe: Probe,
@@ -129,6 +130,7 @@ pub struct ListedProbe {
 
 /// A provider's description of a probe (`dtrace_probeinfo_t`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ProbeDetails {
     /// The stability of the probe.
     pub stability: Attributes,

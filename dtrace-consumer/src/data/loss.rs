@@ -102,6 +102,7 @@ impl Serialize for DropKind {
 
 /// One report of dropped data (`dtrace_dropdata_t`).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct DropReport {
     /// The kind of data.
     pub kind: DropKind,
@@ -117,6 +118,7 @@ pub struct DropReport {
 
 /// An error of a clause at run time, as the ERROR probe sees it (`dtrace_errdata_t`).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Fault {
     /// The probe whose clause failed; `None` for errors of the library itself.
     pub probe: Option<Probe>,
@@ -283,6 +285,7 @@ impl fmt::Display for Losses {
 
 /// What to do about lost data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum LossPolicy {
     /// Count them in the outcome.
     Count,

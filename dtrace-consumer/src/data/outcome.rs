@@ -49,6 +49,7 @@ impl Outcome {
 
 /// How a traced command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CommandOutcome {
     /// Its exit status.
     pub status: ExitStatus,

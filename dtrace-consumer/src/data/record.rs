@@ -127,6 +127,7 @@ impl Serialize for Action {
 
 /// The place and the format of a clause's record in the data (`dtrace_recdesc_t`).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordDescription {
     /// The action that made the record.
     pub action: Action,

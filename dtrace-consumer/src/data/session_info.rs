@@ -29,6 +29,7 @@ impl Platform {
 
 /// The library, kernel and machine that a session's data come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct SessionInfo {
     /// libdtrace's version, such as `2.0.7`.
     pub library_version: String,
@@ -47,6 +48,7 @@ pub struct SessionInfo {
 
 /// A D library that was omitted from a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OmittedLibrary {
     /// The file's name, such as `io.d`.
     pub file: String,
@@ -56,6 +58,7 @@ pub struct OmittedLibrary {
 
 /// libdtrace's information about a compiled script (`dtrace_proginfo_t`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ProgramInfo {
     /// Number of probes that the script's clauses match.
     pub matches: u32,
@@ -72,6 +75,7 @@ pub struct ProgramInfo {
 
 /// An option set by the script itself with `setopt()` (`dtrace_setoptdata_t`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct OptionChange {
     /// The option's name.
     pub name: String,
@@ -83,6 +87,7 @@ pub struct OptionChange {
 
 /// An event of a traced process that libdtrace reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ProcessEvent {
     /// The process.
     pub pid: i32,

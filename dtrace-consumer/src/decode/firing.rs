@@ -55,6 +55,7 @@ impl Printed {
 
 /// The position of a firing in the flow of functions. Requires the option `flowindent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flow<'a> {
     /// Entry, return, or neither.
     pub kind: FlowKind,
@@ -66,6 +67,7 @@ pub struct Flow<'a> {
 
 /// The direction of a [`Flow`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FlowKind {
     /// A function or system call is entered.
     Entry,

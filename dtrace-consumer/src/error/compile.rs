@@ -5,6 +5,7 @@ use std::fmt;
 
 /// A script that did not compile, with the place of the mistake if that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CompileError {
     /// The index of the script in the session, from 0.
     pub index: usize,

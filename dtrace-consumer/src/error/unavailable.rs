@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A requirement of tracing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Check {
     /// Its name, in a word or two.
     pub subject: &'static str,
