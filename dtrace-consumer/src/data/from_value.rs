@@ -73,6 +73,15 @@ macro_rules! integers {
                 Self::try_from(n.for_target($signed)).map_err(|_| error())
             }
         }
+
+        /// As of [`FromValue`].
+        impl TryFrom<Integer> for $type {
+            type Error = TypeError;
+
+            fn try_from(number: Integer) -> Result<Self, TypeError> {
+                Self::from_value(ValueRef::Integer(number))
+            }
+        }
     )*};
 }
 
@@ -143,6 +152,13 @@ mod tests {
 
     fn integer(bytes: &[u8], sign: Sign) -> ValueRef<'static> {
         ValueRef::Integer(Integer::from_bytes(bytes, sign).unwrap())
+    }
+
+    #[test]
+    fn an_integer_converts_to_the_types_that_hold_it() {
+        let number = Integer::from_bytes(&(-1i32).to_ne_bytes(), Sign::Signed).unwrap();
+        assert_eq!(i8::try_from(number), Ok(-1));
+        assert!(u64::try_from(number).is_err());
     }
 
     #[test]

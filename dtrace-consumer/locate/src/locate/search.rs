@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::image::examine;
-use super::system::{same_file, system_directories};
+use super::system::{BUILT_IN, same_file, system_directories};
 use super::trust::require_trust;
 use super::{Candidate, Libdtrace, Loader, LocateError, Origin, PREFIX_VARIABLE, Refusal};
 use crate::path;
@@ -108,8 +108,8 @@ impl Search {
     }
 
     fn system(&self, passed: &mut Vec<Candidate>) -> Option<Libdtrace> {
-        if !cfg!(target_os = "linux") {
-            return Some(of_other_systems());
+        if let Some(library) = BUILT_IN {
+            return Some(built_in(library));
         }
         for directory in &self.system {
             let library = directory.join(SONAME);
@@ -195,14 +195,7 @@ impl Search {
 }
 
 /// Returns the libdtrace of a system that comes with its own version of it.
-fn of_other_systems() -> Libdtrace {
-    let library = if cfg!(target_os = "macos") {
-        "/usr/lib/libdtrace.dylib"
-    } else if cfg!(target_os = "illumos") {
-        "/usr/lib/64/libdtrace.so.1"
-    } else {
-        SONAME
-    };
+fn built_in(library: &str) -> Libdtrace {
     Libdtrace {
         library: library.into(),
         syslibdir: None,

@@ -1,10 +1,20 @@
-//! Where does the system's dynamic loader search for libraries?
+//! Where does the system have its libraries?
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{cache, processor};
+
+/// The libdtrace of a system that comes with its own version of it.
+#[cfg(target_os = "linux")]
+pub(super) const BUILT_IN: Option<&str> = None;
+#[cfg(target_os = "macos")]
+pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/libdtrace.dylib");
+#[cfg(target_os = "illumos")]
+pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/64/libdtrace.so.1");
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "illumos")))]
+pub(super) const BUILT_IN: Option<&str> = Some(crate::prefix::SONAME);
 
 /// Returns the usual directories that exist, then those of the loader's cache, without duplicates.
 pub(super) fn system_directories() -> Vec<PathBuf> {
