@@ -131,8 +131,8 @@
 //! Integers keep the width that they have in D. Their sign is that of the printf conversion or of the
 //! traced expression. Where libdtrace does not record the sign, as in keys of aggregations, the target
 //! type decides. A number that does not fit is an error; it is never truncated. `arg0` to `arg9` are 64 bits
-//! wide, so write `(int)arg0` for an `int` that may be negative. A record of an unknown kind arrives
-//! as [`ValueRef::Opaque`].
+//! wide, so write `(int)arg0` for an `int` that may be negative. A record of a kind that
+//! this crate does not decode arrives as [`ValueRef::Opaque`].
 //!
 //! Values, firings, records, entries, losses and outcomes implement `serde::Serialize`.
 //!
@@ -231,17 +231,17 @@
 //!   `dtrace-worker`, or any dynamically linked program with the same version of this crate in it.
 //!
 //! # Where libdtrace is looked for
-//! [`locate`] has the rules. In short, the search order is: the [`prefix`](Session::prefix), the environment variable
-//! `DTRACE_CONSUMER_PREFIX`, the system, a directory `libdtrace` beside the program or above it, and the
-//! user's data directory. On Debian and Ubuntu releases without a supported libdtrace,
+//! [`locate`] has the rules. In short, the search order is: the [`prefix`](Session::prefix), the
+//! environment variable `DTRACE_CONSUMER_PREFIX`, the system, a directory `libdtrace` beside the program or
+//! above it, and the user's data directory. On Debian and Ubuntu releases without a supported libdtrace,
 //! `dtrace-worker install`, a program of this crate, unpacks a private one into the user's data
 //! directory; [`install`] does the same from Rust.
 //!
 //! # What else can be asked
 //! [`Session::check`] compiles without tracing. [`query`] lists probes, and looks up symbols and types of
-//! the kernel. [`Session::header`] and [`Session::link`] write the C header and the object file
-//! that a program with its own probes is built with. [`mod@option`] has the options of tracing, with the types of
-//! their values.
+//! the kernel. [`Session::header`] and [`Session::link`] make the C header and the object file
+//! that a C program with its own probes is built with. [`mod@option`] has the options of tracing, with the
+//! types of their values.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(feature = "live"),
