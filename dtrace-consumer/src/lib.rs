@@ -20,8 +20,8 @@
 //! can be replayed on any Unix system, without privilege and without libdtrace.
 //!
 //! # Sessions
-//! A [`Session`] is set up, and then it runs. Its type says where its data come from, so that what makes
-//! no sense for one kind cannot be written:
+//! A [`Session`] is set up, and then it runs. Its type says where its data come from. A setting that makes
+//! no sense for that source does not compile:
 //!
 //! ```text
 //!  trace(script) ──────────────> Session<Live> ─────┐
@@ -35,16 +35,16 @@
 //! | | ends with |
 //! |---|---|
 //! | [`trace`] | `exit()` in the script, or a [`StopHandle`] |
-//! | [`run_synchronous`] | the command, which is held until tracing is on and is `$target` |
-//! | [`replay()`], [`replay_from`] | the recording |
+//! | [`run_synchronous`] | the command, which is `$target` and is held until tracing is on; or as `trace` |
+//! | [`replay()`], [`replay_from`] | the recording, or a [`StopHandle`] |
 //!
 //! [`run`](Session::run) calls the handlers on the calling thread, so that they may borrow.
 //! [`spawn`](Session::spawn) and [`events`](Session::events) need handlers that are `Send + 'static`;
-//! both return when tracing is on. [`stop`](ConsumerThread::stop) returns when everything that was
-//! recorded up to then has been delivered.
+//! both return when tracing is on. [`stop`](ConsumerThread::stop) ends the session, and returns when
+//! everything that was recorded by then has been delivered.
 //!
-//! A live session [compiles](Session::check) its scripts, enables their probes and turns tracing on; all
-//! errors of scripts and options come from there. [`Outcome`] has the losses, the timings, and how the
+//! A live session [compiles](Session::check) its scripts, enables their probes and turns tracing on. These
+//! steps report all errors in scripts and options. [`Outcome`] has the losses, the timings, and how the
 //! command ended.
 //!
 //! # Handlers
@@ -54,16 +54,16 @@
 //!   records.
 //! - [`chewrec`](Session::chewrec) is called for each [`Record`] of the firing, after `chew`.
 //! - [`out`](Session::out) is called with the text that dtrace(1) would print for each record. libdtrace
-//!   formats only where this closure is set.
+//!   formats records only if this text is wanted.
 //! - [`walk`](Session::walk) is called for each entry of the aggregations: at the end, and every
 //!   [`walk_every`](Session::walk_every) while tracing.
 //!
-//! [`rows`](Session::rows) and [`walk_rows`](Session::walk_rows) deliver the same as types of the program.
+//! [`rows`](Session::rows) and [`walk_rows`](Session::walk_rows) deliver the same data as your own types.
 //! [`on_start`](Session::on_start), [`on_drop`](Session::on_drop), [`on_fault`](Session::on_fault),
 //! [`on_option`](Session::on_option), [`on_process`](Session::on_process) and
-//! [`on_stop`](Session::on_stop) report what else happens.
+//! [`on_stop`](Session::on_stop) report other events.
 //!
-//! Handlers that share state are methods of a [`Consumer`]:
+//! To share state among handlers, write them as methods of a [`Consumer`]:
 //!
 //! ```no_run
 //! use dtrace_consumer::{Aggregated, CallbackResult, Consumer, trace};
@@ -92,10 +92,10 @@
 //! # Ok::<(), dtrace_consumer::Failure>(())
 //! ```
 //!
-//! Handlers borrow what they are shown; [`ValueRef::to_owned`] keeps a value. They return a
+//! Handlers borrow their arguments; [`ValueRef::to_owned`] makes a copy to keep. They return a
 //! [`CallbackResult`], so `?` works in them. An error or a panic ends the session, which returns it as
 //! [`Error::Callback`] or [`Error::Panicked`]. Each CPU has its own buffer, and firings arrive buffer by
-//! buffer: record `timestamp` and sort by it where order matters.
+//! buffer. Where order matters, record `timestamp` and sort by it.
 //!
 //! # Values and rows
 //! ```no_run
@@ -125,14 +125,14 @@
 //! # Ok::<(), dtrace_consumer::Failure>(())
 //! ```
 //! A row takes the values of a firing: printf arguments, traced expressions, stacks. It is a tuple, a
-//! structure that implements `Deserialize`, or a single scalar. A structure takes them by name if the
-//! format names every field, as in `pid=%d`, and by position otherwise.
+//! structure that implements `Deserialize`, or a single scalar. A structure takes values by name if
+//! the format names every field, as in `pid=%d`, and by position otherwise.
 //!
 //! Integers keep the width that they have in D. Their sign is that of the printf conversion or of the
-//! traced expression. Where libdtrace does not record it, as in keys of aggregations, the target type
-//! decides. A number that does not fit is an error and is never truncated: `arg0` and its kin are 64-bit
-//! registers, so write `(int)arg0` for an `int` that may be negative. A record of a kind that is not
-//! decoded arrives as [`ValueRef::Opaque`].
+//! traced expression. Where libdtrace does not record the sign, as in keys of aggregations, the target
+//! type decides. A number that does not fit is an error; it is never truncated. `arg0` to `arg9` are 64 bits
+//! wide, so write `(int)arg0` for an `int` that may be negative. A record of a kind that
+//! this crate does not decode arrives as [`ValueRef::Opaque`].
 //!
 //! Values, firings, records, entries, losses and outcomes implement `serde::Serialize`.
 //!
@@ -164,8 +164,8 @@
 //! they mean under dtrace(1). [`Mode::Drain`](aggregation::Mode::Drain) removes what it delivers.
 //!
 //! All nine aggregating functions are decoded; see [`aggregation::AggregationValue`].
-//! [`order`](Session::order) chooses one of libdtrace's orders of a walk, and
-//! [`walk_joined`](Session::walk_joined) sets values of several aggregations side by side.
+//! [`order`](Session::order) sets the order of a walk, one of those that libdtrace offers.
+//! [`walk_joined`](Session::walk_joined) combines the values of several aggregations by key.
 //!
 //! # Losses
 //! DTrace drops data rather than block the system. [`Outcome::losses`] counts drops by kind and CPU,
@@ -184,18 +184,18 @@
 //! }
 //! println!("{} firings were delivered before", failure.outcome.firings);
 //! ```
-//! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to then. A traced
+//! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to that point. A traced
 //! command that fails is not an error; see [`Outcome::command`].
 //!
 //! # Recordings
-//! [`record`](Session::record) keeps what a session delivers in a file, and [`replay()`] delivers it
-//! again, on any machine. A recording holds what the session's handlers asked for: firings if `chew`,
+//! [`record`](Session::record) writes what a session delivers to a file. [`replay()`] delivers it again, on
+//! any machine. A recording holds what the session's handlers asked for: firings if `chew`,
 //! `chewrec`, `rows` or `out` was set, text if `out` was set or [`formatted`](Session::formatted) was
 //! called, and always aggregations. Commands of `system()` are not run on replay. `docs/stream.md` in the
 //! repository describes the format.
 //!
-//! A program that only replays turns off the default feature `live`: then there is no worker, no
-//! libdtrace, and less than two thirds of the dependencies.
+//! A program that only replays can turn off the default feature `live`. Then there is no worker, no
+//! libdtrace, and fewer than two thirds of the dependencies.
 //!
 //! # The worker
 //! ```text
@@ -216,31 +216,32 @@
 //! loads libdtrace; it decodes what the worker forwards. Several sessions can run at once.
 //!
 //! A session starts your executable again, with a marker in its environment. A function of this crate
-//! runs before `main`, finds the marker, runs the session and ends the process. What follows from that:
+//! runs before `main`, finds the marker, runs the session and ends the process. The consequences:
 //!
-//! - You call and install nothing. Command-line arguments are not passed on, and the worker's `main`
+//! - You need not call or install anything. Command-line arguments are not passed on, and the worker's `main`
 //!   never runs.
 //! - Constructors of other crates (code that runs before `main`) run in workers, too.
 //! - A worker has the privileges, environment and working directory of your process. Standard input is
 //!   its channel, and what libdtrace writes to standard error ends up in [`Error::WorkerDied`].
-//! - It has its own process group: Ctrl-C reaches your process alone. It ends when your process does.
-//! - In a set-uid program the marker is refused. Name another program as worker there.
+//! - It has its own process group, so Ctrl-C reaches only your process. It ends when your process does.
+//! - A set-uid program ignores the marker. Name another program as its worker.
 //! - If this crate is not part of the executable, as in a `cdylib` in an interpreter, starting the
 //!   executable again would start the interpreter. A static executable (musl) cannot load a shared
 //!   library. In both cases [`worker`](Session::worker) names a program that is a worker:
 //!   `dtrace-worker`, or any dynamically linked program with the same version of this crate in it.
 //!
 //! # Where libdtrace is looked for
-//! [`locate`] has the rules. In short: the [`prefix`](Session::prefix), the environment variable
-//! `DTRACE_CONSUMER_PREFIX`, the system, a directory `libdtrace` beside the program or above it, and the
-//! user's data directory. On Debian and Ubuntu releases without a supported libdtrace,
+//! [`locate`] has the rules. In short, the search order is: the [`prefix`](Session::prefix), the
+//! environment variable `DTRACE_CONSUMER_PREFIX`, the system, a directory `libdtrace` beside the program or
+//! above it, and the user's data directory. On Debian and Ubuntu releases without a supported libdtrace,
 //! `dtrace-worker install`, a program of this crate, unpacks a private one into the user's data
 //! directory; [`install`] does the same from Rust.
 //!
 //! # What else can be asked
 //! [`Session::check`] compiles without tracing. [`query`] lists probes, and looks up symbols and types of
-//! the kernel. [`Session::header`] and [`Session::link`] make what C programs with their own probes are
-//! built with. [`mod@option`] has the options of tracing with the types of their values.
+//! the kernel. [`Session::header`] and [`Session::link`] make the C header and the object file
+//! that a C program with its own probes is built with. [`mod@option`] has the options of tracing, with the
+//! types of their values.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(feature = "live"),
