@@ -244,7 +244,7 @@
 //! types of their values.
 #![deny(unsafe_code)]
 #![cfg_attr(
-    not(feature = "live"),
+    not(all(feature = "live", target_os = "linux")),
     allow(
         dead_code,
         unreachable_pub,
@@ -262,7 +262,7 @@ pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod records;
-#[cfg(feature = "live")]
+#[cfg(all(feature = "live", target_os = "linux"))]
 #[expect(unsafe_code, reason = "it runs before main")]
 mod start_up;
 mod stream;
