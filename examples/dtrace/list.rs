@@ -71,6 +71,10 @@ fn write_attributes(out: &mut impl Write, title: &str, a: Attributes) -> io::Res
 
 /// Compiles the programs; with `-v` also prints their stability.
 pub(crate) fn check(arguments: Arguments) -> Result<u8, String> {
+    // dtrace(1) has nothing to compile then, and reports no error.
+    if arguments.programs.is_empty() {
+        return Ok(0);
+    }
     let infos = arguments.session()?.check().map_err(|e| arguments.message(&e))?;
     let mut out = output::open(arguments.output.as_deref())?;
     if arguments.verbose {
