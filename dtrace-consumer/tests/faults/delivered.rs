@@ -167,7 +167,10 @@ pub(crate) fn entries_that_cannot_be_are_refused_and_what_was_before_them_arrive
     let cases = [
         (EntryOddity::NoEntry, "null pointer to an entry of an aggregation"),
         (EntryOddity::NoDescription, "null pointer to a description of an aggregation"),
-        (EntryOddity::Keys(-1), if SUN { "of records of an entry: -1" } else { "of keys: 4294967295" }),
+        (
+            EntryOddity::Keys(-1),
+            if SUN { "of records of an entry: -1" } else { "of keys: 4294967295" },
+        ),
         (EntryOddity::Keys(i32::MAX), "2147483647"),
         (EntryOddity::NoKeys, "at 0x0"),
         (EntryOddity::KeyOutside, "record 1 at 5"),
