@@ -117,7 +117,8 @@ pub trait Consumer {
     }
 
     /// Called when the session is over. This is the last call. It follows every
-    /// [`on_start`](Consumer::on_start), however the session ended.
+    /// [`on_start`](Consumer::on_start), however the session ended: also after another method failed or
+    /// panicked, as `Drop` would run.
     fn on_stop(&mut self, outcome: &Outcome) -> CallbackResult {
         Ok(())
     }

@@ -10,7 +10,8 @@ use crate::error::callback::CallbackResult;
 
 /// Calls a handler. Converts its error or panic into the session's error.
 pub(crate) fn call(closure: &'static str, f: impl FnOnce() -> CallbackResult) -> Result<(), Error> {
-    // After a panic the handler is never called again, so nobody sees its inconsistent state.
+    // After a panic only `on_stop` is called, which its documentation says; nothing else sees a state that the
+    // panic left inconsistent.
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(cause)) => Err(match cause.downcast::<Explained>() {
