@@ -16,7 +16,7 @@ use dtrace_test_support::{Need, processes};
 use nix::sys::resource::{UsageWho, getrusage};
 
 const ROUNDS: usize = 5;
-const RECORDS: u32 = 100_000;
+const RECORDS: u32 = 1_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -35,13 +35,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     result
 }
 
-/// The traced command: makes system calls, and writes down when it began and ended.
+/// The traced command: makes system calls, and writes down when it began and ended and its CPU time.
 fn traced(file: &Path, calls: u32) -> io::Result<()> {
     let began = now();
     for _ in 0..calls {
         std::hint::black_box(nix::unistd::getppid());
     }
-    fs::write(file, format!("{} {}", began.as_nanos(), now().as_nanos()))
+    let (ended, cpu) = (now(), cpu());
+    fs::write(file, format!("{} {} {}", began.as_nanos(), ended.as_nanos(), cpu.as_nanos()))
 }
 
 /// Returns a time that two processes can compare.
@@ -56,7 +57,7 @@ struct Run {
     start: Duration,
     /// From the traced command's end to everything delivered, or to dtrace(1)'s prompt.
     end: Duration,
-    /// User and system time of the tracer.
+    /// User and system time of the tracer, without the traced command's.
     cpu: Duration,
 }
 
@@ -169,19 +170,19 @@ impl Bench<'_> {
     ) -> io::Result<Run> {
         let times = fs::read_to_string(file)?;
         let mut times = times.split(' ').filter_map(|t| t.parse().ok()).map(Duration::from_nanos);
-        let (Some(began), Some(ended)) = (times.next(), times.next()) else {
+        let (Some(began), Some(ended), Some(traced)) = (times.next(), times.next(), times.next())
+        else {
             return Err(io::Error::other("the traced command wrote no times"));
         };
         Ok(Run {
             start: began.saturating_sub(called),
             end: returned.saturating_sub(ended),
-            cpu: cpu().saturating_sub(before),
+            cpu: cpu().saturating_sub(before).saturating_sub(traced),
         })
     }
 }
 
-/// Returns the CPU time of this process and of all its children that have ended. It includes the traced
-/// command, whose time is the same for both.
+/// Returns the CPU time of this process and of all its children that have ended.
 fn cpu() -> Duration {
     [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN]
         .into_iter()
