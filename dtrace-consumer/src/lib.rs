@@ -276,6 +276,8 @@ pub use api::replay::{replay, replay_from};
 #[cfg(feature = "live")]
 pub use api::serve;
 pub use api::session::Session;
+#[cfg(feature = "futures")]
+pub use api::stream::EventStream;
 pub use api::thread::ConsumerThread;
 #[cfg(feature = "live")]
 pub use api::traced::run_synchronous;
@@ -359,12 +361,13 @@ pub mod session {
     pub use crate::api::settings::Traces;
     #[cfg(feature = "live")]
     pub use crate::api::traced::Traced;
-    pub use crate::data::outcome::{CommandOutcome, Timings};
+    pub use crate::data::outcome::{CommandOutcome, EndedBy, Timings};
     #[cfg(feature = "live")]
     pub use crate::data::script::Specifier;
     pub use crate::data::session_info::{
         OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
     };
+    pub use crate::data::warning::{Warning, WarningKind};
 }
 
 /// Values, and how they become types of the program.

@@ -1,5 +1,7 @@
 //! Settings of the delivery of any session, live or recorded.
 
+use std::time::Duration;
+
 use super::session::{Session, Source};
 use crate::data::aggregation::Mode;
 use crate::data::loss::LossPolicy;
@@ -47,9 +49,36 @@ impl<S: Source, C> Session<S, C> {
         self
     }
 
-    /// Lets `handle` end the session, from other threads and from handlers.
-    pub fn stop_handle(mut self, handle: &StopHandle) -> Self {
-        self.stop = handle.clone();
+    /// Lets `handle` end the session, from other threads and from handlers. Several handles may.
+    pub fn stop_handle(self, handle: &StopHandle) -> Self {
+        handle.attach(&self.ending);
+        self
+    }
+
+    /// Limits how long the session may take, from the call that starts it. At the deadline it ends as with
+    /// [`StopHandle::stop`]: everything recorded by then is delivered, a traced command is ended, and
+    /// [`Outcome::ended_by`](crate::Outcome::ended_by) is
+    /// [`EndedBy::Deadline`](crate::session::EndedBy::Deadline). A session that has not ended 5 seconds later,
+    /// because it has not even started or has too much to deliver, is aborted and fails with
+    /// [`Error::Deadline`](crate::Error::Deadline).
+    ///
+    /// A handler that is running is not interrupted. By default there is no deadline.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// let outcome = dtrace_consumer::run_synchronous(
+    ///     "syscall:::entry /pid == $target/ { @[probefunc] = count(); }",
+    ///     ["./submission"],
+    /// )
+    /// .deadline(Duration::from_secs(30))
+    /// .walk(|entry| Ok(println!("{} {}", entry.key::<String>(0)?, entry.number()?)))
+    /// .run()?;
+    /// println!("{:?}: {:?}", outcome.ended_by, outcome.command);
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.source.delivery().deadline = Some(limit);
         self
     }
 

@@ -1,9 +1,12 @@
 //! Sessions that deliver to a channel.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
+#[cfg(feature = "futures")]
+use crossbeam_channel::TryRecvError;
+use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 
 use super::session::{Session, Source};
 use super::thread::ConsumerThread;
@@ -25,6 +28,8 @@ use crate::error::failure::Failure;
 #[derive(Debug)]
 pub struct Events {
     receiver: Receiver<Event>,
+    /// What found no room in the channel once the session was asked to end.
+    overflow: Receiver<Event>,
     thread: ConsumerThread,
 }
 
@@ -36,6 +41,10 @@ where
     /// Starts the session in its own thread and delivers its events to a channel of the given `capacity`.
     /// When the channel is full, the session waits; the kernel then drops and counts data once its buffers
     /// are full. Handlers that were added before are called, too.
+    ///
+    /// A full channel does not keep the session from ending. Once it was asked to end, events without room in
+    /// the channel are kept in memory, until they are received or discarded. They are those that the kernel's
+    /// buffers held by then.
     ///
     /// Text arrives as [`Event::Output`] if the session is [`formatted`](Session::formatted), or is a
     /// recording with text.
@@ -55,22 +64,35 @@ where
     ///
     /// # Errors
     /// The same as those of [`spawn`](Session::spawn).
-    pub fn events(mut self, capacity: usize) -> Result<Events, Failure> {
+    pub fn events(self, capacity: usize) -> Result<Events, Failure> {
+        self.events_told(capacity, None)
+    }
+
+    /// Does what [`events`](Session::events) does, and calls `tell` after each event and after the last one.
+    pub(super) fn events_told(
+        mut self,
+        capacity: usize,
+        tell: Option<Tell>,
+    ) -> Result<Events, Failure> {
         let (sender, receiver) = crossbeam_channel::bounded(capacity);
+        let (overflowing, overflow) = crossbeam_channel::unbounded();
         let text = self.source.has_text();
-        let thread = self.consumer(Channel::new(sender, text)).spawn()?;
-        Ok(Events { receiver, thread })
+        let out =
+            Out { sender, overflow: overflowing, overflows: false, stopped: self.ending.stopped() };
+        let thread = self.consumer(Channel::new(out, tell, text)).spawn()?;
+        Ok(Events { receiver, overflow, thread })
     }
 }
 
 impl Events {
-    /// Returns the channel, to wait for it together with others.
+    /// Returns the channel, to wait for it together with others. Once the session was asked to end, its last
+    /// events may be received only from this iterator: the channel does not hold more than its capacity.
     #[must_use]
     pub fn receiver(&self) -> &Receiver<Event> {
         &self.receiver
     }
 
-    /// Returns a handle that asks the session to end. Its last events must still be received.
+    /// Returns a handle that asks the session to end. Its last events can still be received.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         self.thread.stop_handle()
@@ -81,10 +103,16 @@ impl Events {
     /// # Errors
     /// [`Failure`] if the session failed.
     pub fn finish(self) -> Result<Outcome, Failure> {
-        self.thread.stop_handle().stop();
-        // The session may be waiting for space in the channel.
-        self.receiver.iter().for_each(drop);
-        self.thread.join()
+        self.thread.stop()
+    }
+
+    /// Returns an event that has arrived; the error tells whether more may come.
+    #[cfg(feature = "futures")]
+    pub(super) fn try_next(&self) -> Result<Event, TryRecvError> {
+        match self.receiver.try_recv() {
+            Err(TryRecvError::Disconnected) => self.overflow.try_recv(),
+            received => received,
+        }
     }
 }
 
@@ -92,13 +120,48 @@ impl Iterator for Events {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        self.receiver.recv().ok()
+        // The channel is at its end when the session is over, and so are the events without room in it.
+        self.receiver.recv().ok().or_else(|| self.overflow.try_recv().ok())
     }
 }
 
-/// Sends everything as events. Fails when nobody receives any more.
-struct Channel {
+/// Is called after each event and after the last one.
+pub(super) type Tell = Box<dyn FnMut() + Send>;
+
+/// The end of a channel that the session sends to.
+struct Out {
     sender: Sender<Event>,
+    overflow: Sender<Event>,
+    overflows: bool,
+    stopped: Receiver<Infallible>,
+}
+
+impl Out {
+    /// Waits for room in the channel, unless the session was asked to end. Fails when nobody receives any more.
+    fn send(&mut self, event: Event) -> CallbackResult {
+        if !self.overflows {
+            let event = match self.sender.try_send(event) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(event)) => event,
+                Err(gone) => return Err(gone.into()),
+            };
+            select! {
+                send(self.sender, event) -> sent => return Ok(sent?),
+                recv(self.stopped) -> _ => {
+                    self.overflows = true;
+                    return Ok(self.overflow.send(event)?);
+                }
+            }
+        }
+        Ok(self.overflow.send(event)?)
+    }
+}
+
+/// Sends everything as events.
+struct Channel {
+    /// Dropped before the receiver is told of the end.
+    out: Option<Out>,
+    tell: Option<Tell>,
     text: bool,
     probes: HashMap<u32, Arc<Probe>>,
     /// The names of values, by statement and number of values.
@@ -106,12 +169,32 @@ struct Channel {
 }
 
 impl Channel {
-    fn new(sender: Sender<Event>, text: bool) -> Channel {
-        Channel { sender, text, probes: HashMap::new(), names: HashMap::new() }
+    fn new(out: Out, tell: Option<Tell>, text: bool) -> Channel {
+        let (probes, names) = Default::default();
+        Channel { out: Some(out), tell, text, probes, names }
+    }
+
+    fn send(&mut self, event: Event) -> CallbackResult {
+        if let Some(out) = &mut self.out {
+            out.send(event)?;
+        }
+        if let Some(tell) = &mut self.tell {
+            tell();
+        }
+        Ok(())
     }
 
     fn probe(&mut self, probe: &Probe) -> Arc<Probe> {
         Arc::clone(self.probes.entry(probe.id).or_insert_with(|| Arc::new(probe.clone())))
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.out = None;
+        if let Some(tell) = &mut self.tell {
+            tell();
+        }
     }
 }
 
@@ -125,35 +208,35 @@ impl Consumer for Channel {
         let statement = (firing.statement(), firing.values().count());
         let names = self.names.entry(statement).or_insert_with(|| Names::of(firing));
         let event = FiringEvent::new(firing, probe, names.clone());
-        Ok(self.sender.send(Event::Firing(event))?)
+        self.send(Event::Firing(event))
     }
 
     fn out(&mut self, output: &Output<'_>) -> CallbackResult {
         let probe = self.probe(output.probe());
-        Ok(self.sender.send(Event::Output(OutputEvent::new(output, probe)))?)
+        self.send(Event::Output(OutputEvent::new(output, probe)))
     }
 
     fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
-        Ok(self.sender.send(Event::Aggregated(AggregatedEvent::from(entry)))?)
+        self.send(Event::Aggregated(AggregatedEvent::from(entry)))
     }
 
     fn walked(&mut self) -> CallbackResult {
-        Ok(self.sender.send(Event::Walked)?)
+        self.send(Event::Walked)
     }
 
     fn on_drop(&mut self, report: &DropReport) -> CallbackResult {
-        Ok(self.sender.send(Event::Drop(report.clone()))?)
+        self.send(Event::Drop(report.clone()))
     }
 
     fn on_fault(&mut self, fault: &Fault) -> CallbackResult {
-        Ok(self.sender.send(Event::Fault(fault.clone()))?)
+        self.send(Event::Fault(fault.clone()))
     }
 
     fn on_option(&mut self, change: &OptionChange) -> CallbackResult {
-        Ok(self.sender.send(Event::Option(change.clone()))?)
+        self.send(Event::Option(change.clone()))
     }
 
     fn on_process(&mut self, event: &ProcessEvent) -> CallbackResult {
-        Ok(self.sender.send(Event::Process(event.clone()))?)
+        self.send(Event::Process(event.clone()))
     }
 }

@@ -1,5 +1,6 @@
 //! The public interface: sessions and queries.
 
+mod deadline;
 mod delivery;
 pub(crate) mod events;
 mod handlers;
@@ -17,6 +18,8 @@ pub mod serve;
 pub(crate) mod session;
 #[cfg(feature = "live")]
 pub(crate) mod settings;
+#[cfg(feature = "futures")]
+pub(crate) mod stream;
 pub(crate) mod thread;
 #[cfg(feature = "live")]
 pub(crate) mod traced;

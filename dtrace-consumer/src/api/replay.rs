@@ -4,12 +4,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::session::{Session, sealed};
-use crate::data::outcome::Outcome;
+use crate::data::outcome::{EndedBy, Outcome};
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Delivery, Dispatcher, Step};
-use crate::decode::stop::StopHandle;
+use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::explain::explain;
 use crate::error::failure::Failure;
@@ -56,10 +57,10 @@ impl sealed::Source for Recorded<'_> {
     fn run<'c>(
         self,
         consumer: impl Consumer + 'c,
-        stop: StopHandle,
+        ending: &Arc<Ending>,
         started: impl FnOnce(),
     ) -> Result<Outcome, Failure> {
-        deliver_all(self, consumer, &stop, started)
+        deliver_all(self, consumer, ending, started)
     }
 }
 
@@ -103,7 +104,7 @@ pub fn replay_from<'r>(reader: impl Read + Send + 'r) -> Session<Recorded<'r>> {
 fn deliver_all<'c>(
     recorded: Recorded<'_>,
     consumer: impl Consumer + 'c,
-    stop: &StopHandle,
+    ending: &Ending,
     started: impl FnOnce(),
 ) -> Result<Outcome, Failure> {
     let mut dispatcher = Dispatcher::new(consumer, &recorded.delivery);
@@ -115,7 +116,7 @@ fn deliver_all<'c>(
                 started();
                 let reader = FrameReader::new(file).with_limit(limit);
                 let name = path.display().to_string();
-                deliver(reader, &name, unreadable, &mut dispatcher, stop)
+                deliver(reader, &name, unreadable, &mut dispatcher, ending)
             })
         }
         Input::Reader(reader) => {
@@ -123,7 +124,7 @@ fn deliver_all<'c>(
             let attempt = "read the recording";
             let unreadable = |cause| Error::System { attempt, cause };
             let reader = FrameReader::new(reader).with_limit(limit);
-            deliver(reader, "the input", unreadable, &mut dispatcher, stop)
+            deliver(reader, "the input", unreadable, &mut dispatcher, ending)
         }
     };
     dispatcher.finish(result)
@@ -134,8 +135,8 @@ fn deliver(
     name: &str,
     unreadable: impl Fn(io::Error) -> Error,
     dispatcher: &mut Dispatcher<'_>,
-    stop: &StopHandle,
-) -> Result<(), Error> {
+    ending: &Ending,
+) -> Result<EndedBy, Error> {
     let failed = |error| match error {
         ReadError::Io(cause) => unreadable(cause),
         ReadError::Malformed { position, cause } => Error::Stream { position, cause },
@@ -143,7 +144,7 @@ fn deliver(
     };
     check_format(&mut reader, name, failed)?;
     let mut complete = false;
-    while !stop.is_requested() {
+    while !ending.is_asked() {
         let position = reader.position();
         match reader.next().map_err(failed)? {
             Some(frame) => match dispatcher.take(frame, position)? {
@@ -152,11 +153,15 @@ fn deliver(
                 Step::End => complete = true,
                 Step::Failed(failure) => return Err(explain(failure, &[], &[])),
             },
-            None if complete => return Ok(()),
+            None if complete => return Ok(EndedBy::Recording),
             None => return Err(breaks_off(position)),
         }
     }
-    Ok(())
+    match ending.first() {
+        _ if ending.is_aborted() => Err(Error::Aborted),
+        Some((_, Reason::Deadline)) => Ok(EndedBy::Deadline),
+        _ => Ok(EndedBy::Stop),
+    }
 }
 
 /// Refuses data that do not begin like a recording that this version reads.

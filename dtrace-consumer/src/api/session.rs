@@ -1,11 +1,13 @@
 //! Sessions before they run.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::deadline::Watch;
 use crate::data::outcome::Outcome;
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::Delivery;
-use crate::decode::stop::StopHandle;
+use crate::decode::stop::Ending;
 use crate::error::failure::Failure;
 
 /// A session that is being set up.
@@ -19,7 +21,7 @@ use crate::error::failure::Failure;
 pub struct Session<S, C = ()> {
     pub(super) source: S,
     pub(super) consumer: C,
-    pub(super) stop: StopHandle,
+    pub(super) ending: Arc<Ending>,
 }
 
 /// The source of a [`Session`]'s data.
@@ -48,7 +50,7 @@ pub(crate) mod sealed {
         fn run<'c>(
             self,
             consumer: impl Consumer + 'c,
-            stop: StopHandle,
+            ending: &Arc<Ending>,
             started: impl FnOnce(),
         ) -> Result<Outcome, Failure>;
     }
@@ -57,23 +59,24 @@ pub(crate) mod sealed {
 impl<S, C> Session<S, C> {
     /// Replaces the consumer.
     pub(super) fn map<D>(self, change: impl FnOnce(C) -> D) -> Session<S, D> {
-        let Session { source, consumer, stop } = self;
-        Session { source, consumer: change(consumer), stop }
+        let Session { source, consumer, ending } = self;
+        Session { source, consumer: change(consumer), ending }
     }
 }
 
 impl<S> Session<S> {
     pub(super) fn of(source: S) -> Session<S> {
-        Session { source, consumer: (), stop: StopHandle::new() }
+        Session { source, consumer: (), ending: Arc::default() }
     }
 }
 
 impl<S: Source, C: Consumer> Session<S, C> {
     /// Delivers everything to the handlers, which are called on this thread.
     ///
-    /// A live session traces until the script calls `exit()`, a [stop handle](Session::stop_handle) ends it,
-    /// or its command ends. If a handler fails or the worker dies, tracing ends and the command is killed, as
-    /// dtrace(1) kills commands that it has created.
+    /// A live session traces until the script calls `exit()`, a [stop handle](Session::stop_handle) or the
+    /// [deadline](Session::deadline) ends it, or its command ends; see [`Outcome::ended_by`]. If a handler
+    /// fails or the worker dies, tracing ends. The command goes on, and this returns the error at the command's
+    /// end.
     ///
     /// # Errors
     /// [`Failure`], with everything delivered before: the script does not compile
@@ -84,8 +87,15 @@ impl<S: Source, C: Consumer> Session<S, C> {
     /// recording is damaged ([`Error::Stream`](crate::Error::Stream))… A command that fails is not an error;
     /// see [`Outcome::command`].
     pub fn run(self) -> Result<Outcome, Failure> {
-        let Session { source, consumer, stop } = self;
-        source.run(consumer, stop, || ())
+        self.run_until(|| ())
+    }
+
+    /// Delivers everything. Calls `started` before the first data.
+    pub(super) fn run_until(self, started: impl FnOnce()) -> Result<Outcome, Failure> {
+        let Session { mut source, consumer, ending } = self;
+        let deadline = source.delivery().deadline;
+        let _watch = deadline.map(|limit| Watch::start(limit, &ending)).transpose()?;
+        source.run(consumer, &ending, started)
     }
 }
 

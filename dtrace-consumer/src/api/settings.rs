@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::live::Live;
@@ -16,7 +17,7 @@ use crate::data::outcome::Outcome;
 use crate::data::script::Script;
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::Delivery;
-use crate::decode::stop::StopHandle;
+use crate::decode::stop::Ending;
 use crate::error::failure::Failure;
 use crate::stream::compile_flags::{PREPROCESS, ZERO_MATCHES};
 use crate::stream::job::Process;
@@ -75,11 +76,11 @@ impl<S: sealed::Traces> session::sealed::Source for S {
     fn run<'c>(
         self,
         consumer: impl Consumer + 'c,
-        stop: StopHandle,
+        ending: &Arc<Ending>,
         started: impl FnOnce(),
     ) -> Result<Outcome, Failure> {
         let (settings, command) = self.into_parts();
-        run::run(&settings, command, consumer, stop, started)
+        run::run(&settings, command, consumer, ending, started)
     }
 }
 

@@ -53,21 +53,20 @@ where
     /// # Errors
     /// The same as those of [`run`](Session::run), if the session does not start.
     pub fn spawn(self) -> Result<ConsumerThread, Failure> {
-        let Session { source, consumer, stop } = self;
-        let handle = stop.clone();
+        let stop = StopHandle::of(&self.ending);
         let (tell, started) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new()
             .name("dtrace-consumer".to_owned())
             .spawn(move || {
                 // Dropped uncalled if the session does not start.
-                source.run(consumer, stop, move || {
+                self.run_until(move || {
                     let _ = tell.send(());
                 })
             })
             .map_err(|cause| Error::System { attempt: "start the session's thread", cause })?;
         if started.recv().is_ok() {
             let id = thread.thread().id();
-            return Ok(ConsumerThread { stop: handle, thread: Some(thread), id });
+            return Ok(ConsumerThread { stop, thread: Some(thread), id });
         }
         let message = match thread.join() {
             Ok(Err(failure)) => return Err(failure),
@@ -108,6 +107,14 @@ impl ConsumerThread {
     pub fn stop(self) -> Result<Outcome, Failure> {
         self.stop.stop();
         self.join()
+    }
+
+    /// Ends the session at once, and discards what has not been delivered; see [`StopHandle::abort`]. Waits for
+    /// the handler that is running, if there is one. Returns what is known about the session.
+    #[expect(clippy::must_use_candidate, reason = "a caller who throws the data away may not care")]
+    pub fn abort(self) -> Outcome {
+        self.stop.abort();
+        self.join().unwrap_or_else(|failure| *failure.outcome)
     }
 
     /// Waits until the session ends, by `exit()` in the script or by a [`StopHandle`].

@@ -74,8 +74,8 @@ impl<C> Session<Live, C> {
     /// # Ok::<(), dtrace_consumer::Failure>(())
     /// ```
     pub fn command(self, command: Command) -> Session<Traced, C> {
-        let Session { source: Live { settings }, consumer, stop } = self;
-        Session { source: Traced { settings, command }, consumer, stop }
+        let Session { source: Live { settings }, consumer, ending } = self;
+        Session { source: Traced { settings, command }, consumer, ending }
     }
 }
 

@@ -8,6 +8,7 @@ use dtrace_locate::locate::Libdtrace;
 use super::launch::{Worker, launch};
 use super::patience::{Patient, SILENCE_LIMIT};
 use super::settings::Settings;
+use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job};
@@ -20,14 +21,22 @@ pub(super) struct Connection<R> {
 }
 
 impl<R: Read> Connection<R> {
-    /// Launches a worker and sends it its job. `through` wraps the reader.
+    /// Launches a worker and sends it its job. An abort kills it. `through` wraps the reader.
     pub(super) fn open(
         settings: &Settings,
         library: Option<&Libdtrace>,
         job: &Job,
+        ending: &Ending,
         through: impl FnOnce(Patient) -> Result<R, Error>,
     ) -> Result<Connection<R>, Error> {
         let worker = launch(settings, library)?;
+        let killer = worker.killer()?;
+        ending.attach(move |reason| {
+            if reason == Reason::Abort {
+                killer.kill();
+            }
+        });
+        worker.greet(&settings.access.elevation)?;
         let attempt = "set a time limit for reading from the worker";
         let limit = settings.silence_limit.unwrap_or(SILENCE_LIMIT);
         let source = Patient::new(duplicate(&worker)?, limit)

@@ -13,6 +13,7 @@ use crate::data::listing::ListedProbe;
 use crate::data::session_info::ProgramInfo;
 use crate::decode::consumer::Wants;
 use crate::decode::dispatcher::{Delivery, Dispatcher, Step};
+use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::error::explain::explain;
 use crate::stream::frame::Frame;
@@ -76,7 +77,8 @@ fn collect<T>(
     loop {
         let mut dispatcher = Dispatcher::new((), &Delivery::default());
         let mut items = Vec::new();
-        let mut connection = Connection::open(settings, library.as_ref(), &job, Ok)?;
+        let mut connection =
+            Connection::open(settings, library.as_ref(), &job, &Ending::default(), Ok)?;
         loop {
             let (frame, position) = match connection.next() {
                 Err(Error::WorkerDied { .. }) if widen(&mut job) => break,

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use dtrace_locate::locate::Libdtrace;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
+use super::child::Signals;
 use super::elevation::{self, Elevation};
 use super::settings::Settings;
 use super::system;
@@ -39,7 +39,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) channel: UnixStream,
-    pid: Pid,
+    program: PathBuf,
+    signals: Signals,
     ended: Receiver<io::Result<ExitStatus>>,
     stderr: Option<File>,
 }
@@ -86,22 +87,17 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     // The command still holds the worker's end of the channel. Once it is dropped, the channel ends when the
     // worker does.
     drop(command);
-    let pid = Pid::from_raw(child.id().cast_signed());
+    let signals = Signals::to(&child);
+    let reaper = signals.clone();
     let (tell, ended) = crossbeam_channel::bounded(1);
     // A thread waits for the worker, which may end long after the session.
     std::thread::Builder::new()
         .name("dtrace-reaper".to_owned())
         .spawn(move || {
-            let _ = tell.send(child.wait());
+            let _ = tell.send(reaper.wait(&mut child));
         })
         .map_err(failed)?;
-    let worker = Worker { channel, pid, ended, stderr };
-    if *elevation != Elevation::None {
-        worker
-            .greet()
-            .map_err(|(problem, said)| elevation::failed(elevation, &program, problem, &said))?;
-    }
-    Ok(worker)
+    Ok(Worker { channel, program, signals, ended, stderr })
 }
 
 /// Returns the command for the user's own executable, or the program named instead.
@@ -135,10 +131,18 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    /// Waits for the greeting of an elevated worker. Nothing is sent before, because the program may have
-    /// started something else, which would read it. The error is the problem, if known, and the text on
-    /// standard error.
-    fn greet(&self) -> Result<(), (Option<ElevationProblem>, String)> {
+    /// Waits for the greeting of an elevated worker. Nothing is sent before, because the program that grants
+    /// privilege may have started something else, which would read it.
+    pub(super) fn greet(&self, elevation: &Elevation) -> Result<(), Error> {
+        if *elevation == Elevation::None {
+            return Ok(());
+        }
+        self.read_greeting()
+            .map_err(|(problem, said)| elevation::failed(elevation, &self.program, problem, &said))
+    }
+
+    /// Reads the greeting. The error is the problem, if known, and the text on standard error.
+    fn read_greeting(&self) -> Result<(), (Option<ElevationProblem>, String)> {
         let read = || -> io::Result<String> {
             self.channel.set_read_timeout(Some(SIGN_OF_LIFE))?;
             let mut greeting = [0; 5];
@@ -172,13 +176,17 @@ impl Worker {
         }
     }
 
+    /// Returns what kills the worker, from any thread.
+    pub(super) fn killer(&self) -> Result<Killer, Error> {
+        let attempt = "duplicate the channel to the worker";
+        let channel = self.channel.try_clone().map_err(|cause| Error::System { attempt, cause })?;
+        Ok(Killer { channel, signals: self.signals.clone() })
+    }
+
     /// Kills a worker that does not answer. One that is another user's process ends when it notices that its
     /// channel has closed.
     pub(super) fn kill(&self) {
-        // The pid is certain to be this process's only while nobody has reaped it.
-        if self.ended.is_empty() {
-            let _ = kill(self.pid, Signal::SIGKILL);
-        }
+        self.signals.send(Signal::SIGKILL);
     }
 
     /// Returns the error for a worker that closed its channel before the end of its stream.
@@ -205,5 +213,20 @@ impl Worker {
             Ok(String::from_utf8_lossy(&words).trim().to_owned())
         };
         read().unwrap_or_default()
+    }
+}
+
+/// Kills a worker, from any thread.
+pub(super) struct Killer {
+    channel: UnixStream,
+    signals: Signals,
+}
+
+impl Killer {
+    /// Kills the worker, or closes the channel of one that is another user's process. Whoever reads the channel
+    /// finds its end.
+    pub(super) fn kill(&self) {
+        self.signals.send(Signal::SIGKILL);
+        let _ = self.channel.shutdown(Shutdown::Both);
     }
 }

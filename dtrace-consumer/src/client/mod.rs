@@ -1,5 +1,6 @@
 //! The user's side of a worker: launching it, talking to it, ending it.
 
+mod child;
 mod command;
 mod connection;
 pub(crate) mod elevation;

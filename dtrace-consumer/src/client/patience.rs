@@ -6,9 +6,10 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::decode::stop::StopHandle;
+use crate::decode::stop::Ending;
 
 /// How long a worker may be silent by default: longer than any step takes on slow machines.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(300);
@@ -21,7 +22,7 @@ pub(crate) struct Patient {
     channel: UnixStream,
     limit: Duration,
     /// While tracing, time counts only from a request to stop.
-    tracing: Option<StopHandle>,
+    tracing: Option<Arc<Ending>>,
 }
 
 impl Patient {
@@ -30,16 +31,22 @@ impl Patient {
         Ok(Patient { channel, limit, tracing: None })
     }
 
-    /// Marks that tracing is on: the worker may be silent until `stop` asks it to end.
-    pub(crate) fn tracing(&mut self, stop: StopHandle) {
-        self.tracing = Some(stop);
+    /// Marks that tracing is on: the worker may be silent until it is asked to end.
+    pub(crate) fn tracing(&mut self, ending: Arc<Ending>) {
+        self.tracing = Some(ending);
+    }
+
+    /// Marks that the worker should end soon.
+    pub(crate) fn hurry(&mut self, limit: Duration) {
+        self.tracing = None;
+        self.limit = self.limit.min(limit);
     }
 
     /// Returns whether the worker should have sent something since the wait `began`.
     fn is_overdue(&self, began: Instant) -> bool {
         let since = match &self.tracing {
             None => Some(began),
-            Some(stop) => stop.requested_at().map(|asked| asked.max(began)),
+            Some(ending) => ending.first().map(|(asked, _)| asked.max(began)),
         };
         since.is_some_and(|since| since.elapsed() >= self.limit)
     }
@@ -64,6 +71,7 @@ impl Read for Patient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::stop::Reason;
 
     const LIMIT: Duration = Duration::from_millis(20);
 
@@ -82,11 +90,11 @@ mod tests {
     #[test]
     fn silence_while_tracing_is_limited_from_the_request_to_stop_on() {
         let (_theirs, mut patient) = patient();
-        let stop = StopHandle::new();
-        patient.tracing(stop.clone());
+        let ending = Arc::new(Ending::default());
+        patient.tracing(Arc::clone(&ending));
         let long_ago = Instant::now() - 10 * LIMIT;
         assert!(!patient.is_overdue(long_ago));
-        stop.stop();
+        ending.ask(Reason::Stop);
         assert!(!patient.is_overdue(long_ago));
         let error = patient.read(&mut [0]).expect_err("nothing to read");
         assert_eq!(error.kind(), ErrorKind::TimedOut);

@@ -2,29 +2,34 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use dtrace_locate::locate::Libdtrace;
 
 use super::connection::{Connection, duplicate};
 use super::job::job;
+use super::launch::Killer;
 use super::near;
 use super::preflight::admit;
 use super::recording::Tee;
 use super::requests::{CatchUp, Requests};
 use super::retry::{retry, widen};
 use super::settings::Settings;
-use crate::data::outcome::{CommandOutcome, Outcome};
+use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Dispatcher, Step};
-use crate::decode::stop::StopHandle;
+use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::explain::explain;
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job, Purpose, Target};
 use crate::stream::payload::FailureFrame;
+
+/// How long to wait for the orderly end of a worker whose session has failed.
+const WINDING_DOWN: Duration = Duration::from_secs(5);
 
 /// A session that is tracing.
 pub(crate) struct Live<'c> {
@@ -39,16 +44,25 @@ pub(crate) struct Live<'c> {
 pub(crate) fn start<'c>(
     settings: &Settings,
     consumer: impl Consumer + 'c,
-    stop: &StopHandle,
+    ending: &Arc<Ending>,
     target: impl FnMut() -> Result<Option<Target>, Error>,
 ) -> Result<Live<'c>, Failure> {
     let system = (!settings.keep_system).then_some(run_system as fn(&[u8]));
     let mut dispatcher = Dispatcher::new(consumer, &settings.delivery).with_system(system);
-    let connected = connect(settings, &mut dispatcher, target)
-        .and_then(|connection| Ok((duplicate(&connection.worker)?, connection)));
+    let connected = connect(settings, &mut dispatcher, ending, target).and_then(|connection| {
+        let killer = connection.worker.killer()?;
+        Ok((duplicate(&connection.worker)?, killer, connection))
+    });
     match connected {
-        Ok((channel, connection)) => Ok(Live::new(dispatcher, connection, channel, stop)),
-        Err(error) => Err(dispatcher.fail(error)),
+        Ok((channel, killer, connection)) => {
+            let line = Line::new(channel, killer, ending);
+            Ok(Live::new(dispatcher, connection, line))
+        }
+        Err(error) => {
+            ending.detach();
+            let error = if ending.is_aborted() { aborted(ending, settings) } else { error };
+            Err(dispatcher.fail(error))
+        }
     }
 }
 
@@ -56,6 +70,7 @@ pub(crate) fn start<'c>(
 fn connect(
     settings: &Settings,
     dispatcher: &mut Dispatcher<'_>,
+    ending: &Ending,
     mut target: impl FnMut() -> Result<Option<Target>, Error>,
 ) -> Result<Connection<Tee>, Error> {
     let began = Instant::now();
@@ -65,7 +80,7 @@ fn connect(
     loop {
         attempts += 1;
         job.target = target()?;
-        match attempt(settings, library.as_ref(), &job, dispatcher)? {
+        match attempt(settings, library.as_ref(), &job, dispatcher, ending)? {
             Attempt::Tracing(connection) => {
                 let timings = &mut dispatcher.outcome.timings;
                 timings.startup = began.elapsed();
@@ -79,12 +94,20 @@ fn connect(
                 }
             }
             Attempt::Died(error) => {
-                if !widen(&mut job) {
+                if ending.is_aborted() || !widen(&mut job) {
                     return Err(error);
                 }
             }
         }
         dispatcher.restart();
+    }
+}
+
+/// Returns the error of a session that was aborted.
+fn aborted(ending: &Ending, settings: &Settings) -> Error {
+    match (ending.first(), settings.delivery.deadline) {
+        (Some((_, Reason::Deadline)), Some(limit)) => Error::Deadline { limit },
+        _ => Error::Aborted,
     }
 }
 
@@ -101,9 +124,10 @@ fn attempt(
     library: Option<&Libdtrace>,
     job: &Job,
     dispatcher: &mut Dispatcher<'_>,
+    ending: &Ending,
 ) -> Result<Attempt, Error> {
     let through = |source| Tee::new(source, settings.recording.as_deref());
-    let mut connection = Connection::open(settings, library, job, through)?;
+    let mut connection = Connection::open(settings, library, job, ending, through)?;
     loop {
         let step = match connection.next() {
             Ok((frame, position)) => dispatcher.take(frame, position)?,
@@ -127,18 +151,30 @@ fn run_system(command: &[u8]) {
     }
 }
 
-/// The channel for requests to stop a running session. A stop handle that outlives its session must not keep
-/// the session's channel open.
+/// The way of requests to a running worker, until the session is over.
 struct Line {
-    stop: StopHandle,
+    ending: Arc<Ending>,
     requests: Requests,
 }
 
 impl Line {
-    /// Closes it. Returns when the session was asked to end.
-    fn cut(&self) -> Option<Instant> {
+    fn new(channel: UnixStream, killer: Killer, ending: &Arc<Ending>) -> Line {
+        let requests = Requests::new(channel);
+        let line = Line { ending: Arc::clone(ending), requests: requests.clone() };
+        ending.attach(move |reason| match reason {
+            Reason::Abort => killer.kill(),
+            Reason::Command | Reason::Deadline | Reason::Stop => {
+                // It fails only if the worker is gone, and then the session has ended.
+                requests.send(&Command::Stop);
+            }
+        });
+        line
+    }
+
+    /// Closes it: the worker has ended, and nobody can write to it any more.
+    fn cut(&self) {
+        self.ending.detach();
         self.requests.close();
-        self.stop.detach()
     }
 }
 
@@ -149,30 +185,25 @@ impl Drop for Line {
 }
 
 impl<'c> Live<'c> {
-    fn new(
-        dispatcher: Dispatcher<'c>,
-        mut connection: Connection<Tee>,
-        channel: UnixStream,
-        stop: &StopHandle,
-    ) -> Live<'c> {
-        let requests = Requests::new(channel);
-        let stopping = requests.clone();
-        stop.attach(move || {
-            // It fails only if the worker is gone, and then the session has ended.
-            stopping.send(&Command::Stop);
-        });
-        connection.reader.source().source.tracing(stop.clone());
-        let line = Line { stop: stop.clone(), requests };
+    fn new(dispatcher: Dispatcher<'c>, mut connection: Connection<Tee>, line: Line) -> Live<'c> {
+        connection.reader.source().source.tracing(Arc::clone(&line.ending));
         Live { dispatcher, connection, line, caught_up: None }
     }
 
     /// Delivers everything until the session ends.
-    pub(crate) fn deliver(&mut self) -> Result<(), Error> {
+    pub(crate) fn deliver(&mut self, settings: &Settings) -> Result<(), Error> {
+        let ending = Arc::clone(&self.line.ending);
         let result = self.deliver_frames();
         self.caught_up = None;
-        // From here on nobody can write to a worker that has ended.
-        if let Some(asked) = self.line.cut() {
+        if result.is_err() && !ending.is_aborted() {
+            self.wind_down();
+        }
+        self.line.cut();
+        if let Some((asked, _)) = ending.first() {
             self.dispatcher.outcome.timings.delivery = asked.elapsed();
+        }
+        if result.is_err() && ending.is_aborted() {
+            return Err(aborted(&ending, settings));
         }
         result.and_then(|()| self.connection.reader.source().check())
     }
@@ -186,6 +217,22 @@ impl<'c> Live<'c> {
                 Step::End => return Ok(()),
                 // The worker goes on to deliver its data. The first failure is the cause.
                 Step::Failed(failure) => return Err(explain(failure, &[], &[])),
+            }
+        }
+    }
+
+    /// Lets the worker of a session that failed end in good order, so that it releases the processes that it
+    /// traces. What it still sends is only recorded.
+    fn wind_down(&mut self) {
+        if !self.line.requests.send(&Command::Stop) {
+            return;
+        }
+        let began = Instant::now();
+        self.connection.reader.source().source.hurry(WINDING_DOWN);
+        while began.elapsed() < WINDING_DOWN {
+            match self.connection.next() {
+                Ok((Frame::End, _)) | Err(_) => return,
+                Ok(_) => {}
             }
         }
     }
@@ -210,6 +257,12 @@ impl<'c> Live<'c> {
             // The session's own data are complete. A recording without this frame replays as well.
             self.connection.reader.source().add(&frame);
         }
-        self.dispatcher.finish(delivered)
+        let by = match self.line.ending.first() {
+            Some((_, Reason::Command)) => EndedBy::Command,
+            Some((_, Reason::Deadline)) => EndedBy::Deadline,
+            Some((_, Reason::Stop | Reason::Abort)) => EndedBy::Stop,
+            None => EndedBy::Script,
+        };
+        self.dispatcher.finish(delivered.map(|()| by))
     }
 }

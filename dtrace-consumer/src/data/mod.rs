@@ -19,3 +19,4 @@ pub(crate) mod session_info;
 pub(crate) mod stack;
 pub(crate) mod symbol;
 pub(crate) mod value;
+pub(crate) mod warning;

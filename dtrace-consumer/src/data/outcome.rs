@@ -8,17 +8,22 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::loss::Losses;
 use super::session_info::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
+use super::warning::Warning;
 
 /// How a session ended, and what libdtrace reported about it.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct Outcome {
+    /// What ended the session.
+    pub ended_by: EndedBy,
     /// How the traced command ended; `None` without one.
     pub command: Option<CommandOutcome>,
     /// The status that the script passed to `exit()`; `None` if it did not call it.
     pub exit: Option<i32>,
     /// Everything that was lost: drops by kind and CPU, run-time errors by probe.
     pub losses: Losses,
+    /// What the session could not do as it was asked to, such as clauses that cannot fire.
+    pub warnings: Vec<Warning>,
     /// Which library traced which kernel, and which D libraries were omitted; `None` if the session ended
     /// before that was known.
     pub session: Option<SessionInfo>,
@@ -45,6 +50,25 @@ impl Outcome {
     pub fn initial_option(&self, name: &str) -> Option<u64> {
         self.initial_options.iter().find(|(n, _)| n == name).and_then(|(_, value)| *value)
     }
+}
+
+/// What ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
+#[non_exhaustive]
+pub enum EndedBy {
+    /// It failed, or it has not ended yet.
+    #[default]
+    Failure,
+    /// The script called `exit()`, or the last process that it was to trace ended.
+    Script,
+    /// The traced command ended.
+    Command,
+    /// A [`StopHandle`](crate::StopHandle) or [`ConsumerThread::stop`](crate::ConsumerThread::stop).
+    Stop,
+    /// The [`deadline`](crate::Session::deadline). Everything recorded by then was delivered.
+    Deadline,
+    /// The recording was delivered to its end.
+    Recording,
 }
 
 /// How a traced command ended.

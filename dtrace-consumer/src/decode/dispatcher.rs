@@ -14,11 +14,13 @@ use super::firing::{Firing, Printed};
 use super::guard::call;
 use super::joined::Join;
 use super::kept::{Kept, PLACE};
+use super::speak;
 use super::walks::Walks;
 use crate::data::aggregation::Mode;
 use crate::data::loss::{DropReport, Fault, LossPolicy};
-use crate::data::outcome::Outcome;
+use crate::data::outcome::{EndedBy, Outcome};
 use crate::data::record::Action;
+use crate::data::warning::Warning;
 use crate::error::Error;
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
@@ -49,12 +51,14 @@ pub struct Delivery {
     pub(crate) joins: Vec<Vec<String>>,
     /// Approximate limit for descriptions kept in memory, in bytes.
     pub(crate) memory_limit: usize,
+    /// How long the session may take.
+    pub(crate) deadline: Option<Duration>,
 }
 
 impl Default for Delivery {
     fn default() -> Delivery {
-        let (losses, mode) = Default::default();
-        Delivery { losses, mode, joins: Vec::new(), memory_limit: usize::MAX }
+        let (losses, mode, joins) = Default::default();
+        Delivery { losses, mode, joins, memory_limit: usize::MAX, deadline: None }
     }
 }
 
@@ -118,11 +122,15 @@ impl<'c> Dispatcher<'c> {
     }
 
     /// Ends a session after its delivery, and calls `on_stop`.
-    pub(crate) fn finish(mut self, result: Result<(), Error>) -> Result<Outcome, Failure> {
+    pub(crate) fn finish(mut self, result: Result<EndedBy, Error>) -> Result<Outcome, Failure> {
+        let result = result.map(|by| self.outcome.ended_by = by);
         let stopped = self.stop();
         match result.and(stopped) {
             Ok(()) => Ok(self.outcome),
-            Err(error) => Err(Failure { error, outcome: Box::new(self.outcome) }),
+            Err(error) => {
+                self.outcome.ended_by = EndedBy::Failure;
+                Err(Failure { error, outcome: Box::new(self.outcome) })
+            }
         }
     }
 
@@ -167,6 +175,7 @@ impl<'c> Dispatcher<'c> {
                 call("on_process", || self.consumer.on_process(&event))?;
                 self.outcome.processes.push(event);
             }
+            Frame::Warning(warning) => self.warn(warning),
             Frame::Report(text) if self.wants.any(Wants::REPORT) => {
                 call("report", || self.consumer.report(text))?;
             }
@@ -299,6 +308,12 @@ impl<'c> Dispatcher<'c> {
             LossPolicy::Fail => Err(Error::Lost(self.outcome.losses.clone())),
             LossPolicy::Count | LossPolicy::Warn => Ok(()),
         }
+    }
+
+    /// Keeps a warning, and tells the user.
+    pub(crate) fn warn(&mut self, warning: Warning) {
+        speak::warn(&warning.to_string());
+        self.outcome.warnings.push(warning);
     }
 
     /// Returns the approximate size of the kept entries of aggregations, in bytes.

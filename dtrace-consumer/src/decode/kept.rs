@@ -59,6 +59,7 @@ fn weight(frame: &Frame<'_>) -> usize {
         Frame::Symbol(symbol) => PLACE + symbol.text.len(),
         Frame::OptionChange(change) => PLACE + change.name.len(),
         Frame::Process(event) => PLACE + event.message.as_ref().map_or(0, String::len),
+        Frame::Warning(warning) => PLACE + warning.subject.len() + warning.message.len(),
         Frame::Program(info) => PLACE + info.clauses.iter().map(listed_weight).sum::<usize>(),
         Frame::Options(options) => options.iter().map(|(name, _)| PLACE + name.len()).sum(),
         _ => 0,

@@ -12,5 +12,6 @@ pub(crate) mod firing;
 pub(crate) mod guard;
 pub(crate) mod joined;
 pub(crate) mod kept;
+pub(crate) mod speak;
 pub(crate) mod stop;
 pub(crate) mod walks;

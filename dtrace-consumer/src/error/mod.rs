@@ -9,6 +9,7 @@ pub(crate) mod unavailable;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use self::callback::{CallbackError, CallbackResult};
 pub use self::compile::CompileError;
@@ -152,6 +153,22 @@ pub enum Error {
     WorkerSilent {
         /// The last lines that it, or libdtrace in it, wrote to its standard error.
         last_words: String,
+    },
+
+    /// The session was aborted with [`StopHandle::abort`](crate::StopHandle::abort). What had not been
+    /// delivered was discarded.
+    #[error("the session was aborted")]
+    Aborted,
+
+    /// The session did not end in good order within five seconds of its
+    /// [`deadline`](crate::Session::deadline), and was aborted. What had not been delivered was discarded.
+    #[error(
+        "the session did not end within 5 s of its deadline of {limit:?} and was aborted (if it had not \
+         started, allow more time; otherwise the rest took too long to deliver)"
+    )]
+    Deadline {
+        /// The deadline, from the call that started the session.
+        limit: Duration,
     },
 
     /// The stream or recording is damaged.

@@ -17,6 +17,7 @@ use crate::data::record::{Action, RecordDescription};
 use crate::data::session_info::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
+use crate::data::warning::{Warning, WarningKind};
 
 impl Wire<'_> for Probe {
     fn put(&self, b: &mut Vec<u8>) {
@@ -187,6 +188,22 @@ impl Wire<'_> for ProcessEvent {
             pid: t.i32("pid")?,
             gone: t.bool("gone")?,
             message: t.option("message", |t| t.string("message"))?,
+        })
+    }
+}
+
+impl Wire<'_> for Warning {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_u8(self.kind.number());
+        b.put_str(&self.subject);
+        b.put_str(&self.message);
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(Warning {
+            kind: WarningKind::from_number(t.u8("warning kind")?),
+            subject: t.string("subject")?,
+            message: t.string("message")?,
         })
     }
 }

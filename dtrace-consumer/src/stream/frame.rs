@@ -16,6 +16,7 @@ use crate::data::loss::{DropReport, Fault};
 use crate::data::outcome::CommandOutcome;
 use crate::data::probe::Probe;
 use crate::data::session_info::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
+use crate::data::warning::Warning;
 
 /// The version of the stream format that this crate writes.
 pub(crate) const FORMAT_VERSION: u16 = 1;
@@ -81,6 +82,8 @@ pub(crate) enum Frame<'a> {
     /// The answer to [`Command::CatchUp`](super::job::Command::CatchUp): everything recorded up to the
     /// request has been delivered, and its addresses are described.
     CaughtUp,
+    /// Something cannot be done as it was asked for.
+    Warning(Warning),
 }
 
 impl Frame<'_> {
@@ -112,6 +115,7 @@ impl Frame<'_> {
             Frame::Found(_) => 24,
             Frame::FoundType(_) => 25,
             Frame::CaughtUp => 26,
+            Frame::Warning(_) => 27,
         }
     }
 
@@ -154,6 +158,7 @@ impl Frame<'_> {
             Frame::Listed(probe) => probe.put(b),
             Frame::Report(text) => b.put_bytes(text),
             Frame::Found(symbol) => b.put_option(symbol.as_ref(), |b, s| s.put(b)),
+            Frame::Warning(warning) => warning.put(b),
             Frame::FoundType(found) => b.put_option(found.as_ref(), |b, f| f.put(b)),
             Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End => {}
             Frame::PrintaBegin | Frame::CaughtUp => {}
@@ -164,7 +169,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Returns whether this version knows frames of `kind`. Readers skip the others.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=26).contains(&kind)
+        (1..=27).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -207,6 +212,7 @@ impl<'a> Frame<'a> {
             24 => Frame::Found(t.option("symbol", KernelSymbol::take)?),
             25 => Frame::FoundType(t.option("type", KernelType::take)?),
             26 => Frame::CaughtUp,
+            27 => Frame::Warning(Warning::take(t)?),
             _ => return Err(Malformed::new("frame kind", "unknown to this version")),
         })
     }

@@ -31,6 +31,7 @@ use crate::data::script::{Script, Specifier};
 use crate::data::session_info::{
     OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
+use crate::data::warning::{Warning, WarningKind};
 
 /// A frame, with the data that it borrows.
 #[derive(Debug, Clone)]
@@ -404,6 +405,9 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
         listed().prop_map(Frame::Listed),
         Just(Frame::PrintaBegin),
         Just(Frame::CaughtUp),
+        (0u8..3, text(), text()).prop_map(|(kind, subject, message)| {
+            Frame::Warning(Warning { kind: WarningKind::from_number(kind), subject, message })
+        }),
         option::of(found()).prop_map(Frame::Found),
         option::of(found_type()).prop_map(Frame::FoundType),
     ]

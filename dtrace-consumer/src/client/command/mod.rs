@@ -8,20 +8,31 @@ mod unsupported;
 
 use std::io;
 use std::process::{Child, Command};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+use nix::sys::signal::Signal;
 
 #[cfg(target_os = "linux")]
 use self::linux as system;
 use self::place::Hold;
 #[cfg(not(target_os = "linux"))]
 use self::unsupported as system;
+use super::child::Signals;
 use super::requests::CatchUp;
 use crate::data::outcome::CommandOutcome;
-use crate::decode::stop::StopHandle;
+use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::stream::job::Gate;
 
 pub(super) use system::prepare;
+
+/// How long a command has to end after SIGTERM.
+const TERMINATING: Duration = Duration::from_secs(2);
+
+/// How long to wait for a command that was killed. One that waits for a device may take for ever.
+const DYING: Duration = Duration::from_secs(2);
 
 /// A held command. It is killed unless it is released.
 #[derive(Default)]
@@ -52,14 +63,13 @@ impl Held {
     /// until they have been looked up.
     pub(super) fn release(
         mut self,
-        stop: StopHandle,
+        ending: Arc<Ending>,
         catch_up: Option<CatchUp>,
     ) -> Result<Waiting, Error> {
         let system = |attempt| move |cause| Error::System { attempt, cause };
         let Some(mut child) = self.child.take() else {
             return Err(system("release the command")(io::ErrorKind::NotFound.into()));
         };
-        let pid = child.id().cast_signed();
         // A process that libdtrace traces cannot have a second tracer.
         let catch_up = catch_up.filter(|_| self.gate.is_none());
         let released = match &catch_up {
@@ -71,20 +81,22 @@ impl Held {
             return Err(system("continue the command")(e));
         }
         let began = Instant::now();
+        let signals = Signals::to(&child);
+        let waiting = signals.clone();
         let (tell, ended) = crossbeam_channel::bounded(1);
         std::thread::Builder::new()
             .name("dtrace-command".to_owned())
             .spawn(move || {
                 let status = match catch_up {
-                    Some(catch_up) => system::run_to_exit(&child, || catch_up.wait()),
-                    None => child.wait(),
+                    Some(catch_up) => system::run_to_exit(&child, &waiting, || catch_up.wait()),
+                    None => waiting.wait(&mut child),
                 };
                 let ran = began.elapsed();
-                stop.stop();
                 let _ = tell.send(status.ok().map(|status| CommandOutcome { status, ran }));
+                ending.ask(Reason::Command);
             })
             .map_err(system("start a thread"))?;
-        Ok(Waiting { pid, ended })
+        Ok(Waiting { signals, ended })
     }
 }
 
@@ -103,24 +115,37 @@ fn kill(child: &mut Child) {
 
 /// A running command, and the thread that waits for it.
 pub(super) struct Waiting {
-    pid: i32,
-    ended: crossbeam_channel::Receiver<Option<CommandOutcome>>,
+    signals: Signals,
+    ended: Receiver<Option<CommandOutcome>>,
 }
 
 impl Waiting {
-    pub(super) fn wait(self) -> Option<CommandOutcome> {
-        self.ended.recv().ok().flatten()
+    /// Returns whether the command still runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.ended.is_empty()
     }
 
-    pub(super) fn kill(self) -> Option<CommandOutcome> {
-        match self.ended.try_recv() {
-            Ok(end) => end,
-            Err(_) => {
-                // The pid is certain to be this process's only while nobody has reaped it.
-                let pid = nix::unistd::Pid::from_raw(self.pid);
-                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
-                self.wait()
+    /// Waits for the command's end. If the session is asked to end, asks the command to end and then kills it;
+    /// if it is aborted, kills it at once. Returns `None` if it does not end even then.
+    pub(super) fn wait(self, ending: &Ending) -> Option<CommandOutcome> {
+        select! {
+            recv(self.ended) -> end => return end.ok().flatten(),
+            recv(ending.stopped()) -> _ => {}
+        }
+        if let Ok(end) = self.ended.try_recv() {
+            return end;
+        }
+        if !ending.is_aborted() {
+            self.signals.send(Signal::SIGTERM);
+            // A stopped process does not see it before it continues.
+            self.signals.send(Signal::SIGCONT);
+            select! {
+                recv(self.ended) -> end => return end.ok().flatten(),
+                recv(ending.aborted()) -> _ => {}
+                default(TERMINATING) => {}
             }
         }
+        self.signals.send(Signal::SIGKILL);
+        self.ended.recv_timeout(DYING).ok().flatten()
     }
 }

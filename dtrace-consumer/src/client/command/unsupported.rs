@@ -4,10 +4,11 @@ use std::io;
 use std::process::{Child, Command, ExitStatus};
 
 use super::place::Hold;
+use crate::client::child::Signals;
 use crate::stream::job::Gate;
 
 /// Does nothing.
-pub(in crate::client) fn prepare(_: &mut Command, _: Hold) {}
+pub(in crate::client) fn prepare(_: &mut Command) {}
 
 /// Fails: live sessions are not implemented here.
 pub(super) fn spawn_held(_: &mut Command, _: Hold) -> io::Result<(Child, Option<Gate>)> {
@@ -25,6 +26,6 @@ pub(super) fn leave_stopped(_: &Child) -> io::Result<()> {
 }
 
 /// Fails: live sessions are not implemented here.
-pub(super) fn run_to_exit(_: &Child, _: impl FnOnce()) -> io::Result<ExitStatus> {
+pub(super) fn run_to_exit(_: &Child, _: &Signals, _: impl FnOnce()) -> io::Result<ExitStatus> {
     Err(io::ErrorKind::Unsupported.into())
 }

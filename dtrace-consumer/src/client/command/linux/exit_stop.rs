@@ -18,20 +18,27 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::stops::pid_of;
+use crate::client::child::Signals;
 
 /// Continues a stopped child of this process and waits for its end. Calls `at_exit` while the child is
 /// stopped there.
 ///
 /// If the child cannot be seized, it runs without that stop.
-pub(crate) fn run_to_exit(child: &Child, at_exit: impl FnOnce()) -> io::Result<ExitStatus> {
+pub(in crate::client) fn run_to_exit(
+    child: &Child,
+    signals: &Signals,
+    at_exit: impl FnOnce(),
+) -> io::Result<ExitStatus> {
     let pid = pid_of(child)?;
     // It fails if a debugger was faster, or a security module forbids it.
     let _ = ptrace::seize(pid, Options::PTRACE_O_TRACEEXIT);
     kill(pid, Signal::SIGCONT)?;
     let mut at_exit = Some(at_exit);
     loop {
-        let status = wait(pid)?;
-        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+        wait_for_change(pid)?;
+        let status = signals
+            .during_wait(|| wait(pid), |status| !matches!(status, Ok(s) if !has_ended(*s)))?;
+        if has_ended(status) {
             return Ok(ExitStatus::from_raw(status));
         }
         let signal = libc::WSTOPSIG(status);
@@ -51,6 +58,26 @@ pub(crate) fn run_to_exit(child: &Child, at_exit: impl FnOnce()) -> io::Result<E
 
 fn is_stop(signal: i32) -> bool {
     [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal)
+}
+
+fn has_ended(status: i32) -> bool {
+    libc::WIFEXITED(status) || libc::WIFSIGNALED(status)
+}
+
+/// Waits until the process stops or ends, without reaping it.
+fn wait_for_change(pid: Pid) -> io::Result<()> {
+    let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | libc::__WALL;
+    loop {
+        // SAFETY: all fields of the structure are integers, for which zeros are valid.
+        let mut change: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let id = pid.as_raw().unsigned_abs();
+        // SAFETY: waitid writes only the structure, which outlives the call.
+        match unsafe { libc::waitid(libc::P_PID, id, &raw mut change, flags) } {
+            -1 if Errno::last() == Errno::EINTR => {}
+            -1 => return Err(io::Error::last_os_error()),
+            _ => return Ok(()),
+        }
+    }
 }
 
 fn wait(pid: Pid) -> io::Result<i32> {

@@ -1,8 +1,12 @@
 //! Holds a command until tracing is on.
 //!
 //! The child asks to be traced, so its exec stops it: the new program is mapped, and none of its instructions
-//! has run. The thread that started it keeps it in that stop until its release. If that thread ends first,
-//! the kernel kills the child.
+//! has run. The thread that started it keeps it in that stop until its release.
+//!
+//! If that thread ends before the command does, because its process was killed, the kernel kills the command,
+//! whether it is held or runs. While it is held nobody could release it any more. While it runs libdtrace may
+//! have left breakpoints in it, which only its worker handles. The rest follows the same rule, so that a
+//! command never outlives the program that traces it.
 //!
 //! Probes on the command's own functions need more. libdtrace attaches to the process as a debugger, and a
 //! process can have only one. The loader must have finished, or libdtrace finds no functions. The program's
@@ -10,9 +14,7 @@
 //! a stopped process. So such a command runs up to its entry point or `main`, and is released, stopped, at a
 //! [`Gate`]: libdtrace can continue it and attach to it, and it spins until the worker opens the gate.
 //!
-//! Nobody traces the command between that stop and libdtrace's attaching. libdtrace also leaves breakpoints
-//! in it, which only its worker handles. So the kernel kills such a command if the thread that started it
-//! ends before the command does.
+//! Nobody traces the command between that stop and libdtrace's attaching.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -29,14 +31,13 @@ use crate::client::command::place::Hold;
 use crate::stream::job::Gate;
 
 /// Makes a command stop at its exec when it is started, for [`spawn_held`]. Call it once.
-pub(crate) fn prepare(command: &mut Command, at: Hold) {
+pub(crate) fn prepare(command: &mut Command) {
     let parent = Pid::this();
     // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed. All its
     // calls are bare system calls, and the error is made from a number without allocation.
     unsafe {
         command.pre_exec(move || {
-            let end = if at == Hold::Exec { Ok(()) } else { end_with_the_parent(parent) };
-            let held = end.and_then(|()| ptrace::traceme());
+            let held = end_with_the_parent(parent).and_then(|()| ptrace::traceme());
             held.map_err(|e: Errno| io::Error::from_raw_os_error(e as i32))
         });
     }

@@ -1,0 +1,58 @@
+//! A child process that one thread waits for and others may signal.
+
+use std::io;
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use parking_lot::Mutex;
+
+/// Sends signals to a child, never to another process that has got its number: nobody reaps the child while a
+/// signal is sent, and nothing is sent after it was reaped.
+#[derive(Debug, Clone)]
+pub(super) struct Signals(Arc<Mutex<Option<Pid>>>);
+
+impl Signals {
+    pub(super) fn to(child: &Child) -> Signals {
+        let pid = i32::try_from(child.id()).ok().map(Pid::from_raw);
+        Signals(Arc::new(Mutex::new(pid)))
+    }
+
+    /// Sends a signal, unless the child was reaped.
+    pub(super) fn send(&self, signal: Signal) {
+        if let Some(pid) = *self.0.lock() {
+            // It fails only if the child may not be signalled: it has changed its user.
+            let _ = kill(pid, signal);
+        }
+    }
+
+    /// Runs a wait for the child that does not block, because the child has changed its state. The wait reaps
+    /// the child if `has_ended` says so of its result.
+    pub(super) fn during_wait<T>(
+        &self,
+        wait: impl FnOnce() -> T,
+        has_ended: impl FnOnce(&T) -> bool,
+    ) -> T {
+        let mut pid = self.0.lock();
+        let result = wait();
+        if has_ended(&result) {
+            *pid = None;
+        }
+        result
+    }
+
+    /// Waits for the child's end, and reaps it.
+    pub(super) fn wait(&self, child: &mut Child) -> io::Result<ExitStatus> {
+        let pid = Pid::from_raw(child.id().cast_signed());
+        loop {
+            match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+                Err(Errno::EINTR) => {}
+                // If the wait fails, so does the next one, which says why.
+                _ => return self.during_wait(|| child.wait(), |_| true),
+            }
+        }
+    }
+}
