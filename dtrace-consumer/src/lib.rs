@@ -34,14 +34,18 @@
 //!
 //! | | ends with |
 //! |---|---|
-//! | [`trace`] | `exit()` in the script, or a [`StopHandle`] |
+//! | [`trace`] | `exit()` in the script, a [`StopHandle`] or the [`deadline`](Session::deadline) |
 //! | [`run_synchronous`] | the command, which is `$target` and is held until tracing is on; or as `trace` |
-//! | [`replay()`], [`replay_from`] | the recording, or a [`StopHandle`] |
+//! | [`replay()`], [`replay_from`] | the recording, a [`StopHandle`] or the [`deadline`](Session::deadline) |
 //!
 //! [`run`](Session::run) calls the handlers on the calling thread, so that they may borrow.
 //! [`spawn`](Session::spawn) and [`events`](Session::events) need handlers that are `Send + 'static`;
 //! both return when tracing is on. [`stop`](ConsumerThread::stop) ends the session, and returns when
 //! everything that was recorded by then has been delivered.
+//!
+//! When a session is stopped, or comes to its deadline, everything recorded by then is delivered, and a traced
+//! command is ended. [`StopHandle::abort`] discards what is left instead. [`Outcome::ended_by`] says what ended
+//! the session.
 //!
 //! A live session [compiles](Session::check) its scripts, enables their probes and turns tracing on. These
 //! steps report all errors in scripts and options. [`Outcome`] has the losses, the timings, and how the
@@ -96,6 +100,33 @@
 //! [`CallbackResult`], so `?` works in them. An error or a panic ends the session, which returns it as
 //! [`Error::Callback`] or [`Error::Panicked`]. Each CPU has its own buffer, and firings arrive buffer by
 //! buffer. Where order matters, record `timestamp` and sort by it.
+//!
+//! # In async programs
+//! With the feature `futures`, `Session::stream` delivers events as a `futures::Stream`, under any runtime.
+//! The session has its own thread, so no task is blocked while tracing starts, waits or ends.
+//!
+//! ```no_run
+//! # #[cfg(feature = "futures")]
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use dtrace_consumer::{Event, trace};
+//! use futures::StreamExt;
+//!
+//! let script = r#"syscall::openat:entry { printf("%d %s", pid, copyinstr(arg1)); }"#;
+//! let mut events = trace(script).stream(1024).await?; // tracing is on
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Event::Firing(firing) => println!("{:?}", firing.row::<(i32, String)>()?),
+//!         Event::Drop(report) => eprintln!("{}", report.message),
+//!         _ => {}
+//!     }
+//! }
+//! let outcome = events.finish().await?; // or why the session failed
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A task that polls too slowly fills the stream. Then the session waits, the kernel's buffers fill, and DTrace
+//! drops and counts data, as with any slow consumer. A full stream does not keep the session from ending.
 //!
 //! # Values and rows
 //! ```no_run
@@ -353,6 +384,8 @@ pub mod record {
 
 /// Kinds of sessions, and what is known of one.
 pub mod session {
+    #[cfg(feature = "live")]
+    pub use crate::api::command::IntoCommand;
     #[cfg(feature = "live")]
     pub use crate::api::live::Live;
     pub use crate::api::replay::Recorded;

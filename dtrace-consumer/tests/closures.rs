@@ -1,7 +1,6 @@
 //! What becomes of a session whose closure fails, blocks or starts something itself?
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 
 use dtrace_consumer::session::{Live, Traced};
@@ -18,7 +17,6 @@ live_tests! {
     tests: [
         an_error_of_the_closure_for_drops_ends_the_run,
         what_a_slow_closure_misses_is_counted,
-        the_command_is_killed_when_a_closure_fails,
         what_was_delivered_before_a_closure_failed_is_in_the_outcome,
         a_row_that_does_not_fit_is_an_error_of_its_probe,
         a_closure_can_run_another_session,
@@ -212,19 +210,6 @@ fn what_a_slow_closure_misses_is_counted() {
     });
     assert_eq!(delivered, outcome.firings);
     assert_eq!(delivered + outcome.losses.total_drops(), CALLS, "{}", outcome.losses);
-}
-
-fn the_command_is_killed_when_a_closure_fails() {
-    let (theirs, _ours) = std::io::pipe().expect("a pipe");
-    let result = run_synchronous("BEGIN { trace(1); }", traced_program("wait", 0))
-        .configure_command(|command| {
-            command.stdin(theirs);
-        })
-        .chew(|_| How::Fails.go())
-        .run();
-    let outcome = check("chew", How::Fails, result);
-    let command = outcome.command.expect("the command has ended");
-    assert_eq!(command.status.signal(), Some(9));
 }
 
 fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {

@@ -8,7 +8,7 @@ use dtrace_consumer::loss::{DropKind, LossPolicy};
 use dtrace_consumer::{ConsumerThread, Error, Event, Events, Failure, Value};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::children;
+use dtrace_test_support::processes::{children, wait_until};
 use dtrace_test_support::sessions::next_session_works;
 use dtrace_test_support::traced::call;
 use nix::sys::signal::{Signal, kill};
@@ -29,6 +29,8 @@ live_tests! {
         events_that_are_dropped_end_their_session,
         an_iterator_that_is_left_early_ends_its_session,
         finish_does_not_wait_for_a_full_channel,
+        a_full_channel_that_somebody_else_holds_does_not_keep_the_session_from_ending,
+        what_has_no_room_after_a_stop_arrives_in_its_order,
         a_session_that_fails_ends_the_events_and_finish_says_why,
         a_script_that_does_not_compile_has_no_events,
     ],
@@ -232,6 +234,33 @@ fn finish_does_not_wait_for_a_full_channel() {
     let outcome = events.finish().expect("the session comes to its end");
     assert_eq!(outcome.firings, 1000);
     assert!(outcome.losses.is_empty(), "{}", outcome.losses);
+    guard.check();
+}
+
+fn a_full_channel_that_somebody_else_holds_does_not_keep_the_session_from_ending() {
+    let (_lock, guard) = alone();
+    for end in [|events: Events| drop(events.finish()), drop] {
+        let events = counting(1);
+        let receiver = events.receiver().clone();
+        call(1000);
+        end(events);
+        assert!(receiver.try_recv().is_ok());
+    }
+    guard.check();
+}
+
+fn what_has_no_room_after_a_stop_arrives_in_its_order() {
+    let (_lock, guard) = alone();
+    let script = calls_of_this_thread("trace(++n);");
+    let events = ConsumerThread::builder(script).events(3).expect("tracing can be started");
+    call(500);
+    events.stop_handle().stop();
+    // The session ends before anything is received.
+    wait_until("the worker has ended", || children().is_empty());
+    let all: Vec<Event> = events.collect();
+    let numbers = firings(&all).into_iter().map(|firing| number(&firing.values[0]));
+    assert!(numbers.eq(1..=500));
+    assert_eq!(all.last(), Some(&Event::Walked));
     guard.check();
 }
 

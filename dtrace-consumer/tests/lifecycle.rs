@@ -26,12 +26,10 @@ live_tests! {
         sessions_run_side_by_side,
         commands_run_under_tracing_side_by_side,
         a_worker_that_is_killed_is_an_error_and_the_next_session_works,
-        a_command_is_killed_when_its_worker_dies,
         a_worker_is_confined_while_it_traces,
         a_worker_that_is_stuck_ends_after_its_consumer,
         a_worker_that_was_stopped_for_a_while_goes_on,
         a_consumer_that_is_killed_leaves_no_worker_behind,
-        a_consumer_that_is_killed_leaves_no_held_command_behind,
         a_failed_start_leaves_nothing_behind,
         the_command_is_waited_for_after_exit,
         a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending,
@@ -180,31 +178,6 @@ fn a_worker_that_is_killed_is_an_error_and_the_next_session_works() {
     guard.check();
 }
 
-fn a_command_is_killed_when_its_worker_dies() {
-    let (_lock, guard) = alone();
-    let (theirs, ours) = std::io::pipe().expect("a pipe");
-    let result = run_synchronous("BEGIN { trace($target); }", traced_program("wait", 0))
-        .configure_command(|command| {
-            command.stdin(theirs);
-        })
-        .chewrec(|record| {
-            let target: i32 = record.get()?;
-            let worker = children().into_iter().find(|pid| *pid != target);
-            kill(Pid::from_raw(worker.expect("the worker is there")), Signal::SIGKILL)?;
-            Ok(())
-        })
-        .run();
-    let Err(Failure { error: Error::WorkerDied { .. }, outcome }) = result else {
-        panic!("{result:?}")
-    };
-    let command = outcome.command.expect("the command has ended");
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&command.status), Some(9));
-    // A worker that is killed cannot tidy up; the next one does it.
-    run_synchronous("BEGIN { }", ["true"]).run().expect("the next session works");
-    drop(ours);
-    guard.check();
-}
-
 fn a_worker_is_confined_while_it_traces() {
     let (_lock, guard) = alone();
     let (thread, _) = counting(&calls_of_this_thread("trace(1);"));
@@ -276,14 +249,6 @@ fn a_consumer_that_is_killed_leaves_no_worker_behind() {
     let (_lock, guard) = alone();
     drop(consumer(Stage::Running).kill());
     orphans_ended();
-    guard.check();
-}
-
-fn a_consumer_that_is_killed_leaves_no_held_command_behind() {
-    let (_lock, guard) = alone();
-    let input = consumer(Stage::Held).kill();
-    orphans_ended();
-    drop(input);
     guard.check();
 }
 

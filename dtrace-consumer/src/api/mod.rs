@@ -1,5 +1,7 @@
 //! The public interface: sessions and queries.
 
+#[cfg(feature = "live")]
+pub(crate) mod command;
 mod deadline;
 mod delivery;
 pub(crate) mod events;

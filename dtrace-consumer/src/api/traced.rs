@@ -1,8 +1,8 @@
 //! Runs a command under tracing.
 
-use std::ffi::OsStr;
 use std::process::Command;
 
+use super::command::IntoCommand;
 use super::live::{Live, trace};
 use super::session::Session;
 use crate::client::settings::Settings;
@@ -21,7 +21,13 @@ pub struct Traced {
 /// The command is started and held, with `$target` set to its process, until tracing is on. Then it runs with
 /// the caller's standard input, output and error. [`run`](Session::run) returns when it has ended and
 /// everything recorded by then has been delivered to the handlers. `command` is the program and its
-/// arguments. To pass a [`std::process::Command`], use [`command`](Session::command).
+/// arguments, or a [`std::process::Command`].
+///
+/// A [`StopHandle`](crate::StopHandle) or the [deadline](Session::deadline) ends the command with the session:
+/// it gets SIGTERM when everything has been delivered, and SIGKILL two seconds later. If the session fails
+/// after the command was released, the command goes on, and [`run`](Session::run) returns the error when it
+/// has ended. If the calling process is killed, the kernel kills the command, whether it was held or ran.
+/// `exit()` in the script ends tracing, but not the command.
 ///
 /// If the script records functions of processes (`ustack()`, `usym()` and related actions), the command stops
 /// at its end, for two seconds at most, until the names of its functions have been looked up: later they are
@@ -44,17 +50,7 @@ pub struct Traced {
 /// println!("{calls:?}, {}", outcome.losses);
 /// # Ok::<(), dtrace_consumer::Failure>(())
 /// ```
-pub fn run_synchronous<W: AsRef<OsStr>>(
-    script: impl Into<Script>,
-    command: impl IntoIterator<Item = W>,
-) -> Session<Traced> {
-    let mut words = command.into_iter();
-    // An empty command fails when it is started, with the system's error.
-    let mut command = match words.next() {
-        Some(program) => Command::new(program),
-        None => Command::new(""),
-    };
-    command.args(words);
+pub fn run_synchronous(script: impl Into<Script>, command: impl IntoCommand) -> Session<Traced> {
     trace(script).command(command)
 }
 
@@ -73,7 +69,8 @@ impl<C> Session<Live, C> {
     ///     .run()?;
     /// # Ok::<(), dtrace_consumer::Failure>(())
     /// ```
-    pub fn command(self, command: Command) -> Session<Traced, C> {
+    pub fn command(self, command: impl IntoCommand) -> Session<Traced, C> {
+        let command = command.into_command();
         let Session { source: Live { settings }, consumer, ending } = self;
         Session { source: Traced { settings, command }, consumer, ending }
     }

@@ -34,8 +34,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
     let session = Session { job: &job, control: &control, shortcomings: &shortcomings, owner };
     let result = session.run(channel);
-    // After a failure the consumer kills the command.
-    let outlived = job.target.as_ref().filter(|_| result.is_ok()).map(|target| target.pid);
+    let outlived = job.target.as_ref().map(|target| target.pid);
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }

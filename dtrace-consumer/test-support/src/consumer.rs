@@ -21,6 +21,10 @@ pub enum Stage {
     Held,
     /// The command runs, and something was delivered.
     Running,
+    /// The same, and the command will stop at its end for its symbols.
+    Symbols,
+    /// The same, and libdtrace traces the command's functions.
+    Functions,
 }
 
 impl Stage {
@@ -30,6 +34,8 @@ impl Stage {
         match self {
             Stage::Held => "held",
             Stage::Running => "running",
+            Stage::Symbols => "symbols",
+            Stage::Functions => "functions",
         }
     }
 
@@ -37,7 +43,7 @@ impl Stage {
     fn sign(self) -> &'static str {
         match self {
             Stage::Held => "holding",
-            Stage::Running => "tracing",
+            Stage::Running | Stage::Symbols | Stage::Functions => "tracing",
         }
     }
 }
@@ -47,8 +53,17 @@ pub(crate) fn run(how: &str) -> ! {
     match how {
         "broken" => broken_pipe(),
         "calls" => calls(),
-        _ => consume("BEGIN { trace(1); }", traced_program("wait", 0), how),
+        "symbols" => wait(
+            "BEGIN { trace(1); } syscall::exit_group:entry /pid == $target/ { ustack(); }",
+            how,
+        ),
+        "functions" => wait("BEGIN { trace(1); } pid$target:libc.so.6:read:entry { }", how),
+        _ => wait("BEGIN { trace(1); }", how),
     }
+}
+
+fn wait(script: &str, how: &str) -> ! {
+    consume(script, traced_program("wait", 0), how)
 }
 
 /// Traces a command that waits, for a test that kills this process at the stage `how`.
