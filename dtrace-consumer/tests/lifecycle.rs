@@ -19,6 +19,7 @@ live_tests! {
     needs: [Tracing],
     tests: [
         tracing_is_on_when_spawn_returns_and_complete_when_stop_returns,
+        what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end,
         a_stop_handle_works_from_another_thread_and_more_than_once,
         a_session_that_is_dropped_while_it_runs_delivers_first,
         join_returns_when_the_script_calls_exit,
@@ -66,6 +67,15 @@ fn tracing_is_on_when_spawn_returns_and_complete_when_stop_returns() {
     call(10);
     assert_eq!((count.load(Ordering::Relaxed), outcome.firings), (1000, 1000));
     assert!(outcome.losses.is_empty());
+    guard.check();
+}
+
+fn what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end() {
+    let (_lock, guard) = alone();
+    let (thread, _) = counting(&calls_of_this_thread("@ = count();"));
+    // What every other check relies on.
+    wait_until("its programs and maps are seen", || guard.kernel_objects() > 1);
+    thread.stop().expect("the session comes to its end");
     guard.check();
 }
 

@@ -1,11 +1,10 @@
-//! Which BPF programs and maps are in the kernel, and which process holds them?
+//! Which BPF programs and maps are in the kernel, and which does a process have?
 //!
 //! The kernel does not say who loaded one. But whoever uses one has a descriptor of it, or of a program or map
 //! that belongs together with it: a program that is attached to a perf event needs no descriptor, but its maps
 //! have some.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::fs;
 
 use aya::maps::loaded_maps;
@@ -29,34 +28,9 @@ pub(crate) fn all() -> BTreeMap<Object, String> {
     programs.chain(maps).collect()
 }
 
-/// A process that holds programs or maps.
-#[derive(Debug)]
-pub(crate) struct Holder {
-    pid: u32,
-    command: String,
-    pub(crate) objects: BTreeSet<Object>,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({})", self.pid, self.command)
-    }
-}
-
-/// All processes that hold programs or maps, this one excepted.
-pub(crate) fn holders() -> Vec<Holder> {
-    let maps_of = maps_of_programs();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|pid| *pid != std::process::id())
-        .filter_map(|pid| {
-            let objects = with_what_belongs_to_it(held_by(pid), &maps_of);
-            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
-            (!objects.is_empty()).then_some(Holder { pid, command, objects })
-        })
-        .collect()
+/// Returns the programs and maps, and everything that belongs together with them.
+pub(crate) fn together_with(objects: BTreeSet<Object>) -> BTreeSet<Object> {
+    with_what_belongs_to_it(objects, &maps_of_programs())
 }
 
 /// Adds the programs that use one of the maps, and the maps that one of the programs uses, until there are no more.
@@ -79,7 +53,7 @@ fn with_what_belongs_to_it(
 }
 
 /// What the descriptors of a process refer to.
-fn held_by(pid: u32) -> BTreeSet<Object> {
+pub(crate) fn held_by(pid: u32) -> BTreeSet<Object> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
     let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok());
     let object = |line: &str| {

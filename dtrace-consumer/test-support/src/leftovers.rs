@@ -1,16 +1,17 @@
 //! Is anything left behind by a session?
 //!
-//! Everything is compared with what was there before, and waited for: a worker goes on closing for a
-//! while after its session. What another tracer has in the kernel at the end is left out.
+//! It is waited for, because a worker goes on closing for a while after its session. Of what is in the kernel
+//! only that counts which a process of the test had; another tracer may work beside it.
 //!
 //! Processes whose parent ends before them become children of the test, so that none is overlooked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::family::Watch;
 use crate::kernel_objects::{self, Object};
 use crate::processes::{exists, no_children, wait_or, wait_until};
 
@@ -33,8 +34,7 @@ pub struct Guard {
     mounts: String,
     temporary: BTreeSet<String>,
     descriptors: BTreeSet<String>,
-    events: BTreeSet<String>,
-    kernel: BTreeSet<Object>,
+    family: Watch,
 }
 
 impl Guard {
@@ -45,11 +45,16 @@ impl Guard {
         no_children();
         Guard {
             mounts: mounts(),
-            temporary: temporary(),
+            temporary: temporary(&BTreeSet::new()),
             descriptors: descriptors(),
-            events: uprobe_events_of_the_dead(),
-            kernel: kernel_objects::all().into_keys().collect(),
+            family: Watch::start(),
         }
+    }
+
+    /// The number of programs and maps in the kernel that processes of this test were seen with.
+    #[must_use]
+    pub fn kernel_objects(&self) -> usize {
+        remaining(&kernel_objects::together_with(self.family.seen().objects)).len()
     }
 
     /// Waits until everything is as it was.
@@ -63,38 +68,34 @@ impl Guard {
         no_children();
         assert_eq!(mounts(), self.mounts, "mounts remain");
         wait_until("descriptors are closed", || new(descriptors(), &self.descriptors).is_empty());
-        assert_eq!(new(temporary(), &self.temporary), Vec::<String>::new(), "files remain");
-        // Another tracer's process may end between the list of events and the look at processes.
-        wait_or(|| match &new(uprobe_events_of_the_dead(), &self.events)[..] {
+        let seen = self.family.seen();
+        let files = new(temporary(&seen.processes), &self.temporary);
+        assert_eq!(files, Vec::<String>::new(), "files remain");
+        wait_or(|| match &uprobe_events_of(&seen.processes)[..] {
             [] => Ok(()),
             events => Err(format!("uprobe events are gone whose process has ended: {events:?}")),
         });
-        wait_for_kernel_objects(&self.kernel);
+        wait_for_kernel_objects(seen.objects);
     }
 }
 
-/// Waits until programs and maps are gone that were not there before. This process has no children any
-/// more, so what another process holds is not the test's.
-fn wait_for_kernel_objects(before: &BTreeSet<Object>) {
-    let suspects: BTreeSet<Object> =
-        kernel_objects::all().into_keys().filter(|it| !before.contains(it)).collect();
-    if suspects.is_empty() {
-        return;
-    }
+/// Waits until the programs and maps are gone that processes of this test had.
+fn wait_for_kernel_objects(had: BTreeSet<Object>) {
+    let ours = kernel_objects::together_with(had);
     wait_or(|| {
-        let others = kernel_objects::holders();
-        let theirs = |object: &Object| others.iter().any(|it| it.objects.contains(object));
-        let mut remaining = kernel_objects::all();
-        remaining.retain(|object, _| suspects.contains(object) && !theirs(object));
+        let remaining = remaining(&ours);
         if remaining.is_empty() {
             return Ok(());
         }
-        let mut what = format!("programs and maps are gone from the kernel: {remaining:?}");
-        for other in others {
-            what.push_str(&format!("; {other} uses others, and may have left these"));
-        }
-        Err(what)
+        Err(format!("programs and maps are gone from the kernel: {remaining:?}"))
     });
+}
+
+/// Those that are still in the kernel, with their names.
+fn remaining(objects: &BTreeSet<Object>) -> BTreeMap<Object, String> {
+    let mut remaining = kernel_objects::all();
+    remaining.retain(|object, _| objects.contains(object));
+    remaining
 }
 
 fn mounts() -> String {
@@ -114,14 +115,14 @@ fn descriptors() -> BTreeSet<String> {
         .collect()
 }
 
-/// Files of ours in the directory for temporary files; those of other programs come and go, and so do
-/// those with the number of another process in their name.
-fn temporary() -> BTreeSet<String> {
+/// Files of ours in the directory for temporary files. Those of other programs come and go, and so do those
+/// with the number of a process in their name that exists and is not one of `ours`.
+fn temporary(ours: &BTreeSet<i32>) -> BTreeSet<String> {
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let is_ours = |pid: i32| pid.unsigned_abs() == std::process::id() || ours.contains(&pid);
     let belongs_to_another = |name: &str| {
         let numbers = name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
-        let mut numbers = numbers.filter(|pid| *pid > 1 && exists(*pid));
-        numbers.any(|pid| pid.unsigned_abs() != std::process::id())
+        numbers.filter(|pid| *pid > 1 && exists(*pid)).any(|pid| !is_ours(pid))
     };
     entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -129,8 +130,8 @@ fn temporary() -> BTreeSet<String> {
         .collect()
 }
 
-/// Uprobe events named after a consumer whose process is gone.
-fn uprobe_events_of_the_dead() -> BTreeSet<String> {
+/// Uprobe events named after one of these consumers, which are gone.
+fn uprobe_events_of(processes: &BTreeSet<i32>) -> Vec<String> {
     let script = "mount --make-rslave / 2>/dev/null
         test -e /sys/kernel/debug/tracing || mount -t debugfs d /sys/kernel/debug
         cat /sys/kernel/debug/tracing/uprobe_events";
@@ -142,7 +143,7 @@ fn uprobe_events_of_the_dead() -> BTreeSet<String> {
         .filter(|line| {
             let pid = line.split_once(":dt_").and_then(|(_, rest)| rest.split('_').next());
             let pid: Option<i32> = pid.and_then(|pid| pid.parse().ok());
-            pid.is_some_and(|pid| !exists(pid))
+            pid.is_some_and(|pid| processes.contains(&pid))
         })
         .map(str::to_owned)
         .collect()

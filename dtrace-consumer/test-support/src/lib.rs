@@ -17,6 +17,7 @@
 
 pub mod consumer;
 pub mod dtrace1;
+mod family;
 pub mod harness;
 mod kernel_objects;
 pub mod leftovers;
