@@ -11,7 +11,6 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::mem;
 use std::process::{self, ExitCode};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -74,14 +73,11 @@ fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let stop = StopHandle::new();
     let on_interrupt = stop.clone();
     ctrlc::set_handler(move || on_interrupt.stop())?;
+    let mut session = trace(Script::new(script).args([pid.to_string()]));
     if let Some(seconds) = cli.seconds {
-        let stop = stop.clone();
-        thread::spawn(move || {
-            thread::sleep(Duration::from_secs(seconds.into()));
-            stop.stop();
-        });
+        session = session.deadline(Duration::from_secs(seconds.into()));
     }
-    trace(Script::new(script).args([pid.to_string()]))
+    session
         .stop_handle(&stop)
         .mode(Mode::Delta)
         .walk_every(Duration::from_secs(cli.interval.into()))

@@ -157,6 +157,8 @@ fn a_session_says_what_ended_it() {
     let command = run_synchronous("BEGIN { }", ["true"]).run();
     assert_eq!(ended_by(command), EndedBy::Command);
     assert_eq!(ended_by(trace("BEGIN { exit(0); }").run()), EndedBy::Script);
+    let exit_before_the_command = run_synchronous("BEGIN { exit(0); }", ["sleep", "1"]).run();
+    assert_eq!(ended_by(exit_before_the_command), EndedBy::Script);
     assert_eq!(ended_by(trace("BEGIN { foo(); }").run()), EndedBy::Failure);
     let failing = trace("BEGIN { trace(1); exit(0); }").chew(|_| Err("no".into())).run();
     assert_eq!(ended_by(failing), EndedBy::Failure);

@@ -62,7 +62,7 @@ impl<S: Source, C> Session<S, C> {
     /// because it has not even started or has too much to deliver, is aborted and fails with
     /// [`Error::Deadline`](crate::Error::Deadline).
     ///
-    /// A handler that is running is not interrupted. By default there is no deadline.
+    /// A handler that is running is not interrupted, nor is a reader of a recording. By default there is no deadline.
     ///
     /// ```no_run
     /// use std::time::Duration;

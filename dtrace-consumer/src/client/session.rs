@@ -190,8 +190,8 @@ impl<'c> Live<'c> {
         Live { dispatcher, connection, line, caught_up: None }
     }
 
-    /// Delivers everything until the session ends.
-    pub(crate) fn deliver(&mut self, settings: &Settings) -> Result<(), Error> {
+    /// Delivers everything until the session ends. Returns what ended it.
+    pub(crate) fn deliver(&mut self, settings: &Settings) -> Result<EndedBy, Error> {
         let ending = Arc::clone(&self.line.ending);
         let result = self.deliver_frames();
         self.caught_up = None;
@@ -205,7 +205,9 @@ impl<'c> Live<'c> {
         if result.is_err() && ending.is_aborted() {
             return Err(aborted(&ending, settings));
         }
-        result.and_then(|()| self.connection.reader.source().check())
+        result?;
+        self.connection.reader.source().check()?;
+        Ok(self.ended_by())
     }
 
     fn deliver_frames(&mut self) -> Result<(), Error> {
@@ -244,10 +246,22 @@ impl<'c> Live<'c> {
         catch_up
     }
 
+    /// Returns what ended the session. A command that still runs may end later for another reason.
+    fn ended_by(&self) -> EndedBy {
+        match self.line.ending.first() {
+            None => EndedBy::Script,
+            // Such as `proc:::exit { exit(0); }`.
+            Some((_, Reason::Command)) if self.dispatcher.outcome.exit.is_some() => EndedBy::Script,
+            Some((_, Reason::Command)) => EndedBy::Command,
+            Some((_, Reason::Deadline)) => EndedBy::Deadline,
+            Some((_, Reason::Stop | Reason::Abort)) => EndedBy::Stop,
+        }
+    }
+
     /// Combines the results of the session and its command. `delivered` is the result of the delivery.
     pub(crate) fn finish(
         mut self,
-        delivered: Result<(), Error>,
+        delivered: Result<EndedBy, Error>,
         command: Option<CommandOutcome>,
     ) -> Result<Outcome, Failure> {
         if let Some(end) = command {
@@ -257,12 +271,6 @@ impl<'c> Live<'c> {
             // The session's own data are complete. A recording without this frame replays as well.
             self.connection.reader.source().add(&frame);
         }
-        let by = match self.line.ending.first() {
-            Some((_, Reason::Command)) => EndedBy::Command,
-            Some((_, Reason::Deadline)) => EndedBy::Deadline,
-            Some((_, Reason::Stop | Reason::Abort)) => EndedBy::Stop,
-            None => EndedBy::Script,
-        };
-        self.dispatcher.finish(delivered.map(|()| by))
+        self.dispatcher.finish(delivered)
     }
 }
