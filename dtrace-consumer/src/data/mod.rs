@@ -11,6 +11,7 @@ pub(crate) mod kernel_type;
 pub(crate) mod listing;
 pub(crate) mod loss;
 pub(crate) mod outcome;
+pub(crate) mod pattern;
 pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod script;
