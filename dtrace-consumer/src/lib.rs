@@ -317,7 +317,7 @@ pub mod elevation {
 
 /// Events of [`Session::events`], which own their data.
 pub mod event {
-    pub use crate::decode::event::{AggregatedEvent, FiringEvent, OutputEvent};
+    pub use crate::decode::event::{AggregatedEvent, FiringEvent, FlowEvent, OutputEvent};
 }
 
 /// Losses: what DTrace dropped, and which clauses failed at run time.
@@ -374,9 +374,11 @@ pub mod session {
 pub mod value {
     pub use crate::data::from_value::{FromValue, TypeError};
     pub use crate::data::integer::{Integer, Sign};
+    pub use crate::data::misfit::MisfitPolicy;
     pub use crate::data::stack::{Stack, StackRef};
     pub use crate::data::symbol::{Symbol, SymbolRef};
-    pub use crate::records::rows::RowError;
+    pub use crate::data::value::ValueKey;
+    pub use crate::records::row_error::RowError;
 }
 
 #[cfg(doctest)]

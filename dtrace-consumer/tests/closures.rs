@@ -243,8 +243,8 @@ fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {
 fn a_row_that_does_not_fit_is_an_error_of_its_probe() {
     let result =
         run_synchronous("BEGIN { trace(\"text\"); }", ["true"]).rows(|(_,): (i32,)| Ok(())).run();
-    let Err(Failure { error: Error::Row { of, cause }, .. }) = result else { panic!("{result:?}") };
-    assert_eq!((of.as_str(), cause.position()), ("dtrace:::BEGIN", Some(0)));
+    let Err(Failure { error: Error::Row(cause), .. }) = result else { panic!("{result:?}") };
+    assert_eq!((cause.origin(), cause.position()), (Some("dtrace:::BEGIN"), Some(0)));
 }
 
 fn a_closure_can_run_another_session() {

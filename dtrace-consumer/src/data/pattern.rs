@@ -21,13 +21,16 @@ impl ProbePattern {
 
     /// Returns whether a probe with these parts matches.
     pub(crate) fn matches(&self, probe: [&str; 4]) -> bool {
-        self.pairs(probe).all(|(pattern, part)| pattern.is_empty() || glob(pattern, part))
+        self.pairs(probe).all(|(pattern, part)| {
+            pattern.is_empty() || pattern == part || (is_glob(pattern) && glob(pattern, part))
+        })
     }
 
     /// Returns whether a probe may match both this pattern and the description of a clause.
     pub(crate) fn may_meet(&self, description: [&str; 4]) -> bool {
         self.pairs(description).all(|(one, other)| {
-            let any = one.is_empty() || other.is_empty();
+            // A macro variable such as `$target` stands for something that is not known here.
+            let any = one.is_empty() || other.is_empty() || other.contains('$');
             any || match (is_glob(one), is_glob(other)) {
                 (true, true) => true,
                 (false, true) => glob(other, one),
@@ -42,8 +45,7 @@ impl ProbePattern {
 }
 
 fn is_glob(part: &str) -> bool {
-    // A macro variable such as `$target` stands for something, too.
-    part.contains(['*', '?', '[', '\\', '$'])
+    part.contains(['*', '?', '[', '\\'])
 }
 
 /// Returns whether a text matches a pattern of the shell, as libdtrace understands it: `*`, `?`, `[a-z]`,
