@@ -158,9 +158,10 @@ impl<'a> Firing<'a> {
     /// least one is that of a field. Then fields may be missing if serde can do without them: an `Option`, or
     /// one with `#[serde(default)]`.
     ///
-    /// Integers are checked. `arg0` to `arg9` and `args` of many probes are 64-bit registers: an `int` of -1
-    /// may arrive in them as 4294967295. Write `(int)arg0` in the script to get -1. Through `flatten` and
-    /// tags serde does not say which type it wants, so numbers arrive as dtrace(1) prints them.
+    /// Integers are checked: one that does not fit is an error. `arg0` to `arg9` are registers of 64 bits, so an
+    /// `int` of -1 arrives as 4294967295; write `(int)arg0` in the script. Through `flatten`, untagged and
+    /// internally tagged enumerations, serde does not say which type it wants: numbers arrive as dtrace(1)
+    /// prints them, and are no `bool`.
     ///
     /// # Errors
     /// [`RowError`], which names the probe, the field, the expected type and the value.

@@ -6,6 +6,9 @@ use std::fmt;
 use serde::de;
 
 /// A row that does not fit the requested type.
+///
+/// The text names the probe or aggregation, the field or position, the expected type and the value. For a
+/// number that looks like a negative `int` in a 64-bit register it has the remedy: `(int)arg0` in the script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowError {
     /// The probe that fired, or the aggregation with its `@`.

@@ -15,9 +15,15 @@ use super::row_error::RowError;
 use super::row_value::Field;
 use crate::data::value::ValueRef;
 
+/// A value, with its name if it has one.
+type RowValue<'v> = (Option<&'v str>, ValueRef<'v>);
+
+/// A value with its name.
+type NamedValue<'v> = (&'v str, ValueRef<'v>);
+
 /// Deserializes a row from values in order, with their names if they have any.
 pub(crate) fn from_values<'v, T: DeserializeOwned>(
-    values: impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)>,
+    values: impl Iterator<Item = RowValue<'v>>,
 ) -> Result<T, RowError> {
     T::deserialize(Row(values))
 }
@@ -26,7 +32,7 @@ pub(crate) fn from_values<'v, T: DeserializeOwned>(
 /// requires exactly one value.
 struct Row<I>(I);
 
-impl<'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> Row<I> {
+impl<'v, I: Iterator<Item = RowValue<'v>>> Row<I> {
     fn fields<'de, V: Visitor<'de>>(
         self,
         names: &'static [&'static str],
@@ -53,9 +59,8 @@ impl<'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> Row<I> {
     /// Returns the values with a name, if `wanted` accepts them and the number of those without one.
     fn named(
         self,
-        wanted: impl FnOnce(&[(&'v str, ValueRef<'v>)], usize) -> bool,
-    ) -> Result<Vec<(&'v str, ValueRef<'v>)>, impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)>>
-    {
+        wanted: impl FnOnce(&[NamedValue<'v>], usize) -> bool,
+    ) -> Result<Vec<NamedValue<'v>>, impl Iterator<Item = RowValue<'v>>> {
         let mut values = self.0.peekable();
         let mut all = Vec::new();
         // Most rows without names are recognised by their first value, and not collected.
@@ -73,7 +78,7 @@ impl<'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> Row<I> {
 }
 
 fn visit_map<'de, V: Visitor<'de>>(
-    values: &[(&str, ValueRef<'_>)],
+    values: &[NamedValue<'_>],
     visitor: V,
 ) -> Result<V::Value, RowError> {
     let names = values.iter().map(|(name, _)| *name);
@@ -88,9 +93,7 @@ macro_rules! single_value {
     )*};
 }
 
-impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> de::Deserializer<'de>
-    for Row<I>
-{
+impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> de::Deserializer<'de> for Row<I> {
     type Error = RowError;
 
     single_value!(deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
@@ -148,7 +151,7 @@ impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> de::Deseriali
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, RowError> {
-        let by_name = |values: &[(&str, ValueRef<'_>)], unnamed: usize| {
+        let by_name = |values: &[NamedValue<'_>], unnamed: usize| {
             let has_value = |field: &&&str| values.iter().any(|(name, _)| name == *field);
             let found = names.iter().filter(has_value).count();
             found == names.len() || (unnamed == 0 && found > 0)
@@ -204,9 +207,7 @@ struct Fields<I> {
     taken: usize,
 }
 
-impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> SeqAccess<'de>
-    for &mut Fields<I>
-{
+impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> SeqAccess<'de> for &mut Fields<I> {
     type Error = RowError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
@@ -225,12 +226,10 @@ impl<'de, 'v, I: Iterator<Item = (Option<&'v str>, ValueRef<'v>)>> SeqAccess<'de
 /// The values with their names.
 struct Named<'n, 'v, I> {
     values: I,
-    value: Option<&'n (&'v str, ValueRef<'v>)>,
+    value: Option<&'n NamedValue<'v>>,
 }
 
-impl<'de, 'n, 'v, I: Iterator<Item = &'n (&'v str, ValueRef<'v>)>> MapAccess<'de>
-    for Named<'n, 'v, I>
-{
+impl<'de, 'n, 'v, I: Iterator<Item = &'n NamedValue<'v>>> MapAccess<'de> for Named<'n, 'v, I> {
     type Error = RowError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(

@@ -1,15 +1,16 @@
 //! Which rows does each closure receive, and in which order do walks arrive?
 
-use crate::Failure;
 use crate::aggregation::{AggregationFunction, Mode, Order};
+use crate::data::listing::ListedProbe;
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
-use crate::data::session_info::{Platform, SessionInfo};
+use crate::data::session_info::{Platform, ProgramInfo, SessionInfo};
 use crate::error::Error;
 use crate::session::WarningKind;
 use crate::stream::frame::Frame;
-use crate::stream::payload::{AggregationFrame, ClauseFrame, EntryFrame, FiringFrame};
+use crate::stream::payload::{AggregationFrame, ClauseFrame, EntryFrame, FiringFrame, StepTimes};
 use crate::value::MisfitPolicy;
+use crate::{Event, Failure};
 
 /// Records the frames, between the first and the last frame of a session.
 fn recording<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> Vec<u8> {
@@ -179,9 +180,13 @@ fn delivered(mode: Mode, order: Option<Order>) -> Vec<(String, u64, i64)> {
     session
         .walk(|entry| {
             let (name, key) = (entry.name().to_owned(), entry.key(0)?);
-            Ok(entries.borrow_mut().push((name, key, entry.number()?)))
+            entries.borrow_mut().push((name, key, entry.number()?));
+            Ok(())
         })
-        .walked(|| Ok(complete = std::mem::take(&mut **entries.borrow_mut())))
+        .walked(|| {
+            complete = std::mem::take(&mut **entries.borrow_mut());
+            Ok(())
+        })
         .run()
         .unwrap();
     complete
@@ -229,7 +234,8 @@ fn joined_differences_come_in_the_order_of_the_first_entries() {
         .walk_joined(["b", "a"], |row| {
             let values: Vec<_> =
                 row.values().iter().map(|v| v.as_ref().and_then(|v| v.as_i64())).collect();
-            Ok(rows.push((row.key::<u64>(0)?, values[0], values[1])))
+            rows.push((row.key::<u64>(0)?, values[0], values[1]));
+            Ok(())
         })
         .run()
         .unwrap();
@@ -251,11 +257,133 @@ fn closures_for_an_aggregation_receive_its_entries_only() {
     bytes.extend(end);
     let (mut named, mut bare, mut anonymous) = (Vec::new(), Vec::new(), Vec::new());
     crate::replay_from(&bytes[..])
-        .walk_rows_for("@named", |row: (u64, u64)| Ok(named.push(row)))
-        .walk_rows_for("named", |row: (u64, u64)| Ok(bare.push(row)))
-        .walk_rows_for("@", |row: (u64, u64)| Ok(anonymous.push(row)))
+        .walk_rows_for("@named", |row: (u64, u64)| {
+            named.push(row);
+            Ok(())
+        })
+        .walk_rows_for("named", |row: (u64, u64)| {
+            bare.push(row);
+            Ok(())
+        })
+        .walk_rows_for("@", |row: (u64, u64)| {
+            anonymous.push(row);
+            Ok(())
+        })
         .walk_rows_for("@other", |_: u8| unreachable!("there is no such aggregation"))
         .run()
         .unwrap();
     assert_eq!((named, bare, anonymous), (vec![(10, 1)], vec![(10, 1)], vec![(20, 2)]));
+}
+
+/// The first frames of a session whose only clause has this description.
+fn started(provider: &str, function: &str, name: &str) -> Vec<u8> {
+    let (module, details) = (String::new(), None);
+    let (provider, function, name) = (provider.into(), function.into(), name.into());
+    let probe = Probe { id: 0, provider, module, function, name };
+    let clauses = vec![ListedProbe { probe, details }];
+    recording([
+        Frame::Program(ProgramInfo { matches: 1, clauses, ..ProgramInfo::default() }),
+        Frame::Started(StepTimes::default()),
+    ])
+}
+
+#[test]
+fn a_description_that_matches_no_clause_is_a_warning() {
+    let warnings = |clause: [&str; 3], description: &str| -> Vec<(WarningKind, String)> {
+        let [provider, function, name] = clause;
+        let bytes = started(provider, function, name);
+        let outcome =
+            crate::replay_from(&bytes[..]).rows_for(description, |_: u8| Ok(())).run().unwrap();
+        outcome.warnings.into_iter().map(|w| (w.kind, w.to_string())).collect()
+    };
+    let openat = ["syscall", "open*", "entry"];
+    for description in ["openat:entry", "syscall:::", "syscall::openat*:entry", "entry"] {
+        assert_eq!(warnings(openat, description), [], "{description}");
+    }
+    assert_eq!(warnings(["pid$target", "main", "entry"], "pid$target::main:entry"), []);
+    let kind = WarningKind::UnmatchedProbe;
+    let unmatched = "rows_for(\"opneat:entry\"): it matches no clause of the script, so its closure is never called";
+    assert_eq!(warnings(openat, "opneat:entry"), [(kind, unmatched.to_owned())]);
+    let many = "rows_for(\"a:b:c:d:e\"): it has more than four parts, so it matches no probe";
+    assert_eq!(warnings(openat, "a:b:c:d:e"), [(kind, many.to_owned())]);
+}
+
+/// A firing of `printf("pid=%d path=%s")`, and an entry of an aggregation.
+fn items() -> Vec<u8> {
+    let mut pid = record(0, 4);
+    (pid.action, pid.format) = (Action::Printf, Some("pid=%d path=%s %d".to_owned()));
+    let path = RecordDescription { action: Action::Printf, alignment: 1, ..record(4, 8) };
+    let last = RecordDescription { action: Action::Printf, ..record(12, 4) };
+    let frames = [
+        probe(1, "openat", "entry"),
+        clause(1, vec![pid, path, last]),
+        firing(1, b"\x07\0\0\0/a\nb\0\0\0\0\xff\xff\xff\xff"),
+        aggregation(1, "calls", AggregationFunction::Sum),
+    ];
+    let mut end = Vec::new();
+    Frame::End.encode(&mut end);
+    let bytes = recording(frames);
+    let mut bytes = bytes[..bytes.len() - end.len()].to_vec();
+    bytes.extend(walk(vec![(1, 10, -3)]));
+    bytes.extend(end);
+    bytes
+}
+
+#[test]
+fn items_look_the_same_borrowed_and_owned() {
+    let (mut borrowed, mut json) = (Vec::new(), Vec::new());
+    let bytes = items();
+    let lines = std::cell::RefCell::new((&mut borrowed, &mut json));
+    crate::replay_from(&bytes[..])
+        .chew(|firing| {
+            let mut lines = lines.borrow_mut();
+            lines.0.push(firing.to_string());
+            assert_eq!(firing.get::<i32>("pid")?, 7);
+            lines.1.push(serde_json::to_value(firing)?);
+            Ok(())
+        })
+        .walk(|entry| {
+            let mut lines = lines.borrow_mut();
+            lines.0.push(entry.to_string());
+            lines.1.push(serde_json::to_value(entry)?);
+            Ok(())
+        })
+        .run()
+        .unwrap();
+    let expected =
+        [r"syscall:vmlinux:openat:entry: pid=7 path=/a\nb -1", "@calls[10]: -3"].map(str::to_owned);
+    assert_eq!(borrowed, expected);
+
+    let events: Vec<Event> =
+        crate::replay_from(std::io::Cursor::new(bytes)).events(10).unwrap().collect();
+    let [firing, entry, walked] = &events[..] else { panic!("{events:?}") };
+    assert_eq!([firing.to_string(), entry.to_string()], expected);
+    assert_eq!(serde_json::to_value(walked).unwrap(), serde_json::json!({ "event": "walked" }));
+    for (event, (tag, json)) in
+        [firing, entry].into_iter().zip(["firing", "aggregated"].into_iter().zip(json))
+    {
+        let mut tagged = json;
+        tagged["event"] = tag.into();
+        assert_eq!(serde_json::to_value(event).unwrap(), tagged);
+    }
+}
+
+#[test]
+fn a_value_of_an_event_is_found_by_position_and_by_name() {
+    let events: Vec<Event> =
+        crate::replay_from(std::io::Cursor::new(items())).events(10).unwrap().collect();
+    let firing = events[0].as_firing().unwrap();
+    assert_eq!((firing.get(0), firing.get("pid")), (Ok(7), Ok(7u8)));
+    assert_eq!((firing.get(1), firing.get("path")), (Ok("/a\nb"), Ok("/a\nb".to_owned())));
+    assert_eq!((firing.get(2), firing.name(2)), (Ok(-1i8), None));
+    assert_eq!((firing.name(0), firing.action(0)), (Some("pid"), Some(Action::Printf)));
+    for (error, text) in [
+        (firing.get::<u8>(3), "expected a value, found none at 3"),
+        (firing.get::<u8>("uid"), "expected a value, found none with the name `uid`"),
+    ] {
+        assert_eq!(error.unwrap_err().to_string(), text);
+    }
+    assert_eq!(firing.probe.to_string(), "syscall:vmlinux:openat:entry");
+    assert_eq!(events[0].probe(), Some(&*firing.probe));
+    assert!(events[1].as_firing().is_none() && events[1].as_aggregated().is_some());
 }
