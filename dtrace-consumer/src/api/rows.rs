@@ -1,5 +1,8 @@
 //! Closures that receive rows.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -4,8 +4,6 @@
 //! Everything else goes into the outcome.
 
 #[cfg(all(test, feature = "live"))]
-mod row_tests;
-#[cfg(all(test, feature = "live"))]
 mod tests;
 
 use std::sync::Arc;

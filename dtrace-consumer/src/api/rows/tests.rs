@@ -1,4 +1,4 @@
-//! Which rows does each closure receive, and in which order do walks arrive?
+//! What do rows, sorted walks and events of a replay deliver?
 
 use crate::aggregation::{AggregationFunction, Mode, Order};
 use crate::data::listing::ListedProbe;
