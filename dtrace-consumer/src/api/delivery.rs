@@ -16,6 +16,9 @@ impl<S: Source, C> Session<S, C> {
 
     /// Sets the order of the entries in a walk, by what is delivered: with [`Mode::Delta`], an order by value
     /// sorts the differences. The default is [`Order::Value`]; for a recording, the order in which it has them.
+    ///
+    /// libdtrace sorts the totals of a live session. Differences and recordings are sorted here, so their walks
+    /// are delivered when they are complete.
     pub fn order(mut self, order: Order) -> Self {
         self.source.delivery().order = Some(order);
         self

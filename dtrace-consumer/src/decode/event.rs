@@ -277,6 +277,8 @@ pub struct AggregatedEvent {
     pub keys: Vec<Value>,
     /// The value.
     pub value: AggregationValue,
+    /// The value on each CPU, with the CPU's number; see [`Aggregated::per_cpu`].
+    pub per_cpu: Vec<(u32, AggregationValue)>,
 }
 
 impl From<&Aggregated<'_>> for AggregatedEvent {
@@ -286,6 +288,7 @@ impl From<&Aggregated<'_>> for AggregatedEvent {
             function: entry.function(),
             keys: entry.keys().map(|key| key.to_owned()).collect(),
             value: entry.value().clone(),
+            per_cpu: entry.per_cpu().collect(),
         }
     }
 }

@@ -56,24 +56,21 @@ impl<'v, I: Iterator<Item = RowValue<'v>>> Row<I> {
         }
     }
 
-    /// Returns the values with a name, if `wanted` accepts them and the number of those without one.
+    /// Returns the values with a name, if there are some, and `wanted` accepts them and the number of those
+    /// without one; otherwise all values.
     fn named(
         self,
         wanted: impl FnOnce(&[NamedValue<'v>], usize) -> bool,
-    ) -> Result<Vec<NamedValue<'v>>, impl Iterator<Item = RowValue<'v>>> {
-        let mut values = self.0.peekable();
-        let mut all = Vec::new();
-        // Most rows without names are recognised by their first value, and not collected.
-        if values.peek().is_some_and(|(name, _)| name.is_some()) {
-            all.extend(values.by_ref());
+    ) -> Result<Vec<NamedValue<'v>>, std::vec::IntoIter<RowValue<'v>>> {
+        let all: Vec<RowValue<'v>> = self.0.collect();
+        if all.iter().any(|(name, _)| name.is_some()) {
+            let with_name = |(name, value): &RowValue<'v>| Some(((*name)?, *value));
+            let named: Vec<NamedValue<'v>> = all.iter().filter_map(with_name).collect();
+            if wanted(&named, all.len() - named.len()) {
+                return Ok(named);
+            }
         }
-        let named: Vec<_> =
-            all.iter().filter_map(|(name, value)| Some(((*name)?, *value))).collect();
-        let unnamed = all.len() - named.len();
-        if !named.is_empty() && wanted(&named, unnamed) {
-            return Ok(named);
-        }
-        Err(all.into_iter().chain(values))
+        Err(all.into_iter())
     }
 }
 

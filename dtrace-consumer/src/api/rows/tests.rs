@@ -387,3 +387,27 @@ fn a_value_of_an_event_is_found_by_position_and_by_name() {
     assert_eq!(events[0].probe(), Some(&*firing.probe));
     assert!(events[1].as_firing().is_none() && events[1].as_aggregated().is_some());
 }
+
+#[test]
+fn the_values_of_each_cpu_arrive_with_totals_and_not_with_differences() {
+    let per_cpu = [3i64.to_le_bytes(), 4i64.to_le_bytes()].concat();
+    let bytes = recording([
+        aggregation(1, "calls", AggregationFunction::Sum),
+        Frame::Entry(EntryFrame {
+            aggregation: 1,
+            generation: 1,
+            keys: &[0; 16],
+            value: &7i64.to_le_bytes(),
+            per_cpu: &per_cpu,
+        }),
+        Frame::SnapshotEnd,
+    ]);
+    let values = |mode| -> Vec<(u32, Option<i64>)> {
+        let session = crate::replay_from(std::io::Cursor::new(bytes.clone())).mode(mode);
+        let events: Vec<Event> = session.events(10).unwrap().collect();
+        let entry = events[0].as_aggregated().unwrap();
+        entry.per_cpu.iter().map(|(cpu, value)| (*cpu, value.as_i64())).collect()
+    };
+    assert_eq!(values(Mode::Cumulative), [(0, Some(3)), (1, Some(4))]);
+    assert_eq!(values(Mode::Delta), []);
+}

@@ -77,6 +77,19 @@ fn a_single_value_is_a_row_of_its_own() {
 }
 
 #[test]
+fn a_structure_finds_its_values_among_others() {
+    let values = [
+        (None, string("first")),
+        (Some("state"), string("listen")),
+        (Some("seq"), number(7)),
+        (None, number(1)),
+        (Some("ack"), number(9)),
+    ];
+    let segment: Segment = from_values(values.into_iter()).unwrap();
+    assert_eq!(segment, Segment { seq: 7, ack: 9, state: "listen".into() });
+}
+
+#[test]
 fn a_structure_without_any_of_the_names_takes_the_values_in_order() {
     let values = [(Some("a"), number(7)), (Some("b"), number(9)), (Some("c"), string("x"))];
     let segment: Segment = from_values(values.into_iter()).unwrap();
