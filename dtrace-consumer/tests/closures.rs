@@ -57,7 +57,7 @@ impl How {
     }
 }
 
-const CLOSURES: [&str; 13] = [
+const CLOSURES: [&str; 16] = [
     "on_start",
     "walk",
     "walk_joined",
@@ -66,6 +66,9 @@ const CLOSURES: [&str; 13] = [
     "chew",
     "chewrec",
     "rows",
+    "rows_for",
+    "walk_rows",
+    "walk_rows_for",
     "report",
     "on_fault",
     "on_option",
@@ -86,6 +89,9 @@ macro_rules! with_closure {
             "chew" => session.chew(move |_| how.go()).$run(),
             "chewrec" => session.chewrec(move |_| how.go()).$run(),
             "rows" => session.rows(move |(_,): (i32,)| how.go()).$run(),
+            "rows_for" => session.rows_for("BEGIN", move |_: i32| how.go()).$run(),
+            "walk_rows" => session.walk_rows(move |_: i64| how.go()).$run(),
+            "walk_rows_for" => session.walk_rows_for("@a", move |_: i64| how.go()).$run(),
             "report" => session.report(move |_| how.go()).$run(),
             "on_fault" => session.on_fault(move |_| how.go()).$run(),
             "on_option" => session.on_option(move |_| how.go()).$run(),

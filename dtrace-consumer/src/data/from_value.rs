@@ -33,10 +33,15 @@ impl TypeError {
 }
 
 /// Returns the negative `int` that a 64-bit number may be meant to be.
-fn as_register(n: Integer) -> Option<i32> {
-    let int = (n.as_u64() as u32).cast_signed();
+pub(crate) fn as_register(bits: u64) -> Option<i32> {
+    let int = (bits as u32).cast_signed();
     let extensions = [u64::from(int.cast_unsigned()), i64::from(int).cast_unsigned()];
-    (n.width() == 8 && int < 0 && extensions.contains(&n.as_u64())).then_some(int)
+    (int < 0 && extensions.contains(&bits)).then_some(int)
+}
+
+/// Returns what to do about an `int` in a register.
+pub(crate) fn register_remedy(int: i32) -> String {
+    format!("if that is {int} in a 64-bit register, cast it in the script, as in `(int)arg0`")
 }
 
 /// Types that a DTrace value converts to.
@@ -85,14 +90,10 @@ macro_rules! integers {
                 let error = || TypeError::of(stringify!($type), &value);
                 let ValueRef::Integer(n) = value else { return Err(error()) };
                 Self::try_from(n.for_target($signed)).map_err(|_| {
+                    let register = (n.width() == 8).then(|| as_register(n.as_u64())).flatten();
                     // Only a type that holds the `int` shows that one is wanted.
-                    let int = as_register(n).filter(|int| Self::try_from(*int).is_ok());
-                    let remedy = int.map(|int| {
-                        format!(
-                            "if that is {int} in a 64-bit register, cast it in the script, as in \
-                             `(int)arg0`"
-                        )
-                    });
+                    let int = register.filter(|int| Self::try_from(*int).is_ok());
+                    let remedy = int.map(register_remedy);
                     TypeError { remedy, ..error() }
                 })
             }

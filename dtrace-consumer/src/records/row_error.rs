@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de;
+use serde::de::{self, Expected, Unexpected};
+
+use crate::data::from_value::{as_register, register_remedy};
 
 /// A row that does not fit the requested type.
 ///
@@ -96,5 +98,20 @@ impl std::error::Error for RowError {}
 impl de::Error for RowError {
     fn custom<T: fmt::Display>(message: T) -> RowError {
         RowError { origin: None, position: None, field: None, message: message.to_string() }
+    }
+
+    /// Adds the remedy to a number that serde has buffered, as it does for a flattened structure.
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> RowError {
+        let bits = match found {
+            Unexpected::Signed(n) => Some(n.cast_unsigned()),
+            Unexpected::Unsigned(n) => Some(n),
+            _ => None,
+        };
+        // Only of a signed type can one say that an `int` is wanted.
+        let wanted = expected.to_string().starts_with('i');
+        let register = bits.filter(|_| wanted).and_then(as_register);
+        let remedy =
+            register.map_or_else(String::new, |int| format!(" ({})", register_remedy(int)));
+        de::Error::custom(format_args!("expected {expected}, found {found}{remedy}"))
     }
 }

@@ -197,6 +197,21 @@ fn a_register_that_holds_a_negative_int_is_recognised() {
         "value 0: expected i32, found integer 4294967294 (if that is -2 in a 64-bit register, cast it in \
          the script, as in `(int)arg0`)"
     );
+    #[derive(Debug, Deserialize)]
+    struct Flattened {
+        #[serde(flatten)]
+        _number: Number,
+    }
+    #[derive(Debug, Deserialize)]
+    struct Number {
+        _number: i32,
+    }
+    let values = [(Some("_number"), register(0xffff_fffe))];
+    let error = from_values::<Flattened>(values.into_iter()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("expected i32, found integer `4294967294` (if that is -2"),
+        "{error}"
+    );
     // This one is no `int`.
     let error = from_values::<(i32,)>(unnamed(&[register(1 << 40)])).unwrap_err();
     assert!(!error.to_string().contains("register"), "{error}");
