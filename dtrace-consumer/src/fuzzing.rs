@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::aggregation::Mode;
+use crate::aggregation::{Mode, Order};
 use crate::stream::frame::Frame;
 #[cfg(feature = "live")]
 use crate::stream::job::Command;
 use crate::stream::reader::FrameReader;
-use crate::value::{FromValue, Integer, SymbolRef};
+use crate::value::{FromValue, Integer, MisfitPolicy, SymbolRef};
 use crate::{Aggregated, Failure, Firing, Outcome, Output, Record, Value, ValueRef};
 
 /// Decodes the body of a frame. What decodes must survive encoding and decoding.
@@ -68,8 +68,14 @@ pub fn replay(
     mode: Mode,
     serialize: &dyn Fn(ValueRef<'_>),
 ) -> Result<Outcome, Failure> {
+    // Differences are sorted here; totals arrive as recorded.
+    let order = if mode == Mode::Delta { Order::ValueAcross } else { Order::Unsorted };
     let result = crate::replay_from(bytes)
         .mode(mode)
+        .order(order)
+        .misfits(MisfitPolicy::Skip)
+        .rows_for("*:entry", |_: (u8, String)| Ok(()))
+        .walk_rows(|_: BTreeMap<String, u8>| Ok(()))
         .chew(|firing| {
             look_at_firing(firing, serialize);
             Ok(())
@@ -188,17 +194,36 @@ enum State {
     Closed,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only deserialized")]
+enum Either {
+    Named { pid: i32, path: String },
+    Pair(u64, String),
+    Any(BTreeMap<String, Option<i64>>),
+}
+
+#[derive(Debug, Deserialize)]
+#[allow(dead_code, reason = "only deserialized")]
+struct Flattened {
+    first: Option<u8>,
+    #[serde(flatten)]
+    rest: BTreeMap<String, String>,
+}
+
 macro_rules! rows {
     ($from:expr) => {
         rows!($from; Fields, Wrapped, State, (u64, String), (i32, [u8; 8], f64), (char, bool), u8,
             i64, String, Vec<u8>, Vec<String>, Vec<IgnoredAny>, Vec<Option<u64>>, IgnoredAny, (),
-            Option<u16>, BTreeMap<String, u64>, (Vec<String>, State), (Wrapped, Fields))
+            Option<u16>, BTreeMap<String, u64>, (Vec<String>, State), (Wrapped, Fields),
+            Either, Flattened)
     };
     ($from:expr; $($type:ty),*) => {$(
         match $from.row::<$type>() {
             Ok(row) => say(&row),
             Err(error) => {
                 let _ = (error.to_string(), error.position(), error.field());
+                assert!(error.origin().is_some(), "a row from nowhere");
             }
         }
     )*};
@@ -206,6 +231,9 @@ macro_rules! rows {
 
 fn look_at_firing(firing: &Firing<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
     say(firing);
+    let line = firing.to_string();
+    assert!(line.starts_with(&firing.probe().to_string()), "{line}");
+    let _ = (firing.get::<Value>(0), firing.get::<Value>("pid"));
     let _ = (firing.probe().to_string(), firing.cpu(), firing.statement(), firing.flow());
     let records = firing.records();
     let n = records.len();
@@ -238,6 +266,7 @@ fn look_at_output(output: &Output<'_>) {
 
 fn look_at_entry(entry: &Aggregated<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
     say(entry);
+    assert!(entry.to_string().starts_with('@'), "an entry without its name");
     let _ = (entry.name(), entry.variable(), entry.function(), entry.normal(), entry.number());
     entry.keys().for_each(|key| look_at_value(key, serialize));
     let n = entry.keys().len();
@@ -245,7 +274,7 @@ fn look_at_entry(entry: &Aggregated<'_>, serialize: &dyn Fn(ValueRef<'_>)) {
     rows!(entry);
     entry.per_cpu().for_each(|value| say(&value));
     let value = entry.value();
-    let _ = (value.function(), value.normal(), value.as_i64(), value.render());
+    let _ = (value.function(), value.normal(), value.as_i64(), value.render(), value.rank());
     let mut sum = value.clone();
     let _ = sum.merge(value);
     let _ = sum.subtract(value);

@@ -156,16 +156,23 @@
 //! # Ok::<(), dtrace_consumer::Failure>(())
 //! ```
 //! A row takes the values of a firing: printf arguments, traced expressions, stacks. It is a tuple, a
-//! structure that implements `Deserialize`, or a single scalar. A structure takes values by name if
-//! the format names every field, as in `pid=%d`, and by position otherwise.
+//! structure that implements `Deserialize`, or a single scalar. A structure takes values by name if the format
+//! names them, as in `pid=%d`, and by position otherwise. Named values are also maps, untagged enumerations and
+//! flattened structures; [`Firing::row`] has the rules. If the clauses of a script record different values,
+//! [`rows_for`](Session::rows_for) adds a closure for some of its probes, and
+//! [`walk_rows_for`](Session::walk_rows_for) one for an aggregation. [`misfits`](Session::misfits) decides
+//! what happens to a row that does not fit its type.
 //!
 //! Integers keep the width that they have in D. Their sign is that of the printf conversion or of the
 //! traced expression. Where libdtrace does not record the sign, as in keys of aggregations, the target
-//! type decides. A number that does not fit is an error; it is never truncated. `arg0` to `arg9` are 64 bits
-//! wide, so write `(int)arg0` for an `int` that may be negative. A record of a kind that
-//! this crate does not decode arrives as [`ValueRef::Opaque`].
+//! type decides; without one, they read as dtrace(1) prints them. A number that does not fit is an error; it is
+//! never truncated. A record of a kind that this crate does not decode arrives as [`ValueRef::Opaque`].
 //!
-//! Values, firings, records, entries, losses and outcomes implement `serde::Serialize`.
+//! `arg0` to `arg9` are registers of 64 bits, whatever the type of the argument. An `int` of -1 arrives as
+//! 4294967295, which is no `i32`. Cast it in the script: `(int)arg0`.
+//!
+//! Values, firings, records, entries, events, losses and outcomes implement `serde::Serialize`. Firings, entries
+//! and events are also formatted as a line.
 //!
 //! # Aggregations
 //! ```no_run
@@ -173,7 +180,7 @@
 //! use std::time::Duration;
 //!
 //! let thread = ConsumerThread::builder(
-//!     "syscall::read:return { @bytes[execname] = sum(arg1); @sizes = quantize(arg1); }",
+//!     "syscall::read:return /arg1 > 0/ { @bytes[execname] = sum(arg1); @sizes = quantize(arg1); }",
 //! )
 //! .mode(Mode::Delta)
 //! .walk_every(Duration::from_secs(1))
@@ -348,7 +355,7 @@ pub mod elevation {
 
 /// Events of [`Session::events`], which own their data.
 pub mod event {
-    pub use crate::decode::event::{AggregatedEvent, FiringEvent, OutputEvent};
+    pub use crate::decode::event::{AggregatedEvent, FiringEvent, FlowEvent, OutputEvent};
 }
 
 /// Losses: what DTrace dropped, and which clauses failed at run time.
@@ -407,9 +414,11 @@ pub mod session {
 pub mod value {
     pub use crate::data::from_value::{FromValue, TypeError};
     pub use crate::data::integer::{Integer, Sign};
+    pub use crate::data::misfit::MisfitPolicy;
     pub use crate::data::stack::{Stack, StackRef};
     pub use crate::data::symbol::{Symbol, SymbolRef};
-    pub use crate::records::rows::RowError;
+    pub use crate::data::value::ValueKey;
+    pub use crate::records::row_error::RowError;
 }
 
 #[cfg(doctest)]

@@ -55,7 +55,7 @@ impl How {
     }
 }
 
-const CLOSURES: [&str; 13] = [
+const CLOSURES: [&str; 16] = [
     "on_start",
     "walk",
     "walk_joined",
@@ -64,6 +64,9 @@ const CLOSURES: [&str; 13] = [
     "chew",
     "chewrec",
     "rows",
+    "rows_for",
+    "walk_rows",
+    "walk_rows_for",
     "report",
     "on_fault",
     "on_option",
@@ -84,6 +87,9 @@ macro_rules! with_closure {
             "chew" => session.chew(move |_| how.go()).$run(),
             "chewrec" => session.chewrec(move |_| how.go()).$run(),
             "rows" => session.rows(move |(_,): (i32,)| how.go()).$run(),
+            "rows_for" => session.rows_for("BEGIN", move |_: i32| how.go()).$run(),
+            "walk_rows" => session.walk_rows(move |_: i64| how.go()).$run(),
+            "walk_rows_for" => session.walk_rows_for("@a", move |_: i64| how.go()).$run(),
             "report" => session.report(move |_| how.go()).$run(),
             "on_fault" => session.on_fault(move |_| how.go()).$run(),
             "on_option" => session.on_option(move |_| how.go()).$run(),
@@ -228,8 +234,8 @@ fn what_was_delivered_before_a_closure_failed_is_in_the_outcome() {
 fn a_row_that_does_not_fit_is_an_error_of_its_probe() {
     let result =
         run_synchronous("BEGIN { trace(\"text\"); }", ["true"]).rows(|(_,): (i32,)| Ok(())).run();
-    let Err(Failure { error: Error::Row { of, cause }, .. }) = result else { panic!("{result:?}") };
-    assert_eq!((of.as_str(), cause.position()), ("dtrace:::BEGIN", Some(0)));
+    let Err(Failure { error: Error::Row(cause), .. }) = result else { panic!("{result:?}") };
+    assert_eq!((cause.origin(), cause.position()), (Some("dtrace:::BEGIN"), Some(0)));
 }
 
 fn a_closure_can_run_another_session() {

@@ -11,6 +11,7 @@ live_tests! {
     needs: [Tracing, Dtrace1, Command("unshare")],
     tests: [
         records_print_as_with_dtrace_when_quiet,
+        numbers_among_keys_read_as_dtrace_prints_them,
     ],
     long: [
         records_print_as_in_the_table_of_dtrace,
@@ -103,6 +104,36 @@ fn records_print_as_in_the_table_of_dtrace() {
         .run()
         .expect("the session comes to its end");
     assert_eq!(rest.trim_end(), "");
+}
+
+fn numbers_among_keys_read_as_dtrace_prints_them() {
+    let script = "BEGIN {
+        @[(char)-2, (short)-2, -2, (long long)-2] = count();
+        @[(uint8_t)-3, (uint16_t)-3, (uint32_t)-3, (uint64_t)-3] = count();
+        @[5, 6, 7, 8] = count();
+        exit(0);
+    }";
+    let mut keys = Vec::new();
+    let mut json = Vec::new();
+    run_synchronous(script.replace("exit(0);", ""), ["true"])
+        .walk(|entry| {
+            let texts: Vec<String> = entry.keys().map(|key| key.to_string()).collect();
+            keys.push(texts.join(" "));
+            let numbers: Vec<i128> =
+                serde_json::from_value(serde_json::to_value(entry.keys().collect::<Vec<_>>())?)?;
+            json.push(numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    // The last number is the value.
+    let printed: Vec<String> = dtrace(script, true)
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter_map(|words| words.split_last().map(|(_, keys)| keys.join(" ")))
+        .collect();
+    assert_eq!(printed.len(), 3, "{printed:?}");
+    assert_eq!((&keys, &json), (&printed, &printed));
 }
 
 fn each_text_belongs_to_its_probe_and_record() {

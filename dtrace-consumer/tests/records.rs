@@ -4,7 +4,7 @@ use std::io::Write;
 
 use dtrace_consumer::record::Action;
 use dtrace_consumer::value::{Integer, Sign};
-use dtrace_consumer::{Value, ValueRef, run_synchronous};
+use dtrace_consumer::{Error, Value, ValueRef, run_synchronous};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::sessions::{values_of, values_with};
 use dtrace_test_support::traced::traced_program;
@@ -27,6 +27,8 @@ live_tests! {
         the_records_of_end_are_delivered_after_all_others,
         every_call_of_a_command_up_to_its_last_instant_arrives,
         rows_take_the_values_by_position,
+        clauses_of_different_shapes_have_a_closure_each_or_a_variant_each,
+        a_register_that_holds_a_negative_int_is_told_with_its_remedy,
         a_number_that_does_not_fit_its_type_is_an_error_and_is_not_cut,
         what_is_for_libdtrace_to_do_arrives_with_its_kind_and_bytes,
         committed_speculations_arrive_and_discarded_ones_do_not,
@@ -319,6 +321,66 @@ fn rows_take_the_values_by_position() {
     .run()
     .expect("the session comes to its end");
     assert_eq!(rows, [Row { name: "x".to_owned(), small: -1, large: u64::MAX }]);
+}
+
+fn clauses_of_different_shapes_have_a_closure_each_or_a_variant_each() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(untagged)]
+    enum Row {
+        Call { call: String, process: Process },
+        Number { number: i8 },
+    }
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Process(u32);
+
+    let script = r#"BEGIN { printf("call=%s process=%d\n", "read", 7); }
+        END, ERROR { printf("number=%d\n", (char)-1); }"#;
+    let (mut begun, mut ended, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    let outcome = run_synchronous(script, ["true"])
+        .rows_for("BEGIN", |row: (String, u32)| {
+            begun.push(row);
+            Ok(())
+        })
+        .rows_for("dtrace:::E*", |number: i32| {
+            ended.push(number);
+            Ok(())
+        })
+        .rows_for("ERROR", |_: i32| unreachable!("nothing fails"))
+        .rows_for("dtrace:::NEVER", |_: i32| unreachable!("there is no such clause"))
+        .rows(|row: Row| {
+            rows.push(row);
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!((begun, ended), (vec![("read".to_owned(), 7)], vec![-1]));
+    let call = "read".to_owned();
+    assert_eq!(rows, [Row::Call { call, process: Process(7) }, Row::Number { number: -1 }]);
+    let subjects: Vec<&str> = outcome.warnings.iter().map(|w| w.subject.as_str()).collect();
+    assert_eq!(subjects, [r#"rows_for("dtrace:::NEVER")"#]);
+}
+
+fn a_register_that_holds_a_negative_int_is_told_with_its_remedy() {
+    // The dynamic linker opens libraries with AT_FDCWD, -100, as the directory.
+    let descriptors = |value: &str| {
+        let script = format!(
+            r#"syscall::openat:entry /pid == $target && !seen++/ {{ printf("%d", {value}); }}"#
+        );
+        let mut descriptors = Vec::new();
+        run_synchronous(script, ["true"])
+            .rows(|descriptor: i32| {
+                descriptors.push(descriptor);
+                Ok(())
+            })
+            .run()
+            .map(|_| descriptors)
+    };
+    let failure = descriptors("arg0").expect_err("a register is not an int");
+    let Error::Row(error) = failure.error else { panic!("{failure:?}") };
+    let text = error.to_string();
+    assert!(text.contains("found integer 4294967196 (if that is -100 in a 64-bit"), "{text}");
+    assert!(text.contains("`(int)arg0`"), "{text}");
+    assert_eq!(descriptors("(int)arg0").expect("the session comes to its end"), [-100]);
 }
 
 fn a_number_that_does_not_fit_its_type_is_an_error_and_is_not_cut() {

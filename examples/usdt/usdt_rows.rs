@@ -28,7 +28,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
 
 const SCRIPT: &str = r#"
 shop$target:::request-begin { self->path = copyinstr(arg1); }
-shop$target:::request-end { printf("%d %d %s", arg0, arg1, self->path); }
+shop$target:::request-end { printf("%d %d %s", arg0, (uint32_t)arg1, self->path); }
 "#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::session::{Session, Source};
-use crate::data::aggregation::Mode;
+use crate::data::aggregation::{Mode, Order};
 use crate::data::loss::LossPolicy;
 use crate::decode::stop::StopHandle;
 
@@ -11,6 +11,16 @@ impl<S: Source, C> Session<S, C> {
     /// Sets how the values of a walk relate to the previous walk. The default is [`Mode::Cumulative`].
     pub fn mode(mut self, mode: Mode) -> Self {
         self.source.delivery().mode = mode;
+        self
+    }
+
+    /// Sets the order of the entries in a walk, by what is delivered: with [`Mode::Delta`], an order by value
+    /// sorts the differences. The default is [`Order::Value`]; for a recording, the order in which it has them.
+    ///
+    /// libdtrace sorts the totals of a live session. Differences and recordings are sorted here, so their walks
+    /// are delivered when they are complete.
+    pub fn order(mut self, order: Order) -> Self {
+        self.source.delivery().order = Some(order);
         self
     }
 
@@ -42,7 +52,7 @@ impl<S: Source, C> Session<S, C> {
     /// damaged. The default is 1 GiB for a recording. Live sessions have no limit by default.
     ///
     /// A session keeps descriptions of probes, clauses, aggregations and symbols, events for the outcome, and
-    /// entries of aggregations for `printa()`, for joined walks and for [`Mode::Delta`]. Long sessions that
+    /// entries of aggregations for `printa()`, for joined walks, for [`Mode::Delta`], and for walks that it sorts. Long sessions that
     /// keep meeting new symbols or processes need more and more.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.source.delivery().memory_limit = bytes;

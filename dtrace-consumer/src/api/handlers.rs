@@ -2,10 +2,6 @@
 //!
 //! Each closure becomes a [`Consumer`] with one method, and is added to the session's consumers.
 
-use std::marker::PhantomData;
-
-use serde::de::DeserializeOwned;
-
 use super::session::{Session, Source};
 use crate::data::loss::{DropReport, Fault};
 use crate::data::outcome::Outcome;
@@ -13,9 +9,7 @@ use crate::data::session_info::{OptionChange, ProcessEvent};
 use crate::decode::aggregated::Aggregated;
 use crate::decode::consumer::{Consumer, Wants};
 use crate::decode::firing::{Firing, Output, Record};
-use crate::decode::guard::{Explained, call};
 use crate::decode::joined::Joined;
-use crate::error::Error;
 use crate::error::callback::CallbackResult;
 
 /// Defines each closure's consumer, and the method that sets it.
@@ -131,95 +125,10 @@ impl<F: FnMut(&Joined<'_>) -> CallbackResult> Consumer for WalkJoined<F> {
     }
 }
 
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Rows<T, F> {
-    closure: F,
-    row: PhantomData<fn(T)>,
-}
-
-impl<T: DeserializeOwned, F: FnMut(T) -> CallbackResult> Consumer for Rows<T, F> {
-    fn wants(&self) -> Wants {
-        Wants::CHEW
-    }
-
-    fn chew(&mut self, firing: &Firing<'_>) -> CallbackResult {
-        if firing.values().next().is_none() {
-            return Ok(());
-        }
-        let misfit = |cause| Error::Row { of: firing.probe().to_string(), cause };
-        let row = firing.row().map_err(|cause| Explained(misfit(cause)))?;
-        Ok(call("rows", || (self.closure)(row)).map_err(Explained)?)
-    }
-}
-
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct WalkRows<T, F> {
-    closure: F,
-    row: PhantomData<fn(T)>,
-}
-
-impl<T: DeserializeOwned, F: FnMut(T) -> CallbackResult> Consumer for WalkRows<T, F> {
-    fn wants(&self) -> Wants {
-        Wants::NOTHING
-    }
-
-    fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
-        let misfit = |cause| Error::Row { of: format!("@{}", entry.name()), cause };
-        let row = entry.row().map_err(|cause| Explained(misfit(cause)))?;
-        Ok(call("walk_rows", || (self.closure)(row)).map_err(Explained)?)
-    }
-}
-
 impl<S: Source, C: Consumer> Session<S, C> {
     /// Adds a [`Consumer`], for handlers that share state. Pass it by `&mut` to use it after the session.
     pub fn consumer<D: Consumer>(self, consumer: D) -> Session<S, (C, D)> {
         self.map(|first| (first, consumer))
-    }
-
-    /// Calls the closure with the values of each firing that has any, deserialized into a tuple or structure:
-    /// the arguments of a `printf`, the expressions of `trace`. [`Firing::row`] describes how. A firing that
-    /// does not fit ends the session with [`Error::Row`].
-    ///
-    /// ```no_run
-    /// #[derive(Debug, serde::Deserialize)]
-    /// struct Open {
-    ///     pid: i32,
-    ///     path: String,
-    /// }
-    ///
-    /// let script = r#"syscall::openat:entry { printf("pid=%d path=%s", pid, copyinstr(arg1)); }"#;
-    /// dtrace_consumer::run_synchronous(script, ["date"])
-    ///     .rows(|open: Open| Ok(println!("{open:?}")))
-    ///     .run()?;
-    /// # Ok::<(), dtrace_consumer::Failure>(())
-    /// ```
-    pub fn rows<T, F>(self, closure: F) -> Session<S, (C, Rows<T, F>)>
-    where
-        T: DeserializeOwned,
-        F: FnMut(T) -> CallbackResult,
-    {
-        self.consumer(Rows { closure, row: PhantomData })
-    }
-
-    /// Calls the closure for each entry of each walk over the aggregations, with its keys, followed by its
-    /// value if that is a number, deserialized into a tuple or structure. An entry that does not fit ends the
-    /// session with [`Error::Row`].
-    ///
-    /// ```no_run
-    /// let script = "syscall:::entry /pid == $target/ { @[probefunc] = count(); }";
-    /// dtrace_consumer::run_synchronous(script, ["date"])
-    ///     .walk_rows(|(call, times): (String, u64)| Ok(println!("{times:6} {call}")))
-    ///     .run()?;
-    /// # Ok::<(), dtrace_consumer::Failure>(())
-    /// ```
-    pub fn walk_rows<T, F>(self, closure: F) -> Session<S, (C, WalkRows<T, F>)>
-    where
-        T: DeserializeOwned,
-        F: FnMut(T) -> CallbackResult,
-    {
-        self.consumer(WalkRows { closure, row: PhantomData })
     }
 
     /// Calls the closure at the end of each walk for each tuple of keys, with the values of several

@@ -13,6 +13,7 @@ pub(crate) mod option;
 #[cfg(feature = "live")]
 pub(crate) mod query;
 pub(crate) mod replay;
+mod rows;
 #[cfg(feature = "live")]
 mod script;
 #[cfg(feature = "live")]

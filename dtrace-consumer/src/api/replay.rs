@@ -36,7 +36,8 @@ enum Input<'r> {
 
 impl<'r> Recorded<'r> {
     fn new(input: Input<'r>) -> Recorded<'r> {
-        let delivery = Delivery { memory_limit: MEMORY_LIMIT, ..Delivery::default() };
+        let delivery =
+            Delivery { memory_limit: MEMORY_LIMIT, is_ordered: false, ..Delivery::default() };
         Recorded { input, delivery, frame_limit: None }
     }
 }

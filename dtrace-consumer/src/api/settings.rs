@@ -12,7 +12,6 @@ use super::traced::Traced;
 use crate::client::elevation::Elevation;
 use crate::client::run;
 use crate::client::settings::Settings;
-use crate::data::aggregation::Order;
 use crate::data::outcome::Outcome;
 use crate::data::script::Script;
 use crate::decode::consumer::Consumer;
@@ -174,12 +173,6 @@ impl<S: Traces, C> Session<S, C> {
     pub fn walk_every(mut self, interval: Duration) -> Self {
         // An interval of zero would leave no time for anything else.
         self.source.settings().interval = Some(interval.max(Duration::from_millis(1)));
-        self
-    }
-
-    /// Sets the order of the entries in a walk. The default is [`Order::Value`].
-    pub fn order(mut self, order: Order) -> Self {
-        self.source.settings().order = order;
         self
     }
 

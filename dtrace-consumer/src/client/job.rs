@@ -45,7 +45,7 @@ pub(super) fn job(
         firings: wants.any(Wants::CHEW | Wants::CHEWREC | Wants::OUT),
         text: wants.any(Wants::OUT) || settings.formatted,
         printed: settings.printed,
-        order: settings.order,
+        order: settings.delivery.order.unwrap_or_default(),
         drain: settings.delivery.mode == Mode::Drain,
         report: wants.any(Wants::REPORT),
         read_options: settings.read_options.clone(),

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::elevation::Elevation;
-use crate::data::aggregation::Order;
 use crate::data::script::Script;
 use crate::decode::dispatcher::Delivery;
 use crate::stream::job::Process;
@@ -19,7 +18,6 @@ pub struct Settings {
     pub(crate) read_options: Vec<String>,
     pub(crate) processes: Vec<Process>,
     pub(crate) delivery: Delivery,
-    pub(crate) order: Order,
     /// How often to walk the aggregations while tracing.
     pub(crate) interval: Option<Duration>,
     /// Whether libdtrace formats records as text even if no handler wants it.

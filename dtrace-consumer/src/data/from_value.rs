@@ -10,19 +10,38 @@ use super::value::{Value, ValueRef};
 
 /// A value does not have the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, found {found}")]
+#[error("expected {expected}, found {found}{}", .remedy.as_deref().map(|r| format!(" ({r})")).unwrap_or_default())]
 #[non_exhaustive]
 pub struct TypeError {
     /// The requested type.
     pub expected: &'static str,
     /// The kind of the value, and the value.
     pub found: String,
+    /// What to change in the script, for a number that looks like the usual mistake: `arg0` to `arg9` are 64
+    /// bits wide, so an `int` of -1 arrives as 4294967295.
+    pub remedy: Option<String>,
 }
 
 impl TypeError {
-    pub(super) fn new(expected: &'static str, found: &ValueRef<'_>) -> TypeError {
-        TypeError { expected, found: format!("{} {found}", found.kind()) }
+    pub(crate) fn new(expected: &'static str, found: impl Into<String>) -> TypeError {
+        TypeError { expected, found: found.into(), remedy: None }
     }
+
+    fn of(expected: &'static str, found: &ValueRef<'_>) -> TypeError {
+        TypeError::new(expected, format!("{} {found}", found.kind()))
+    }
+}
+
+/// Returns the negative `int` that a 64-bit number may be meant to be.
+pub(crate) fn as_register(bits: u64) -> Option<i32> {
+    let int = (bits as u32).cast_signed();
+    let extensions = [u64::from(int.cast_unsigned()), i64::from(int).cast_unsigned()];
+    (int < 0 && extensions.contains(&bits)).then_some(int)
+}
+
+/// Returns what to do about an `int` in a register.
+pub(crate) fn register_remedy(int: i32) -> String {
+    format!("if that is {int} in a 64-bit register, cast it in the script, as in `(int)arg0`")
 }
 
 /// Types that a DTrace value converts to.
@@ -68,9 +87,15 @@ macro_rules! integers {
     ($($type:ty => $signed:literal),*) => {$(
         impl<'a> FromValue<'a> for $type {
             fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
-                let error = || TypeError::new(stringify!($type), &value);
+                let error = || TypeError::of(stringify!($type), &value);
                 let ValueRef::Integer(n) = value else { return Err(error()) };
-                Self::try_from(n.for_target($signed)).map_err(|_| error())
+                Self::try_from(n.for_target($signed)).map_err(|_| {
+                    let register = (n.width() == 8).then(|| as_register(n.as_u64())).flatten();
+                    // Only a type that holds the `int` shows that one is wanted.
+                    let int = register.filter(|int| Self::try_from(*int).is_ok());
+                    let remedy = int.map(register_remedy);
+                    TypeError { remedy, ..error() }
+                })
             }
         }
 
@@ -92,7 +117,7 @@ impl<'a> FromValue<'a> for Integer {
     fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
         match value {
             ValueRef::Integer(n) => Ok(n),
-            other => Err(TypeError::new("an integer", &other)),
+            other => Err(TypeError::of("an integer", &other)),
         }
     }
 }
@@ -102,7 +127,7 @@ impl<'a> FromValue<'a> for Cow<'a, str> {
         match value {
             ValueRef::String(s) => Ok(String::from_utf8_lossy(s)),
             ValueRef::Symbol(s) => Ok(Cow::Owned(s.to_string())),
-            other => Err(TypeError::new("a string", &other)),
+            other => Err(TypeError::of("a string", &other)),
         }
     }
 }
@@ -117,9 +142,9 @@ impl<'a> FromValue<'a> for &'a str {
     fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
         match value {
             ValueRef::String(s) => {
-                std::str::from_utf8(s).map_err(|_| TypeError::new("UTF-8 text", &value))
+                std::str::from_utf8(s).map_err(|_| TypeError::of("UTF-8 text", &value))
             }
-            other => Err(TypeError::new("a string", &other)),
+            other => Err(TypeError::of("a string", &other)),
         }
     }
 }
@@ -128,7 +153,7 @@ impl<'a> FromValue<'a> for &'a [u8] {
     fn from_value(value: ValueRef<'a>) -> Result<Self, TypeError> {
         match value {
             ValueRef::String(b) | ValueRef::Bytes(b) | ValueRef::Opaque { bytes: b, .. } => Ok(b),
-            other => Err(TypeError::new("bytes", &other)),
+            other => Err(TypeError::of("bytes", &other)),
         }
     }
 }

@@ -116,6 +116,13 @@ pub struct DropReport {
     pub message: String,
 }
 
+/// Formats libdtrace's message.
+impl fmt::Display for DropReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message.trim_end())
+    }
+}
+
 /// An error of a clause at run time, as the ERROR probe sees it (`dtrace_errdata_t`).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]

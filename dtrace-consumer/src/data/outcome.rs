@@ -39,6 +39,9 @@ pub struct Outcome {
     pub processes: Vec<ProcessEvent>,
     /// How many firings were delivered.
     pub firings: u64,
+    /// How many rows were skipped because they did not fit the type of their closure; see
+    /// [`misfits`](crate::Session::misfits).
+    pub misfits: u64,
     /// How long the session's steps took.
     pub timings: Timings,
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::pattern::ProbePattern;
+
 /// A probe's identifier and its four-part name, `provider:module:function:name`
 /// (`dtrace_probedesc_t`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -18,6 +20,33 @@ pub struct Probe {
     pub function: String,
     /// The probe's own name, `probename` in D.
     pub name: String,
+}
+
+impl Probe {
+    /// Returns whether the probe matches a description as D has them: `provider:module:function:name`. Fewer
+    /// parts are the last ones, an empty part matches anything, and each part may be a pattern with `*`, `?`
+    /// and `[a-z]`. `$target` matches any process.
+    ///
+    /// ```
+    /// # use dtrace_consumer::record::Probe;
+    /// # let (provider, module) = ("syscall".to_owned(), "vmlinux".to_owned());
+    /// # let (function, name) = ("openat".to_owned(), "entry".to_owned());
+    /// # let probe = Probe { id: 1, provider, module, function, name };
+    /// // syscall:vmlinux:openat:entry
+    /// assert!(probe.matches("syscall::open*:entry"));
+    /// assert!(probe.matches("openat:entry"));
+    /// assert!(!probe.matches("return"));
+    /// ```
+    #[must_use]
+    pub fn matches(&self, description: &str) -> bool {
+        ProbePattern::parse(description).is_some_and(|pattern| pattern.matches(self.parts()))
+    }
+
+    /// Returns provider, module, function and name.
+    pub(crate) fn parts(&self) -> [&str; 4] {
+        let Probe { id: _, provider, module, function, name } = self;
+        [provider, module, function, name]
+    }
 }
 
 impl fmt::Display for Probe {

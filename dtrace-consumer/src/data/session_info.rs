@@ -1,5 +1,7 @@
 //! What a session reports about itself: library, kernel, compiled scripts, processes.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::listing::{Attributes, ListedProbe};
@@ -85,6 +87,14 @@ pub struct OptionChange {
     pub new: Option<u64>,
 }
 
+/// Formats as `strsize: 256 -> 512`.
+impl fmt::Display for OptionChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value: Option<u64>| value.map_or("unset".to_owned(), |n| n.to_string());
+        write!(f, "{}: {} -> {}", self.name, text(self.old), text(self.new))
+    }
+}
+
 /// An event of a traced process that libdtrace reported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -95,4 +105,13 @@ pub struct ProcessEvent {
     pub gone: bool,
     /// libdtrace's error message about it, if any.
     pub message: Option<String>,
+}
+
+/// Formats as `process 42 has ended`, followed by the message if there is one.
+impl fmt::Display for ProcessEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.gone { "has ended" } else { "cannot be followed" };
+        write!(f, "process {} {state}", self.pid)?;
+        self.message.as_ref().map_or(Ok(()), |message| write!(f, ": {}", message.trim_end()))
+    }
 }

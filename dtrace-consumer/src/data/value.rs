@@ -38,6 +38,37 @@ pub enum ValueRef<'a> {
     },
 }
 
+/// Which of several values: the one at a position, from 0, or the one of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ValueKey<'k> {
+    /// The position, from 0.
+    Index(usize),
+    /// The name in the format of `printf`.
+    Name(&'k str),
+}
+
+impl From<usize> for ValueKey<'_> {
+    fn from(index: usize) -> Self {
+        ValueKey::Index(index)
+    }
+}
+
+impl<'k> From<&'k str> for ValueKey<'k> {
+    fn from(name: &'k str) -> Self {
+        ValueKey::Name(name)
+    }
+}
+
+impl fmt::Display for ValueKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueKey::Index(index) => write!(f, "at {index}"),
+            ValueKey::Name(name) => write!(f, "with the name `{name}`"),
+        }
+    }
+}
+
 impl ValueRef<'_> {
     /// Copies the value.
     #[must_use]

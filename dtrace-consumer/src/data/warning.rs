@@ -37,12 +37,21 @@ pub enum WarningKind {
     NeverFires,
     /// A handler names an aggregation that the script does not have.
     UnknownAggregation,
+    /// The probe description of a handler matches no clause.
+    UnmatchedProbe,
+    /// A row did not fit the type of its handler, and was skipped.
+    Misfit,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.
     Other,
 }
 
 impl WarningKind {
-    const KNOWN: [WarningKind; 2] = [WarningKind::NeverFires, WarningKind::UnknownAggregation];
+    const KNOWN: [WarningKind; 4] = [
+        WarningKind::NeverFires,
+        WarningKind::UnknownAggregation,
+        WarningKind::UnmatchedProbe,
+        WarningKind::Misfit,
+    ];
 
     /// Returns the kind with a number of the stream's format.
     pub(crate) fn from_number(n: u8) -> WarningKind {

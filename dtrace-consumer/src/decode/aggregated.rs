@@ -1,15 +1,19 @@
 //! Entries of aggregations, as handlers see them.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::aggregation::Aggregation;
+use super::line;
 use crate::data::aggregation::{AggregationFunction, AggregationValue, DecodeError};
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::integer::{Integer, Sign};
 use crate::data::symbol::Symbols;
 use crate::data::value::ValueRef;
-use crate::records::rows::{self, RowError};
+use crate::records::row_error::RowError;
+use crate::records::rows;
 use crate::stream::payload::EntryFrame;
 
 /// The keys of an aggregation and their value.
@@ -91,7 +95,7 @@ impl<'a> Aggregated<'a> {
     /// # Errors
     /// [`RowError`], which names the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
-        row(self.keys(), &self.value)
+        row(self.name(), self.keys(), &self.value)
     }
 }
 
@@ -109,19 +113,18 @@ impl<'a> Aggregated<'a> {
 
 /// Returns the error for a key that an entry does not have.
 pub(super) fn no_key(name: &str, index: usize, keys: usize) -> TypeError {
-    TypeError { expected: "a key", found: format!("none at {index}: @{name} has {keys} keys") }
+    TypeError::new("a key", format!("none at {index}: @{name} has {keys} keys"))
 }
 
 /// Returns the number that DTrace prints for a value.
 pub(super) fn number(value: &AggregationValue) -> Result<i64, TypeError> {
-    value.as_i64().ok_or_else(|| TypeError {
-        expected: "a number",
-        found: format!("{}() without one", value.function().name()),
-    })
+    let found = || format!("{}() without one", value.function().name());
+    value.as_i64().ok_or_else(|| TypeError::new("a number", found()))
 }
 
 /// Deserializes keys, followed by the value if it is a number.
 pub(super) fn row<'v, T: DeserializeOwned>(
+    name: &str,
     keys: impl Iterator<Item = ValueRef<'v>>,
     value: &AggregationValue,
 ) -> Result<T, RowError> {
@@ -130,6 +133,14 @@ pub(super) fn row<'v, T: DeserializeOwned>(
         .and_then(|n| Integer::from_bytes(&n.to_ne_bytes(), Sign::Signed))
         .map(ValueRef::Integer);
     rows::from_values(keys.chain(number).map(|value| (None, value)))
+        .map_err(|e| e.of(format!("@{name}")))
+}
+
+/// Formats as `@name[key, key]: value`, on one line.
+impl fmt::Display for Aggregated<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line::entry(f, self.name(), self.keys(), &self.value)
+    }
 }
 
 /// Serializes the entry as the `name` and `function` of its aggregation, its `keys` and its `value`, a number

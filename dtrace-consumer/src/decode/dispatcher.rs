@@ -6,6 +6,7 @@
 #[cfg(all(test, feature = "live"))]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::consumer::{Consumer, Wants};
@@ -14,9 +15,11 @@ use super::firing::{Firing, Printed};
 use super::guard::call;
 use super::joined::Join;
 use super::kept::{Kept, PLACE};
+use super::notes::Notes;
+use super::ordered::Ordered;
 use super::speak;
 use super::walks::Walks;
-use crate::data::aggregation::Mode;
+use crate::data::aggregation::{Mode, Order};
 use crate::data::loss::{DropReport, Fault, LossPolicy};
 use crate::data::outcome::{EndedBy, Outcome};
 use crate::data::record::Action;
@@ -47,18 +50,44 @@ pub(crate) enum Step {
 pub struct Delivery {
     pub(crate) losses: LossPolicy,
     pub(crate) mode: Mode,
+    /// The order of a walk; `None` for that of the stream.
+    pub(crate) order: Option<Order>,
+    /// Whether the stream has its entries in that order already.
+    pub(crate) is_ordered: bool,
     /// The aggregations to join, a list for each join.
     pub(crate) joins: Vec<Vec<String>>,
     /// Approximate limit for descriptions kept in memory, in bytes.
     pub(crate) memory_limit: usize,
     /// How long the session may take.
     pub(crate) deadline: Option<Duration>,
+    /// Shared with the handlers for rows.
+    pub(crate) notes: Arc<Notes>,
+}
+
+impl Delivery {
+    /// Returns the order that walks are to be sorted into here.
+    fn sorts_by(&self) -> Option<Order> {
+        // libdtrace has sorted totals.
+        let by_differences = |order: Order| order.is_by_value() && self.mode == Mode::Delta;
+        match self.is_ordered {
+            true => Some(self.order.unwrap_or_default()).filter(|order| by_differences(*order)),
+            false => self.order,
+        }
+    }
 }
 
 impl Default for Delivery {
     fn default() -> Delivery {
-        let (losses, mode, joins) = Default::default();
-        Delivery { losses, mode, joins, memory_limit: usize::MAX, deadline: None }
+        Delivery {
+            losses: LossPolicy::default(),
+            mode: Mode::default(),
+            order: None,
+            is_ordered: true,
+            joins: Vec::new(),
+            memory_limit: usize::MAX,
+            deadline: None,
+            notes: Arc::default(),
+        }
     }
 }
 
@@ -72,6 +101,8 @@ pub(crate) struct Dispatcher<'c> {
     system: Option<fn(&[u8])>,
     described: Described,
     walks: Walks,
+    ordered: Ordered,
+    notes: Arc<Notes>,
     joins: Vec<Join>,
     /// The entries that the `printa()` of the next firing prints.
     printed: Vec<Printed>,
@@ -92,6 +123,8 @@ impl<'c> Dispatcher<'c> {
             system: None,
             described: Described::default(),
             walks: Walks::new(delivery.mode),
+            ordered: Ordered::new(delivery.sorts_by()),
+            notes: Arc::clone(&delivery.notes),
             joins: delivery.joins.iter().cloned().map(Join::new).collect(),
             printed: Vec::new(),
             printing: false,
@@ -142,6 +175,7 @@ impl<'c> Dispatcher<'c> {
     }
 
     fn stop(&mut self) -> Result<(), Error> {
+        self.take_notes();
         if !self.started {
             return Ok(());
         }
@@ -202,6 +236,7 @@ impl<'c> Dispatcher<'c> {
         t.go = Duration::from_nanos(times.go);
         self.started = true;
         call("on_start", || self.consumer.on_start(&self.outcome))?;
+        self.take_notes();
         Ok(Step::Started)
     }
 
@@ -240,6 +275,7 @@ impl<'c> Dispatcher<'c> {
             }
         }
         self.forget_printed();
+        self.take_notes();
         Ok(())
     }
 
@@ -261,9 +297,14 @@ impl<'c> Dispatcher<'c> {
             .walks
             .entry(aggregation, frame, &described.symbols)
             .map_err(|_| malformed("aggregation value", "invalid for its function"))?;
-        if let Some(entry) = &entry {
-            call("walk", || self.consumer.walk(entry))?;
-            self.joins.iter_mut().for_each(|join| join.add(entry));
+        match &entry {
+            Some(entry) if self.ordered.collects() => self.ordered.add(entry),
+            Some(entry) => {
+                call("walk", || self.consumer.walk(entry))?;
+                self.joins.iter_mut().for_each(|join| join.add(entry));
+                self.take_notes();
+            }
+            None => {}
         }
         Ok(())
     }
@@ -273,12 +314,19 @@ impl<'c> Dispatcher<'c> {
             return Ok(());
         }
         let described = &self.described;
+        self.ordered.finish(&described.aggregations, &described.symbols, |entry| {
+            call("walk", || self.consumer.walk(entry))?;
+            self.joins.iter_mut().for_each(|join| join.add(entry));
+            Ok::<(), Error>(())
+        })?;
         for join in &mut self.joins {
             join.finish(&described.aggregations, &described.symbols, |row| {
                 call("walk_joined", || self.consumer.walk_joined(row))
             })?;
         }
-        call("walked", || self.consumer.walked())
+        call("walked", || self.consumer.walked())?;
+        self.take_notes();
+        Ok(())
     }
 
     fn dropped(&mut self, report: &DropReport) -> Result<(), Error> {
@@ -316,11 +364,21 @@ impl<'c> Dispatcher<'c> {
         self.outcome.warnings.push(warning);
     }
 
+    /// Takes over what the handlers have noted.
+    fn take_notes(&mut self) {
+        let Some(noted) = self.notes.take() else { return };
+        self.outcome.misfits = self.outcome.misfits.saturating_add(noted.misfits);
+        for warning in noted.warnings {
+            self.kept.add_warning(&warning);
+            self.warn(warning);
+        }
+    }
+
     /// Returns the approximate size of the kept entries of aggregations, in bytes.
     fn entries_kept(&self) -> usize {
         let joins = self.joins.iter().map(Join::kept);
         joins
-            .chain([self.walks.kept(), self.printed_size])
+            .chain([self.walks.kept(), self.ordered.kept(), self.printed_size])
             .fold(0, |sum: usize, n| sum.saturating_add(n))
     }
 

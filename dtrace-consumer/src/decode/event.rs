@@ -1,22 +1,31 @@
 //! What a session delivers, as values that own their data.
 
+use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{SerializeStruct, Serializer};
 
 use super::aggregated::{self, Aggregated};
-use super::firing::{Firing, Output};
+use super::firing::{self, Firing, FlowKind, Output, Record};
+use super::line;
 use crate::data::aggregation::{AggregationFunction, AggregationValue};
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::loss::{DropReport, Fault};
 use crate::data::probe::Probe;
+use crate::data::record::Action;
 use crate::data::session_info::{OptionChange, ProcessEvent};
-use crate::data::value::Value;
-use crate::records::rows::{self, RowError};
+use crate::data::value::{Value, ValueKey, ValueRef};
+use crate::records::row_error::RowError;
+use crate::records::rows;
 
 /// A delivered item that owns its data.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Serializes as the item with a field `event` before the others, which names its kind:
+/// `{"event":"walked"}`. Formats as one line; text keeps its line feeds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Event {
     /// A clause has fired.
@@ -37,7 +46,56 @@ pub enum Event {
     Process(ProcessEvent),
 }
 
-/// A [`Firing`] that owns its data.
+impl Event {
+    /// Returns the firing, if this is one.
+    #[must_use]
+    pub fn as_firing(&self) -> Option<&FiringEvent> {
+        if let Event::Firing(firing) = self { Some(firing) } else { None }
+    }
+
+    /// Returns the text, if this is some.
+    #[must_use]
+    pub fn as_output(&self) -> Option<&OutputEvent> {
+        if let Event::Output(output) = self { Some(output) } else { None }
+    }
+
+    /// Returns the entry of an aggregation, if this is one.
+    #[must_use]
+    pub fn as_aggregated(&self) -> Option<&AggregatedEvent> {
+        if let Event::Aggregated(entry) = self { Some(entry) } else { None }
+    }
+
+    /// Returns the probe that a firing, text or fault is from.
+    #[must_use]
+    pub fn probe(&self) -> Option<&Probe> {
+        match self {
+            Event::Firing(firing) => Some(&firing.probe),
+            Event::Output(output) => Some(&output.probe),
+            Event::Fault(fault) => fault.probe.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Firing(firing) => firing.fmt(f),
+            Event::Output(output) => output.fmt(f),
+            Event::Aggregated(entry) => entry.fmt(f),
+            Event::Walked => f.write_str("the walk is complete"),
+            Event::Drop(report) => report.fmt(f),
+            Event::Fault(fault) => f.write_str(fault.message.trim_end()),
+            Event::Option(change) => change.fmt(f),
+            Event::Process(event) => event.fmt(f),
+        }
+    }
+}
+
+/// A [`Firing`] that owns its data: probe, CPU, and the values with their names and actions.
+///
+/// Text arrives as [`Event::Output`]. What is for libdtrace to do, such as `printa()` or `exit()`, has no
+/// value.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FiringEvent {
@@ -47,18 +105,33 @@ pub struct FiringEvent {
     pub cpu: u32,
     /// libdtrace's number of the statement.
     pub statement: u32,
+    /// The position in the flow; `None` without the option `flowindent`.
+    pub flow: Option<FlowEvent>,
     /// The values that its actions recorded; see [`Firing::values`].
     pub values: Vec<Value>,
     names: Names,
 }
 
-/// The names of a firing's values in the formats.
+/// A [`Flow`](crate::record::Flow) that owns its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlowEvent {
+    /// Entry, return, or neither.
+    pub kind: FlowKind,
+    /// The depth, in characters of indentation.
+    pub indent: i32,
+    /// The mark before the name.
+    pub prefix: String,
+}
+
+/// The names in the formats, and the actions, of a clause's values. Its firings share them.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Names(Arc<[Option<String>]>);
+pub(crate) struct Names(Arc<[(Option<String>, Action)]>);
 
 impl Names {
     pub(crate) fn of(firing: &Firing<'_>) -> Names {
-        Names(firing.data_records().map(|record| record.name().map(str::to_owned)).collect())
+        let name = |record: Record<'_>| (record.name().map(str::to_owned), record.action());
+        Names(firing.data_records().map(name).collect())
     }
 }
 
@@ -68,28 +141,83 @@ impl FiringEvent {
             probe,
             cpu: firing.cpu(),
             statement: firing.statement(),
+            flow: firing.flow().map(|flow| FlowEvent {
+                kind: flow.kind,
+                indent: flow.indent,
+                prefix: flow.prefix.to_owned(),
+            }),
             values: firing.values().map(|value| value.to_owned()).collect(),
             names,
         }
     }
 
-    /// Deserializes the values into a tuple or structure; see [`Firing::row`].
+    /// Returns the name of the value at `index`, from 0, in the format of its `printf`.
+    #[must_use]
+    pub fn name(&self, index: usize) -> Option<&str> {
+        self.names.0.get(index)?.0.as_deref()
+    }
+
+    /// Returns the action that recorded the value at `index`, from 0.
+    #[must_use]
+    pub fn action(&self, index: usize) -> Option<Action> {
+        self.names.0.get(index).map(|(_, action)| *action)
+    }
+
+    /// Returns the values with their names in the formats.
+    pub fn named_values(&self) -> impl Iterator<Item = (Option<&str>, ValueRef<'_>)> {
+        let values = self.values.iter().enumerate();
+        values.map(|(index, value)| (self.name(index), value.as_ref()))
+    }
+
+    /// Converts the value at an index, from 0, or of a name in the format of `printf`.
+    ///
+    /// ```no_run
+    /// use dtrace_consumer::trace;
+    ///
+    /// let script = r#"syscall::openat:entry { printf("pid=%d path=%s", pid, copyinstr(arg1)); }"#;
+    /// for event in trace(script).events(1024)? {
+    ///     if let Some(open) = event.as_firing() {
+    ///         println!("{} {}", open.get::<i32>("pid")?, open.get::<&str>(1)?);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`RowError`], which names the field, the expected type and the value.
+    /// [`TypeError`] if there is no such value, it is of another kind, or it does not fit.
+    pub fn get<'a, 'k, T: FromValue<'a>>(
+        &'a self,
+        key: impl Into<ValueKey<'k>>,
+    ) -> Result<T, TypeError> {
+        T::from_value(firing::pick(self.named_values(), key.into())?)
+    }
+
+    /// Deserializes the values; see [`Firing::row`].
+    ///
+    /// # Errors
+    /// [`RowError`], which names the probe, the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
-        let names = self.names.0.iter().map(Option::as_deref).chain(std::iter::repeat(None));
-        rows::from_values(names.zip(self.values.iter().map(Value::as_ref)))
+        rows::from_values(self.named_values()).map_err(|e| e.of(self.probe.to_string()))
+    }
+}
+
+/// Formats as [`Firing`] does.
+impl fmt::Display for FiringEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.probe)?;
+        line::values(f, self.named_values())
     }
 }
 
 /// Serializes as [`Firing`] does.
 impl Serialize for FiringEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut firing = serializer.serialize_struct("Firing", 4)?;
+        let names: Vec<_> = (0..self.values.len()).map(|index| self.name(index)).collect();
+        let mut firing = serializer.serialize_struct("Firing", 5)?;
         firing.serialize_field("probe", &*self.probe)?;
         firing.serialize_field("cpu", &self.cpu)?;
         firing.serialize_field("statement", &self.statement)?;
+        firing.serialize_field("names", &names)?;
         firing.serialize_field("values", &self.values)?;
         firing.end()
     }
@@ -101,13 +229,15 @@ impl Serialize for FiringEvent {
 pub struct OutputEvent {
     /// The probe that fired.
     pub probe: Arc<Probe>,
+    /// The action that printed it; see [`Output::action`].
+    pub action: Option<Action>,
     /// The text as dtrace(1) would print it, in bytes, because D strings are bytes.
     pub bytes: Vec<u8>,
 }
 
 impl OutputEvent {
     pub(crate) fn new(output: &Output<'_>, probe: Arc<Probe>) -> OutputEvent {
-        OutputEvent { probe, bytes: output.bytes().to_vec() }
+        OutputEvent { probe, action: output.action(), bytes: output.bytes().to_vec() }
     }
 
     /// Returns the text, with invalid UTF-8 replaced.
@@ -118,9 +248,20 @@ impl OutputEvent {
 }
 
 /// Formats the text.
-impl std::fmt::Display for OutputEvent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for OutputEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
+    }
+}
+
+/// Serializes as `probe`, `action` (or null) and `text`.
+impl Serialize for OutputEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut output = serializer.serialize_struct("Output", 3)?;
+        output.serialize_field("probe", &*self.probe)?;
+        output.serialize_field("action", &self.action)?;
+        output.serialize_field("text", &self.text())?;
+        output.end()
     }
 }
 
@@ -136,6 +277,8 @@ pub struct AggregatedEvent {
     pub keys: Vec<Value>,
     /// The value.
     pub value: AggregationValue,
+    /// The value on each CPU, with the CPU's number; see [`Aggregated::per_cpu`].
+    pub per_cpu: Vec<(u32, AggregationValue)>,
 }
 
 impl From<&Aggregated<'_>> for AggregatedEvent {
@@ -145,6 +288,7 @@ impl From<&Aggregated<'_>> for AggregatedEvent {
             function: entry.function(),
             keys: entry.keys().map(|key| key.to_owned()).collect(),
             value: entry.value().clone(),
+            per_cpu: entry.per_cpu().collect(),
         }
     }
 }
@@ -173,7 +317,14 @@ impl AggregatedEvent {
     /// # Errors
     /// [`RowError`], which names the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
-        aggregated::row(self.keys.iter().map(Value::as_ref), &self.value)
+        aggregated::row(&self.name, self.keys.iter().map(Value::as_ref), &self.value)
+    }
+}
+
+/// Formats as [`Aggregated`] does.
+impl fmt::Display for AggregatedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line::entry(f, &self.name, self.keys.iter().map(Value::as_ref), &self.value)
     }
 }
 

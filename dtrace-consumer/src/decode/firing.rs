@@ -1,19 +1,22 @@
 //! Firings of probes, as handlers see them.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::aggregated::Aggregated;
 use super::aggregation::Aggregation;
+use super::line;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::symbol::Symbols;
-use crate::data::value::ValueRef;
+use crate::data::value::{ValueKey, ValueRef};
 use crate::records::layout::Field;
-use crate::records::rows::{self, RowError};
+use crate::records::row_error::RowError;
+use crate::records::rows;
 use crate::stream::payload::{EntryFrame, FiringFrame};
 
 /// One firing of one clause: its probe, and what its actions recorded.
@@ -134,13 +137,37 @@ impl<'a> Firing<'a> {
         self.records().filter(|r| r.field.is_data())
     }
 
-    /// Deserializes the values into a tuple or structure: by name, if the format of a `printf` names every
-    /// field of the structure, as in `seq=%u` or `"seq":%u`; otherwise by position.
+    /// Converts the value at an index, from 0, or of a name in the format of `printf`.
     ///
     /// # Errors
-    /// [`RowError`], which names the field, the expected type and the value.
+    /// [`TypeError`] if there is no such value, it is of another kind, or it does not fit.
+    pub fn get<'k, T: FromValue<'a>>(&self, key: impl Into<ValueKey<'k>>) -> Result<T, TypeError> {
+        T::from_value(pick(self.data_records().map(|r| (r.name(), r.value())), key.into())?)
+    }
+
+    /// Deserializes the values.
+    ///
+    /// | type | takes |
+    /// |---|---|
+    /// | tuple, list | the values in order |
+    /// | structure | values by name, if the format of a `printf` names them, as in `seq=%u` or `"seq":%u`; otherwise in order |
+    /// | map, `flatten`, untagged or internally tagged enumeration | values by name; all of them need names |
+    /// | scalar | the only value |
+    ///
+    /// A structure takes values by name if each of its fields has one, or if all values have names and at
+    /// least one is that of a field. Then fields may be missing if serde can do without them: an `Option`, or
+    /// one with `#[serde(default)]`.
+    ///
+    /// Integers are checked: one that does not fit is an error. `arg0` to `arg9` are registers of 64 bits, so an
+    /// `int` of -1 arrives as 4294967295; write `(int)arg0` in the script. Through `flatten`, untagged and
+    /// internally tagged enumerations, serde does not say which type it wants: numbers arrive as dtrace(1)
+    /// prints them, and are no `bool`.
+    ///
+    /// # Errors
+    /// [`RowError`], which names the probe, the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
         rows::from_values(self.data_records().map(|r| (r.name(), r.value())))
+            .map_err(|e| e.of(self.probe.to_string()))
     }
 
     /// Returns exactly what dtrace(1) would print for the firing. Empty unless the session wants output, as
@@ -164,13 +191,36 @@ impl<'a> Firing<'a> {
     }
 }
 
-/// Serializes as `probe`, `cpu`, `statement` and `values`.
+/// Returns the value of a key.
+pub(super) fn pick<'v>(
+    mut values: impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)>,
+    key: ValueKey<'_>,
+) -> Result<ValueRef<'v>, TypeError> {
+    let found = match key {
+        ValueKey::Index(index) => values.nth(index),
+        ValueKey::Name(wanted) => values.find(|(name, _)| *name == Some(wanted)),
+    };
+    let (_, value) = found.ok_or_else(|| TypeError::new("a value", format!("none {key}")))?;
+    Ok(value)
+}
+
+/// Formats the probe and the values, on one line.
+impl fmt::Display for Firing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.probe)?;
+        line::values(f, self.data_records().map(|r| (r.name(), r.value())))
+    }
+}
+
+/// Serializes as `probe`, `cpu`, `statement`, `names` (each or null) and `values`.
 impl Serialize for Firing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut firing = serializer.serialize_struct("Firing", 4)?;
+        let names: Vec<_> = self.data_records().map(|r| r.name()).collect();
+        let mut firing = serializer.serialize_struct("Firing", 5)?;
         firing.serialize_field("probe", self.probe)?;
         firing.serialize_field("cpu", &self.cpu())?;
         firing.serialize_field("statement", &self.statement)?;
+        firing.serialize_field("names", &names)?;
         firing.serialize_field("values", &self.values().collect::<Vec<_>>())?;
         firing.end()
     }
@@ -309,8 +359,8 @@ impl<'a> Output<'a> {
     }
 }
 
-impl std::fmt::Display for Output<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Output<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
     }
 }

@@ -6,6 +6,7 @@
 use crate::data::listing::ListedProbe;
 use crate::data::probe::Probe;
 use crate::data::record::RecordDescription;
+use crate::data::warning::Warning;
 use crate::stream::frame::Frame;
 use crate::stream::wire::Malformed;
 
@@ -39,6 +40,11 @@ impl Kept {
         self.descriptions = self.descriptions.saturating_add(probe.map_or(PLACE, probe_weight));
     }
 
+    /// Counts a warning of this process.
+    pub(crate) fn add_warning(&mut self, warning: &Warning) {
+        self.descriptions = self.descriptions.saturating_add(warning_weight(warning));
+    }
+
     /// Counts a frame of which a part is kept for the whole session. Refuses it if the total, together with
     /// `entries`, exceeds the limit.
     pub(crate) fn note(&mut self, frame: &Frame<'_>, entries: usize) -> Result<(), Malformed> {
@@ -59,11 +65,15 @@ fn weight(frame: &Frame<'_>) -> usize {
         Frame::Symbol(symbol) => PLACE + symbol.text.len(),
         Frame::OptionChange(change) => PLACE + change.name.len(),
         Frame::Process(event) => PLACE + event.message.as_ref().map_or(0, String::len),
-        Frame::Warning(warning) => PLACE + warning.subject.len() + warning.message.len(),
+        Frame::Warning(warning) => warning_weight(warning),
         Frame::Program(info) => PLACE + info.clauses.iter().map(listed_weight).sum::<usize>(),
         Frame::Options(options) => options.iter().map(|(name, _)| PLACE + name.len()).sum(),
         _ => 0,
     }
+}
+
+fn warning_weight(warning: &Warning) -> usize {
+    PLACE + warning.subject.len() + warning.message.len()
 }
 
 fn probe_weight(probe: &Probe) -> usize {

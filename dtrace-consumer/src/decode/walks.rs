@@ -43,9 +43,13 @@ impl Walks {
         symbols: &'a Symbols,
     ) -> Result<Option<Aggregated<'a>>, DecodeError> {
         let value = aggregation.decode(frame.value)?;
-        let value = match self.mode {
-            Mode::Cumulative | Mode::Drain => Some(value),
-            Mode::Delta => self.added(aggregation.variable, frame, value),
+        let (value, frame) = match self.mode {
+            Mode::Cumulative | Mode::Drain => (Some(value), frame),
+            // The values of each CPU are totals.
+            Mode::Delta => {
+                let added = self.added(aggregation.variable, frame, value);
+                (added, EntryFrame { per_cpu: &[], ..frame })
+            }
         };
         Ok(value.map(|value| Aggregated { aggregation, frame, symbols, value }))
     }

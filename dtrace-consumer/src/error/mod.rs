@@ -17,7 +17,7 @@ pub use self::elevation::ElevationProblem;
 pub use self::failure::Failure;
 pub use self::unavailable::{Check, Unavailable};
 use crate::data::loss::Losses;
-use crate::records::rows::RowError;
+use crate::records::row_error::RowError;
 pub use crate::stream::wire::Malformed;
 
 /// Why a session did not start or complete.
@@ -231,13 +231,8 @@ pub enum Error {
     },
 
     /// A firing or an entry of an aggregation does not fit the type of a `rows` or `walk_rows` closure.
-    #[error("the row of {of} does not fit its type: {cause}")]
-    Row {
-        /// The probe that fired, or the aggregation with its `@`.
-        of: String,
-        /// What does not fit.
-        cause: RowError,
-    },
+    #[error(transparent)]
+    Row(RowError),
 
     /// Data were lost, and the session's loss policy is to fail.
     #[error("data were lost: {0}")]

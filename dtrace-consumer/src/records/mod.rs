@@ -2,4 +2,6 @@
 
 pub(crate) mod format;
 pub(crate) mod layout;
+pub(crate) mod row_error;
+mod row_value;
 pub(crate) mod rows;

@@ -7,6 +7,7 @@
 mod render;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use serde::{Serialize, Serializer};
 

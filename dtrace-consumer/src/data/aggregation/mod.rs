@@ -8,6 +8,7 @@ mod mode;
 mod numbers;
 mod order;
 mod parameters;
+mod rank;
 mod value;
 
 pub use combine::CombineError;

@@ -25,6 +25,12 @@ pub enum Order {
 }
 
 impl Order {
+    /// Returns whether values determine the order.
+    pub(crate) fn is_by_value(self) -> bool {
+        use Order::{Value, ValueAcross, ValueAcrossReversed, ValueReversed};
+        matches!(self, Value | ValueReversed | ValueAcross | ValueAcrossReversed)
+    }
+
     pub(crate) fn from_number(n: u8) -> Option<Order> {
         use Order::*;
         let all = [

@@ -25,14 +25,16 @@ proptest! {
     #[test]
     fn a_number_arrives_exactly_or_not_at_all(n in integer()) {
         let value = ValueRef::Integer(n);
-        let signed = if n.sign() == Sign::Unknown { n.as_i64().into() } else { n.as_i128() };
+        let unknown = n.sign() == Sign::Unknown;
+        let signed = if unknown { n.as_i64().into() } else { n.as_i128() };
+        let unsigned = if unknown { n.as_u64().into() } else { n.as_i128() };
         macro_rules! same {
             ($meant:expr; $($type:ty),*) => {$(
                 prop_assert_eq!(<$type>::from_value(value).ok(), <$type>::try_from($meant).ok());
             )*};
         }
         same!(signed; i8, i16, i32, i64, isize, i128);
-        same!(n.as_i128(); u8, u16, u32, u64, usize, u128);
+        same!(unsigned; u8, u16, u32, u64, usize, u128);
     }
 
     #[test]

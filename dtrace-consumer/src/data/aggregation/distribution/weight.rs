@@ -1,0 +1,31 @@
+//! How much does a distribution weigh where a walk is sorted by value?
+
+use super::{BucketRange, Distribution, DistributionParameters};
+
+impl Distribution {
+    /// Returns the sum of the counted values, as far as the buckets tell them, and the count of zeros.
+    pub(in super::super) fn weight(&self) -> (i128, i64) {
+        let (mut sum, mut zeros) = (0i128, 0);
+        for (range, count) in self.raw() {
+            match self.value_of(range) {
+                0 => zeros = count,
+                value => sum = sum.saturating_add(i128::from(value) * i128::from(count)),
+            }
+        }
+        (sum, zeros)
+    }
+
+    /// Returns the value that libdtrace takes a bucket for.
+    fn value_of(&self, range: BucketRange) -> i64 {
+        match (self.parameters, range) {
+            (DistributionParameters::Linear(_), BucketRange { lower: Some(lower), upper }) => {
+                lower.saturating_add(i64::from(upper.is_none()))
+            }
+            // The end nearer to zero.
+            (_, BucketRange { lower: Some(lower), .. }) if lower > 0 => lower,
+            (_, BucketRange { upper: Some(upper), .. }) if upper < 0 => upper,
+            (DistributionParameters::Linear(_), range) => range.upper.unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
