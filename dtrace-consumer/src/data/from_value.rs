@@ -5,11 +5,12 @@ mod properties;
 
 use std::borrow::Cow;
 
+use super::debug::debug_as_text;
 use super::integer::Integer;
 use super::value::{Value, ValueRef};
 
 /// A value does not have the requested type.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
 #[non_exhaustive]
 pub struct TypeError {
@@ -18,6 +19,8 @@ pub struct TypeError {
     /// The kind of the value, and the value.
     pub found: String,
 }
+
+debug_as_text! { struct TypeError { expected, found } }
 
 impl TypeError {
     pub(super) fn new(expected: &'static str, found: &ValueRef<'_>) -> TypeError {

@@ -3,8 +3,10 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::data::debug::debug_as_text;
+
 /// A script that did not compile, with the place of the mistake if that is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompileError {
     /// The index of the script in the session, from 0.
@@ -114,6 +116,10 @@ impl fmt::Display for CompileError {
 }
 
 impl StdError for CompileError {}
+
+debug_as_text! {
+    struct CompileError { index, script, line, source_line, column, tag, message, similar }
+}
 
 #[cfg(test)]
 mod tests {

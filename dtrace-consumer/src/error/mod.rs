@@ -16,6 +16,7 @@ pub use self::compile::CompileError;
 pub use self::elevation::ElevationProblem;
 pub use self::failure::Failure;
 pub use self::unavailable::{Check, Unavailable};
+use crate::data::debug::debug_as_text;
 use crate::data::loss::Losses;
 use crate::records::rows::RowError;
 pub use crate::stream::wire::Malformed;
@@ -23,7 +24,7 @@ pub use crate::stream::wire::Malformed;
 /// Why a session did not start or complete.
 ///
 /// The text of an error includes its cause, so [`source`](std::error::Error::source) returns nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Tracing is not possible here. Lists what is missing and how to get it.
@@ -251,6 +252,35 @@ pub enum Error {
         /// The system's error.
         cause: io::Error,
     },
+}
+
+debug_as_text! {
+    enum Error {
+        Unavailable(cause),
+        Compile(cause),
+        Script { script, reason },
+        Option { name, value, reason },
+        Command { program, cause },
+        Process { attempt, number, message },
+        Libdtrace { call, number, message, advice },
+        Enable { probe, number, message },
+        WorkerStart { program, reason },
+        Elevation { program, problem, said, remedy },
+        Refused { what, reason },
+        WorkerDied { status, last_words },
+        WorkerSilent { last_words },
+        Deadline { limit },
+        Stream { position, cause },
+        Recording { path, cause },
+        NotARecording { name, reason },
+        RecordingVersion { name, found, supported },
+        Callback { closure, cause },
+        Panicked { closure, message },
+        Row { of, cause },
+        Lost(cause),
+        System { attempt, cause },
+        Aborted,
+    }
 }
 
 fn after_a_colon(words: &str) -> String {

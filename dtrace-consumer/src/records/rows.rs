@@ -10,12 +10,13 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use crate::data::debug::debug_as_text;
 use crate::data::from_value::FromValue;
 use crate::data::integer::Sign;
 use crate::data::value::ValueRef;
 
 /// A row that does not fit the requested type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RowError {
     /// The position of the value, from 0, if it was taken by position, and the field's name, if it has one.
     field: Option<(Option<usize>, Option<&'static str>)>,
@@ -59,6 +60,8 @@ impl fmt::Display for RowError {
 }
 
 impl std::error::Error for RowError {}
+
+debug_as_text! { struct RowError { field, message } }
 
 impl de::Error for RowError {
     fn custom<T: fmt::Display>(message: T) -> RowError {
