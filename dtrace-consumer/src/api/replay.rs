@@ -12,7 +12,6 @@ use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Delivery, Dispatcher, Step};
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
-use crate::error::explain::explain;
 use crate::error::failure::Failure;
 use crate::stream::frame::FORMAT_VERSION;
 use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
@@ -151,7 +150,7 @@ fn deliver(
                 Step::Continue | Step::Started | Step::CaughtUp => {}
                 // What follows comes from the consumer, not the worker: how the command ended.
                 Step::End => complete = true,
-                Step::Failed(failure) => return Err(explain(failure, &[], &[])),
+                Step::Failed(failure) => return Err(dispatcher.explain(failure)),
             },
             None if complete => return Ok(EndedBy::Recording),
             None => return Err(breaks_off(position)),

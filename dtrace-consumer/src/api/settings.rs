@@ -70,7 +70,7 @@ impl<S: sealed::Traces> session::sealed::Source for S {
     }
 
     fn has_text(&mut self) -> bool {
-        self.settings().formatted
+        self.settings().delivery.demands.text
     }
 
     fn run<'c>(
@@ -170,44 +170,16 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Walks the aggregations every `interval` while tracing, in addition to the walk at the end.
+    /// Walks the aggregations every `interval` while tracing, in addition to the walk at the end. The shortest
+    /// interval is 1 ms; the session fails with [`Error::Setting`](crate::Error::Setting) if it is shorter.
     pub fn walk_every(mut self, interval: Duration) -> Self {
-        // An interval of zero would leave no time for anything else.
-        self.source.settings().interval = Some(interval.max(Duration::from_millis(1)));
+        self.source.settings().interval = Some(interval);
         self
     }
 
     /// Sets the order of the entries in a walk. The default is [`Order::Value`].
     pub fn order(mut self, order: Order) -> Self {
         self.source.settings().order = order;
-        self
-    }
-
-    /// Delivers the entries that each `printa()` of the script prints, together with its record; see
-    /// [`Record::aggregated`](crate::Record::aggregated).
-    ///
-    /// ```no_run
-    /// let script = "syscall:::entry { @[execname] = count(); } tick-1s { printa(@); clear(@); }";
-    /// dtrace_consumer::trace(script)
-    ///     .printed_entries()
-    ///     .chewrec(|record| {
-    ///         for entry in record.aggregated() {
-    ///             println!("{} {}", entry.key::<String>(0)?, entry.number()?);
-    ///         }
-    ///         Ok(())
-    ///     })
-    ///     .run()?;
-    /// # Ok::<(), dtrace_consumer::Failure>(())
-    /// ```
-    pub fn printed_entries(mut self) -> Self {
-        self.source.settings().printed = true;
-        self
-    }
-
-    /// Makes libdtrace format every record, as an `out` closure does. [`Firing::text`](crate::Firing::text)
-    /// and [`Firing::output`](crate::Firing::output) then return the text.
-    pub fn formatted(mut self) -> Self {
-        self.source.settings().formatted = true;
         self
     }
 

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::connection::Connection;
 use super::job::job;
 use super::preflight::admit;
-use super::retry::{retry, widen};
+use super::retry::{explained, retry, widen};
 use super::settings::Settings;
 use crate::data::kernel_symbol::KernelSymbol;
 use crate::data::kernel_type::KernelType;
@@ -15,7 +15,6 @@ use crate::decode::consumer::Wants;
 use crate::decode::dispatcher::{Delivery, Dispatcher, Step};
 use crate::decode::stop::Ending;
 use crate::error::Error;
-use crate::error::explain::explain;
 use crate::stream::frame::Frame;
 use crate::stream::job::Purpose;
 
@@ -95,7 +94,7 @@ fn collect<T>(
                 Step::Continue | Step::Started | Step::CaughtUp => {}
                 Step::End => return Ok(items),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
-                Step::Failed(failure) => return Err(explain(failure, &job.scripts, &job.options)),
+                Step::Failed(failure) => return Err(explained(&job, failure)),
             }
         }
     }

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 
 use crate::data::sentences;
 use crate::data::session_info::OmittedLibrary;
+use crate::error::Error;
+use crate::error::explain::explain;
 use crate::stream::job::Job;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
@@ -30,7 +32,8 @@ pub(super) fn retry(job: &mut Job, failure: &FailureFrame) -> bool {
             if job.omit.iter().any(|o| o.file == library.file) {
                 return false;
             }
-            tracing::warn!(library = %library.file, "omitted a D library: {}", library.reason);
+            // A script that compiles without it did not need it. Errors of others name it.
+            tracing::info!(library = %library.file, "omitted a D library: {}", library.reason);
             job.omit.push(library);
             let mut known = KNOWN_BAD.lock();
             known.get_or_insert_default().insert(job.library.clone(), job.omit.clone());
@@ -38,6 +41,18 @@ pub(super) fn retry(job: &mut Job, failure: &FailureFrame) -> bool {
         }
         _ => false,
     }
+}
+
+/// Converts a failure that is final into an error. That of a script which may need an omitted D library names
+/// the library.
+pub(super) fn explained(job: &Job, failure: FailureFrame) -> Error {
+    let mut error = explain(failure, &job.scripts, &job.options);
+    if let Error::Compile(error) = &mut error
+        && sentences::may_need_a_library(&error.message)
+    {
+        error.omitted.clone_from(&job.omit);
+    }
+    error
 }
 
 /// Makes the scripts see every D library. Returns `false` if they do already.

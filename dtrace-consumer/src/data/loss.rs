@@ -67,6 +67,20 @@ impl DropKind {
             .unwrap_or(DropKind::Other(n))
     }
 
+    /// Returns the option that makes room, if one does.
+    pub(crate) fn option(self) -> Option<&'static str> {
+        match self {
+            DropKind::Principal => Some("bufsize"),
+            DropKind::Aggregation => Some("aggsize"),
+            DropKind::Dynamic => Some("dynvarsize"),
+            DropKind::DynamicRinse | DropKind::DynamicDirty => Some("cleanrate"),
+            DropKind::Speculation => Some("specsize"),
+            DropKind::SpeculationBusy | DropKind::SpeculationUnavailable => Some("nspec"),
+            DropKind::StackStringOverflow => Some("strsize"),
+            DropKind::DoubleError | DropKind::Other(_) => None,
+        }
+    }
+
     pub(crate) fn number(self) -> i32 {
         match self {
             DropKind::Other(n) => n,
@@ -289,7 +303,9 @@ impl fmt::Display for Losses {
 pub enum LossPolicy {
     /// Count them in the outcome.
     Count,
-    /// Count them, and warn through the `tracing` crate.
+    /// Count them, and warn as soon as they are known: through the `tracing` crate if the program has a
+    /// subscriber, otherwise on standard error. There a kind of drops, or of faults of a probe, is told at
+    /// first, and again when its count reaches 10, 100, 1000…
     #[default]
     Warn,
     /// End the session with [`Error::Lost`](crate::Error::Lost) at the first loss.

@@ -213,6 +213,26 @@ pub enum Error {
         supported: u16,
     },
 
+    /// The recording lacks what a handler needs, because its session did not record it.
+    #[error("the recording has no {what}, which {wanted_by} needs ({remedy})")]
+    NotRecorded {
+        /// What it lacks: `text`, `firings`…
+        what: &'static str,
+        /// The handler or setting that needs it.
+        wanted_by: &'static str,
+        /// How to record it.
+        remedy: &'static str,
+    },
+
+    /// A setting has a value that makes no sense.
+    #[error("cannot use {setting}: {reason}")]
+    Setting {
+        /// The method with its argument, such as `walk_every(0ns)`.
+        setting: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+
     /// A handler returned an error.
     #[error("the {closure} handler failed: {}", callback::with_sources(&**cause))]
     Callback {
@@ -274,6 +294,8 @@ debug_as_text! {
         Recording { path, cause },
         NotARecording { name, reason },
         RecordingVersion { name, found, supported },
+        NotRecorded { what, wanted_by, remedy },
+        Setting { setting, reason },
         Callback { closure, cause },
         Panicked { closure, message },
         Row { of, cause },
