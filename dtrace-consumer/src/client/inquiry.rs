@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use super::connection::Connection;
-use super::job::job;
+use super::job::{self, job};
 use super::preflight::admit;
-use super::retry::{explained, retry, widen};
+use super::retry::{retry, widen};
 use super::settings::Settings;
 use crate::data::kernel_symbol::KernelSymbol;
 use crate::data::kernel_type::KernelType;
@@ -15,6 +15,7 @@ use crate::decode::consumer::Wants;
 use crate::decode::dispatcher::{Delivery, Dispatcher, Step};
 use crate::decode::stop::Ending;
 use crate::error::Error;
+use crate::error::explain::explain;
 use crate::stream::frame::Frame;
 use crate::stream::job::Purpose;
 
@@ -71,6 +72,7 @@ fn collect<T>(
     purpose: Purpose,
     item: impl for<'a> Fn(Frame<'a>) -> ControlFlow<T, Frame<'a>>,
 ) -> Result<Vec<T>, Error> {
+    job::check(settings)?;
     let library = admit(&settings.access)?;
     let mut job = job(settings, library.as_ref(), purpose, Wants::NOTHING)?;
     loop {
@@ -94,7 +96,9 @@ fn collect<T>(
                 Step::Continue | Step::Started | Step::CaughtUp => {}
                 Step::End => return Ok(items),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
-                Step::Failed(failure) => return Err(explained(&job, failure)),
+                Step::Failed(failure) => {
+                    return Err(explain(failure, &job.scripts, &job.options, &job.omit));
+                }
             }
         }
     }

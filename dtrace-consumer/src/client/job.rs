@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
 use crate::stream::job::{Job, Process, Purpose};
 
-/// Checks the user's settings and makes a job of them. `library` is the one to load; an elevated worker loads
+/// Makes a job of the user's settings, which [`check`] has accepted. `library` is the one to load; an elevated worker loads
 /// the one that its administrator chose.
 pub(super) fn job(
     settings: &Settings,
@@ -22,7 +22,6 @@ pub(super) fn job(
     purpose: Purpose,
     wants: Wants,
 ) -> Result<Job, Error> {
-    check(settings)?;
     let options = options::complete(&settings.options)?;
     let (file, syslibdir) = match library {
         Some(library) => (library.library.clone(), library.syslibdir.clone()),
@@ -60,7 +59,7 @@ pub(super) fn job(
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Refuses settings that make no sense, and text that C strings cannot hold.
-fn check(settings: &Settings) -> Result<(), Error> {
+pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     if let Some(interval) = settings.interval.filter(|it| *it < SHORTEST_INTERVAL) {
         let setting = format!("walk_every({interval:?})");
         return Err(Error::Setting { setting, reason: "the shortest interval is 1 ms" });

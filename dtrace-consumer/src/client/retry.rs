@@ -11,8 +11,6 @@ use parking_lot::Mutex;
 
 use crate::data::sentences;
 use crate::data::session_info::OmittedLibrary;
-use crate::error::Error;
-use crate::error::explain::explain;
 use crate::stream::job::Job;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
@@ -41,18 +39,6 @@ pub(super) fn retry(job: &mut Job, failure: &FailureFrame) -> bool {
         }
         _ => false,
     }
-}
-
-/// Converts a failure that is final into an error. That of a script which may need an omitted D library names
-/// the library.
-pub(super) fn explained(job: &Job, failure: FailureFrame) -> Error {
-    let mut error = explain(failure, &job.scripts, &job.options);
-    if let Error::Compile(error) = &mut error
-        && sentences::may_need_a_library(&error.message)
-    {
-        error.omitted.clone_from(&job.omit);
-    }
-    error
 }
 
 /// Makes the scripts see every D library. Returns `false` if they do already.

@@ -9,13 +9,13 @@ use crossbeam_channel::Sender;
 use dtrace_locate::locate::Libdtrace;
 
 use super::connection::{Connection, duplicate};
-use super::job::job;
+use super::job::{check, job};
 use super::launch::Killer;
 use super::near;
 use super::preflight::admit;
 use super::recording::Tee;
 use super::requests::{CatchUp, Requests};
-use super::retry::{explained, retry, widen};
+use super::retry::{retry, widen};
 use super::settings::Settings;
 use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
 use crate::decode::consumer::Consumer;
@@ -23,7 +23,7 @@ use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::speak;
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
-use crate::error::explain::recordable;
+use crate::error::explain::{explain, recordable};
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job, Purpose, Target};
@@ -75,6 +75,7 @@ fn connect(
     mut target: impl FnMut() -> Result<Option<Target>, Error>,
 ) -> Result<Connection<Tee>, Error> {
     let began = Instant::now();
+    check(settings)?;
     let library = admit(&settings.access)?;
     let mut job = job(settings, library.as_ref(), Purpose::Trace, dispatcher.wants())?;
     let mut attempts = 0;
@@ -90,7 +91,8 @@ fn connect(
             }
             Attempt::Failed(failure) => {
                 if !retry(&mut job, &failure) {
-                    return Err(near::suggested(&settings.access, explained(&job, failure)));
+                    let error = explain(failure, &job.scripts, &job.options, &job.omit);
+                    return Err(near::suggested(&settings.access, error));
                 }
             }
             Attempt::Died(error) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::consumer::Wants;
 use crate::data::script::Script;
+use crate::data::session_info::OmittedLibrary;
 use crate::data::warning::{Warning, WarningKind};
 use crate::error::Error;
 use crate::error::explain::explain;
@@ -61,14 +62,14 @@ impl Contents {
     }
 
     /// Converts a worker's failure into an error, with the line of the script that did not compile.
-    pub(super) fn explain(&self, failure: FailureFrame) -> Error {
-        let Some(frame) = &self.0 else { return explain(failure, &[], &[]) };
+    pub(super) fn explain(&self, failure: FailureFrame, omitted: &[OmittedLibrary]) -> Error {
+        let Some(frame) = &self.0 else { return explain(failure, &[], &[], omitted) };
         let scripts: Vec<Script> = frame
             .scripts
             .iter()
             .map(|(name, text)| Script::new(text.clone()).named(name))
             .collect();
-        explain(failure, &scripts, &frame.options)
+        explain(failure, &scripts, &frame.options, omitted)
     }
 
     /// Returns a warning for each name that is not one of an aggregation in the scripts.

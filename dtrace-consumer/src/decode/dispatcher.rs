@@ -347,7 +347,8 @@ impl<'c> Dispatcher<'c> {
 
     /// Converts a failure of the worker into an error.
     pub(crate) fn explain(&self, failure: FailureFrame) -> Error {
-        self.contents.explain(failure)
+        let omitted = self.outcome.session.as_ref().map(|it| &it.omitted_libraries[..]);
+        self.contents.explain(failure, omitted.unwrap_or_default())
     }
 
     /// Keeps a warning, and tells the user.

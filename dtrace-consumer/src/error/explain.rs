@@ -5,14 +5,17 @@ use super::compile::CompileError;
 use crate::data::loss::Losses;
 use crate::data::script::Script;
 use crate::data::sentences;
+use crate::data::session_info::OmittedLibrary;
 use crate::stream::contents::SessionFailure;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
-/// Converts a worker's failure into an error. `scripts` and `options` are those of the session.
+/// Converts a worker's failure into an error. `scripts`, `options` and `omitted` D libraries are those of the
+/// session.
 pub(crate) fn explain(
     failure: FailureFrame,
     scripts: &[Script],
     options: &[(String, Option<String>)],
+    omitted: &[OmittedLibrary],
 ) -> Error {
     let FailureFrame { kind, attempt, number, message, script } = failure;
     match kind {
@@ -22,6 +25,9 @@ pub(crate) fn explain(
                 source.map_or(("script", &[][..]), |s| (s.name.as_str(), s.text.as_slice()));
             let mut error = CompileError::parse(name, text, &message);
             error.index = script.map_or(0, |n| n as usize);
+            if sentences::may_need_a_library(&error.message) {
+                error.omitted = omitted.to_vec();
+            }
             Error::Compile(Box::new(error))
         }
         FailureKind::Option => {
