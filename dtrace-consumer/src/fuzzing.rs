@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::aggregation::Mode;
+use crate::loss::LossPolicy;
 use crate::stream::frame::Frame;
 #[cfg(feature = "live")]
 use crate::stream::job::Command;
@@ -70,6 +71,8 @@ pub fn replay(
 ) -> Result<Outcome, Failure> {
     let result = crate::replay_from(bytes)
         .mode(mode)
+        // Arbitrary losses would fill standard error.
+        .losses(LossPolicy::Count)
         .chew(|firing| {
             look_at_firing(firing, serialize);
             Ok(())

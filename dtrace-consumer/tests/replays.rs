@@ -2,7 +2,9 @@
 //!
 //! Nothing that a handler asks for is silently missing, and a replay fails as the session did.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 
 use dtrace_consumer::loss::LossPolicy;
@@ -11,6 +13,7 @@ use dtrace_consumer::{
     CallbackResult, Consumer, Error, Event, Failure, Firing, Outcome, Output, Session, StopHandle,
     Wants, replay, replay_from, run_synchronous, trace,
 };
+use dtrace_test_support::beginner::{RECORDING, beginner};
 use dtrace_test_support::live_tests;
 use tempfile::TempDir;
 
@@ -24,6 +27,7 @@ live_tests! {
         a_script_that_does_not_compile_fails_in_the_same_place_on_replay,
         sessions_that_fail_fail_with_the_same_error_on_replay,
         a_handlers_failure_is_not_the_recordings,
+        a_recorder_that_is_killed_leaves_what_it_had_and_the_error_says_where_it_ends,
         a_join_of_an_unknown_aggregation_is_warned_of_on_replay_too,
         an_option_that_does_not_exist_is_warned_of,
     ],
@@ -52,7 +56,10 @@ impl Place {
     }
 }
 
-fn recorded(session: Session<Traced, impl Consumer>) -> (Place, Result<Outcome, Failure>) {
+/// A recording, and the result of its session.
+type Run = (Place, Result<Outcome, Failure>);
+
+fn recorded(session: Session<Traced, impl Consumer>) -> Run {
     let place = Place::new();
     let result = session.record(place.path()).run();
     (place, result)
@@ -192,9 +199,12 @@ fn sessions_that_fail_fail_with_the_same_error_on_replay() {
     let fault = "BEGIN { trace(*(int *)0); }";
     let dies = "#pragma D option destructive\nBEGIN { raise(6); }";
     let stop = StopHandle::new();
-    let stopping = plain().stop_handle(&stop).on_start(move |_| Ok(stop.abort()));
+    let stopping = plain().stop_handle(&stop).on_start(move |_| {
+        stop.abort();
+        Ok(())
+    });
     type Expected = fn(&Error) -> bool;
-    let cases: [((Place, Result<Outcome, Failure>), Expected); 7] = [
+    let cases: [(Run, Expected); 7] = [
         (
             recorded(run_synchronous(fault, ["true"]).losses(LossPolicy::Fail)),
             |error| matches!(error, Error::Lost(losses) if losses.total_faults() == 1),
@@ -228,6 +238,35 @@ fn sessions_that_fail_fail_with_the_same_error_on_replay() {
         assert!(is_expected(&again.error), "{again:#?}");
         assert_eq!(again.to_string(), live.to_string());
     }
+}
+
+fn a_recorder_that_is_killed_leaves_what_it_had_and_the_error_says_where_it_ends() {
+    let place = Place::new();
+    let mut recorder = beginner("recorder")
+        .env(RECORDING, place.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
+    let mut line = String::new();
+    let output = recorder.stdout.take().expect("its output");
+    BufReader::new(output).read_line(&mut line).expect("a line");
+    recorder.kill().expect("it is there");
+    recorder.wait().expect("it is a child");
+    let length = std::fs::metadata(place.path()).expect("a recording").len();
+    let mut firings = 0;
+    let result = place
+        .replay()
+        .chew(|_| {
+            firings += 1;
+            Ok(())
+        })
+        .run();
+    let Err(Failure { error: Error::Stream { position, .. }, outcome }) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!((line.trim(), firings, outcome.firings), ("recorded", 1, 1));
+    assert!(position <= length, "at {position} of {length}");
 }
 
 fn a_handlers_failure_is_not_the_recordings() {

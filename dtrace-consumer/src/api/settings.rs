@@ -111,7 +111,8 @@ impl<S: Traces, C> Session<S, C> {
     }
 
     /// Reports the value that an option has when tracing begins to `on_start` and in the
-    /// [`Outcome`](crate::Outcome::initial_option).
+    /// [`Outcome`](crate::Outcome::initial_option). An option that does not exist is a
+    /// [warning](crate::Outcome::warnings).
     pub fn read_option(mut self, name: impl Into<String>) -> Self {
         self.source.settings().read_options.push(name.into());
         self
@@ -191,7 +192,10 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Records everything that is delivered to a file, for [replay](crate::replay).
+    /// Records the session to a file, for [replay](crate::replay): firings and aggregations even without a
+    /// handler for them, the scripts, and what else the handlers and [`formatted`](Session::formatted),
+    /// [`printed_entries`](Session::printed_entries) ask for. If this process is killed, the recording can be
+    /// replayed up to that point.
     pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
         self.source.settings().recording = Some(path.into());
         self

@@ -11,6 +11,9 @@ use dtrace_consumer::{replay_from, run_synchronous};
 
 use crate::traced::traced_program;
 
+/// The variable with the file that the program `recorder` records to.
+pub const RECORDING: &str = "RECORDING";
+
 /// A command that is such a program. Add its environment or user, and run it.
 ///
 /// # Panics
@@ -55,6 +58,18 @@ fn main(what: &str) -> Result<(), Box<dyn Error>> {
         }
         "no translator" => drop(session("BEGIN { trace(((bufinfo_t *)0)->b_flags); }")?),
         "damaged" => drop(replay_from(&b"\x30\0\0\0\x01DTrS\x01\0"[..]).run()?),
+        // To the file that the variable names, until it is killed.
+        "recorder" => {
+            let path = std::env::var_os(RECORDING).ok_or("no file is named")?;
+            let command = traced_program("wait", 0);
+            let session = run_synchronous("BEGIN { trace(1); }", command).record(path);
+            session
+                .chew(|_| {
+                    println!("recorded");
+                    Ok(())
+                })
+                .run()?;
+        }
         "begin fault" => {
             let script = "BEGIN { trace(*(int *)0); }";
             run_synchronous(script, traced_program("wait", 0)).run()?;
