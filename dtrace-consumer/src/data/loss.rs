@@ -283,18 +283,23 @@ impl fmt::Display for Losses {
         }
         let mut separator = "";
         for (kind, cpu, n) in self.drops() {
-            write!(f, "{separator}{n} {kind} drops")?;
+            write!(f, "{separator}{}", counted(n, format_args!("{kind} drop")))?;
             if let Some(cpu) = cpu {
                 write!(f, " on CPU {cpu}")?;
             }
             separator = ", ";
         }
         for (probe, n) in self.faults() {
-            write!(f, "{separator}{n} faults in {probe}")?;
+            write!(f, "{separator}{} in {probe}", counted(n, format_args!("fault")))?;
             separator = ", ";
         }
         Ok(())
     }
+}
+
+/// Returns a number of things in words.
+pub(crate) fn counted(n: u64, thing: fmt::Arguments<'_>) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// What to do about lost data.

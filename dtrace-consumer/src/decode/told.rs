@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::speak;
-use crate::data::loss::{DropKind, DropReport, Fault};
+use crate::data::loss::{DropKind, DropReport, Fault, counted};
 use crate::data::probe::Probe;
 
 /// What the user has been told of.
@@ -33,7 +33,8 @@ impl Told {
         if let Some(total) = due {
             let remedy = kind.option().map(|name| format!(" (raise the option `{name}`)"));
             let remedy = remedy.unwrap_or_default();
-            speak::say(&format!("data were lost: {total} {kind} drops so far{remedy}"));
+            let drops = counted(total, format_args!("{kind} drop"));
+            speak::say(&format!("data were lost: {drops} so far{remedy}"));
         }
         is_new
     }
