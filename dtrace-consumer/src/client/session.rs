@@ -157,13 +157,13 @@ fn record_end(
     error: Option<&Error>,
     command: Option<CommandOutcome>,
 ) {
-    // Whatever follows the damage could not be read.
-    if matches!(error, Some(Error::Stream { .. })) {
+    let position = connection.reader.position();
+    // Whatever follows damage could not be read. A program that is no worker has begun no recording.
+    if matches!(error, Some(Error::Stream { .. })) || position == 0 {
         return;
     }
     let command = command.map(Frame::CommandEnd);
     let failure = error.and_then(recordable).map(Frame::SessionFailed);
-    let position = connection.reader.position();
     let frames: Vec<Frame<'_>> = command.into_iter().chain(failure).collect();
     connection.reader.source().add(&frames, position);
 }

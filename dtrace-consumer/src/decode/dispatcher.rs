@@ -202,7 +202,7 @@ impl<'c> Dispatcher<'c> {
             Frame::Report(text) if self.wants.any(Wants::REPORT) => {
                 call("report", || self.consumer.report(text))?;
             }
-            // Without a version, libdtrace could not be opened, and a failure follows.
+            // Without a version, libdtrace is not open yet.
             Frame::Begin(info) if info.library_version.is_empty() => {}
             Frame::Begin(info) => self.outcome.session = Some(info),
             Frame::Contents(frame) => self.contents.set(frame, self.wants, self.demands)?,

@@ -27,7 +27,7 @@ use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
 pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?);
     if let Err(e) = system::give_up_privileges(&job) {
-        begin(&mut reporter, &job, "");
+        begin(&mut reporter, &job);
         reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
     }
@@ -63,13 +63,15 @@ impl Session<'_> {
         let job = self.job;
         let mut times = StepTimes::default();
         let mut clock = Clock(Instant::now());
-        let opened = self.open();
+        let mut encoder = Encoder::new(channel);
+        // Opening libdtrace may end the process.
+        begin(&mut encoder, job);
+        encoder.flush();
+        let mut compiling = self.open()?;
         times.open = clock.lap();
 
-        let mut encoder = Encoder::new(channel);
-        begin(&mut encoder, job, opened.as_ref().map_or("", Compiling::version));
+        encoder.send(&Frame::Begin(session_info(job, compiling.version())));
         encoder.flush();
-        let mut compiling = opened?;
         let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
         if let Err(failed) = compile(&mut compiling, job, self.shortcomings, &mut processes) {
@@ -221,9 +223,9 @@ fn enable(compiling: Compiling, encoder: Encoder, job: &Job) -> Result<Tracing<E
     Ok(tracing)
 }
 
-/// Begins a stream. The version is empty if libdtrace could not be opened.
-pub(super) fn begin(encoder: &mut Encoder, job: &Job, library_version: &str) {
-    encoder.send(&Frame::Begin(session_info(job, library_version)));
+/// Begins a stream before libdtrace is open. Its version is not known yet.
+pub(super) fn begin(encoder: &mut Encoder, job: &Job) {
+    encoder.send(&Frame::Begin(session_info(job, "")));
     let scripts = job.scripts.iter().map(|script| (script.name.clone(), script.text.clone()));
     encoder.send(&Frame::Contents(ContentsFrame {
         firings: job.firings,
