@@ -131,6 +131,14 @@ pub trait Consumer {
 ///
 /// A flag such as [`OUT`](Wants::OUT) is a demand: replaying a recording without these data is an error.
 /// [`if_recorded`](Wants::if_recorded) and [`EVERYTHING`](Wants::EVERYTHING) take what there is.
+///
+/// ```
+/// use dtrace_consumer::Wants;
+///
+/// // Firings, and their text if the recording has it.
+/// let wants = Wants::CHEW | Wants::OUT.if_recorded();
+/// assert!(wants.any(Wants::OUT) && !wants.any(Wants::REPORT));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wants(u8);
 
