@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::aggregation::{Mode, Order};
+use crate::loss::LossPolicy;
 use crate::stream::frame::Frame;
 #[cfg(feature = "live")]
 use crate::stream::job::Command;
@@ -76,6 +77,8 @@ pub fn replay(
         .misfits(MisfitPolicy::Skip)
         .rows_for("*:entry", |_: (u8, String)| Ok(()))
         .walk_rows(|_: BTreeMap<String, u8>| Ok(()))
+        // Arbitrary losses would fill standard error.
+        .losses(LossPolicy::Count)
         .chew(|firing| {
             look_at_firing(firing, serialize);
             Ok(())

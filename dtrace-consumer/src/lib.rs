@@ -208,7 +208,8 @@
 //! # Losses
 //! DTrace drops data rather than block the system. [`Outcome::losses`] counts drops by kind and CPU,
 //! and run-time faults by probe. A [`LossPolicy`](loss::LossPolicy) decides what else happens: a warning
-//! through the `tracing` crate (the default), nothing, or the end of the session with [`Error::Lost`].
+//! (the default), nothing, or the end of the session with [`Error::Lost`]. Warnings go through the
+//! `tracing` crate if the program has a subscriber, otherwise to standard error.
 //!
 //! # Errors
 //! ```no_run
@@ -222,15 +223,16 @@
 //! }
 //! println!("{} firings were delivered before", failure.outcome.firings);
 //! ```
-//! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to that point. A traced
+//! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to that point. `{:?}`
+//! formats the text of an error, so `main` can return it, and `{:#?}` its structure. A traced
 //! command that fails is not an error; see [`Outcome::command`].
 //!
 //! # Recordings
 //! [`record`](Session::record) writes what a session delivers to a file. [`replay()`] delivers it again, on
-//! any machine. A recording holds what the session's handlers asked for: firings if `chew`,
-//! `chewrec`, `rows` or `out` was set, text if `out` was set or [`formatted`](Session::formatted) was
-//! called, and always aggregations. Commands of `system()` are not run on replay. `docs/stream.md` in the
-//! repository describes the format.
+//! any machine. A recording always holds firings and aggregations. It holds text if the session had an `out`
+//! handler or was [`formatted`](Session::formatted). A replay whose handlers need something else fails with
+//! [`Error::NotRecorded`], and the recording of a session that failed fails as the session did. Commands of
+//! `system()` are not run on replay. `docs/stream.md` in the repository describes the format.
 //!
 //! A program that only replays can turn off the default feature `live`. Then there is no worker, no
 //! libdtrace, and fewer than two thirds of the dependencies.

@@ -86,10 +86,10 @@ fn report<S: Source + Traces, C: Consumer>(session: Session<S, C>, elevation: El
 
 fn say(error: &Error) {
     match error {
-        Error::Elevation { program, problem, .. } => println!("Elevation {program} {problem:?}"),
+        Error::Elevation { program, problem, .. } => println!("Elevation {program} {problem:#?}"),
         Error::Refused { what, .. } => println!("Refused {what}"),
         Error::Compile(_) => println!("Compile"),
-        other => println!("{other:?}"),
+        other => println!("{other:#?}"),
     }
     println!("{error}");
 }

@@ -182,7 +182,7 @@ fn become_the_user() {
         let elevation = if case == "sudo" { Elevation::Sudo } else { Elevation::Doas };
         match trace("BEGIN { exit(0); }").elevation(elevation).run() {
             Err(Failure { error: Error::Elevation { problem, said, .. }, .. }) => {
-                println!("{problem:?}: {said}");
+                println!("{problem:#?}: {said}");
             }
             other => println!("{other:?}"),
         }

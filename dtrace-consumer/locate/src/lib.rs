@@ -8,6 +8,7 @@
 //! both modules.
 #![forbid(unsafe_code)]
 
+mod debug;
 pub mod install;
 pub mod locate;
 mod path;

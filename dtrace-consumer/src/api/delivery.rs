@@ -92,6 +92,36 @@ impl<S: Source, C> Session<S, C> {
         self
     }
 
+    /// Delivers the entries that each `printa()` of the script prints, together with its record; see
+    /// [`Record::aggregated`](crate::Record::aggregated). A replay with this setting fails if the recording has
+    /// no such entries.
+    ///
+    /// ```no_run
+    /// let script = "syscall:::entry { @[execname] = count(); } tick-1s { printa(@); clear(@); }";
+    /// dtrace_consumer::trace(script)
+    ///     .printed_entries()
+    ///     .chewrec(|record| {
+    ///         for entry in record.aggregated() {
+    ///             println!("{} {}", entry.key::<String>(0)?, entry.number()?);
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn printed_entries(mut self) -> Self {
+        self.source.delivery().demands.printed = true;
+        self
+    }
+
+    /// Makes libdtrace format every record, as an `out` closure does. [`Firing::text`](crate::Firing::text)
+    /// and [`Firing::output`](crate::Firing::output) then return the text. A replay with this setting fails if
+    /// the recording has no text.
+    pub fn formatted(mut self) -> Self {
+        self.source.delivery().demands.text = true;
+        self
+    }
+
     /// Joins the values of several aggregations by their keys, for
     /// [`Consumer::walk_joined`](crate::Consumer::walk_joined). Call it several times for several joins.
     pub fn join<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {

@@ -200,7 +200,9 @@ impl Drop for Channel {
 
 impl Consumer for Channel {
     fn wants(&self) -> Wants {
-        if self.text { Wants::CHEW | Wants::OUT } else { Wants::CHEW }
+        // Events of a recording are what it has.
+        let wants = if self.text { Wants::CHEW | Wants::OUT } else { Wants::CHEW };
+        wants.if_recorded()
     }
 
     fn chew(&mut self, firing: &Firing<'_>) -> CallbackResult {

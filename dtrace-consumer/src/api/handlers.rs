@@ -132,7 +132,8 @@ impl<S: Source, C: Consumer> Session<S, C> {
     }
 
     /// Calls the closure at the end of each walk for each tuple of keys, with the values of several
-    /// aggregations (`dtrace_aggregate_walk_joined`).
+    /// aggregations (`dtrace_aggregate_walk_joined`). A name that the scripts do not have is a
+    /// [warning](crate::Outcome::warnings).
     ///
     /// ```no_run
     /// let script = "syscall::read:return /arg1 > 0/ { @calls[execname] = count(); @bytes[execname] = sum(arg1); }

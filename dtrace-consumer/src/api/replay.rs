@@ -12,7 +12,6 @@ use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Delivery, Dispatcher, Step};
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
-use crate::error::explain::explain;
 use crate::error::failure::Failure;
 use crate::stream::frame::FORMAT_VERSION;
 use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
@@ -72,6 +71,9 @@ impl fmt::Debug for Recorded<'_> {
 }
 
 /// Replays a recording made with [`record`](Session::record).
+///
+/// Running it fails with [`Error::NotRecorded`] if the recording lacks what a handler needs, and with the error
+/// of the recorded session if that failed, unless a handler was the cause.
 ///
 /// ```no_run
 /// let outcome = dtrace_consumer::replay("segments.dtrace")
@@ -152,7 +154,7 @@ fn deliver(
                 Step::Continue | Step::Started | Step::CaughtUp => {}
                 // What follows comes from the consumer, not the worker: how the command ended.
                 Step::End => complete = true,
-                Step::Failed(failure) => return Err(explain(failure, &[], &[])),
+                Step::Failed(failure) => return Err(dispatcher.explain(failure)),
             },
             None if complete => return Ok(EndedBy::Recording),
             None => return Err(breaks_off(position)),

@@ -93,6 +93,7 @@ impl<S: Source, C: Consumer> Session<S, C> {
     /// Delivers everything. Calls `started` before the first data.
     pub(super) fn run_until(self, started: impl FnOnce()) -> Result<Outcome, Failure> {
         let Session { mut source, consumer, ending } = self;
+        source.delivery().check()?;
         let deadline = source.delivery().deadline;
         let _watch = deadline.map(|limit| Watch::start(limit, &ending)).transpose()?;
         source.run(consumer, &ending, started)

@@ -69,7 +69,7 @@ impl<S: sealed::Traces> session::sealed::Source for S {
     }
 
     fn has_text(&mut self) -> bool {
-        self.settings().formatted
+        self.settings().delivery.demands.text
     }
 
     fn run<'c>(
@@ -110,7 +110,8 @@ impl<S: Traces, C> Session<S, C> {
     }
 
     /// Reports the value that an option has when tracing begins to `on_start` and in the
-    /// [`Outcome`](crate::Outcome::initial_option).
+    /// [`Outcome`](crate::Outcome::initial_option). An option that does not exist is a
+    /// [warning](crate::Outcome::warnings).
     pub fn read_option(mut self, name: impl Into<String>) -> Self {
         self.source.settings().read_options.push(name.into());
         self
@@ -169,38 +170,10 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Walks the aggregations every `interval` while tracing, in addition to the walk at the end.
+    /// Walks the aggregations every `interval` while tracing, in addition to the walk at the end. The shortest
+    /// interval is 1 ms; the session fails with [`Error::Setting`](crate::Error::Setting) if it is shorter.
     pub fn walk_every(mut self, interval: Duration) -> Self {
-        // An interval of zero would leave no time for anything else.
-        self.source.settings().interval = Some(interval.max(Duration::from_millis(1)));
-        self
-    }
-
-    /// Delivers the entries that each `printa()` of the script prints, together with its record; see
-    /// [`Record::aggregated`](crate::Record::aggregated).
-    ///
-    /// ```no_run
-    /// let script = "syscall:::entry { @[execname] = count(); } tick-1s { printa(@); clear(@); }";
-    /// dtrace_consumer::trace(script)
-    ///     .printed_entries()
-    ///     .chewrec(|record| {
-    ///         for entry in record.aggregated() {
-    ///             println!("{} {}", entry.key::<String>(0)?, entry.number()?);
-    ///         }
-    ///         Ok(())
-    ///     })
-    ///     .run()?;
-    /// # Ok::<(), dtrace_consumer::Failure>(())
-    /// ```
-    pub fn printed_entries(mut self) -> Self {
-        self.source.settings().printed = true;
-        self
-    }
-
-    /// Makes libdtrace format every record, as an `out` closure does. [`Firing::text`](crate::Firing::text)
-    /// and [`Firing::output`](crate::Firing::output) then return the text.
-    pub fn formatted(mut self) -> Self {
-        self.source.settings().formatted = true;
+        self.source.settings().interval = Some(interval);
         self
     }
 
@@ -212,7 +185,10 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Records everything that is delivered to a file, for [replay](crate::replay).
+    /// Records the session to a file, for [replay](crate::replay): firings and aggregations even without a
+    /// handler for them, the scripts, and what else the handlers and [`formatted`](Session::formatted),
+    /// [`printed_entries`](Session::printed_entries) ask for. If this process is killed, the recording can be
+    /// replayed up to that point.
     pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
         self.source.settings().recording = Some(path.into());
         self

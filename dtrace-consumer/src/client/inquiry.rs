@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::connection::Connection;
-use super::job::job;
+use super::job::{self, job};
 use super::preflight::admit;
 use super::retry::{retry, widen};
 use super::settings::Settings;
@@ -72,6 +72,7 @@ fn collect<T>(
     purpose: Purpose,
     item: impl for<'a> Fn(Frame<'a>) -> ControlFlow<T, Frame<'a>>,
 ) -> Result<Vec<T>, Error> {
+    job::check(settings)?;
     let library = admit(&settings.access)?;
     let mut job = job(settings, library.as_ref(), purpose, Wants::NOTHING)?;
     loop {
@@ -95,7 +96,9 @@ fn collect<T>(
                 Step::Continue | Step::Started | Step::CaughtUp => {}
                 Step::End => return Ok(items),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
-                Step::Failed(failure) => return Err(explain(failure, &job.scripts, &job.options)),
+                Step::Failed(failure) => {
+                    return Err(explain(failure, &job.scripts, &job.options, &job.omit));
+                }
             }
         }
     }

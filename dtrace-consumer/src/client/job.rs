@@ -1,6 +1,7 @@
 //! Composes a worker's job.
 
 use std::io;
+use std::time::Duration;
 
 use dtrace_locate::locate::Libdtrace;
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
 use crate::stream::job::{Job, Process, Purpose};
 
-/// Checks the user's settings and makes a job of them. `library` is the one to load; an elevated worker loads
+/// Makes a job of the user's settings, which [`check`] has accepted. `library` is the one to load; an elevated worker loads
 /// the one that its administrator chose.
 pub(super) fn job(
     settings: &Settings,
@@ -21,7 +22,6 @@ pub(super) fn job(
     purpose: Purpose,
     wants: Wants,
 ) -> Result<Job, Error> {
-    check(settings)?;
     let options = options::complete(&settings.options)?;
     let (file, syslibdir) = match library {
         Some(library) => (library.library.clone(), library.syslibdir.clone()),
@@ -42,9 +42,11 @@ pub(super) fn job(
         scripts: settings.scripts.clone(),
         target: None,
         processes: settings.processes.clone(),
-        firings: wants.any(Wants::CHEW | Wants::CHEWREC | Wants::OUT),
-        text: wants.any(Wants::OUT) || settings.formatted,
-        printed: settings.printed,
+        // A recording serves handlers that do not exist yet.
+        firings: settings.recording.is_some()
+            || wants.any(Wants::CHEW | Wants::CHEWREC | Wants::OUT),
+        text: wants.any(Wants::OUT) || settings.delivery.demands.text,
+        printed: settings.delivery.demands.printed,
         order: settings.delivery.order.unwrap_or_default(),
         drain: settings.delivery.mode == Mode::Drain,
         report: wants.any(Wants::REPORT),
@@ -53,8 +55,15 @@ pub(super) fn job(
     })
 }
 
-/// Refuses text that C strings cannot hold.
-fn check(settings: &Settings) -> Result<(), Error> {
+/// The shortest interval between walks. A shorter one would leave no time for anything else.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Refuses settings that make no sense, and text that C strings cannot hold.
+pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+    if let Some(interval) = settings.interval.filter(|it| *it < SHORTEST_INTERVAL) {
+        let setting = format!("walk_every({interval:?})");
+        return Err(Error::Setting { setting, reason: "the shortest interval is 1 ms" });
+    }
     for script in &settings.scripts {
         if script.text.contains(&0) {
             let reason = "it contains a NUL byte".to_owned();

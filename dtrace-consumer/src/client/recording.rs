@@ -1,11 +1,12 @@
 //! Records a session to a file while it is delivered.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::patience::Patient;
 use crate::error::Error;
+use crate::stream::frame::Frame;
 
 /// Copies everything that is read from a worker into a recording.
 pub(super) struct Tee {
@@ -16,6 +17,8 @@ pub(super) struct Tee {
 struct Copy {
     file: File,
     path: PathBuf,
+    /// Number of bytes written.
+    length: u64,
     failure: Option<io::Error>,
 }
 
@@ -25,36 +28,58 @@ impl Tee {
         let copy = path.map(|path| {
             let path = path.to_owned();
             match File::create(&path) {
-                Ok(file) => Ok(Copy { file, path, failure: None }),
+                Ok(file) => Ok(Copy { file, path, length: 0, failure: None }),
                 Err(cause) => Err(Error::Recording { path, cause }),
             }
         });
         Ok(Tee { source, copy: copy.transpose()? })
     }
 
-    /// Adds bytes to the recording that no worker has sent.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        if let Some(copy) = &mut self.copy
-            && copy.failure.is_none()
-        {
-            copy.failure = copy.file.write_all(bytes).err();
+    /// Adds the last frames to the recording, which no worker has sent. `position` is the end of the last
+    /// whole frame that was read: a worker that died may have left a part of another.
+    pub(super) fn add(&mut self, frames: &[Frame<'_>], position: u64) {
+        let Some(copy) = self.copy.as_mut().filter(|_| !frames.is_empty()) else { return };
+        if copy.truncate(position).is_ok() {
+            let mut bytes = Vec::new();
+            frames.iter().for_each(|frame| frame.encode(&mut bytes));
+            copy.write(&bytes);
         }
     }
 
     /// Fails if writing the recording failed.
     pub(super) fn check(&mut self) -> Result<(), Error> {
-        let Some(copy) = &mut self.copy else { return Ok(()) };
-        match copy.failure.take() {
-            Some(cause) => Err(Error::Recording { path: copy.path.clone(), cause }),
+        let Some(copy) = self.copy.take_if(|copy| copy.failure.is_some()) else { return Ok(()) };
+        match copy.failure {
+            Some(cause) => Err(Error::Recording { path: copy.path, cause }),
             None => Ok(()),
         }
+    }
+}
+
+impl Copy {
+    fn write(&mut self, bytes: &[u8]) {
+        if self.failure.is_none() {
+            self.failure = self.file.write_all(bytes).err();
+            self.length += bytes.len() as u64;
+        }
+    }
+
+    /// Removes what was written after `position`. A pipe cannot do that.
+    fn truncate(&mut self, position: u64) -> io::Result<()> {
+        if self.length > position {
+            self.file.set_len(position)?;
+            self.length = self.file.seek(SeekFrom::Start(position))?;
+        }
+        Ok(())
     }
 }
 
 impl Read for Tee {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.source.read(buffer)?;
-        self.add(&buffer[..n]);
+        if let Some(copy) = &mut self.copy {
+            copy.write(&buffer[..n]);
+        }
         Ok(n)
     }
 }

@@ -30,7 +30,8 @@ pub(super) fn retry(job: &mut Job, failure: &FailureFrame) -> bool {
             if job.omit.iter().any(|o| o.file == library.file) {
                 return false;
             }
-            tracing::warn!(library = %library.file, "omitted a D library: {}", library.reason);
+            // A script that compiles without it did not need it. Errors of others name it.
+            tracing::info!(library = %library.file, "omitted a D library: {}", library.reason);
             job.omit.push(library);
             let mut known = KNOWN_BAD.lock();
             known.get_or_insert_default().insert(job.library.clone(), job.omit.clone());

@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use dtrace_locate::locate::Libdtrace;
 
 use super::connection::{Connection, duplicate};
-use super::job::job;
+use super::job::{check, job};
 use super::launch::Killer;
 use super::near;
 use super::preflight::admit;
@@ -20,9 +20,10 @@ use super::settings::Settings;
 use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Dispatcher, Step};
+use crate::decode::speak;
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
-use crate::error::explain::explain;
+use crate::error::explain::{explain, recordable};
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job, Purpose, Target};
@@ -74,6 +75,7 @@ fn connect(
     mut target: impl FnMut() -> Result<Option<Target>, Error>,
 ) -> Result<Connection<Tee>, Error> {
     let began = Instant::now();
+    check(settings)?;
     let library = admit(&settings.access)?;
     let mut job = job(settings, library.as_ref(), Purpose::Trace, dispatcher.wants())?;
     let mut attempts = 0;
@@ -89,7 +91,7 @@ fn connect(
             }
             Attempt::Failed(failure) => {
                 if !retry(&mut job, &failure) {
-                    let error = explain(failure, &job.scripts, &job.options);
+                    let error = explain(failure, &job.scripts, &job.options, &job.omit);
                     return Err(near::suggested(&settings.access, error));
                 }
             }
@@ -130,24 +132,47 @@ fn attempt(
     let mut connection = Connection::open(settings, library, job, ending, through)?;
     loop {
         let step = match connection.next() {
-            Ok((frame, position)) => dispatcher.take(frame, position)?,
-            Err(error @ Error::WorkerDied { .. }) => return Ok(Attempt::Died(error)),
-            Err(error) => return Err(error),
+            Ok((frame, position)) => dispatcher.take(frame, position),
+            Err(error) => Err(error),
         };
-        match step {
-            Step::Continue | Step::CaughtUp => {}
-            Step::Started => return Ok(Attempt::Tracing(connection)),
-            Step::Failed(failure) => return Ok(Attempt::Failed(failure)),
-            Step::End => return Err(connection.worker.post_mortem()),
-        }
+        let error = match step {
+            Ok(Step::Continue | Step::CaughtUp) => continue,
+            Ok(Step::Started) => return Ok(Attempt::Tracing(connection)),
+            Ok(Step::Failed(failure)) => return Ok(Attempt::Failed(failure)),
+            Ok(Step::End) => connection.worker.post_mortem(),
+            Err(error) => error,
+        };
+        let error = if ending.is_aborted() { aborted(ending, settings) } else { error };
+        record_end(&mut connection, Some(&error), None);
+        return match error {
+            Error::WorkerDied { .. } => Ok(Attempt::Died(error)),
+            error => Err(error),
+        };
     }
+}
+
+/// Adds to a recording how its session and its command ended, as far as no worker has said.
+fn record_end(
+    connection: &mut Connection<Tee>,
+    error: Option<&Error>,
+    command: Option<CommandOutcome>,
+) {
+    let position = connection.reader.position();
+    // Whatever follows damage could not be read. A program that is no worker has begun no recording.
+    if matches!(error, Some(Error::Stream { .. })) || position == 0 {
+        return;
+    }
+    let command = command.map(Frame::CommandEnd);
+    let failure = error.and_then(recordable).map(Frame::SessionFailed);
+    let frames: Vec<Frame<'_>> = command.into_iter().chain(failure).collect();
+    connection.reader.source().add(&frames, position);
 }
 
 /// Runs a command of `system()` as libdtrace would, which ignores its exit status, too.
 fn run_system(command: &[u8]) {
     let command = std::ffi::OsStr::from_bytes(command);
     if let Err(e) = std::process::Command::new("/bin/sh").arg("-c").arg(command).status() {
-        tracing::warn!("system(): {e}");
+        speak::warn(&format!("cannot run a command of system(): {e}"));
     }
 }
 
@@ -218,7 +243,7 @@ impl<'c> Live<'c> {
                 Step::CaughtUp => self.caught_up = None,
                 Step::End => return Ok(()),
                 // The worker goes on to deliver its data. The first failure is the cause.
-                Step::Failed(failure) => return Err(explain(failure, &[], &[])),
+                Step::Failed(failure) => return Err(self.dispatcher.explain(failure)),
             }
         }
     }
@@ -264,13 +289,10 @@ impl<'c> Live<'c> {
         delivered: Result<EndedBy, Error>,
         command: Option<CommandOutcome>,
     ) -> Result<Outcome, Failure> {
-        if let Some(end) = command {
-            self.dispatcher.outcome.command = Some(end);
-            let mut frame = Vec::new();
-            Frame::CommandEnd(end).encode(&mut frame);
-            // The session's own data are complete. A recording without this frame replays as well.
-            self.connection.reader.source().add(&frame);
+        if command.is_some() {
+            self.dispatcher.outcome.command = command;
         }
+        record_end(&mut self.connection, delivered.as_ref().err(), command);
         self.dispatcher.finish(delivered)
     }
 }

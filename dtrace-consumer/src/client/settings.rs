@@ -20,12 +20,8 @@ pub struct Settings {
     pub(crate) delivery: Delivery,
     /// How often to walk the aggregations while tracing.
     pub(crate) interval: Option<Duration>,
-    /// Whether libdtrace formats records as text even if no handler wants it.
-    pub(crate) formatted: bool,
     /// Whether to leave the commands of `system()` to the handlers.
     pub(crate) keep_system: bool,
-    /// Whether to deliver the entries that each `printa()` prints.
-    pub(crate) printed: bool,
     pub(crate) recording: Option<PathBuf>,
     pub(crate) frame_limit: Option<usize>,
     pub(crate) silence_limit: Option<Duration>,

@@ -5,11 +5,12 @@ mod properties;
 
 use std::borrow::Cow;
 
+use super::debug::debug_as_text;
 use super::integer::Integer;
 use super::value::{Value, ValueRef};
 
 /// A value does not have the requested type.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}{}", .remedy.as_deref().map(|r| format!(" ({r})")).unwrap_or_default())]
 #[non_exhaustive]
 pub struct TypeError {
@@ -21,6 +22,8 @@ pub struct TypeError {
     /// bits wide, so an `int` of -1 arrives as 4294967295.
     pub remedy: Option<String>,
 }
+
+debug_as_text! { struct TypeError { expected, found, remedy } }
 
 impl TypeError {
     pub(crate) fn new(expected: &'static str, found: impl Into<String>) -> TypeError {

@@ -67,6 +67,20 @@ impl DropKind {
             .unwrap_or(DropKind::Other(n))
     }
 
+    /// Returns the option that makes room, if one does.
+    pub(crate) fn option(self) -> Option<&'static str> {
+        match self {
+            DropKind::Principal => Some("bufsize"),
+            DropKind::Aggregation => Some("aggsize"),
+            DropKind::Dynamic => Some("dynvarsize"),
+            DropKind::DynamicRinse | DropKind::DynamicDirty => Some("cleanrate"),
+            DropKind::Speculation => Some("specsize"),
+            DropKind::SpeculationBusy | DropKind::SpeculationUnavailable => Some("nspec"),
+            DropKind::StackStringOverflow => Some("strsize"),
+            DropKind::DoubleError | DropKind::Other(_) => None,
+        }
+    }
+
     pub(crate) fn number(self) -> i32 {
         match self {
             DropKind::Other(n) => n,
@@ -276,18 +290,23 @@ impl fmt::Display for Losses {
         }
         let mut separator = "";
         for (kind, cpu, n) in self.drops() {
-            write!(f, "{separator}{n} {kind} drops")?;
+            write!(f, "{separator}{}", counted(n, format_args!("{kind} drop")))?;
             if let Some(cpu) = cpu {
                 write!(f, " on CPU {cpu}")?;
             }
             separator = ", ";
         }
         for (probe, n) in self.faults() {
-            write!(f, "{separator}{n} faults in {probe}")?;
+            write!(f, "{separator}{} in {probe}", counted(n, format_args!("fault")))?;
             separator = ", ";
         }
         Ok(())
     }
+}
+
+/// Returns a number of things in words.
+pub(crate) fn counted(n: u64, thing: fmt::Arguments<'_>) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// What to do about lost data.
@@ -296,7 +315,9 @@ impl fmt::Display for Losses {
 pub enum LossPolicy {
     /// Count them in the outcome.
     Count,
-    /// Count them, and warn through the `tracing` crate.
+    /// Count them, and warn as soon as they are known: through the `tracing` crate if the program has a
+    /// subscriber, otherwise on standard error. There a kind of drops, or of faults of a probe, is told at
+    /// first, and again when its count reaches 10, 100, 1000…
     #[default]
     Warn,
     /// End the session with [`Error::Lost`](crate::Error::Lost) at the first loss.

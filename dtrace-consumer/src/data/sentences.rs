@@ -50,6 +50,14 @@ pub(crate) fn is_syntax_error(message: &str) -> bool {
     message.contains("[D_SYNTAX]")
 }
 
+/// Returns whether a compiler's message may be about something that a D library defines: a translator, a type,
+/// a constant.
+pub(crate) fn may_need_a_library(message: &str) -> bool {
+    let is_other =
+        ["syntax error", "undefined function name"].iter().any(|it| message.contains(it));
+    !is_other && unmatched_description(message).is_none()
+}
+
 /// Returns whether `dtrace_probe_iter` found no probe, which is a valid result.
 pub(crate) fn nothing_matches(message: &str) -> bool {
     message == "No probe matches description"

@@ -41,16 +41,19 @@ pub enum WarningKind {
     UnmatchedProbe,
     /// A row did not fit the type of its handler, and was skipped.
     Misfit,
+    /// [`read_option`](crate::Session::read_option) names an option that libdtrace does not have.
+    UnknownOption,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.
     Other,
 }
 
 impl WarningKind {
-    const KNOWN: [WarningKind; 4] = [
+    const KNOWN: [WarningKind; 5] = [
         WarningKind::NeverFires,
         WarningKind::UnknownAggregation,
         WarningKind::UnmatchedProbe,
         WarningKind::Misfit,
+        WarningKind::UnknownOption,
     ];
 
     /// Returns the kind with a number of the stream's format.

@@ -48,8 +48,11 @@ use crate::error::callback::CallbackResult;
 /// ```
 #[expect(unused_variables, reason = "the names are documentation")]
 pub trait Consumer {
-    /// Returns the methods to call among those that have a cost. The default returns all. Omitting
-    /// [`Wants::OUT`] saves libdtrace the formatting of every record.
+    /// Returns the methods to call among those that have a cost. The default calls all, if the session has
+    /// data for them. Omitting [`Wants::OUT`] saves libdtrace the formatting of every record.
+    ///
+    /// A replay fails with [`Error::NotRecorded`](crate::Error::NotRecorded) if the recording lacks the data
+    /// for a method that is named here, as in `Wants::CHEW | Wants::OUT`. The default names none.
     fn wants(&self) -> Wants {
         Wants::EVERYTHING
     }
@@ -125,6 +128,17 @@ pub trait Consumer {
 }
 
 /// The methods of a [`Consumer`] whose calls have a cost.
+///
+/// A flag such as [`OUT`](Wants::OUT) is a demand: replaying a recording without these data is an error.
+/// [`if_recorded`](Wants::if_recorded) and [`EVERYTHING`](Wants::EVERYTHING) take what there is.
+///
+/// ```
+/// use dtrace_consumer::Wants;
+///
+/// // Firings, and their text if the recording has it.
+/// let wants = Wants::CHEW | Wants::OUT.if_recorded();
+/// assert!(wants.any(Wants::OUT) && !wants.any(Wants::REPORT));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wants(u8);
 
@@ -132,20 +146,34 @@ impl Wants {
     /// None of them.
     pub const NOTHING: Wants = Wants(0);
     /// [`Consumer::chew`].
-    pub const CHEW: Wants = Wants(1);
+    pub const CHEW: Wants = Wants(0x11);
     /// [`Consumer::chewrec`].
-    pub const CHEWREC: Wants = Wants(2);
+    pub const CHEWREC: Wants = Wants(0x22);
     /// [`Consumer::out`], for which libdtrace formats every record.
-    pub const OUT: Wants = Wants(4);
+    pub const OUT: Wants = Wants(0x44);
     /// [`Consumer::report`], for which libdtrace formats the aggregations at the end.
-    pub const REPORT: Wants = Wants(8);
-    /// All of them.
-    pub const EVERYTHING: Wants = Wants(15);
+    pub const REPORT: Wants = Wants(0x88);
+    /// All of them, as far as a recording has data for them.
+    pub const EVERYTHING: Wants = Wants(Wants::TAKEN);
+
+    /// The bits of the methods to call. Those above them say which of these are demands.
+    const TAKEN: u8 = 0x0f;
 
     /// Returns whether it contains one of `these`.
     #[must_use]
     pub fn any(self, these: Wants) -> bool {
-        self.0 & these.0 != 0
+        self.0 & these.0 & Wants::TAKEN != 0
+    }
+
+    /// Returns the same methods without the demand that a recording has data for them.
+    #[must_use]
+    pub fn if_recorded(self) -> Wants {
+        Wants(self.0 & Wants::TAKEN)
+    }
+
+    /// Returns whether it demands the data of one of `these`.
+    pub(crate) fn demands(self, these: Wants) -> bool {
+        self.0 & these.0 & !Wants::TAKEN != 0
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::consumer::{Consumer, Wants};
+use super::contents::{Contents, Demands};
 use super::described::Described;
 use super::firing::{Firing, Printed};
 use super::guard::call;
@@ -18,6 +19,7 @@ use super::kept::{Kept, PLACE};
 use super::notes::Notes;
 use super::ordered::Ordered;
 use super::speak;
+use super::told::Told;
 use super::walks::Walks;
 use crate::data::aggregation::{Mode, Order};
 use crate::data::loss::{DropReport, Fault, LossPolicy};
@@ -25,6 +27,7 @@ use crate::data::outcome::{EndedBy, Outcome};
 use crate::data::record::Action;
 use crate::data::warning::Warning;
 use crate::error::Error;
+use crate::error::explain::explain_recorded;
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
 use crate::stream::payload::{EntryFrame, FailureFrame, FiringFrame, StepTimes};
@@ -62,6 +65,8 @@ pub struct Delivery {
     pub(crate) deadline: Option<Duration>,
     /// Shared with the handlers for rows.
     pub(crate) notes: Arc<Notes>,
+    /// What a recording must have.
+    pub(crate) demands: Demands,
 }
 
 impl Delivery {
@@ -73,6 +78,15 @@ impl Delivery {
             true => Some(self.order.unwrap_or_default()).filter(|order| by_differences(*order)),
             false => self.order,
         }
+    }
+
+    /// Refuses settings that make no sense.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.joins.iter().any(Vec::is_empty) {
+            let setting = "walk_joined([])".to_owned();
+            return Err(Error::Setting { setting, reason: "it names no aggregation" });
+        }
+        Ok(())
     }
 }
 
@@ -87,6 +101,7 @@ impl Default for Delivery {
             memory_limit: usize::MAX,
             deadline: None,
             notes: Arc::default(),
+            demands: Demands::default(),
         }
     }
 }
@@ -97,6 +112,9 @@ pub(crate) struct Dispatcher<'c> {
     wants: Wants,
     pub(crate) outcome: Outcome,
     losses: LossPolicy,
+    told: Told,
+    demands: Demands,
+    contents: Contents,
     /// Runs the commands of `system()`. Without it they are output like any other.
     system: Option<fn(&[u8])>,
     described: Described,
@@ -120,6 +138,9 @@ impl<'c> Dispatcher<'c> {
             consumer: Box::new(consumer),
             outcome: Outcome::default(),
             losses: delivery.losses,
+            told: Told::default(),
+            demands: delivery.demands,
+            contents: Contents::default(),
             system: None,
             described: Described::default(),
             walks: Walks::new(delivery.mode),
@@ -149,6 +170,7 @@ impl<'c> Dispatcher<'c> {
     pub(crate) fn restart(&mut self) {
         self.outcome = Outcome { timings: self.outcome.timings, ..Outcome::default() };
         self.described = Described::default();
+        self.contents = Contents::default();
         self.forget_printed();
         self.printing = false;
         self.kept.restart();
@@ -213,7 +235,13 @@ impl<'c> Dispatcher<'c> {
             Frame::Report(text) if self.wants.any(Wants::REPORT) => {
                 call("report", || self.consumer.report(text))?;
             }
+            // Without a version, libdtrace is not open yet.
+            Frame::Begin(info) if info.library_version.is_empty() => {}
             Frame::Begin(info) => self.outcome.session = Some(info),
+            Frame::Contents(frame) => self.contents.set(frame, self.wants, self.demands)?,
+            Frame::SessionFailed(failure) => {
+                return Err(explain_recorded(failure, &self.outcome.losses));
+            }
             Frame::Program(info) => self.outcome.programs.push(info),
             Frame::Options(options) => self.outcome.initial_options = options,
             Frame::Exit(status) => self.outcome.exit = Some(status),
@@ -235,6 +263,10 @@ impl<'c> Dispatcher<'c> {
         t.enable = Duration::from_nanos(times.enable);
         t.go = Duration::from_nanos(times.go);
         self.started = true;
+        let names = self.joins.iter().flat_map(Join::names);
+        for warning in self.contents.unknown_aggregations(names) {
+            self.warn(warning);
+        }
         call("on_start", || self.consumer.on_start(&self.outcome))?;
         self.take_notes();
         Ok(Step::Started)
@@ -334,7 +366,8 @@ impl<'c> Dispatcher<'c> {
             self.kept.add_probe(None);
         }
         if self.losses == LossPolicy::Warn {
-            tracing::warn!(kind = %report.kind, drops = report.drops, "{}", report.message);
+            let is_new = self.told.dropped(report);
+            is_new.then(|| self.kept.add_probe(None));
         }
         call("on_drop", || self.consumer.on_drop(report))?;
         self.check_losses()
@@ -345,7 +378,8 @@ impl<'c> Dispatcher<'c> {
             self.kept.add_probe(fault.probe.as_ref());
         }
         if self.losses == LossPolicy::Warn {
-            tracing::warn!(kind = %fault.kind, "{}", fault.message);
+            let is_new = self.told.failed(fault);
+            is_new.then(|| self.kept.add_probe(fault.probe.as_ref()));
         }
         call("on_fault", || self.consumer.on_fault(fault))?;
         self.check_losses()
@@ -356,6 +390,12 @@ impl<'c> Dispatcher<'c> {
             LossPolicy::Fail => Err(Error::Lost(self.outcome.losses.clone())),
             LossPolicy::Count | LossPolicy::Warn => Ok(()),
         }
+    }
+
+    /// Converts a failure of the worker into an error.
+    pub(crate) fn explain(&self, failure: FailureFrame) -> Error {
+        let omitted = self.outcome.session.as_ref().map(|it| &it.omitted_libraries[..]);
+        self.contents.explain(failure, omitted.unwrap_or_default())
     }
 
     /// Keeps a warning, and tells the user.

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::data::debug::debug_as_text;
 use crate::error::Error;
 use crate::error::callback::CallbackResult;
 
@@ -23,7 +24,6 @@ pub(crate) fn call(closure: &'static str, f: impl FnOnce() -> CallbackResult) ->
 }
 
 /// An error of the session, returned by a handler that knows it.
-#[derive(Debug)]
 pub(crate) struct Explained(pub(crate) Error);
 
 impl fmt::Display for Explained {
@@ -33,6 +33,8 @@ impl fmt::Display for Explained {
 }
 
 impl StdError for Explained {}
+
+debug_as_text! { struct Explained (error) }
 
 /// Returns the message of a panic.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {

@@ -67,6 +67,13 @@ fn weight(frame: &Frame<'_>) -> usize {
         Frame::Process(event) => PLACE + event.message.as_ref().map_or(0, String::len),
         Frame::Warning(warning) => warning_weight(warning),
         Frame::Program(info) => PLACE + info.clauses.iter().map(listed_weight).sum::<usize>(),
+        Frame::Contents(contents) => {
+            let scripts = contents.scripts.iter().map(|(name, text)| name.len() + text.len());
+            let options = contents.options.iter();
+            let values =
+                options.map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+            scripts.chain(values).map(|size| PLACE + size).sum()
+        }
         Frame::Options(options) => options.iter().map(|(name, _)| PLACE + name.len()).sum(),
         _ => 0,
     }

@@ -5,6 +5,7 @@
 pub(crate) mod aggregated;
 pub(crate) mod aggregation;
 pub(crate) mod consumer;
+pub(crate) mod contents;
 pub(crate) mod described;
 pub(crate) mod dispatcher;
 pub(crate) mod event;
@@ -17,4 +18,5 @@ pub(crate) mod notes;
 pub(crate) mod ordered;
 pub(crate) mod speak;
 pub(crate) mod stop;
+pub(crate) mod told;
 pub(crate) mod walks;

@@ -22,5 +22,28 @@ pub(crate) fn warn(message: &str) {
 /// Writes a warning to standard error.
 pub(crate) fn say(message: &str) {
     // A program whose standard error is closed cannot be told.
-    let _ = writeln!(io::stderr().lock(), "dtrace-consumer: {message}");
+    let _ = writeln!(io::stderr().lock(), "dtrace-consumer: {}", printable(message));
+}
+
+/// Escapes what would command a terminal. A message can come from a stranger's recording.
+fn printable(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() && !matches!(c, '\n' | '\t') {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_cannot_command_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\r\n\tc\u{9b}"), "a\\u{1b}[2Jb\\r\n\tc\\u{9b}");
+    }
 }

@@ -3,8 +3,11 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::data::debug::debug_as_text;
+use crate::data::session_info::OmittedLibrary;
+
 /// A script that did not compile, with the place of the mistake if that is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompileError {
     /// The index of the script in the session, from 0.
@@ -23,6 +26,9 @@ pub struct CompileError {
     pub message: String,
     /// Probes similar to a description that matches none.
     pub similar: Vec<String>,
+    /// D libraries that were omitted, because this kernel or library cannot compile them, if the script may
+    /// need something that they define.
+    pub omitted: Vec<OmittedLibrary>,
 }
 
 impl CompileError {
@@ -57,6 +63,7 @@ impl CompileError {
             tag,
             message: rest.to_owned(),
             similar: Vec::new(),
+            omitted: Vec::new(),
         }
     }
 }
@@ -82,7 +89,8 @@ fn culprit(line: &str, message: &str) -> Option<usize> {
     })
 }
 
-/// Formats the message, below it the line with a caret under the place, and similar probes if none matched.
+/// Formats the message, below it the line with a caret under the place, similar probes if none matched, and
+/// omitted D libraries.
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.script)?;
@@ -109,11 +117,18 @@ impl fmt::Display for CompileError {
         if !self.similar.is_empty() {
             write!(f, "\nsimilar: {}", self.similar.join(", "))?;
         }
+        for OmittedLibrary { file, reason } in &self.omitted {
+            write!(f, "\nthe D library {file} does not compile here and was left out: {reason}")?;
+        }
         Ok(())
     }
 }
 
 impl StdError for CompileError {}
+
+debug_as_text! {
+    struct CompileError { index, script, line, source_line, column, tag, message, similar, omitted }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::data::debug::debug_as_text;
+
 /// Why an elevated worker did not start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ElevationProblem {
     /// The program that grants privilege is not installed.
@@ -33,5 +35,11 @@ impl fmt::Display for ElevationProblem {
             ElevationProblem::Failed => "did not start the worker",
             ElevationProblem::Silent => "did not start the worker within two minutes",
         })
+    }
+}
+
+debug_as_text! {
+    enum ElevationProblem {
+        NotInstalled, NoWorker, PasswordNeeded, NotPermitted, Version, Failed, Silent,
     }
 }

@@ -1,17 +1,21 @@
-//! Converts a failure that a worker reported into an error.
+//! Converts failures in a stream into errors, and errors into failures to record.
 
 use super::Error;
 use super::compile::CompileError;
+use crate::data::loss::Losses;
 use crate::data::script::Script;
 use crate::data::sentences;
+use crate::data::session_info::OmittedLibrary;
+use crate::stream::contents::SessionFailure;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
-/// Converts a worker's failure into an error. `scripts` and `options` are those of the session, as far as
-/// they are known: a recording does not contain them.
+/// Converts a worker's failure into an error. `scripts`, `options` and `omitted` D libraries are those of the
+/// session.
 pub(crate) fn explain(
     failure: FailureFrame,
     scripts: &[Script],
     options: &[(String, Option<String>)],
+    omitted: &[OmittedLibrary],
 ) -> Error {
     let FailureFrame { kind, attempt, number, message, script } = failure;
     match kind {
@@ -21,6 +25,9 @@ pub(crate) fn explain(
                 source.map_or(("script", &[][..]), |s| (s.name.as_str(), s.text.as_slice()));
             let mut error = CompileError::parse(name, text, &message);
             error.index = script.map_or(0, |n| n as usize);
+            if sentences::may_need_a_library(&error.message) {
+                error.omitted = omitted.to_vec();
+            }
             Error::Compile(Box::new(error))
         }
         FailureKind::Option => {
@@ -40,5 +47,37 @@ pub(crate) fn explain(
                 Error::Libdtrace { call: attempt, number, message, advice }
             }
         },
+    }
+}
+
+/// Converts the failure in a recording into the error that its session returned. `losses` are those that the
+/// recording contains.
+pub(crate) fn explain_recorded(failure: SessionFailure, losses: &Losses) -> Error {
+    match failure {
+        SessionFailure::WorkerDied { status, last_words } => {
+            Error::WorkerDied { status, last_words }
+        }
+        SessionFailure::WorkerSilent { last_words } => Error::WorkerSilent { last_words },
+        SessionFailure::Lost => Error::Lost(losses.clone()),
+        SessionFailure::Aborted => Error::Aborted,
+        SessionFailure::Deadline { limit } => Error::Deadline { limit },
+    }
+}
+
+/// Returns what to record about a session that failed with this error. Returns `None` if the stream itself
+/// has the failure, or if the cause is a handler or this process, which a replay does not share.
+pub(crate) fn recordable(error: &Error) -> Option<SessionFailure> {
+    match error {
+        Error::WorkerDied { status, last_words } => {
+            let (status, last_words) = (status.clone(), last_words.clone());
+            Some(SessionFailure::WorkerDied { status, last_words })
+        }
+        Error::WorkerSilent { last_words } => {
+            Some(SessionFailure::WorkerSilent { last_words: last_words.clone() })
+        }
+        Error::Lost(_) => Some(SessionFailure::Lost),
+        Error::Aborted => Some(SessionFailure::Aborted),
+        Error::Deadline { limit } => Some(SessionFailure::Deadline { limit: *limit }),
+        _ => None,
     }
 }

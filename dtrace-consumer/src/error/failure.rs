@@ -4,10 +4,10 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use super::Error;
+use crate::data::debug::debug_as_text;
 use crate::data::outcome::Outcome;
 
 /// A session that failed, with everything that it delivered before.
-#[derive(Debug)]
 pub struct Failure {
     /// Why it failed.
     pub error: Error,
@@ -20,6 +20,8 @@ impl fmt::Display for Failure {
         self.error.fmt(f)
     }
 }
+
+debug_as_text! { struct Failure { error, outcome } }
 
 impl StdError for Failure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {

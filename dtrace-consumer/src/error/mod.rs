@@ -16,6 +16,7 @@ pub use self::compile::CompileError;
 pub use self::elevation::ElevationProblem;
 pub use self::failure::Failure;
 pub use self::unavailable::{Check, Unavailable};
+use crate::data::debug::debug_as_text;
 use crate::data::loss::Losses;
 use crate::records::row_error::RowError;
 pub use crate::stream::wire::Malformed;
@@ -23,7 +24,7 @@ pub use crate::stream::wire::Malformed;
 /// Why a session did not start or complete.
 ///
 /// The text of an error includes its cause, so [`source`](std::error::Error::source) returns nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Tracing is not possible here. Lists what is missing and how to get it.
@@ -212,6 +213,26 @@ pub enum Error {
         supported: u16,
     },
 
+    /// The recording lacks what a handler needs, because its session did not record it.
+    #[error("the recording has no {what}, which {wanted_by} needs ({remedy})")]
+    NotRecorded {
+        /// What it lacks: `text`, `firings`…
+        what: &'static str,
+        /// The handler or setting that needs it.
+        wanted_by: &'static str,
+        /// How to record it.
+        remedy: &'static str,
+    },
+
+    /// A setting has a value that makes no sense.
+    #[error("cannot use {setting}: {reason}")]
+    Setting {
+        /// The method with its argument, such as `walk_every(0ns)`.
+        setting: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+
     /// A handler returned an error.
     #[error("the {closure} handler failed: {}", callback::with_sources(&**cause))]
     Callback {
@@ -246,6 +267,37 @@ pub enum Error {
         /// The system's error.
         cause: io::Error,
     },
+}
+
+debug_as_text! {
+    enum Error {
+        Unavailable(cause),
+        Compile(cause),
+        Script { script, reason },
+        Option { name, value, reason },
+        Command { program, cause },
+        Process { attempt, number, message },
+        Libdtrace { call, number, message, advice },
+        Enable { probe, number, message },
+        WorkerStart { program, reason },
+        Elevation { program, problem, said, remedy },
+        Refused { what, reason },
+        WorkerDied { status, last_words },
+        WorkerSilent { last_words },
+        Deadline { limit },
+        Stream { position, cause },
+        Recording { path, cause },
+        NotARecording { name, reason },
+        RecordingVersion { name, found, supported },
+        NotRecorded { what, wanted_by, remedy },
+        Setting { setting, reason },
+        Callback { closure, cause },
+        Panicked { closure, message },
+        Row(cause),
+        Lost(cause),
+        System { attempt, cause },
+        Aborted,
+    }
 }
 
 fn after_a_colon(words: &str) -> String {

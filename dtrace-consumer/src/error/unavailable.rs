@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::data::debug::debug_as_text;
+
 /// A requirement of tracing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -52,7 +54,7 @@ pub(crate) fn write_checks(f: &mut fmt::Formatter<'_>, checks: &[Check]) -> fmt:
 }
 
 /// Tracing is not possible here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Unavailable {
     pub(crate) missing: Vec<Check>,
 }
@@ -73,3 +75,5 @@ impl fmt::Display for Unavailable {
 }
 
 impl std::error::Error for Unavailable {}
+
+debug_as_text! { struct Unavailable { missing } }

@@ -5,13 +5,14 @@ use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 
+use crate::data::debug::debug_as_text;
 use crate::data::from_value::{as_register, register_remedy};
 
 /// A row that does not fit the requested type.
 ///
 /// The text names the probe or aggregation, the field or position, the expected type and the value. For a
 /// number that looks like a negative `int` in a 64-bit register it has the remedy: `(int)arg0` in the script.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RowError {
     /// The probe that fired, or the aggregation with its `@`.
     origin: Option<String>,
@@ -21,6 +22,8 @@ pub struct RowError {
     field: Option<Cow<'static, str>>,
     message: String,
 }
+
+debug_as_text! { struct RowError { origin, position, field, message } }
 
 impl RowError {
     /// Adds where the row is from.

@@ -5,6 +5,7 @@
 //! numbers; a stream describes each once, before the first frame that refers to it. Within a version, fields
 //! are only appended to a payload. A reader ignores unknown fields at the end and skips unknown kinds.
 
+use super::contents::{ContentsFrame, SessionFailure};
 use super::payload::{
     AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FiringFrame, StepTimes, SymbolFrame,
 };
@@ -84,6 +85,10 @@ pub(crate) enum Frame<'a> {
     CaughtUp,
     /// Something cannot be done as it was asked for.
     Warning(Warning),
+    /// What the session was asked for, and thus what the stream can hold.
+    Contents(ContentsFrame),
+    /// Why the session failed, if the worker could not report it. The consumer adds this to a recording.
+    SessionFailed(SessionFailure),
 }
 
 impl Frame<'_> {
@@ -116,6 +121,8 @@ impl Frame<'_> {
             Frame::FoundType(_) => 25,
             Frame::CaughtUp => 26,
             Frame::Warning(_) => 27,
+            Frame::Contents(_) => 28,
+            Frame::SessionFailed(_) => 29,
         }
     }
 
@@ -159,6 +166,8 @@ impl Frame<'_> {
             Frame::Report(text) => b.put_bytes(text),
             Frame::Found(symbol) => b.put_option(symbol.as_ref(), |b, s| s.put(b)),
             Frame::Warning(warning) => warning.put(b),
+            Frame::Contents(contents) => contents.put(b),
+            Frame::SessionFailed(failure) => failure.put(b),
             Frame::FoundType(found) => b.put_option(found.as_ref(), |b, f| f.put(b)),
             Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End => {}
             Frame::PrintaBegin | Frame::CaughtUp => {}
@@ -169,7 +178,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Returns whether this version knows frames of `kind`. Readers skip the others.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=27).contains(&kind)
+        (1..=29).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -213,6 +222,8 @@ impl<'a> Frame<'a> {
             25 => Frame::FoundType(t.option("type", KernelType::take)?),
             26 => Frame::CaughtUp,
             27 => Frame::Warning(Warning::take(t)?),
+            28 => Frame::Contents(ContentsFrame::take(t)?),
+            29 => Frame::SessionFailed(SessionFailure::take(t)?),
             _ => return Err(Malformed::new("frame kind", "unknown to this version")),
         })
     }

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "live")]
 pub(crate) mod compile_flags;
+pub(crate) mod contents;
 #[cfg(feature = "live")]
 pub(crate) mod elevated;
 mod encoding;

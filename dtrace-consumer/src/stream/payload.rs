@@ -103,8 +103,7 @@ pub(crate) enum FailureKind {
     Call = 6,
     /// The system refused something that libdtrace or the worker needs (mounts, channel).
     Surroundings = 7,
-    /// A worker that serves another user refuses a request. `attempt` names what it refuses. This replaces
-    /// the first frame, so no recording contains it.
+    /// A worker that serves another user refuses a request. `attempt` names what it refuses.
     Refused = 8,
 }
 

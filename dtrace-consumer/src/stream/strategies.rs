@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+mod contents;
 mod messages;
 
 pub(crate) use messages::command;
@@ -405,9 +406,11 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
         listed().prop_map(Frame::Listed),
         Just(Frame::PrintaBegin),
         Just(Frame::CaughtUp),
-        (0u8..3, text(), text()).prop_map(|(kind, subject, message)| {
+        (0u8..4, text(), text()).prop_map(|(kind, subject, message)| {
             Frame::Warning(Warning { kind: WarningKind::from_number(kind), subject, message })
         }),
+        contents::contents().prop_map(Frame::Contents),
+        contents::session_failure().prop_map(Frame::SessionFailed),
         option::of(found()).prop_map(Frame::Found),
         option::of(found_type()).prop_map(Frame::FoundType),
     ]

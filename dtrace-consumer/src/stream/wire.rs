@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use crate::data::debug::debug_as_text;
+
 /// A field of a frame that is missing or invalid.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Malformed {
     /// The field.
     pub field: &'static str,
@@ -27,6 +29,8 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+debug_as_text! { struct Malformed { field, reason } }
 
 /// Appends fields to a buffer.
 pub(crate) trait Put {

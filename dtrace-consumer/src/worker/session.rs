@@ -16,6 +16,9 @@ use super::processes::Processes;
 use super::system::{self, Shortcoming};
 use crate::data::sentences;
 use crate::data::session_info::SessionInfo;
+use crate::data::warning::{Warning, WarningKind};
+use crate::stream::compile_flags::PREPROCESS;
+use crate::stream::contents::ContentsFrame;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Job, Process, Purpose};
 use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
@@ -24,6 +27,7 @@ use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
 pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?);
     if let Err(e) = system::give_up_privileges(&job) {
+        begin(&mut reporter, &job);
         reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
     }
@@ -58,10 +62,13 @@ impl Session<'_> {
         let job = self.job;
         let mut times = StepTimes::default();
         let mut clock = Clock(Instant::now());
+        let mut encoder = Encoder::new(channel);
+        // Opening libdtrace may end the process.
+        begin(&mut encoder, job);
+        encoder.flush();
         let mut compiling = self.open()?;
         times.open = clock.lap();
 
-        let mut encoder = Encoder::new(channel);
         encoder.send(&Frame::Begin(session_info(job, compiling.version())));
         encoder.flush();
         let mut processes = Processes::default();
@@ -199,12 +206,35 @@ fn enable(compiling: Compiling, encoder: Encoder, job: &Job) -> Result<Tracing<E
         tracing.sink().send(&Frame::Program(info));
     }
     if !job.read_options.is_empty() {
-        let read = |name: &String| (name.clone(), tracing.option(name));
-        let options = job.read_options.iter().map(read).collect();
+        let mut options = Vec::new();
+        for name in &job.read_options {
+            let value = tracing.option(name).unwrap_or_else(|failure| {
+                let kind = WarningKind::UnknownOption;
+                let message = format!("its value cannot be read: {}", failure.message);
+                tracing.sink().send(&Frame::Warning(Warning::new(kind, name, message)));
+                None
+            });
+            options.push((name.clone(), value));
+        }
         tracing.sink().send(&Frame::Options(options));
     }
     tracing.sink().flush();
     Ok(tracing)
+}
+
+/// Begins a stream before libdtrace is open. Its version is not known yet.
+pub(super) fn begin(encoder: &mut Encoder, job: &Job) {
+    encoder.send(&Frame::Begin(session_info(job, "")));
+    let scripts = job.scripts.iter().map(|script| (script.name.clone(), script.text.clone()));
+    encoder.send(&Frame::Contents(ContentsFrame {
+        firings: job.firings,
+        text: job.text,
+        printed: job.printed,
+        report: job.report,
+        preprocessed: job.compile_flags & PREPROCESS != 0,
+        scripts: scripts.collect(),
+        options: job.options.clone(),
+    }));
 }
 
 fn session_info(job: &Job, library_version: &str) -> SessionInfo {

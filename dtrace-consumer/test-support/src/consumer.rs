@@ -77,7 +77,7 @@ pub fn consume(script: &str, command: Vec<OsString>, how: &str) -> ! {
         session = session.worker("/bin/cat");
         println!("{}", Stage::Held.sign());
     }
-    println!("{:?}", session.run());
+    println!("{:#?}", session.run());
     exit(0)
 }
 
@@ -96,7 +96,11 @@ fn calls() -> ! {
     let command = [&exe, WORD, "calls", "5"];
     match run_synchronous(script, command).chew(|_| Ok(())).run() {
         Ok(outcome) => println!("{} firings, {}", outcome.firings, outcome.losses),
-        Err(failure) => println!("{:?}\n{failure}", failure.error),
+        Err(failure) => {
+            let structure = format!("{:#?}", failure.error);
+            let on_one_line: Vec<&str> = structure.split_whitespace().collect();
+            println!("{}\n{failure}", on_one_line.join(" "));
+        }
     }
     exit(0)
 }

@@ -60,6 +60,7 @@ fn run(mode: &str, argument: &str) -> ! {
                 call(number());
             }
         }
+        "beginner" => crate::beginner::run(argument),
         "consumer" => crate::consumer::run(argument),
         _ => exit(99),
     }

@@ -26,6 +26,7 @@ pub(crate) type Use = fn(&Path) -> Result<(), Error>;
 /// A session. What was delivered before something went wrong has arrived, and nothing else than there is.
 pub(crate) fn traced(prefix: &Path) -> Result<(), Error> {
     let (seen, result) = session(prefix);
+    replays_alike(prefix, &result);
     let whole = everything_seen();
     assert!(begins(&seen, &whole), "{seen:?}");
     let rounds = delivered_before(prefix);

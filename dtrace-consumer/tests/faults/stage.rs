@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dtrace_consumer::{Failure, Outcome, run_synchronous};
+use dtrace_consumer::loss::LossPolicy;
+use dtrace_consumer::{Failure, Outcome, replay, run_synchronous};
 use dtrace_stand_in::plan::{Entry, Event, Firing, Plan, Record};
 use dtrace_test_support::Missing;
 use dtrace_test_support::leftovers::{Guard, alone};
@@ -133,8 +134,12 @@ pub(crate) fn everything_seen() -> Seen {
     }
 }
 
-/// A session around a command, with every kind of closure.
+/// The file in the prefix that a session is recorded to.
+const RECORDING: &str = "recording";
+
+/// A session around a command, with every kind of closure. It is recorded.
 pub(crate) fn session(prefix: &Path) -> (Seen, Result<Outcome, Failure>) {
+    let _ = std::fs::remove_file(prefix.join(RECORDING));
     let mut seen = Seen::default();
     let (mut numbers, mut text, mut entries) = (Vec::new(), String::new(), Vec::new());
     let result = run_synchronous("BEGIN { trace(execname); }", ["true"])
@@ -142,6 +147,7 @@ pub(crate) fn session(prefix: &Path) -> (Seen, Result<Outcome, Failure>) {
         .option("bufsize", "4m")
         .read_option("bufsize")
         .printed_entries()
+        .record(prefix.join(RECORDING))
         .keep_system()
         .chew(|firing| {
             if firing.records().len() == 1 {
@@ -166,6 +172,19 @@ pub(crate) fn session(prefix: &Path) -> (Seen, Result<Outcome, Failure>) {
     };
     (seen.drops, seen.faults) = (losses.total_drops(), losses.total_faults());
     (seen, result)
+}
+
+/// Fails unless a replay of the session's recording comes to the same, if the session got so far as to record.
+pub(crate) fn replays_alike(prefix: &Path, result: &Result<Outcome, Failure>) {
+    let recording = prefix.join(RECORDING);
+    if !recording.exists() {
+        return;
+    }
+    let again = replay(recording).losses(LossPolicy::Count).run();
+    let words = |result: &Result<Outcome, Failure>| {
+        result.as_ref().map(drop).map_err(|failure| failure.error.to_string())
+    };
+    assert_eq!(words(&again), words(result));
 }
 
 /// Whether what was seen is the beginning of what there is, which may be nothing.

@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::debug::debug_as_text;
 use crate::locate::SUPPORTED_VERSIONS;
 use crate::path;
 use crate::prefix::Unreadable;
 
 /// Why [`Installer::install`](super::Installer::install), [`status`](super::status) or
 /// [`uninstall`](super::uninstall) failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
     /// There are no packages for this host, for the reason given.
@@ -115,6 +116,24 @@ pub enum InstallError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+debug_as_text! {
+    enum InstallError {
+        UnsupportedHost(cause),
+        UnusablePath { prefix, character },
+        NoKeyring { looked },
+        NoMirror { vendor },
+        Unreachable { said },
+        NotOffered { vendor, suites },
+        Tool { command, said },
+        TimedOut { command },
+        Incomplete { missing },
+        NotOurs { prefix },
+        NotInstalled { prefix },
+        Damaged { prefix, what },
+        Io { action, path, source },
+    }
 }
 
 impl InstallError {

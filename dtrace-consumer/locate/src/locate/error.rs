@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::{Origin, PREFIX_VARIABLE, Refusal, SUPPORTED_VERSIONS};
+use crate::debug::debug_as_text;
 
 /// A place that was searched and skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,7 @@ impl fmt::Display for Candidate {
 }
 
 /// There is no usable libdtrace. The text lists the places that were searched and the remedies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LocateError {
     /// The places that were searched, in order.
     pub candidates: Vec<Candidate>,
@@ -46,3 +47,5 @@ impl fmt::Display for LocateError {
 }
 
 impl std::error::Error for LocateError {}
+
+debug_as_text! { struct LocateError { candidates } }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use super::{PREFIX_VARIABLE, SUPPORTED_VERSIONS};
+use crate::debug::debug_as_text;
 use crate::path;
 use crate::prefix::{SONAME, Unreadable};
 
 /// Why a place was not used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no libdtrace.
@@ -61,6 +62,20 @@ pub enum Refusal {
         /// The part.
         path: PathBuf,
     },
+}
+
+debug_as_text! {
+    enum Refusal {
+        Missing,
+        Unreadable { path, why },
+        UnusablePath(cause),
+        NotALibrary,
+        OtherArchitecture,
+        NoVersion,
+        Version(cause),
+        OwnedByOthers { path, owner },
+        WritableByOthers { path },
+    }
 }
 
 impl From<Unreadable> for Refusal {

@@ -2,9 +2,10 @@
 
 use super::function::AggregationFunction;
 use super::parameters::DistributionParameters;
+use crate::data::debug::debug_as_text;
 
 /// Two aggregation values cannot be combined.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CombineError {
     /// They come from different aggregating functions.
@@ -37,6 +38,15 @@ pub enum CombineError {
     /// Two snapshots of a smallest or largest value do not determine the value of the time between them.
     #[error("cannot subtract two values of {}()", .0.name())]
     NoDifference(AggregationFunction),
+}
+
+debug_as_text! {
+    enum CombineError {
+        Function { left, right },
+        Parameters { left, right },
+        Normal { left, right },
+        NoDifference(function),
+    }
 }
 
 impl CombineError {

@@ -65,7 +65,15 @@ proptest! {
         let bytes = recording(samples.iter().map(|sample| sample.frame()));
         did_not_panic(fuzzing::replay(&bytes, mode, &json))?;
         let described = samples.iter().filter(|sample| {
-            !matches!(sample.frame(), Frame::Failure(_) | Frame::End | Frame::Begin(_))
+            // These end a replay with other errors.
+            !matches!(
+                sample.frame(),
+                Frame::Failure(_)
+                    | Frame::SessionFailed(_)
+                    | Frame::Contents(_)
+                    | Frame::End
+                    | Frame::Begin(_)
+            )
         });
         let mut kept: Vec<_> = described.collect();
         // An error ends a replay, so remove each refused frame until the replay passes.

@@ -117,6 +117,7 @@ fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> i
     let policy = Policy { uid: peer.uid, configuration };
     if let Err(refused) = policy.check(&job) {
         let mut reporter = Encoder::new(channel);
+        session::begin(&mut reporter, &job);
         reporter.send(&Frame::Failure(refused));
         return reporter.finish();
     }

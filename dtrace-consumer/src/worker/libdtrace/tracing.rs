@@ -127,15 +127,17 @@ impl<S: Sink> Tracing<S> {
         self.handle.set_option(name, value)
     }
 
-    /// Returns the value of an option; `None` if it is not set or does not exist.
-    pub(crate) fn option(&self, name: &str) -> Option<u64> {
-        let name = CString::new(name).ok()?;
+    /// Returns the value of an option; `None` if it is not set. Fails if it does not exist.
+    pub(crate) fn option(&self, name: &str) -> Result<Option<u64>, CallFailure> {
+        // No option has an empty name, or one with a NUL byte.
+        let name = CString::new(name).unwrap_or_default();
         let mut value = DTRACEOPT_UNSET;
         // SAFETY: the handle is open, the name ends in NUL, and the call only writes to `value`.
         let result = unsafe {
             (self.handle.api.dtrace_getopt)(self.handle.raw, name.as_ptr(), &raw mut value)
         };
-        if result == 0 { handlers::option_value(value) } else { None }
+        self.handle.check("dtrace_getopt", result)?;
+        Ok(handlers::option_value(value))
     }
 
     /// Returns what dtrace(1) would print at the end: the aggregations that have not been printed.
