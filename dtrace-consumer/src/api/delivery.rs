@@ -125,7 +125,10 @@ impl<S: Source, C> Session<S, C> {
     /// Joins the values of several aggregations by their keys, for
     /// [`Consumer::walk_joined`](crate::Consumer::walk_joined). Call it several times for several joins.
     pub fn join<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.source.delivery().joins.push(names.into_iter().map(Into::into).collect());
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let delivery = self.source.delivery();
+        names.iter().for_each(|name| delivery.name_aggregation(name, "walk_joined"));
+        delivery.joins.push(names);
         self
     }
 }

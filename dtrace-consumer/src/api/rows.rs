@@ -263,6 +263,7 @@ impl<S: Source, C: Consumer> Session<S, C> {
             "" => "_",
             name => name,
         };
+        self.source.delivery().name_aggregation(name, "walk_rows_for");
         self.consumer(WalkRows { receiver, only: Some(name.to_owned()) })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::deadline::Watch;
 use crate::data::outcome::Outcome;
 use crate::decode::consumer::Consumer;
-use crate::decode::dispatcher::Delivery;
+use crate::decode::delivery::Delivery;
 use crate::decode::stop::Ending;
 use crate::error::failure::Failure;
 

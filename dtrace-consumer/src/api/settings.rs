@@ -15,7 +15,7 @@ use crate::client::settings::Settings;
 use crate::data::outcome::Outcome;
 use crate::data::script::Script;
 use crate::decode::consumer::Consumer;
-use crate::decode::dispatcher::Delivery;
+use crate::decode::delivery::Delivery;
 use crate::decode::stop::Ending;
 use crate::error::failure::Failure;
 use crate::stream::compile_flags::{PREPROCESS, ZERO_MATCHES};

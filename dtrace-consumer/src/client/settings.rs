@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::elevation::Elevation;
 use crate::data::script::Script;
-use crate::decode::dispatcher::Delivery;
+use crate::decode::delivery::Delivery;
 use crate::stream::job::Process;
 
 /// Everything that is set before a live session starts.

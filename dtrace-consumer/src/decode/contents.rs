@@ -72,11 +72,8 @@ impl Contents {
         explain(failure, &scripts, &frame.options, omitted)
     }
 
-    /// Returns a warning for each name that is not one of an aggregation in the scripts.
-    pub(super) fn unknown_aggregations<'n>(
-        &self,
-        names: impl Iterator<Item = &'n String>,
-    ) -> Vec<Warning> {
+    /// Returns a warning for each aggregation that a handler names and the scripts do not have.
+    pub(super) fn unknown_aggregations(&self, named: &BTreeSet<NamedAggregation>) -> Vec<Warning> {
         // The preprocessor may make names that the text does not have.
         let Some(frame) = self.0.as_ref().filter(|frame| !frame.preprocessed) else {
             return Vec::new();
@@ -85,20 +82,30 @@ impl Contents {
         for (_, text) in &frame.scripts {
             known.extend(aggregations_in(&String::from_utf8_lossy(text)));
         }
-        let unknown: BTreeSet<&String> = names.filter(|name| !known.contains(*name)).collect();
-        unknown.into_iter().map(|name| unknown_aggregation(name, &known)).collect()
+        let unknown = named.iter().filter(|named| !known.contains(&named.aggregation));
+        unknown.map(|named| unknown_aggregation(named, &known)).collect()
     }
 }
 
-fn unknown_aggregation(name: &str, known: &BTreeSet<String>) -> Warning {
+/// An aggregation that a handler names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NamedAggregation {
+    /// Without its `@`.
+    pub(crate) aggregation: String,
+    /// The method that names it.
+    pub(crate) by: &'static str,
+}
+
+fn unknown_aggregation(named: &NamedAggregation, known: &BTreeSet<String>) -> Warning {
+    let NamedAggregation { aggregation: name, by } = named;
     let bare = name.trim_start_matches('@');
     let message = if known.contains(bare) {
         format!("names of aggregations are written without `@`: `{bare}`")
     } else if known.is_empty() {
-        "`walk_joined` names it, but the script has no aggregation".to_owned()
+        format!("`{by}` names it, but the script has no aggregation")
     } else {
         let known: Vec<String> = known.iter().map(|name| format!("@{name}")).collect();
-        format!("`walk_joined` names it, but the script has only {}", known.join(", "))
+        format!("`{by}` names it, but the script has only {}", known.join(", "))
     };
     Warning::new(WarningKind::UnknownAggregation, format!("@{name}"), message)
 }
@@ -122,8 +129,10 @@ mod tests {
         let frame = ContentsFrame { scripts, ..ContentsFrame::default() };
         let mut contents = Contents::default();
         contents.set(frame, Wants::EVERYTHING, Demands::default()).unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        contents.unknown_aggregations(names.iter()).iter().map(Warning::to_string).collect()
+        let named =
+            |name: &&str| NamedAggregation { aggregation: (*name).to_owned(), by: "walk_joined" };
+        let names = names.iter().map(named).collect();
+        contents.unknown_aggregations(&names).iter().map(Warning::to_string).collect()
     }
 
     #[test]

@@ -6,11 +6,13 @@
 #[cfg(all(test, feature = "live"))]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::consumer::{Consumer, Wants};
-use super::contents::{Contents, Demands};
+use super::contents::{Contents, Demands, NamedAggregation};
+use super::delivery::Delivery;
 use super::described::Described;
 use super::firing::{Firing, Printed};
 use super::guard::call;
@@ -21,7 +23,6 @@ use super::ordered::Ordered;
 use super::speak;
 use super::told::Told;
 use super::walks::Walks;
-use crate::data::aggregation::{Mode, Order};
 use crate::data::loss::{DropReport, Fault, LossPolicy};
 use crate::data::outcome::{EndedBy, Outcome};
 use crate::data::record::Action;
@@ -48,64 +49,6 @@ pub(crate) enum Step {
     End,
 }
 
-/// How to deliver a stream.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    pub(crate) losses: LossPolicy,
-    pub(crate) mode: Mode,
-    /// The order of a walk; `None` for that of the stream.
-    pub(crate) order: Option<Order>,
-    /// Whether the stream has its entries in that order already.
-    pub(crate) is_ordered: bool,
-    /// The aggregations to join, a list for each join.
-    pub(crate) joins: Vec<Vec<String>>,
-    /// Approximate limit for descriptions kept in memory, in bytes.
-    pub(crate) memory_limit: usize,
-    /// How long the session may take.
-    pub(crate) deadline: Option<Duration>,
-    /// Shared with the handlers for rows.
-    pub(crate) notes: Arc<Notes>,
-    /// What a recording must have.
-    pub(crate) demands: Demands,
-}
-
-impl Delivery {
-    /// Returns the order that walks are to be sorted into here.
-    fn sorts_by(&self) -> Option<Order> {
-        // libdtrace has sorted totals.
-        let by_differences = |order: Order| order.is_by_value() && self.mode == Mode::Delta;
-        match self.is_ordered {
-            true => Some(self.order.unwrap_or_default()).filter(|order| by_differences(*order)),
-            false => self.order,
-        }
-    }
-
-    /// Refuses settings that make no sense.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.joins.iter().any(Vec::is_empty) {
-            let setting = "walk_joined([])".to_owned();
-            return Err(Error::Setting { setting, reason: "it names no aggregation" });
-        }
-        Ok(())
-    }
-}
-
-impl Default for Delivery {
-    fn default() -> Delivery {
-        Delivery {
-            losses: LossPolicy::default(),
-            mode: Mode::default(),
-            order: None,
-            is_ordered: true,
-            joins: Vec::new(),
-            memory_limit: usize::MAX,
-            deadline: None,
-            notes: Arc::default(),
-            demands: Demands::default(),
-        }
-    }
-}
-
 /// Keeps the stream's descriptions, and calls the handlers.
 pub(crate) struct Dispatcher<'c> {
     consumer: Box<dyn Consumer + 'c>,
@@ -122,6 +65,7 @@ pub(crate) struct Dispatcher<'c> {
     ordered: Ordered,
     notes: Arc<Notes>,
     joins: Vec<Join>,
+    named: BTreeSet<NamedAggregation>,
     /// The entries that the `printa()` of the next firing prints.
     printed: Vec<Printed>,
     printing: bool,
@@ -147,6 +91,7 @@ impl<'c> Dispatcher<'c> {
             ordered: Ordered::new(delivery.sorts_by()),
             notes: Arc::clone(&delivery.notes),
             joins: delivery.joins.iter().cloned().map(Join::new).collect(),
+            named: delivery.named.clone(),
             printed: Vec::new(),
             printing: false,
             printed_size: 0,
@@ -263,8 +208,7 @@ impl<'c> Dispatcher<'c> {
         t.enable = Duration::from_nanos(times.enable);
         t.go = Duration::from_nanos(times.go);
         self.started = true;
-        let names = self.joins.iter().flat_map(Join::names);
-        for warning in self.contents.unknown_aggregations(names) {
+        for warning in self.contents.unknown_aggregations(&self.named) {
             self.warn(warning);
         }
         call("on_start", || self.consumer.on_start(&self.outcome))?;

@@ -71,11 +71,6 @@ impl Join {
         Join { names, ..Join::default() }
     }
 
-    /// Returns the names of the aggregations.
-    pub(crate) fn names(&self) -> &[String] {
-        &self.names
-    }
-
     pub(crate) fn add(&mut self, entry: &Aggregated<'_>) {
         let Some(column) = self.names.iter().position(|name| name == entry.name()) else { return };
         // The first four bytes are the variable's number, which differs.
