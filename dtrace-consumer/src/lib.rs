@@ -372,6 +372,7 @@ pub mod session {
 
 /// Values, and how they become types of the program.
 pub mod value {
+    pub use crate::data::folded::{Folded, FoldedStacks};
     pub use crate::data::from_value::{FromValue, TypeError};
     pub use crate::data::integer::{Integer, Sign};
     pub use crate::data::stack::{Stack, StackRef};

@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::aggregated::{self, Aggregated};
 use super::firing::{Firing, Output};
 use crate::data::aggregation::{AggregationFunction, AggregationValue};
+use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::loss::{DropReport, Fault};
 use crate::data::probe::Probe;
@@ -80,6 +81,12 @@ impl FiringEvent {
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
         let names = self.names.0.iter().map(Option::as_deref).chain(std::iter::repeat(None));
         rows::from_values(names.zip(self.values.iter().map(Value::as_ref)))
+    }
+
+    /// Returns the values as one line of the folded format; see [`Firing::folded`].
+    #[must_use]
+    pub fn folded(&self) -> Folded<'_> {
+        Folded::of(self.values.iter().map(Value::as_ref))
     }
 }
 
@@ -158,6 +165,12 @@ impl AggregatedEvent {
         let keys = &self.keys;
         let key = keys.get(index).map(Value::as_ref);
         T::from_value(key.ok_or_else(|| aggregated::no_key(&self.name, index, keys.len()))?)
+    }
+
+    /// Returns the keys as one line of the folded format; see [`Aggregated::folded`].
+    #[must_use]
+    pub fn folded(&self) -> Folded<'_> {
+        Folded::of(self.keys.iter().map(Value::as_ref))
     }
 
     /// Returns the value as a number; see [`Aggregated::number`].
