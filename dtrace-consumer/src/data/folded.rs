@@ -14,6 +14,9 @@ use super::value::ValueRef;
 /// What a frame without a name, and a stack without frames, is called.
 const UNKNOWN: &str = "[unknown]";
 
+/// What names frames; see [`Folded::named_by`].
+type NamedBy<'a> = dyn Fn(&SymbolRef<'_>) -> Option<String> + 'a;
+
 /// Stacks as one line of the folded format: the frames, outermost first, joined by `;`.
 ///
 /// The format is that of Brendan Gregg's flamegraph.pl, the crate `inferno` and speedscope: such a line per
@@ -41,7 +44,7 @@ const UNKNOWN: &str = "[unknown]";
 #[derive(Clone)]
 pub struct Folded<'a> {
     values: Vec<ValueRef<'a>>,
-    names: Option<&'a dyn Fn(&SymbolRef<'_>) -> Option<String>>,
+    names: Option<&'a NamedBy<'a>>,
     is_demangled: bool,
     has_modules: bool,
     marks_kernel: bool,
