@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use dtrace_consumer::aggregation::Mode;
+use dtrace_consumer::session::{EndedBy, Traces};
 use dtrace_consumer::value::FoldedStacks;
 use dtrace_consumer::{
-    Aggregated, CallbackResult, Consumer, Outcome, StopHandle, Wants, replay, run_synchronous,
-    trace,
+    Aggregated, CallbackResult, Consumer, Failure, Outcome, Session, StopHandle, Wants, replay,
+    run_synchronous, trace,
 };
 use inferno::flamegraph::{self, Options, Palette, color::MultiPalette};
 
@@ -103,8 +104,10 @@ fn flame(cli: &Cli) -> Result<(), Box<dyn Error>> {
         stacks.iter().len(),
         outcome.losses
     )?;
-    let failed = outcome.command.filter(|command| !command.status.success());
-    if let Some(command) = failed {
+    // One that was asked to end has not failed.
+    if let (EndedBy::Command, Some(command)) = (outcome.ended_by, outcome.command)
+        && !command.status.success()
+    {
         writeln!(said, "the command failed: {}", command.status)?;
     }
     if stacks.is_empty() {
@@ -113,7 +116,8 @@ fn flame(cli: &Cli) -> Result<(), Box<dyn Error>> {
     if let Some(file) = &cli.folded {
         fs::write(file, stacks.to_string()).map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    draw(stacks, &cli.output).map_err(|e| format!("{}: {e}", cli.output.display()))?;
+    draw(stacks, subject(cli), &cli.output)
+        .map_err(|e| format!("{}: {e}", cli.output.display()))?;
     writeln!(said, "{}", cli.output.display())?;
     Ok(())
 }
@@ -131,25 +135,29 @@ fn sample(cli: &Cli, samples: &mut Samples) -> Result<Outcome, Box<dyn Error>> {
     samples.limit = cli.seconds.map(|seconds| (Duration::from_secs(seconds.into()), stop.clone()));
     let on_interrupt = stop.clone();
     ctrlc::set_handler(move || on_interrupt.stop())?;
-    macro_rules! run {
-        ($session:expr) => {{
-            let mut session = $session
-                .stop_handle(&stop)
-                .option("ustackframes", cli.frames.to_string())
-                .option("stackframes", cli.frames.to_string())
-                .mode(Mode::Delta)
-                // Functions have names only while the process is there.
-                .walk_every(Duration::from_secs(1));
-            if let Some(file) = &cli.record {
-                session = session.record(file);
-            }
-            session.consumer(samples).run()?
-        }};
-    }
     Ok(match cli.pid {
-        Some(pid) => run!(trace(script(cli)).grab(pid)),
-        None => run!(run_synchronous(script(cli), &cli.command)),
+        Some(pid) => run(trace(script(cli)).grab(pid), cli, &stop, samples)?,
+        None => run(run_synchronous(script(cli), &cli.command), cli, &stop, samples)?,
     })
+}
+
+fn run<S: Traces>(
+    session: Session<S>,
+    cli: &Cli,
+    stop: &StopHandle,
+    samples: &mut Samples,
+) -> Result<Outcome, Failure> {
+    let mut session = session
+        .stop_handle(stop)
+        .option("ustackframes", cli.frames.to_string())
+        .option("stackframes", cli.frames.to_string())
+        .mode(Mode::Delta)
+        // Functions have names only while the process is there.
+        .walk_every(Duration::from_secs(1));
+    if let Some(file) = &cli.record {
+        session = session.record(file);
+    }
+    session.consumer(samples).run()
 }
 
 /// Collects the stacks.
@@ -187,10 +195,20 @@ impl Consumer for Samples {
     }
 }
 
+/// Returns what the graph shows.
+fn subject(cli: &Cli) -> String {
+    match (&cli.replay, cli.pid) {
+        (Some(file), _) => file.display().to_string(),
+        (None, Some(pid)) => format!("process {pid}"),
+        (None, None) => cli.command.join(" "),
+    }
+}
+
 /// Draws the stacks. Frames of the kernel have another colour than the program's.
-fn draw(stacks: &FoldedStacks, file: &Path) -> io::Result<()> {
+fn draw(stacks: &FoldedStacks, title: String, file: &Path) -> io::Result<()> {
     let mut options = Options::default();
-    options.title = "Flame graph".to_owned();
+    options.title = title;
+    options.subtitle = Some(format!("{} samples", stacks.total()));
     options.count_name = "samples".to_owned();
     options.colors = Palette::Multi(MultiPalette::Java);
     let text = stacks.to_string();
