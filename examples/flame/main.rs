@@ -55,10 +55,9 @@ struct Cli {
     #[arg(short, long, default_value_t = 99)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4999))]
     rate: u32,
-    /// How many frames of a stack to keep
-    #[arg(long, default_value_t = 127)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=127))]
-    frames: u32,
+    /// How many frames of a stack to keep; the default is what the kernel allows, 127 unless it is configured
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    frames: Option<u32>,
     /// Record the session to FILE
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -149,11 +148,14 @@ fn run<S: Traces>(
 ) -> Result<Outcome, Failure> {
     let mut session = session
         .stop_handle(stop)
-        .option("ustackframes", cli.frames.to_string())
-        .option("stackframes", cli.frames.to_string())
         .mode(Mode::Delta)
         // Functions have names only while the process is there.
         .walk_every(Duration::from_secs(1));
+    if let Some(frames) = cli.frames {
+        for name in ["ustackframes", "stackframes"] {
+            session = session.option(name, frames.to_string());
+        }
+    }
     if let Some(file) = &cli.record {
         session = session.record(file);
     }
