@@ -186,7 +186,7 @@
 //! .walk_every(Duration::from_secs(1))
 //! .walk(|entry| {
 //!     match entry.value().distribution() {
-//!         Some(sizes) => println!("median within {:?}", sizes.percentile(50.0)),
+//!         Some(sizes) => println!("median {:?}, within {:?}", sizes.median_estimate(), sizes.percentile(50.0)),
 //!         None => println!("{}: {} bytes", entry.key::<String>(0)?, entry.number()?),
 //!     }
 //!     Ok(())
@@ -204,6 +204,21 @@
 //! All nine aggregating functions are decoded; see [`aggregation::AggregationValue`].
 //! [`order`](Session::order) sets the order of a walk, one of those that libdtrace offers.
 //! [`walk_joined`](Session::walk_joined) combines the values of several aggregations by key.
+//!
+//! # Stacks
+//! ```no_run
+//! use dtrace_consumer::value::FoldedStacks;
+//!
+//! let script = "profile-99 { @[execname, ustack(), stack()] = count(); } tick-10s { exit(0); }";
+//! let mut stacks = FoldedStacks::default();
+//! dtrace_consumer::trace(script)
+//!     .walk(|entry| Ok(stacks.add(&entry.folded().demangled(), entry.number()?)?))
+//!     .run()?;
+//! std::fs::write("stacks.folded", stacks.to_string())?; // for inferno, flamegraph.pl or speedscope
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//! Stacks arrive with the names of their functions. User stacks follow frame pointers; `docs/stacks.md` in the
+//! repository says how to compile a program for them.
 //!
 //! # Losses
 //! DTrace drops data rather than block the system. [`Outcome::losses`] counts drops by kind and CPU,
@@ -414,6 +429,7 @@ pub mod session {
 
 /// Values, and how they become types of the program.
 pub mod value {
+    pub use crate::data::folded::{Folded, FoldedStacks};
     pub use crate::data::from_value::{FromValue, TypeError};
     pub use crate::data::integer::{Integer, Sign};
     pub use crate::data::misfit::MisfitPolicy;

@@ -25,6 +25,7 @@ live_tests! {
         a_count_that_was_cleared_is_there_with_zero,
         an_aggregation_that_was_truncated_is_gone,
         distributions_keep_their_parameters_after_clear,
+        percentiles_of_a_distribution_agree_with_those_of_its_records,
         normalized_values_are_divided_and_their_raw_values_kept,
         aggregations_of_end_are_in_the_last_walk,
         a_script_without_aggregations_walks_over_nothing,
@@ -259,6 +260,51 @@ fn distributions_keep_their_parameters_after_clear() {
         let bucket = distribution.bucket_of(value).expect("every value has one");
         assert!(bucket.range.contains(value));
         assert!(distribution.counted().eq([bucket]), "@{name}: {distribution:?}");
+    }
+}
+
+fn percentiles_of_a_distribution_agree_with_those_of_its_records() {
+    let (mut values, mut entries) = (Vec::new(), Vec::new());
+    let outcome = run_synchronous(
+        r#"syscall::getppid:entry /pid == $target/
+           {
+               this->value = (int)(timestamp % 5000) - 500;
+               printf("%d", this->value);
+               @quantize = quantize(this->value);
+               @lquantize = lquantize(this->value, -500, 4500, 100);
+               @llquantize = llquantize(this->value, 10, 0, 3, 20);
+           }"#,
+        traced_program("calls", 500),
+    )
+    .rows(|(value,): (i32,)| {
+        values.push(i64::from(value));
+        Ok(())
+    })
+    .walk(|entry| {
+        entries.push(entry.value().distribution().expect("it is one").clone());
+        Ok(())
+    })
+    .run()
+    .expect("the session comes to its end");
+    assert!(outcome.losses.is_empty(), "{}", outcome.losses);
+    assert_eq!((values.len(), entries.len()), (500, 3));
+    values.sort_unstable();
+    let mean = values.iter().sum::<i64>() as f64 / 500.0;
+    for distribution in &entries {
+        assert_eq!(distribution.total(), 500);
+        let width_at = |value: i64| {
+            let range = distribution.bucket_of(value).expect("every value has one").range;
+            (range.upper.expect("no value is out of bounds") - range.lower.unwrap_or(0)) as f64
+        };
+        for percent in [0.0, 1.0, 10.0, 50.0, 90.0, 99.0, 100.0] {
+            let rank = ((percent * 5.0) as usize).max(1);
+            let (truth, estimate) = (values[rank - 1], distribution.percentile_estimate(percent));
+            let error = (estimate.expect("there are values") - truth as f64).abs();
+            assert!(error <= width_at(truth), "{percent}: {truth} {estimate:?} {distribution:?}");
+        }
+        let error = (distribution.mean_estimate().expect("there are values") - mean).abs();
+        let bound = values.iter().map(|&value| width_at(value)).sum::<f64>() / 500.0;
+        assert!(error <= bound, "{mean} {error} {bound} {distribution:?}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
+use dtrace_consumer::event::AggregatedEvent;
 use dtrace_consumer::{ValueRef, run_synchronous};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::wait_until;
@@ -17,6 +18,7 @@ live_tests! {
         functions_of_a_command_that_ends_at_once_have_names,
         a_command_whose_functions_are_asked_for_ends_as_it_would,
         a_command_whose_functions_are_asked_for_can_be_stopped_and_continued,
+        stacks_of_a_firing_and_of_keys_fold_to_the_same_line,
     ],
 }
 
@@ -88,4 +90,34 @@ fn a_command_whose_functions_are_asked_for_can_be_stopped_and_continued() {
         .expect("it runs");
     controller.join().expect("it was stopped and continued");
     assert!(outcome.command.expect("it ran").status.success());
+}
+
+fn stacks_of_a_firing_and_of_keys_fold_to_the_same_line() {
+    let (mut of_firing, mut of_entry) = (Vec::new(), Vec::new());
+    run_synchronous(
+        "syscall::getppid:entry /pid == $target/
+         { trace(execname); ustack(); stack(); @[stack(), ustack(), execname] = count(); }",
+        traced_program("calls", 3),
+    )
+    .chew(|firing| {
+        of_firing.push(firing.folded().with_kernel_mark().to_string());
+        Ok(())
+    })
+    .walk(|entry| {
+        let event = AggregatedEvent::from(entry);
+        of_entry.push((entry.folded().with_kernel_mark().to_string(), entry.number()?));
+        assert_eq!(event.folded().to_string(), entry.folded().to_string());
+        Ok(())
+    })
+    .run()
+    .expect("it runs");
+    let [(line, 3)] = &of_entry[..] else { panic!("{of_entry:?}") };
+    assert_eq!(of_firing, [line.as_str(); 3]);
+    let frames: Vec<&str> = line.split(';').collect();
+    let kernel = frames.iter().position(|f| f.ends_with("_[k]")).expect("the kernel's stack");
+    assert_eq!(frames[kernel - 1], "getppid", "{line}");
+    assert!(frames[kernel..].iter().all(|frame| frame.ends_with("_[k]")), "{line}");
+    // The system truncates names to 15 bytes.
+    assert_eq!(frames[0].get(..12), Some("user_symbols"), "{line}");
+    assert!(!line.contains("+0x"), "{line}");
 }

@@ -5,6 +5,7 @@
 pub(crate) mod addresses;
 pub(crate) mod aggregation;
 pub(crate) mod debug;
+pub(crate) mod folded;
 pub(crate) mod from_value;
 pub(crate) mod integer;
 pub(crate) mod kernel_symbol;

@@ -83,6 +83,11 @@ impl<'a> SymbolRef<'a> {
         u64::from_str_radix(offset, 16).ok()
     }
 
+    /// Returns whether only the module matters, as for `mod()` and `umod()`.
+    pub(super) fn is_module(&self) -> bool {
+        self.module_only
+    }
+
     /// Copies the symbol.
     #[must_use]
     pub fn to_owned(&self) -> Symbol {

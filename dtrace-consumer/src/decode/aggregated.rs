@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::aggregation::Aggregation;
 use super::line;
 use crate::data::aggregation::{AggregationFunction, AggregationValue, DecodeError};
+use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::integer::{Integer, Sign};
 use crate::data::symbol::Symbols;
@@ -63,6 +64,21 @@ impl<'a> Aggregated<'a> {
     pub fn key<T: FromValue<'a>>(&self, index: usize) -> Result<T, TypeError> {
         let key = self.keys().nth(index);
         T::from_value(key.ok_or_else(|| no_key(self.name(), index, self.keys().len()))?)
+    }
+
+    /// Returns the keys as one line of the folded format, from which flame graphs are drawn. At least one key
+    /// should be a stack. [`FoldedStacks`](crate::value::FoldedStacks) collects such lines with their counts.
+    ///
+    /// ```no_run
+    /// let script = "profile-99 { @[execname, ustack(), stack()] = count(); } tick-10s { exit(0); }";
+    /// dtrace_consumer::trace(script)
+    ///     .walk(|entry| Ok(println!("{} {}", entry.folded().demangled(), entry.number()?)))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    #[must_use]
+    pub fn folded(&self) -> Folded<'a> {
+        Folded::of(self.keys())
     }
 
     /// Returns the value.

@@ -11,6 +11,7 @@ use super::aggregated::{self, Aggregated};
 use super::firing::{self, Firing, FlowKind, Output, Record};
 use super::line;
 use crate::data::aggregation::{AggregationFunction, AggregationValue};
+use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::loss::{DropReport, Fault};
 use crate::data::probe::Probe;
@@ -199,6 +200,12 @@ impl FiringEvent {
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
         rows::from_values(self.named_values()).map_err(|e| e.of(self.probe.to_string()))
     }
+
+    /// Returns the values as one line of the folded format; see [`Firing::folded`].
+    #[must_use]
+    pub fn folded(&self) -> Folded<'_> {
+        Folded::of(self.values.iter().map(Value::as_ref))
+    }
 }
 
 /// Formats as [`Firing`] does.
@@ -302,6 +309,12 @@ impl AggregatedEvent {
         let keys = &self.keys;
         let key = keys.get(index).map(Value::as_ref);
         T::from_value(key.ok_or_else(|| aggregated::no_key(&self.name, index, keys.len()))?)
+    }
+
+    /// Returns the keys as one line of the folded format; see [`Aggregated::folded`].
+    #[must_use]
+    pub fn folded(&self) -> Folded<'_> {
+        Folded::of(self.keys.iter().map(Value::as_ref))
     }
 
     /// Returns the value as a number; see [`Aggregated::number`].

@@ -9,6 +9,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::aggregated::Aggregated;
 use super::aggregation::Aggregation;
 use super::line;
+use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
@@ -130,6 +131,24 @@ impl<'a> Firing<'a> {
     /// `exit()` and the actions that libdtrace performs.
     pub fn values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
         self.data_records().map(|r| r.value())
+    }
+
+    /// Returns the values as one line of the folded format, from which flame graphs are drawn. At least one of
+    /// them should be a stack.
+    ///
+    /// ```no_run
+    /// use dtrace_consumer::value::FoldedStacks;
+    ///
+    /// let mut stacks = FoldedStacks::default();
+    /// dtrace_consumer::trace("profile-99 { ustack(); stack(); } tick-10s { exit(0); }")
+    ///     .chew(|firing| Ok(stacks.add(&firing.folded(), 1)?))
+    ///     .run()?;
+    /// print!("{stacks}");
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    #[must_use]
+    pub fn folded(&self) -> Folded<'a> {
+        Folded::of(self.values())
     }
 
     /// Returns the records that hold [`values`](Firing::values).

@@ -2,8 +2,10 @@
 //!
 //! A [`Distribution`] is the value of a `quantize`, `lquantize` or `llquantize`: counts, and for each the
 //! exact range of values that it counts. It can be iterated, merged with or subtracted from another one with
-//! the same parameters, queried for percentiles, and rendered as dtrace(1) does.
+//! the same parameters, queried for percentiles, and rendered as dtrace(1) does. `estimate.rs` has the numbers
+//! that are not exact.
 
+mod estimate;
 mod render;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,14 @@ pub struct Bucket {
     /// How many values there were, divided by the normalisation. If the script gave increments, their sum,
     /// which may be negative.
     pub count: i64,
+}
+
+/// A bucket, and a value that it counts.
+struct Ranked {
+    range: BucketRange,
+    /// The position of the value among those of the bucket in ascending order, from 1.
+    position: i128,
+    count: i64,
 }
 
 impl Distribution {
@@ -108,22 +118,28 @@ impl Distribution {
     /// Returns the bucket of the `percent`-th percentile by nearest rank: of all `n` counted values in
     /// ascending order, the one at position ⌈percent · n / 100⌉ (at least the first). That value lies within
     /// the returned range. Nothing is interpolated, because a distribution does not know the values within a
-    /// bucket. The percentage is used to seven decimals; normalisation does not matter.
+    /// bucket; [`percentile_estimate`](Self::percentile_estimate) does that. The percentage is used to seven decimals; normalisation does not matter.
     ///
     /// Returns `None` if nothing was counted, if a count is negative (ranks are then undefined), or if
     /// `percent` is not within 0 to 100.
     pub fn percentile(&self, percent: f64) -> Option<BucketRange> {
+        self.ranked(percent).map(|ranked| ranked.range)
+    }
+
+    /// Returns the bucket that counts the value of the nearest rank; see [`percentile`](Self::percentile).
+    fn ranked(&self, percent: f64) -> Option<Ranked> {
         const UNITS: i128 = 10_000_000;
         if !(0.0..=100.0).contains(&percent) || self.slots.iter().any(|&count| count < 0) {
             return None;
         }
         let units = (percent * UNITS as f64).round() as i128;
         // At most 2^17 slots of 2^63 times 2^30 units: far below the limit of 128 bits.
-        let rank = (units * self.raw_total() + 100 * UNITS - 1) / (100 * UNITS);
+        let rank = ((units * self.raw_total() + 100 * UNITS - 1) / (100 * UNITS)).max(1);
         let mut below = 0;
         self.raw().filter(|&(_, raw)| raw > 0).find_map(|(range, raw)| {
+            let ranked = Ranked { range, position: rank - below, count: raw };
             below += i128::from(raw);
-            (below >= rank).then_some(range)
+            (below >= rank).then_some(ranked)
         })
     }
 

@@ -108,14 +108,18 @@ fn recorded() -> impl Iterator<Item = Vector> {
     })
 }
 
-fn distribution(function: AggregationFunction, signature: u64, words: &[i64]) -> Distribution {
+pub(super) fn distribution(
+    function: AggregationFunction,
+    signature: u64,
+    words: &[i64],
+) -> Distribution {
     let parameters =
         DistributionParameters::decode(function, ParameterEncoding::Linux, signature).unwrap();
     Distribution::decode(parameters, &bytes(words), 1).unwrap()
 }
 
 /// Returns a `quantize` that counted the given values.
-fn quantized(values: &[(i64, i64)]) -> Distribution {
+pub(super) fn quantized(values: &[(i64, i64)]) -> Distribution {
     let mut words = [0; 127];
     for &(value, count) in values {
         let parameters = DistributionParameters::Quantize;
@@ -125,7 +129,7 @@ fn quantized(values: &[(i64, i64)]) -> Distribution {
     distribution(AggregationFunction::Quantize, 0, &words)
 }
 
-fn range(lower: i64, upper: i64) -> BucketRange {
+pub(super) fn range(lower: i64, upper: i64) -> BucketRange {
     BucketRange { lower: Some(lower), upper: Some(upper) }
 }
 
@@ -267,7 +271,7 @@ fn distributions_with_other_buckets_do_not_merge() {
 }
 
 /// Generates distributions with any valid parameters, of either lineage.
-fn any_distribution() -> impl Strategy<Value = Distribution> {
+pub(super) fn any_distribution() -> impl Strategy<Value = Distribution> {
     let linear = (1..200_u64, 1..60_u64, any::<u32>())
         .prop_map(|(step, levels, base)| step << 48 | levels << 32 | u64::from(base));
     let log_linear = (2..13_u64, 0..5_u64, 0..6_u64, 0..3_u32);
@@ -312,6 +316,7 @@ proptest! {
             let _ = (value.as_i64(), value.count(), value.mean_f64());
             if let Some(distribution) = value.distribution() {
                 let _ = (distribution.total(), distribution.percentile(50.0), distribution.bounds());
+                let _ = (distribution.median_estimate(), distribution.mean_estimate());
             }
             let mut other = value.clone();
             prop_assert!(other.merge(&value).is_ok());
