@@ -185,7 +185,8 @@
 //! println!("{} firings were delivered before", failure.outcome.firings);
 //! ```
 //! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to that point. A traced
-//! command that fails is not an error; see [`Outcome::command`].
+//! command that fails is not an error; see [`Outcome::command`]. Clauses that libdtrace accepts, but that can
+//! never fire, are not errors either; [`Outcome::warnings`] names them.
 //!
 //! # Recordings
 //! [`record`](Session::record) writes what a session delivers to a file. [`replay()`] delivers it again, on

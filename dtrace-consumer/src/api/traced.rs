@@ -23,6 +23,9 @@ pub struct Traced {
 /// everything recorded by then has been delivered to the handlers. `command` is the program and its
 /// arguments. To pass a [`std::process::Command`], use [`command`](Session::command).
 ///
+/// Functions of the command and of its libraries have probes too: `pid$target:a.out:main:entry`. They fire
+/// however the program was linked.
+///
 /// If the script records functions of processes (`ustack()`, `usym()` and related actions), the command stops
 /// at its end, for two seconds at most, until the names of its functions have been looked up: later they are
 /// unavailable. It is traced for that (ptrace), so a set-uid program that it executes gets its privileges
