@@ -63,8 +63,8 @@ impl Iterator for Notes<'_> {
             let (name, rest) = rest.split_at_checked(length(0)?)?;
             let (description, rest) = rest.split_at_checked(length(4)?)?;
             self.0 = rest;
-            // The description begins with the probe's address.
-            if name.starts_with(b"stapsdt\0") && description.len() >= 8 {
+            // The description begins with the addresses of the probe, of a section and of a semaphore.
+            if name.starts_with(b"stapsdt\0") && head.word(4) >= 24 {
                 return Some(Bytes(description).long(0));
             }
         }
@@ -163,7 +163,7 @@ mod tests {
             let head = [length(name), length(description), 3u32.to_ne_bytes()].concat();
             [head, padded(name), padded(description)].concat()
         };
-        let described = |address: u64| [&address.to_ne_bytes()[..], b"\0\0shop\0"].concat();
+        let described = |address: u64| [&address.to_ne_bytes()[..], &[0; 16], b"shop\0"].concat();
         let notes = [
             note(b"GNU\0", &described(1)),
             note(b"stapsdt\0", &described(0x1234)),
