@@ -61,7 +61,8 @@ pub(crate) fn correct_probe_places(inside: usize) -> io::Result<()> {
     let intercept = |place: *mut usize| {
         // SAFETY: the place is writable, and holds the address of the C library's `syscall`. Its declaration
         // has variable arguments. They are passed like those of `Syscall`, because all are integers. The
-        // replacement is called in the same way.
+        // replacement is called in the same way. Both read as many arguments as a system call can have, and
+        // the kernel ignores those that a call does not have.
         unsafe {
             let syscall: Syscall = std::mem::transmute(*place);
             // A second libdtrace in this process would be the same.
