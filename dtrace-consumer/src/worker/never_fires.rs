@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::libdtrace::Compiling;
-use super::system::{built_upon, has_built_probes};
+use super::system::{built_upon, may_be_built};
 use crate::data::probe::Probe;
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::ZERO_MATCHES;
@@ -65,7 +65,7 @@ fn matches_nothing(compiling: &Compiling, job: &Job, clause: &Probe) -> Option<W
 }
 
 fn lacks_what_it_is_built_upon(compiling: &Compiling, clause: &Probe) -> Option<Warning> {
-    if !(clause.provider.is_empty() || has_built_probes(&clause.provider)) {
+    if !may_be_built(&clause.provider, &clause.name) {
         return None;
     }
     let probes = matching(compiling, &clause.to_string())?;

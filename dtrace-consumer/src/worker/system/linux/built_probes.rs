@@ -10,9 +10,9 @@ pub(crate) fn built_upon(provider: &str, name: &str) -> &'static [&'static str] 
     built.map_or(&[], |(_, _, upon)| upon)
 }
 
-/// Returns whether a provider has, or may have, probes that are built upon others.
-pub(crate) fn has_built_probes(provider: &str) -> bool {
-    BUILT.iter().any(|(of, ..)| *of == provider)
+/// Returns whether a clause with this provider, which may be empty, and name may match such probes.
+pub(crate) fn may_be_built(provider: &str, name: &str) -> bool {
+    BUILT.iter().any(|(of, probe, _)| *of == provider || (provider.is_empty() && *probe == name))
 }
 
 /// Provider, probe, and what it is built upon: the tables of 2.0.7, the only version that is loaded.
@@ -137,6 +137,7 @@ mod tests {
     fn only_libdtraces_own_probes_are_built_upon_others() {
         assert_eq!(built_upon("sched", "tick"), ["fbt::scheduler_tick:entry"]);
         assert_eq!(built_upon("profile", "tick").len(), 0);
-        assert!(has_built_probes("tcp") && !has_built_probes("syscall"));
+        assert!(may_be_built("tcp", "") && may_be_built("", "send"));
+        assert!(!may_be_built("syscall", "send") && !may_be_built("", "entry"));
     }
 }

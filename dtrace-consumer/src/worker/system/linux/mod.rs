@@ -20,7 +20,7 @@ mod uprobe_events;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
 mod uprobe_places;
 
-pub(crate) use built_probes::{built_upon, has_built_probes};
+pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{confine, give_up_privileges};
 pub(crate) use created_process::CreatedProcess;
 pub(crate) use descriptors::{
