@@ -28,9 +28,6 @@ fn main() {
     if !linux || cross || env::var_os("DOCS_RS").is_some() {
         return;
     }
-    // libdtrace 2.0.7 uses a function's address as its offset in the file when it places `pid` probes.
-    // With LLD, which Rust links with, the two are equal only if segments are loaded separately.
-    println!("cargo::rustc-link-arg-examples=-Wl,-z,separate-loadable-segments");
     // Includes the prefix that the environment orders: the build reports what the programs will find.
     let order = Search { program: None, user_data: None, ..Search::of_this_process() };
     let ordered = env::var_os(PREFIX_VARIABLE).is_some_and(|it| !it.is_empty());

@@ -240,7 +240,8 @@
 //! ```
 //! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to that point. `{:?}`
 //! formats the text of an error, so `main` can return it, and `{:#?}` its structure. A traced
-//! command that fails is not an error; see [`Outcome::command`].
+//! command that fails is not an error; see [`Outcome::command`]. Clauses that libdtrace accepts, but that can
+//! never fire, are not errors either; [`Outcome::warnings`] names them.
 //!
 //! # Recordings
 //! [`record`](Session::record) writes what a session delivers to a file. [`replay()`] delivers it again, on

@@ -157,7 +157,8 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Accepts probe descriptions that match no probe, as `dtrace -Z` does. Their clauses never fire.
+    /// Accepts probe descriptions that match no probe, as `dtrace -Z` does. Their clauses never
+    /// fire, even if the probes appear later, and [`Outcome::warnings`](crate::Outcome::warnings) names them.
     pub fn allow_zero_matches(self) -> Self {
         self.compile_flags(ZERO_MATCHES)
     }

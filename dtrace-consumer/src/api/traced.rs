@@ -29,6 +29,9 @@ pub struct Traced {
 /// has ended. If the calling process is killed, the kernel kills the command, whether it was held or ran.
 /// `exit()` in the script ends tracing, but not the command.
 ///
+/// Functions of the command and of its libraries have probes too: `pid$target:a.out:main:entry`. They fire
+/// however the program was linked.
+///
 /// If the script records functions of processes (`ustack()`, `usym()` and related actions), the command stops
 /// at its end, for two seconds at most, until the names of its functions have been looked up: later they are
 /// unavailable. It is traced for that (ptrace), so a set-uid program that it executes gets its privileges

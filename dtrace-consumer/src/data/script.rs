@@ -56,6 +56,18 @@ impl Script {
     pub(crate) fn mentions(&self, words: &[&str]) -> bool {
         words_of(&String::from_utf8_lossy(&self.text)).any(|word| words.contains(&word))
     }
+
+    /// Returns whether the text, without comments, uses a macro variable, such as `target` for `$target`.
+    pub(crate) fn uses_macro(&self, name: &str) -> bool {
+        let text = String::from_utf8_lossy(&self.text);
+        let mut parts = text.split("/*");
+        let code = parts.next().into_iter().chain(parts.map(|part| {
+            // What follows the end of the comment.
+            part.split_once("*/").map_or("", |(_, code)| code)
+        }));
+        code.flat_map(|code| code.split('$').skip(1))
+            .any(|rest| words_of(rest).next() == Some(name) && rest.starts_with(name))
+    }
 }
 
 impl From<&str> for Script {
@@ -101,5 +113,23 @@ impl Specifier {
     /// Returns libdtrace's number, the same on every platform (`dtrace_probespec_t`).
     pub(crate) fn number(self) -> i32 {
         self as i32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_macro_is_used_outside_comments_only() {
+        for (text, uses) in [
+            ("syscall:::entry /pid == $target/ { }", true),
+            ("/* one */ pid$target:::entry /* two */ { }", true),
+            ("/* $target */ BEGIN { } /* $target", false),
+            ("BEGIN { trace($targets); target = $1; trace($ target); }", false),
+            ("", false),
+        ] {
+            assert_eq!(Script::new(text).uses_macro("target"), uses, "{text}");
+        }
     }
 }

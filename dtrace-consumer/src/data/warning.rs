@@ -33,7 +33,8 @@ impl Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// A clause was accepted, but cannot fire.
+    /// A clause was accepted, but cannot fire. The subject is its probe description, or `$target` if the
+    /// session has no process.
     NeverFires,
     /// A handler names an aggregation that the script does not have.
     UnknownAggregation,

@@ -13,6 +13,7 @@ mod failed;
 #[expect(unsafe_code, reason = "calls C and is called by it")]
 mod libdtrace;
 mod libraries;
+mod never_fires;
 #[expect(unsafe_code, reason = "it changes and ends this process")]
 pub(crate) mod own_process;
 mod processes;

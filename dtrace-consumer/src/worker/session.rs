@@ -12,6 +12,7 @@ use super::encode::encoder::Encoder;
 use super::failed::{Failed, surroundings_failed, with_shortcomings};
 use super::libdtrace::{CallFailure, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
+use super::never_fires;
 use super::processes::Processes;
 use super::system::{self, Shortcoming};
 use crate::data::sentences;
@@ -67,6 +68,7 @@ impl Session<'_> {
         begin(&mut encoder, job);
         encoder.flush();
         let mut compiling = self.open()?;
+        let uncorrected = system::correct_probe_places(compiling.code_address()).err();
         times.open = clock.lap();
 
         encoder.send(&Frame::Begin(session_info(job, compiling.version())));
@@ -88,6 +90,7 @@ impl Session<'_> {
             return answer(&compiling, &mut encoder, &job.purpose);
         }
 
+        warn(&compiling, &mut encoder, job, uncorrected.as_ref())?;
         let mut tracing = enable(compiling, encoder, job)?;
         times.enable = clock.lap();
         tracing.go().map_err(|f| with_shortcomings(f, self.shortcomings))?;
@@ -196,6 +199,21 @@ fn control(
             })
         }
     }
+}
+
+/// Sends a warning for each clause that cannot fire.
+fn warn(
+    compiling: &Compiling,
+    encoder: &mut Encoder,
+    job: &Job,
+    uncorrected: Option<&io::Error>,
+) -> Result<(), Failed> {
+    let clauses = compiling.programs(false)?.into_iter().flat_map(|program| program.clauses);
+    let clauses: Vec<_> = clauses.map(|clause| clause.probe).collect();
+    for warning in never_fires::warnings(compiling, job, &clauses, uncorrected) {
+        encoder.send(&Frame::Warning(warning));
+    }
+    Ok(())
 }
 
 /// Enables the probes, and sends the information about programs and options.

@@ -75,6 +75,11 @@ impl Compiling {
         &self.version
     }
 
+    /// Returns an address in the library's code.
+    pub(crate) fn code_address(&self) -> usize {
+        self.handle.api.dtrace_go as *const () as usize
+    }
+
     pub(crate) fn set_option(
         &mut self,
         name: &str,

@@ -1,0 +1,82 @@
+//! Is the user told of clauses that are accepted and cannot fire?
+
+use dtrace_consumer::session::WarningKind;
+use dtrace_consumer::{Outcome, run_synchronous, trace};
+use dtrace_test_support::{Missing, Need, live_tests};
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        clauses_that_can_fire_are_not_warned_of,
+        a_clause_that_matches_nothing_is_warned_of,
+        a_session_without_a_process_is_warned_of_its_target,
+    ],
+    needs: [Tracing, FunctionTracing],
+    tests: [probes_that_are_built_upon_functions_can_fire],
+    needs: [Tracing, Check(lacks_function_tracing)],
+    tests: [a_probe_that_is_built_upon_what_the_kernel_lacks_is_warned_of],
+}
+
+fn lacks_function_tracing() -> Result<(), Missing> {
+    match Need::FunctionTracing.check() {
+        Ok(()) => Err(Missing::new("the kernel has function tracing")),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Probes that libdtrace builds upon functions of the kernel.
+const BUILT: [&str; 4] = ["tcp:::send", "sched:::on-cpu", "lockstat:::", ":::signal-send"];
+
+fn warned(outcome: &Outcome) -> Vec<(&str, WarningKind)> {
+    outcome.warnings.iter().map(|warning| (warning.subject.as_str(), warning.kind)).collect()
+}
+
+fn clauses_that_can_fire_are_not_warned_of() {
+    let script = "
+        /* $target */
+        BEGIN { exit(0); }
+        syscall::openat:entry, proc:::exec, tcp:::state-change, sched:::off-cpu, sched::: { }
+    ";
+    let outcome = trace(script).allow_zero_matches().run().expect("the script is right");
+    assert_eq!(outcome.warnings, []);
+    let script = "syscall:::entry /pid == $target/ { }";
+    let outcome = run_synchronous(script, ["true"]).run().expect("the script is right");
+    assert_eq!(outcome.warnings, []);
+}
+
+fn a_clause_that_matches_nothing_is_warned_of() {
+    let script = "BEGIN { exit(0); } syscall::nosuch:entry { } nosuch*:::sale { trace(1); }";
+    let outcome = trace(script).allow_zero_matches().run().expect("nothing has to match");
+    let expected = ["syscall::nosuch:entry", "nosuch*:::sale"];
+    assert_eq!(warned(&outcome), expected.map(|subject| (subject, WarningKind::NeverFires)));
+    // The process has no such library yet, and its probes are looked for only now.
+    let script = "pid$target:libnosuch.so:f:entry { }";
+    let outcome =
+        run_synchronous(script, ["true"]).allow_zero_matches().run().expect("nothing has to match");
+    let [warning] = &outcome.warnings[..] else { panic!("{:?}", outcome.warnings) };
+    assert_eq!(warning.kind, WarningKind::NeverFires);
+    assert!(warning.subject.ends_with(":libnosuch.so:f:entry"), "{warning}");
+}
+
+fn a_session_without_a_process_is_warned_of_its_target() {
+    let script = "BEGIN { exit(0); } syscall:::entry /pid == $target/ { }";
+    let outcome = trace(script).run().expect("libdtrace accepts it");
+    assert_eq!(warned(&outcome), [("$target", WarningKind::NeverFires)]);
+}
+
+fn probes_that_are_built_upon_functions_can_fire() {
+    for probe in BUILT {
+        let script = format!("BEGIN {{ exit(0); }} {probe} {{ }}");
+        let outcome = trace(script).run().expect("the script is right");
+        assert_eq!(outcome.warnings, [], "{probe}");
+    }
+}
+
+fn a_probe_that_is_built_upon_what_the_kernel_lacks_is_warned_of() {
+    for probe in BUILT {
+        let script = format!("BEGIN {{ exit(0); }} {probe} {{ }}");
+        let outcome = trace(script).run().expect("libdtrace accepts it");
+        assert_eq!(warned(&outcome), [(probe, WarningKind::NeverFires)]);
+        assert!(outcome.warnings[0].message.contains("fbt:"), "{}", outcome.warnings[0]);
+    }
+}
