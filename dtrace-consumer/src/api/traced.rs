@@ -49,7 +49,7 @@ pub fn run_synchronous<W: AsRef<OsStr>>(
     command: impl IntoIterator<Item = W>,
 ) -> Session<Traced> {
     let mut words = command.into_iter();
-    // An empty command fails when it is started, with the system's error.
+    // An empty command is refused when the session starts.
     let mut command = match words.next() {
         Some(program) => Command::new(program),
         None => Command::new(""),

@@ -8,16 +8,18 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use dtrace_locate::locate::Libdtrace;
 
+use super::advise::advised;
 use super::connection::{Connection, duplicate};
+use super::hint::NO_TARGET;
 use super::job::job;
 use super::launch::Killer;
-use super::near;
 use super::preflight::admit;
 use super::recording::Tee;
 use super::requests::{CatchUp, Requests};
 use super::retry::{retry, widen};
 use super::settings::Settings;
 use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
+use crate::data::warning::{Warning, WarningKind};
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::stop::{Ending, Reason};
@@ -85,12 +87,15 @@ fn connect(
                 let timings = &mut dispatcher.outcome.timings;
                 timings.startup = began.elapsed();
                 timings.attempts = attempts;
+                if job.target.is_none() && settings.processes.is_empty() {
+                    warn_of_target(settings, dispatcher);
+                }
                 return Ok(connection);
             }
             Attempt::Failed(failure) => {
                 if !retry(&mut job, &failure) {
                     let error = explain(failure, &job.scripts, &job.options);
-                    return Err(near::suggested(&settings.access, error));
+                    return Err(advised(settings, &job.omit, error));
                 }
             }
             Attempt::Died(error) => {
@@ -100,6 +105,14 @@ fn connect(
             }
         }
         dispatcher.restart();
+    }
+}
+
+/// Warns of scripts that use `$target` although no process is the target: libdtrace takes it for 0.
+fn warn_of_target(settings: &Settings, dispatcher: &mut Dispatcher<'_>) {
+    for script in settings.scripts.iter().filter(|it| it.uses_target()) {
+        let kind = WarningKind::NoTarget;
+        dispatcher.warn(Warning::new(kind, &script.name, NO_TARGET));
     }
 }
 

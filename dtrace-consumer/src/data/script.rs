@@ -52,6 +52,16 @@ impl Script {
         self
     }
 
+    /// Returns whether `$target` occurs outside of comments. One in a string counts, too.
+    pub(crate) fn uses_target(&self) -> bool {
+        let text = String::from_utf8_lossy(&self.text);
+        text.split("/*").enumerate().any(|(n, part)| {
+            let code =
+                if n == 0 { part } else { part.split_once("*/").map_or("", |(_, code)| code) };
+            code.contains("$target")
+        })
+    }
+
     /// Returns whether one of the words occurs in the text, comments included.
     pub(crate) fn mentions(&self, words: &[&str]) -> bool {
         words_of(&String::from_utf8_lossy(&self.text)).any(|word| words.contains(&word))

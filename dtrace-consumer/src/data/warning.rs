@@ -37,12 +37,15 @@ pub enum WarningKind {
     NeverFires,
     /// A handler names an aggregation that the script does not have.
     UnknownAggregation,
+    /// The script uses `$target`, but no process is the target.
+    NoTarget,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.
     Other,
 }
 
 impl WarningKind {
-    const KNOWN: [WarningKind; 2] = [WarningKind::NeverFires, WarningKind::UnknownAggregation];
+    const KNOWN: [WarningKind; 3] =
+        [WarningKind::NeverFires, WarningKind::UnknownAggregation, WarningKind::NoTarget];
 
     /// Returns the kind with a number of the stream's format.
     pub(crate) fn from_number(n: u8) -> WarningKind {
