@@ -131,9 +131,9 @@ pub(super) fn not_grabbed(message: &str) -> Option<u32> {
     message.strip_prefix("failed to grab process ")?.parse().ok()
 }
 
-/// Explains a name that a D library would define which does not compile on this kernel.
+/// Explains an argument whose type a D library would define that does not compile on this kernel.
 pub(super) fn omitted(message: &str, omitted: &[OmittedLibrary]) -> Option<String> {
-    if omitted.is_empty() || !message.starts_with("failed to resolve ") {
+    if omitted.is_empty() || !message.contains("translated type for args[") {
         return None;
     }
     let files: Vec<&str> = omitted.iter().map(|it| it.file.as_str()).collect();
@@ -172,6 +172,15 @@ mod tests {
         assert!(absent.contains("has no function `tcp_v4_rcv`"), "{absent}");
         let module = hint(&fbt, "0 T register_kprobe\n", ["fbt", "nfsd", "nfsd_open", "entry"]);
         assert!(module.contains("no module `nfsd` is loaded"), "{module}");
+    }
+
+    #[test]
+    fn a_missing_type_of_an_argument_names_the_libraries_that_were_omitted() {
+        let message = "failed to resolve translated type for args[0]";
+        let io = OmittedLibrary { file: "io.d".to_owned(), reason: String::new() };
+        assert!(omitted(message, std::slice::from_ref(&io)).is_some_and(|it| it.ends_with("io.d")));
+        assert_eq!(omitted(message, &[]), None);
+        assert_eq!(omitted("failed to resolve nothing: Unknown variable name", &[io]), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::requests::{CatchUp, Requests};
 use super::retry::{retry, widen};
 use super::settings::Settings;
 use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
+use crate::data::sentences;
 use crate::data::warning::{Warning, WarningKind};
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Dispatcher, Step};
@@ -150,7 +151,13 @@ fn attempt(
         match step {
             Step::Continue | Step::CaughtUp => {}
             Step::Started => return Ok(Attempt::Tracing(connection)),
-            Step::Failed(failure) => return Ok(Attempt::Failed(failure)),
+            Step::Failed(mut failure) => {
+                let printed = connection.worker.last_words();
+                if let Some(reason) = sentences::verifier_reason(&failure.message, &printed) {
+                    failure.message.push_str(&format!("; the kernel's verifier: {reason}"));
+                }
+                return Ok(Attempt::Failed(failure));
+            }
             Step::End => return Err(connection.worker.post_mortem()),
         }
     }

@@ -16,6 +16,19 @@ pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str>
     refused.split_once(['\'']).or_else(|| refused.rsplit_once(": ")).map(|(probe, _)| probe)
 }
 
+/// Returns why the kernel's verifier refused a program. `printed` is what libdtrace wrote to standard error: the
+/// verifier's log, with `BPF: ` before each line. Statistics follow the reason.
+pub(crate) fn verifier_reason<'p>(message: &str, printed: &'p str) -> Option<&'p str> {
+    const STATISTICS: [&str; 4] = ["verification time", "stack depth", "processed ", "peak_states"];
+    if !message.starts_with("BPF program load for '") {
+        return None;
+    }
+    let lines = printed.lines().rev().filter_map(|line| line.strip_prefix("BPF: "));
+    lines
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !STATISTICS.iter().any(|it| line.starts_with(it)))
+}
+
 /// Returns the probe description that matches no probes.
 pub(crate) fn unmatched_description(message: &str) -> Option<&str> {
     let rest = message.split_once("probe description ")?.1;
@@ -113,6 +126,17 @@ mod tests {
             assert_eq!(refused_probe("dtrace_work", &message), None);
         }
         assert_eq!(refused_probe("dtrace_go", "Too big"), None);
+    }
+
+    #[test]
+    fn the_reason_of_the_verifier_precedes_its_statistics() {
+        let printed = "BPF: 12: (79) r1 = *(u64 *)(r1 +0)\nBPF: R1 invalid mem access 'scalar'\n\
+                       BPF: verification time 91 usec\nBPF: stack depth 32\nBPF: processed 13 insns\n";
+        let refused = "BPF program load for 'dtrace:::BEGIN' failed: Permission denied";
+        let reason = Some("R1 invalid mem access 'scalar'");
+        assert_eq!(verifier_reason(refused, printed), reason);
+        assert_eq!(verifier_reason(refused, "another message"), None);
+        assert_eq!(verifier_reason("Too big", printed), None);
     }
 
     #[test]
