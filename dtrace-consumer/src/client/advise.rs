@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::command;
+use super::elevation::Elevation;
 use super::hint::{self, Facts, NO_TARGET};
 use super::settings::Settings;
 use super::{inquiry, near, system};
@@ -23,7 +24,7 @@ pub(crate) fn advised(settings: &Settings, omitted: &[OmittedLibrary], mut error
                 error.advice = uncompiled(settings, omitted, &error.message);
             }
         }
-        Error::Process { attempt, advice, .. } => *advice = process(attempt),
+        Error::Process { attempt, advice, .. } => *advice = process(settings, attempt),
         _ => {}
     }
     error
@@ -70,14 +71,21 @@ fn uncompiled(settings: &Settings, omitted: &[OmittedLibrary], message: &str) ->
 }
 
 /// Explains why libdtrace did not start or grab a process. Its own message is always the same.
-fn process(attempt: &str) -> Option<String> {
+fn process(settings: &Settings, attempt: &str) -> Option<String> {
     if let Some(words) = attempt.strip_prefix("start ") {
-        return command::problem(words.split(' ').next()?, None);
+        if settings.access.elevation != Elevation::None {
+            // An elevated worker has another directory and PATH.
+            return None;
+        }
+        let program = words.split(' ').next()?;
+        let is_missing = program.contains('/') && !Path::new(program).exists();
+        return command::problem(program, None)
+            .or_else(|| is_missing.then(|| "there is no such file".to_owned()));
     }
-    let pid: u32 = attempt.strip_prefix("grab process ")?.parse().ok()?;
-    if !exists(pid) {
+    let pid = attempt.strip_prefix("grab process ")?;
+    if !Path::new("/proc").join(pid).exists() {
         return Some(format!("there is no process {pid}"));
     }
-    let tracer = system::tracer_of(pid)?;
+    let tracer = system::tracer_of(pid.parse().ok()?)?;
     Some(format!("process {tracer} traces it already, and a process can have only one tracer"))
 }
