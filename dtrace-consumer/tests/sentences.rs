@@ -166,7 +166,8 @@ fn failed_to_lookup_becomes_an_advice() {
 }
 
 fn too_many_open_files_becomes_an_advice() {
-    let said = refused("Failed to enable ", 20..60);
+    let said = refused("BPF program load for '", 18..60);
+    assert!(said.contains(": Too many open files"), "{said}");
     assert!(said.contains("ulimit -Hn") && !said.contains("exclude"), "{said}");
 }
 

@@ -51,6 +51,10 @@ fn advice_for(probe: &str, message: &str, scripts: &[Script]) -> Option<&'static
     if message.contains("Too many open files") {
         return Some(sentences::FEW_DESCRIPTORS);
     }
+    // libdtrace enables `BEGIN`, `END` and `ERROR` whether or not a script has them.
+    if probe.starts_with("dtrace:") {
+        return None;
+    }
     let mut parts = probe.rsplit(':');
     let (name, function) = (parts.next()?, parts.next().unwrap_or_default());
     let word = if function.is_empty() { name } else { function };
