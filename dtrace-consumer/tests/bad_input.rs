@@ -6,7 +6,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 use dtrace_consumer::error::CompileError;
-use dtrace_consumer::{ConsumerThread, Error, Failure, Outcome, Script, run_synchronous};
+use dtrace_consumer::session::WarningKind;
+use dtrace_consumer::{ConsumerThread, Error, Failure, Outcome, Script, run_synchronous, trace};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
 
@@ -18,6 +19,12 @@ live_tests! {
         an_unknown_variable_is_shown_in_its_line,
         a_script_among_several_is_named_by_its_own_name,
         an_unknown_probe_is_named,
+        a_probe_that_is_not_similar_is_not_suggested,
+        a_function_of_a_kernel_without_kprobes_gets_the_providers_that_work,
+        a_process_that_is_not_grabbed_names_grab,
+        a_target_without_a_process_is_told,
+        a_missing_macro_argument_names_the_method_that_sets_it,
+        a_character_that_is_not_ascii_is_named_in_its_column,
         an_unknown_probe_may_be_allowed_and_never_fires,
         a_nul_in_a_script_or_its_arguments_is_refused,
         a_script_that_never_fires_delivers_nothing_and_ends_with_the_command,
@@ -26,7 +33,6 @@ live_tests! {
         options_that_would_end_the_worker_are_refused,
         destructive_actions_need_their_option,
         a_command_that_does_not_exist_is_named,
-        an_empty_command_is_refused,
         a_command_that_cannot_be_executed_is_named,
         a_command_that_is_killed_is_no_error_of_the_session,
         the_exit_status_of_the_command_is_told,
@@ -41,6 +47,7 @@ live_tests! {
     ],
     needs: [],
     tests: [
+        a_session_without_a_command_is_refused,
         an_empty_prefix_is_named_with_what_is_missing,
         a_file_that_is_no_libdtrace_is_not_loaded,
     ],
@@ -113,6 +120,84 @@ fn an_unknown_probe_is_named() {
     assert!(error.to_string().contains("no_such_call"), "{error}");
     let error = compile_error("no_such_provider:::probe { }");
     assert!(error.to_string().contains("no_such_provider"), "{error}");
+}
+
+fn a_probe_that_is_not_similar_is_not_suggested() {
+    let error = compile_error("shop*:::sale { }");
+    assert_eq!(error.similar, [""; 0]);
+    let advice = error.advice.expect("there is no such provider");
+    assert!(
+        advice.contains("no provider matches `shop*`") && advice.contains("syscall"),
+        "{advice}"
+    );
+}
+
+fn a_function_of_a_kernel_without_kprobes_gets_the_providers_that_work() {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").expect("the kernel's symbols");
+    let has = |name| symbols.lines().any(|line| line.split(' ').nth(2) == Some(name));
+    let error = compile_error("fbt::no_such_function:entry { }");
+    let advice = error.advice.expect("it is known why");
+    let expected =
+        if has("register_kprobe") { "has no function" } else { "`rawtp`, `sdt` and `syscall`" };
+    assert!(advice.contains(expected), "{advice}");
+}
+
+fn a_process_that_is_not_grabbed_names_grab() {
+    let pid = std::process::id();
+    for script in
+        [format!("pid{pid}:libc:malloc:entry {{ }}"), "pid1:libc:malloc:entry { }".to_owned()]
+    {
+        let advice = compile_error(&script).advice.unwrap_or_default();
+        assert!(advice.contains("call `grab("), "{script}: {advice}");
+    }
+    let advice = compile_error("pid99999999:libc:malloc:entry { }").advice.unwrap_or_default();
+    assert_eq!(advice, "there is no process 99999999");
+}
+
+fn a_target_without_a_process_is_told() {
+    for script in ["pid$target:libc:malloc:entry { }", "myapp$target:::probe { }"] {
+        let Err(Failure { error: Error::Compile(error), .. }) = trace(script).run() else {
+            panic!("{script}")
+        };
+        let advice = error.advice.unwrap_or_default();
+        assert!(
+            advice.contains("`$target` is 0") && advice.contains("run_synchronous"),
+            "{advice}"
+        );
+    }
+    let warnings = |script| {
+        let outcome = trace(script).run().expect("libdtrace accepts it");
+        outcome.warnings.into_iter().map(|it| it.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings("BEGIN { trace($target); exit(0); }"), [WarningKind::NeverFires]);
+    assert_eq!(warnings("BEGIN /* $target */ { exit(0); }"), []);
+    let outcome = run("BEGIN { trace($target); }").expect("the command is the target");
+    assert_eq!(outcome.warnings, []);
+}
+
+fn a_missing_macro_argument_names_the_method_that_sets_it() {
+    for script in ["BEGIN { trace($1); }", "pid$1:libc:malloc:entry { }"] {
+        let advice = compile_error(script).advice.unwrap_or_default();
+        assert!(advice.contains("`Script::args`"), "{script}: {advice}");
+    }
+}
+
+fn a_character_that_is_not_ascii_is_named_in_its_column() {
+    let error = compile_error("BEGIN\n{\n  printf(\"größe\"); trace(“x”);\n}\n");
+    assert_eq!((error.line, error.column), (Some(3), Some("  printf(\"größe\"); trace(".len())));
+    assert_eq!(error.message, "syntax error near \"“\" (U+201C)");
+    let text = error.to_string();
+    assert!(text.contains("type the ASCII quotation mark"), "{text}");
+    for (script, code_point) in [
+        ("BEGIN { naïve = 1; }", "U+00EF"),
+        ("BEGIN {\u{a0}exit(0); }", "U+00A0"),
+        ("BEGIN { x – 1; }", "U+2013"),
+    ] {
+        let text = compile_error(script).to_string();
+        assert!(text.contains(&format!("\" ({code_point})")), "{text}");
+    }
+    run("BEGIN { printf(\"größe\"); /* “ */ }")
+        .expect("strings and comments may have any characters");
 }
 
 fn an_unknown_probe_may_be_allowed_and_never_fires() {
@@ -212,19 +297,34 @@ fn a_command_that_does_not_exist_is_named() {
 }
 
 fn a_command_that_cannot_be_executed_is_named() {
-    for program in ["/etc/passwd", "/"] {
+    for (program, why) in [("/etc/passwd", "not executable"), ("/", "it is a directory")] {
+        let result = trace("BEGIN { }").create([program]).run();
+        let Err(Failure { error, .. }) = result else { panic!("{result:?}") };
+        assert!(error.to_string().contains(why), "{error}");
         let result = run_synchronous("BEGIN { }", [program]).run();
         let Err(Failure { error: Error::Command { program: named, cause }, .. }) = result else {
             panic!("{result:?}")
         };
         assert_eq!(named, program);
         assert_eq!(cause.kind(), std::io::ErrorKind::PermissionDenied);
+        assert!(cause.to_string().contains(why), "{cause}");
     }
 }
 
-fn an_empty_command_is_refused() {
-    let result = run_synchronous("BEGIN { }", [""; 0]).run();
-    assert!(matches!(&result, Err(f) if matches!(f.error, Error::Command { .. })), "{result:?}");
+fn a_session_without_a_command_is_refused() {
+    let empty = [
+        run_synchronous("BEGIN { }", [""; 0]).run(),
+        run_synchronous("BEGIN { }", ["", "argument"]).run(),
+    ];
+    for result in empty {
+        let Err(Failure { error: error @ Error::Command { .. }, .. }) = &result else {
+            panic!("{result:?}")
+        };
+        assert!(
+            error.to_string().starts_with("cannot start a command: no command given"),
+            "{error}"
+        );
+    }
 }
 
 fn a_command_that_is_killed_is_no_error_of_the_session() {

@@ -151,12 +151,19 @@ fn what_cannot_be_controlled_is_named() {
     };
     let start = |words: &[&str]| message(trace("BEGIN {}").create(words.iter().copied()).run());
     let grab = |pid| message(trace("BEGIN {}").grab(pid).run());
-    assert_eq!(start(&["/no/such", "thing"]), "cannot start /no/such thing: No such process");
-    assert_eq!(start(&[]), "cannot start : no program is named");
-    assert_eq!(start(&[""]), "cannot start : no program is named");
+    assert_eq!(
+        start(&["/no/such", "thing"]),
+        "cannot start /no/such thing: No such process (there is no such file)"
+    );
+    for words in [&[][..], &[""]] {
+        let expected =
+            "cannot start a command: no command given (name a program and its arguments)";
+        assert_eq!(start(words), expected);
+    }
     assert_eq!(start(&["a\0b"]), "cannot start a\0b: an argument contains a NUL byte");
     for pid in [0, -1, i32::MAX] {
-        let expected = format!("cannot grab process {pid}: No such process");
+        let expected =
+            format!("cannot grab process {pid}: No such process (there is no process {pid})");
         assert_eq!(grab(pid), expected);
     }
 }

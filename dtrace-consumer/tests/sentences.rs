@@ -33,6 +33,10 @@ live_tests! {
         no_probe_matches_description_is_an_empty_list,
         destructive_becomes_an_advice,
         too_big_becomes_an_advice,
+        memory_allocation_failure_becomes_an_advice,
+        exceeds_size_of_buffer_becomes_an_advice,
+        failed_to_lookup_becomes_an_advice,
+        too_many_open_files_becomes_an_advice,
         failed_to_enable_names_the_probe,
         bpf_program_load_names_the_probe,
     ],
@@ -130,11 +134,41 @@ fn destructive_becomes_an_advice() {
 }
 
 fn too_big_becomes_an_advice() {
-    let session = run_synchronous("BEGIN { @ = count(); }", ["true"]).option("aggsize", "8g");
-    let failure = session.run().expect_err("no map can be so large");
-    assert!(failure.to_string().contains(": Too big"), "{failure}");
-    let advice = advice_of(failure);
-    assert!(advice.contains("aggsize"), "{advice}");
+    let script = "BEGIN { @ = count(); printf(\"%s\", strjoin(execname, execname)); }";
+    for (option, value) in [("aggsize", "8g"), ("strsize", "2m"), ("scratchsize", "8g")] {
+        let session = run_synchronous(script, ["true"]).option(option, value);
+        let failure = session.run().expect_err("no map can be so large");
+        assert!(failure.to_string().contains(": Too big"), "{failure}");
+        let advice = advice_of(failure);
+        assert!(advice.contains(&format!("`{option}`")), "{advice}");
+    }
+}
+
+/// The advice for an option with a value that is too large or too small.
+fn advice_for(option: &str, value: &str) -> &'static str {
+    let session = run_synchronous("BEGIN { @ = count(); trace(1); }", ["true"]);
+    advice_of(session.option(option, value).run().expect_err("that cannot work"))
+}
+
+fn memory_allocation_failure_becomes_an_advice() {
+    let advice = advice_for("bufsize", "100g");
+    assert!(advice.contains("lower the option `bufsize`"), "{advice}");
+}
+
+fn exceeds_size_of_buffer_becomes_an_advice() {
+    let advice = advice_for("bufsize", "1");
+    assert!(advice.contains("raise the option `bufsize`"), "{advice}");
+}
+
+fn failed_to_lookup_becomes_an_advice() {
+    let advice = compile_error("pid$target:libc:no_such_function:entry { }").advice;
+    assert!(advice.is_some_and(|it| it.contains("may be inlined")));
+}
+
+fn too_many_open_files_becomes_an_advice() {
+    let said = refused("BPF program load for '", 18..60);
+    assert!(said.contains(": Too many open files"), "{said}");
+    assert!(said.contains("ulimit -Hn") && !said.contains("exclude"), "{said}");
 }
 
 /// Lets a consumer run out of descriptors, which makes the kernel refuse what it otherwise does not, until

@@ -33,9 +33,9 @@ fn main() -> ExitCode {
         Mode::Link => usdt::link(arguments),
         Mode::Execute if arguments.check_only => list::check(arguments),
         Mode::Execute => run::run(arguments),
-        Mode::Unsupported(option) => Err(format!(
-            "option -{option} is not supported by this example (use the dtrace(1) of libdtrace)"
-        )),
+        Mode::Unsupported(option) => {
+            Err(format!("option -{option} is not supported: {}", reason(option)))
+        }
     };
     match status {
         Ok(status) => ExitCode::from(status),
@@ -43,5 +43,15 @@ fn main() -> ExitCode {
             eprintln!("dtrace: {message}");
             ExitCode::from(E_ERROR)
         }
+    }
+}
+
+/// Returns why this example does not support an option.
+fn reason(option: char) -> &'static str {
+    match option {
+        'B' => {
+            "dtrace-consumer does not expose libdtrace's internal code (use the dtrace(1) of libdtrace)"
+        }
+        _ => "libdtrace for Linux cannot trace while the system boots (start tracing after that)",
     }
 }

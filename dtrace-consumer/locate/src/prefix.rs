@@ -52,7 +52,7 @@ pub(crate) fn library_directory(prefix: &Path) -> Result<Option<PathBuf>, Unread
         let library = directory.join(SONAME);
         match fs::metadata(&library) {
             Ok(_) => return Ok(Some(directory)),
-            Err(error) => note(&library, error),
+            Err(error) => note(&library, dangling(&library).unwrap_or(error)),
         }
     }
     unreadable.map_or(Ok(None), Err)
@@ -77,6 +77,18 @@ pub(crate) fn find_loader(directory: &Path) -> Result<Option<PathBuf>, Unreadabl
 /// Whether the directory has a C library beside libdtrace.
 pub(crate) fn has_c_library(directory: &Path) -> bool {
     directory.join("libc.so.6").exists()
+}
+
+/// Returns the error for a symbolic link that leads nowhere, so that it is not taken for a missing file.
+pub(crate) fn dangling(path: &Path) -> Option<io::Error> {
+    let target = fs::read_link(path).ok()?;
+    let metadata = fs::metadata(path);
+    metadata.is_err_and(|error| is_missing(&error)).then(|| {
+        io::Error::other(format!(
+            "it is a symbolic link to {}, which does not exist",
+            target.display()
+        ))
+    })
 }
 
 /// Whether the error means that nothing exists at this path.

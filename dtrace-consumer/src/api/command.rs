@@ -71,7 +71,7 @@ pub(super) mod sealed {
 
     fn of_words<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Command {
         let mut words = words.into_iter();
-        // An empty command fails when it is started.
+        // An empty command is refused when the session starts.
         let mut command = match words.next() {
             Some(program) => Command::new(program),
             None => Command::new(""),

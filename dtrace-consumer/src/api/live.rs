@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::query::{ProbeQuery, Query};
 use super::session::Session;
+use crate::client::advise::advised;
+use crate::client::inquiry;
 use crate::client::settings::Settings;
-use crate::client::{inquiry, near};
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
 use crate::error::Error;
@@ -55,7 +56,7 @@ impl<C> Session<Live, C> {
     /// [`Error::Compile`] if a script does not compile; otherwise the same as for a session.
     pub fn check(self) -> Result<Vec<ProgramInfo>, Error> {
         let settings = &self.source.settings;
-        inquiry::check(settings).map_err(|error| near::suggested(&settings.access, error))
+        inquiry::check(settings).map_err(|error| advised(settings, error))
     }
 
     /// Creates a query for the probes that the scripts' clauses match.

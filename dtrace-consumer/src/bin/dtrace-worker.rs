@@ -17,14 +17,17 @@ usage: dtrace-worker serve
        dtrace-worker uninstall [--prefix DIR]
        dtrace-worker --help | --version
 
-serve      serves a session of another program (sudo and the like start it)
-install    unpacks a private libdtrace from the distribution's packages
-             --with-dtrace  also unpacks the dtrace(1) program
-status     shows what is unpacked and which libdtrace sessions use
-uninstall  removes the private libdtrace
+serve      traces for another program, which starts it through sudo, doas or pfexec
+install    unpacks a private libdtrace from the packages of Debian or Ubuntu, if there is none in DIR
+             --with-dtrace  also unpacks the program dtrace(1)
+status     shows what DIR contains, and which libdtrace sessions use
+uninstall  removes the private libdtrace in DIR, and directories that install created for it
 
-DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace or ~/.local/share/dtrace-consumer/libdtrace
-when not given. Exit status: 0 done, 1 failed, 64 wrong usage.
+DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace by default, or
+~/.local/share/dtrace-consumer/libdtrace if that variable is not set.
+
+Exit status: 0 if it is done, 1 if it failed (uninstall: also if DIR has no private libdtrace),
+64 for wrong usage.
 ";
 
 const WRONG_USAGE: u8 = 64;
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
         Some("--version" | "-V") => {
             say(format_args!("dtrace-worker {}", env!("CARGO_PKG_VERSION")))
         }
-        Some("") => Err(Failure::Usage("a command is missing".into())),
+        Some("") => Err(Failure::Usage("no command given".into())),
         _ => Err(Failure::Usage(format!("no such command: {}", command.display()))),
     };
     match done {
@@ -85,7 +88,7 @@ struct Options {
 impl Options {
     fn prefix(&self) -> Result<PathBuf, Failure> {
         self.prefix.clone().or_else(install::default_prefix).ok_or_else(|| {
-            Failure::Failed("neither XDG_DATA_HOME nor HOME is set: give --prefix".into())
+            Failure::Failed("cannot choose a directory: neither XDG_DATA_HOME nor HOME is set (name one with --prefix)".into())
         })
     }
 }
@@ -99,7 +102,8 @@ fn options(
         match argument.to_str() {
             Some("--prefix") => {
                 let prefix = arguments.next().filter(|it| !it.is_empty());
-                let prefix = prefix.ok_or_else(|| Failure::Usage("--prefix needs DIR".into()))?;
+                let prefix =
+                    prefix.ok_or_else(|| Failure::Usage("--prefix requires a directory".into()))?;
                 options.prefix = Some(prefix.into());
             }
             Some("--with-dtrace") if installs => options.with_dtrace = true,

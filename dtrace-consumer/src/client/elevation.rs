@@ -91,6 +91,16 @@ pub(crate) fn installed_worker(named: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
+/// Returns which of the places of an installed worker this user may not look into, and why.
+pub(crate) fn unreadable_worker(named: Option<&Path>) -> Option<String> {
+    let named = named.map(Path::to_owned).into_iter();
+    let places = named.chain(INSTALLED_WORKERS.iter().map(PathBuf::from));
+    places.into_iter().find_map(|place| {
+        let error = place.try_exists().err()?;
+        Some(format!("cannot look for {}: {error}", place.display()))
+    })
+}
+
 /// Returns whether the program exists, in the places where the shell would look.
 pub(crate) fn is_installed(program: &OsStr) -> bool {
     if Path::new(program).components().count() > 1 {

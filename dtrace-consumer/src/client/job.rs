@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dtrace_locate::locate::Libdtrace;
 
-use super::options;
 use super::retry::known_bad;
 use super::settings::Settings;
+use super::{command, options};
 use crate::data::aggregation::Mode;
 use crate::decode::consumer::Wants;
 use crate::error::Error;
@@ -80,13 +80,12 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
 
 /// libdtrace needs a program's name, and C strings cannot hold a NUL byte.
 fn check_words(words: &[String]) -> Result<(), Error> {
-    let reason = if words.first().is_none_or(String::is_empty) {
-        "no program is named"
+    let cause = if words.first().is_none_or(String::is_empty) {
+        command::none_given()
     } else if words.iter().any(|word| word.contains('\0')) {
-        "an argument contains a NUL byte"
+        io::Error::new(io::ErrorKind::InvalidInput, "an argument contains a NUL byte")
     } else {
         return Ok(());
     };
-    let cause = io::Error::new(io::ErrorKind::InvalidInput, reason);
     Err(Error::Command { program: words.join(" "), cause })
 }

@@ -1,13 +1,15 @@
 //! The user's side of a worker: launching it, talking to it, ending it.
 
+pub(crate) mod advise;
 mod child;
 mod command;
 mod connection;
 pub(crate) mod elevation;
+mod hint;
 pub(crate) mod inquiry;
 mod job;
 mod launch;
-pub(crate) mod near;
+mod near;
 mod options;
 mod patience;
 pub(crate) mod preflight;

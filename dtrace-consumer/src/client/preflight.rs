@@ -113,7 +113,11 @@ pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Prefl
     });
     checks.push(match elevation::installed_worker(worker) {
         Some(worker) => Check::met("worker", worker.display().to_string()),
-        None => Check::unmet("worker", "no dtrace-worker is installed", elevation::no_worker()),
+        None => {
+            let detail = elevation::unreadable_worker(worker)
+                .unwrap_or_else(|| "no dtrace-worker is installed".to_owned());
+            Check::unmet("worker", detail, elevation::no_worker())
+        }
     });
     checks.extend(system::kernel());
     Preflight { checks, library: None }

@@ -11,6 +11,7 @@ use crate::data::outcome::Outcome;
 use crate::decode::consumer::Consumer;
 use crate::decode::speak;
 use crate::decode::stop::Ending;
+use crate::error::Error;
 use crate::error::failure::Failure;
 use crate::stream::job::Target;
 
@@ -40,6 +41,10 @@ fn run_command<'c>(
     ending: &Arc<Ending>,
     started: impl FnOnce(),
 ) -> Result<Outcome, Failure> {
+    if command.get_program().is_empty() {
+        let error = Error::Command { program: String::new(), cause: command::none_given() };
+        return Err(error.into());
+    }
     // A word in a comment is enough. The command then stops at its end needlessly.
     let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
     let wants_symbols = settings.scripts.iter().any(|it| it.mentions(&user_symbols));

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use dtrace_locate::locate::Libdtrace;
 
+use super::advise::advised;
 use super::connection::{Connection, duplicate};
 use super::job::{check, job};
 use super::launch::Killer;
-use super::near;
 use super::preflight::admit;
 use super::recording::Tee;
 use super::requests::{CatchUp, Requests};
 use super::retry::{retry, widen};
 use super::settings::Settings;
 use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
+use crate::data::sentences;
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::speak;
@@ -92,7 +93,7 @@ fn connect(
             Attempt::Failed(failure) => {
                 if !retry(&mut job, &failure) {
                     let error = explain(failure, &job.scripts, &job.options, &job.omit);
-                    return Err(near::suggested(&settings.access, error));
+                    return Err(advised(settings, error));
                 }
             }
             Attempt::Died(error) => {
@@ -138,7 +139,13 @@ fn attempt(
         let error = match step {
             Ok(Step::Continue | Step::CaughtUp) => continue,
             Ok(Step::Started) => return Ok(Attempt::Tracing(connection)),
-            Ok(Step::Failed(failure)) => return Ok(Attempt::Failed(failure)),
+            Ok(Step::Failed(mut failure)) => {
+                let printed = connection.worker.last_words();
+                if let Some(reason) = sentences::verifier_reason(&failure.message, &printed) {
+                    failure.message.push_str(&format!("; the kernel's verifier: {reason}"));
+                }
+                return Ok(Attempt::Failed(failure));
+            }
             Ok(Step::End) => connection.worker.post_mortem(),
             Err(error) => error,
         };

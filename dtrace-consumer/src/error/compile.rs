@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use super::stray::{Stray, columns};
 use crate::data::debug::debug_as_text;
 use crate::data::session_info::OmittedLibrary;
 
@@ -24,6 +25,8 @@ pub struct CompileError {
     pub tag: Option<String>,
     /// libdtrace's message.
     pub message: String,
+    /// What to do, if it is known.
+    pub advice: Option<String>,
     /// Probes similar to a description that matches none.
     pub similar: Vec<String>,
     /// D libraries that were omitted, because this kernel or library cannot compile them, if the script may
@@ -53,7 +56,20 @@ impl CompileError {
             let line = text.split(|b| *b == b'\n').nth((n as usize).checked_sub(1)?)?;
             Some(String::from_utf8_lossy(line).trim_end().to_owned())
         });
-        let column = source_line.as_deref().and_then(|line| culprit(line, rest));
+        let mut message = rest.to_owned();
+        let mut column = source_line.as_deref().and_then(|line| culprit(line, rest));
+        let mut advice = advice(rest).map(str::to_owned);
+        if rest.starts_with("syntax error")
+            && let Some(stray) = Stray::in_line(&String::from_utf8_lossy(text), line.unwrap_or(1))
+        {
+            // libdtrace names only the first byte of the character.
+            message = message.replace(
+                "\"\u{fffd}\"",
+                &format!("\"{}\" ({})", stray.character, stray.code_point()),
+            );
+            column = Some(stray.column);
+            advice = Some(stray.advice());
+        }
         CompileError {
             index: 0,
             script: script.to_owned(),
@@ -61,11 +77,34 @@ impl CompileError {
             source_line,
             column,
             tag,
-            message: rest.to_owned(),
+            message,
+            advice,
             similar: Vec::new(),
             omitted: Vec::new(),
         }
     }
+}
+
+/// Returns what to do about a message of the compiler.
+fn advice(message: &str) -> Option<&'static str> {
+    if message.contains("Undefined macro variable in probe description")
+        || message.starts_with("macro argument $") && message.ends_with(" is not defined")
+    {
+        return Some("`Script::args` sets the arguments `$1`, `$2`…");
+    }
+    if message.starts_with("failed to lookup '") {
+        return Some(
+            "the function may be inlined, or stripped of its name; a pattern such as `*part*` finds \
+             functions by a part of their names",
+        );
+    }
+    if message.ends_with(" is an invalid probe name") {
+        return Some(
+            "probes of the `pid` provider are named `entry`, `return`, or by an instruction's offset in \
+             hexadecimal",
+        );
+    }
+    None
 }
 
 /// Returns where a line contains what the message names: `… near "x"`, `… : x`, `failed to resolve x`.
@@ -89,8 +128,8 @@ fn culprit(line: &str, message: &str) -> Option<usize> {
     })
 }
 
-/// Formats the message, below it the line with a caret under the place, similar probes if none matched, and
-/// omitted D libraries.
+/// Formats the message, below it the line with a caret under the place, then advice, similar probes if none
+/// matched, and omitted D libraries.
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.script)?;
@@ -104,15 +143,15 @@ impl fmt::Display for CompileError {
             if let Some(column) = self.column {
                 // Keep tabs, so that the terminal aligns the caret with the character.
                 let indent: String = line
-                    .chars()
-                    .scan(0, |at, c| {
-                        let here = *at;
-                        *at += c.len_utf8();
-                        (here < column).then_some(if c == '\t' { '\t' } else { ' ' })
-                    })
+                    .char_indices()
+                    .take_while(|(at, _)| *at < column)
+                    .map(|(_, c)| if c == '\t' { "\t" } else { &"  "[..columns(c)] })
                     .collect();
                 write!(f, "\n {} | {indent}^", " ".repeat(margin.len()))?;
             }
+        }
+        if let Some(advice) = &self.advice {
+            write!(f, "\nhelp: {advice}")?;
         }
         if !self.similar.is_empty() {
             write!(f, "\nsimilar: {}", self.similar.join(", "))?;
@@ -127,7 +166,7 @@ impl fmt::Display for CompileError {
 impl StdError for CompileError {}
 
 debug_as_text! {
-    struct CompileError { index, script, line, source_line, column, tag, message, similar, omitted }
+    struct CompileError { index, script, line, source_line, column, tag, message, advice, similar, omitted }
 }
 
 #[cfg(test)]
@@ -151,6 +190,20 @@ mod tests {
         assert_eq!(error.tag.as_deref(), Some("D_SYNTAX"));
         assert_eq!((error.line, error.column), (Some(1), Some(15)));
         assert_eq!(error.message, "syntax error near \"}\"");
+    }
+
+    #[test]
+    fn a_character_that_is_not_ascii_is_named_and_marked() {
+        let text = "BEGIN { printf(\"größe 大\"); trace(“x”); }";
+        let error =
+            CompileError::parse("a.d", text.as_bytes(), "line 1: syntax error near \"\u{fffd}\"");
+        let shown = error.to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[0], "a.d, line 1: syntax error near \"“\" (U+201C)");
+        // One of the characters before it takes two columns.
+        let before = lines[1].chars().take_while(|c| *c != '“').count() + 1;
+        assert_eq!(lines[2].chars().position(|c| c == '^'), Some(before));
+        assert!(lines[3].starts_with("help: `“` is the character U+201C"), "{shown}");
     }
 
     #[test]

@@ -36,12 +36,15 @@ pub(crate) fn explain(
             Error::Option { name: attempt, value, reason: message }
         }
         FailureKind::Refused => Error::Refused { what: attempt, reason: message },
-        FailureKind::Process => Error::Process { attempt, number, message },
+        FailureKind::Process => Error::Process { attempt, number, message, advice: None },
         FailureKind::Load
         | FailureKind::Library
         | FailureKind::Call
         | FailureKind::Surroundings => match sentences::refused_probe(&attempt, &message) {
-            Some(probe) => Error::Enable { probe: probe.to_owned(), number, message },
+            Some(probe) => {
+                let advice = advice_for(probe, &message, scripts);
+                Error::Enable { probe: probe.to_owned(), number, message, advice }
+            }
             None => {
                 let advice = sentences::advice(&attempt, &message);
                 Error::Libdtrace { call: attempt, number, message, advice }
@@ -79,5 +82,50 @@ pub(crate) fn recordable(error: &Error) -> Option<SessionFailure> {
         Error::Aborted => Some(SessionFailure::Aborted),
         Error::Deadline { limit } => Some(SessionFailure::Deadline { limit: *limit }),
         _ => None,
+    }
+}
+
+/// Returns what to do about a probe that the kernel refused.
+fn advice_for(probe: &str, message: &str, scripts: &[Script]) -> Option<&'static str> {
+    if message.contains("Too many open files") {
+        return Some(sentences::FEW_DESCRIPTORS);
+    }
+    // libdtrace enables `BEGIN`, `END` and `ERROR` whether or not a script has them.
+    if probe.starts_with("dtrace:") {
+        return None;
+    }
+    let mut parts = probe.rsplit(':');
+    let (name, function) = (parts.next()?, parts.next().unwrap_or_default());
+    let word = if function.is_empty() { name } else { function };
+    let named = scripts.iter().any(|it| String::from_utf8_lossy(&it.text).contains(word));
+    // A script that names the probe has no pattern from which to exclude it.
+    (!named && !scripts.is_empty()).then_some("exclude it from the script's patterns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enabling(script: &str, reason: &str) -> String {
+        let failure = FailureFrame {
+            kind: FailureKind::Call,
+            attempt: "dtrace_go".to_owned(),
+            number: 0,
+            message: format!("Failed to enable fbt:vmlinux:tcp_shifted_skb:entry: {reason}"),
+            script: None,
+        };
+        explain(failure, &[Script::new(script)], &[], &[]).to_string()
+    }
+
+    #[test]
+    fn a_refused_probe_is_to_be_excluded_only_from_a_pattern() {
+        let refused = "Operation not supported";
+        assert!(
+            enabling("fbt::tcp_*:entry {}", refused)
+                .ends_with("(exclude it from the script's patterns)")
+        );
+        assert!(enabling("fbt::tcp_shifted_skb:entry {}", refused).ends_with(refused));
+        let text = enabling("fbt::tcp_*:entry {}", "Too many open files");
+        assert!(text.contains("ulimit -Hn") && !text.contains("exclude"), "{text}");
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod compile;
 pub(crate) mod elevation;
 pub(crate) mod explain;
 pub(crate) mod failure;
+mod stray;
 pub(crate) mod unavailable;
 
 use std::io;
@@ -56,16 +57,16 @@ pub enum Error {
     },
 
     /// The command to trace did not start.
-    #[error("cannot start {program}: {cause}")]
+    #[error("cannot start {}: {cause}", the_command(.program))]
     Command {
-        /// The program.
+        /// The program; empty if no command was given.
         program: String,
-        /// The system's error.
+        /// The system's error, or what is wrong with the command (`InvalidInput`).
         cause: io::Error,
     },
 
     /// libdtrace failed to start or grab a process.
-    #[error("cannot {attempt}: {message}")]
+    #[error("cannot {attempt}: {message}{}", in_parentheses(.advice.as_deref()))]
     Process {
         /// What was attempted, such as `start /bin/false` or `grab process 42`.
         attempt: String,
@@ -74,10 +75,12 @@ pub enum Error {
         /// libdtrace's message. It is the same for a program that does not exist and for a process that
         /// another one traces.
         message: String,
+        /// The cause, if it is known.
+        advice: Option<String>,
     },
 
     /// A call into libdtrace failed.
-    #[error("{call} failed: {message}{}", .advice.map(|a| format!(" ({a})")).unwrap_or_default())]
+    #[error("{call} failed: {message}{}", in_parentheses(*.advice))]
     Libdtrace {
         /// libdtrace's function, or another step of the worker.
         call: String,
@@ -85,16 +88,14 @@ pub enum Error {
         number: i32,
         /// libdtrace's message.
         message: String,
-        /// Advice, where libdtrace's message misleads.
+        /// What to do, where libdtrace's message does not tell it.
         advice: Option<&'static str>,
     },
 
     /// The kernel refused a probe that the script matches, or the program that libdtrace generated for it.
     /// Nothing is traced. Patterns of `fbt` can match functions that the kernel does not allow to be probed:
-    /// exclude them.
-    #[error(
-        "the kernel refused the probe {probe}: {message} (exclude it from the script's patterns)"
-    )]
+    /// exclude them. The kernel also refuses probes when the worker has too few descriptors.
+    #[error("the kernel refused the probe {probe}: {message}{}", in_parentheses(*.advice))]
     Enable {
         /// The probe: provider, module, function and name.
         probe: String,
@@ -102,6 +103,8 @@ pub enum Error {
         number: i32,
         /// libdtrace's message.
         message: String,
+        /// What to do, if it is known.
+        advice: Option<&'static str>,
     },
 
     /// The worker process did not start.
@@ -276,9 +279,9 @@ debug_as_text! {
         Script { script, reason },
         Option { name, value, reason },
         Command { program, cause },
-        Process { attempt, number, message },
+        Process { attempt, number, message, advice },
         Libdtrace { call, number, message, advice },
-        Enable { probe, number, message },
+        Enable { probe, number, message, advice },
         WorkerStart { program, reason },
         Elevation { program, problem, said, remedy },
         Refused { what, reason },
@@ -298,6 +301,14 @@ debug_as_text! {
         System { attempt, cause },
         Aborted,
     }
+}
+
+fn the_command(program: &str) -> &str {
+    if program.is_empty() { "a command" } else { program }
+}
+
+fn in_parentheses(advice: Option<&str>) -> String {
+    advice.map(|advice| format!(" ({advice})")).unwrap_or_default()
 }
 
 fn after_a_colon(words: &str) -> String {

@@ -17,11 +17,15 @@ pub struct Candidate {
     pub refused: Refusal,
 }
 
-/// `path (origin): refused`
+/// `path (origin): refused (remedy)`
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Candidate { origin, path, refused } = self;
-        write!(f, "{} ({origin}): {refused}", path.display())
+        write!(f, "{} ({origin}): {refused}", path.display())?;
+        match refused.override_by_user() {
+            Some(remedy) => write!(f, " ({remedy})"),
+            None => Ok(()),
+        }
     }
 }
 

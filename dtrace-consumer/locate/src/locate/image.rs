@@ -16,7 +16,7 @@ use elf::parse::ParseError;
 use elf::segment::ProgramHeader;
 
 use super::{Refusal, SUPPORTED_VERSIONS, processor};
-use crate::prefix::{Unreadable, is_missing};
+use crate::prefix::{Unreadable, dangling, is_missing};
 
 /// A file that is larger than this is not libdtrace, which is far smaller.
 const MOST_BYTES: u64 = 64 << 20;
@@ -25,10 +25,12 @@ const MOST_SEGMENTS: usize = 64;
 /// Returns the version of a library, if this process can use it.
 pub(crate) fn examine(library: &Path) -> Result<String, Refusal> {
     let refuse = |source: io::Error| {
-        if is_missing(&source) {
-            return Refusal::Missing;
+        let path = library.to_owned();
+        match dangling(library) {
+            Some(source) => Unreadable { path, source }.into(),
+            None if is_missing(&source) => Refusal::Missing,
+            None => Unreadable { path, source }.into(),
         }
-        Unreadable { path: library.to_owned(), source }.into()
     };
     let file = File::open(library).map_err(refuse)?;
     let elf = match ElfStream::<NativeEndian, _>::open_stream(&file) {

@@ -41,11 +41,7 @@ pub enum Refusal {
     #[error("version {} is not supported (supported: {})", .0, SUPPORTED_VERSIONS.join(", "))]
     Version(String),
     /// A part of it belongs to an untrusted user.
-    #[error(
-        "{} belongs to user {owner}, who is not trusted with this process's privilege (set \
-         {PREFIX_VARIABLE} to the prefix to use it anyway)",
-        path.display()
-    )]
+    #[error("{} belongs to user {owner}, who is not trusted with this process's privilege", path.display())]
     OwnedByOthers {
         /// The part.
         path: PathBuf,
@@ -53,11 +49,7 @@ pub enum Refusal {
         owner: u32,
     },
     /// A part of it is world-writable.
-    #[error(
-        "{} is world-writable, and would run with this process's privilege (set \
-         {PREFIX_VARIABLE} to the prefix to use it anyway)",
-        path.display()
-    )]
+    #[error("{} is world-writable, and would run with this process's privilege", path.display())]
     WritableByOthers {
         /// The part.
         path: PathBuf,
@@ -75,6 +67,15 @@ debug_as_text! {
         Version(cause),
         OwnedByOthers { path, owner },
         WritableByOthers { path },
+    }
+}
+
+impl Refusal {
+    /// Returns how a user has it used in spite of the refusal. An elevated worker does not heed the user.
+    pub(super) fn override_by_user(&self) -> Option<String> {
+        let trusted =
+            !matches!(self, Refusal::OwnedByOthers { .. } | Refusal::WritableByOthers { .. });
+        (!trusted).then(|| format!("set {PREFIX_VARIABLE} to the prefix to use it anyway"))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Queries for probes.
 
 use super::Query;
+use crate::client::advise::advised;
+use crate::client::inquiry;
 use crate::client::settings::Settings;
-use crate::client::{inquiry, near};
 use crate::data::listing::ListedProbe;
 use crate::error::Error;
 use crate::stream::job::Purpose;
@@ -57,6 +58,6 @@ impl Query<Probes> {
     pub fn list(self) -> Result<Vec<ListedProbe>, Error> {
         let Query { about: Probes { patterns, describe }, settings } = self;
         inquiry::list(&settings, Purpose::List { patterns, describe })
-            .map_err(|error| near::suggested(&settings.access, error))
+            .map_err(|error| advised(&settings, error))
     }
 }

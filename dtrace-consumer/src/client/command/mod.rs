@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")]
 mod linux;
 pub(super) mod place;
+mod problem;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
@@ -26,6 +27,7 @@ use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::stream::job::Gate;
 
+pub(super) use problem::{none_given, problem};
 pub(super) use system::prepare;
 
 /// How long a command has to end after SIGTERM.
@@ -45,6 +47,7 @@ impl Held {
     pub(super) fn spawn(command: &mut Command, at: Hold) -> Result<Held, Error> {
         let (child, gate) = system::spawn_held(command, at).map_err(|cause| {
             let program = command.get_program().to_string_lossy().into_owned();
+            let cause = problem::explained(cause, &program, command.get_current_dir());
             Error::Command { program, cause }
         })?;
         Ok(Held { child: Some(child), gate })

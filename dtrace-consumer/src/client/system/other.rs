@@ -28,6 +28,16 @@ pub(in crate::client) fn is_usable_cpu(_: u64) -> bool {
     true
 }
 
+/// Returns the kernel's symbols; empty, because they are unknown on this system.
+pub(in crate::client) fn kernel_symbols() -> String {
+    String::new()
+}
+
+/// Returns which process traces another one, if that is known.
+pub(in crate::client) fn tracer_of(_: u32) -> Option<u32> {
+    None
+}
+
 /// Returns an unnamed file for a worker's standard error.
 pub(in crate::client) fn scratch_file() -> Option<File> {
     None

@@ -277,6 +277,34 @@ fn a_prefix_that_may_not_be_read_is_not_called_missing() {
 }
 
 #[test]
+fn a_dangling_link_or_a_directory_is_not_called_missing() {
+    let tree = Tree::new();
+    let directory = tree.private("link", "2.0.7");
+    fs::remove_file(directory.join(SONAME)).expect("removed");
+    symlink("/no/such/file", directory.join(SONAME)).expect("a link");
+    tree.file(&format!("directory/usr/lib/{SONAME}/file"), b"");
+    for (prefix, expected) in [
+        ("link", "symbolic link to /no/such/file, which does not exist"),
+        ("directory", "directory"),
+    ] {
+        let refused = refusals(&Search { caller: Some(tree.path(prefix)), ..tree.search() });
+        let [Refusal::Unreadable { path, why }] = &refused[..] else { panic!("{refused:?}") };
+        assert!(path.ends_with(SONAME) && why.contains(expected), "{why}");
+    }
+    let system = Search { system: vec![directory], ..Search::default() };
+    assert!(matches!(&refusals(&system)[..], [Refusal::Unreadable { .. }]));
+}
+
+#[test]
+fn only_a_user_is_told_to_override_a_refusal() {
+    let path = PathBuf::from("/prefix");
+    let refused = Refusal::WritableByOthers { path: path.clone() };
+    assert!(!refused.to_string().contains(PREFIX_VARIABLE));
+    let candidate = Candidate { origin: Origin::Program, path, refused };
+    assert!(candidate.to_string().contains("set DTRACE_CONSUMER_PREFIX to the prefix"));
+}
+
+#[test]
 fn a_prefix_whose_path_breaks_libdtrace_is_refused_by_name() {
     let tree = Tree::new();
     for (name, character) in [("a blank", ' '), ("a#b", '#'), ("a:b", ':'), ("a;b", ';')] {

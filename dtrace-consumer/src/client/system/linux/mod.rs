@@ -15,6 +15,18 @@ pub(in crate::client) fn scratch_file() -> Option<File> {
     memfd_create(c"dtrace-worker", MFdFlags::MFD_CLOEXEC).ok().map(File::from)
 }
 
+/// Returns the kernel's symbols, as in `/proc/kallsyms`; empty if they cannot be read.
+pub(in crate::client) fn kernel_symbols() -> String {
+    std::fs::read_to_string("/proc/kallsyms").unwrap_or_default()
+}
+
+/// Returns which process traces another one, if any does.
+pub(in crate::client) fn tracer_of(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    tracer.trim().parse().ok().filter(|tracer| *tracer != 0)
+}
+
 /// Returns whether this process may run on the CPU with the given number.
 pub(in crate::client) fn is_usable_cpu(number: u64) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -1,0 +1,89 @@
+//! Adds advice to an error that libdtrace reported, from what is known of the session and the system.
+
+use std::path::Path;
+
+use super::command;
+use super::elevation::Elevation;
+use super::hint::{self, Facts, NO_TARGET};
+use super::settings::Settings;
+use super::{inquiry, near, system};
+use crate::data::sentences;
+use crate::error::{CompileError, Error};
+use crate::stream::job::{Process, Purpose};
+
+/// Adds what the user can do about an error, as far as it is known.
+pub(crate) fn advised(settings: &Settings, mut error: Error) -> Error {
+    match &mut error {
+        Error::Compile(error) => {
+            if let Some(description) = sentences::unmatched_description(&error.message) {
+                let parts = near::parts(description).map(str::to_owned);
+                unmatched(settings, &parts, error);
+            } else if error.advice.is_none() {
+                error.advice = uncompiled(settings, &error.message);
+            }
+        }
+        Error::Process { attempt, advice, .. } => *advice = process(settings, attempt),
+        _ => {}
+    }
+    error
+}
+
+/// Returns whether libdtrace is to grab the process.
+fn grabs(settings: &Settings, pid: u32) -> bool {
+    settings
+        .processes
+        .iter()
+        .any(|it| matches!(it, Process::Grab(grabbed) if u32::try_from(*grabbed) == Ok(pid)))
+}
+
+fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Adds similar probes, and why the description matches none.
+fn unmatched(settings: &Settings, parts: &[String; 4], error: &mut CompileError) {
+    let only_where = Settings { access: settings.access.clone(), ..Settings::default() };
+    let everything = Purpose::List { patterns: Vec::new(), describe: false };
+    // If the listing fails, the error is returned without suggestions.
+    let Ok(probes) = inquiry::list(&only_where, everything) else { return };
+    error.similar = near::similar(&parts.join(":"), &probes);
+    let symbols = system::kernel_symbols();
+    let grabs = |pid| grabs(settings, pid);
+    let facts = Facts { probes: &probes, symbols: &symbols, exists, grabs: &grabs };
+    if let Some(advice) = facts.unmatched(parts.each_ref().map(String::as_str)) {
+        // A similar probe explains more than a list of all providers.
+        let is_list = advice.starts_with("no provider matches");
+        error.advice = Some(advice).filter(|_| !is_list || error.similar.is_empty());
+    }
+}
+
+fn uncompiled(settings: &Settings, message: &str) -> Option<String> {
+    if let Some(pid) = hint::not_grabbed(message) {
+        let grabs = |pid| grabs(settings, pid);
+        return Facts { probes: &[], symbols: "", exists, grabs: &grabs }.ungrabbed(pid);
+    }
+    if message == "pid0 does not contain a valid pid" {
+        return Some(NO_TARGET.to_owned());
+    }
+    None
+}
+
+/// Explains why libdtrace did not start or grab a process. Its own message is always the same.
+fn process(settings: &Settings, attempt: &str) -> Option<String> {
+    if let Some(words) = attempt.strip_prefix("start ") {
+        if settings.access.elevation != Elevation::None {
+            // An elevated worker has another directory and PATH.
+            return None;
+        }
+        let program = words.split(' ').next()?;
+        let is_missing = program.contains('/') && !Path::new(program).exists();
+        return command::problem(program, None)
+            .or_else(|| is_missing.then(|| "there is no such file".to_owned()));
+    }
+    let pid = attempt.strip_prefix("grab process ")?;
+    if !Path::new("/proc").join(pid).exists() {
+        return Some(format!("there is no process {pid}"));
+    }
+    let tracer = system::tracer_of(pid.parse().ok()?)?;
+    Some(format!("process {tracer} traces it already, and a process can have only one tracer"))
+}

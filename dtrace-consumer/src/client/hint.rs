@@ -1,0 +1,180 @@
+//! Why does a description match no probe, or a process not become traced, and what can the user do?
+
+use crate::data::listing::ListedProbe;
+
+/// Advice where `$target` is not the id of a process.
+pub(super) const NO_TARGET: &str = "`$target` is 0, because the session has no command and grabs no \
+     process; trace a command with `run_synchronous`, or call `grab`";
+
+/// Providers that need kprobes.
+const OF_FUNCTIONS: [&str; 2] = ["fbt", "rawfbt"];
+
+/// What a hint is derived from.
+pub(super) struct Facts<'f> {
+    /// All probes.
+    pub(super) probes: &'f [ListedProbe],
+    /// The kernel's symbols, as in `/proc/kallsyms`; empty if they cannot be read.
+    pub(super) symbols: &'f str,
+    /// Whether a process exists.
+    pub(super) exists: fn(u32) -> bool,
+    /// Whether the session is to grab a process.
+    pub(super) grabs: &'f dyn Fn(u32) -> bool,
+}
+
+impl Facts<'_> {
+    /// Explains why a description, with the four parts given, matches no probe.
+    pub(super) fn unmatched(&self, [provider, module, function, _]: [&str; 4]) -> Option<String> {
+        if provider.is_empty() {
+            return None;
+        }
+        if OF_FUNCTIONS.contains(&provider) {
+            return self.function(provider, module, function);
+        }
+        if self.probes.iter().any(|it| it.probe.provider == provider) {
+            return None;
+        }
+        match process_in(provider) {
+            Some((_, 0)) => Some(NO_TARGET.to_owned()),
+            Some((_, pid)) if !(self.exists)(pid) => {
+                Some(format!("there is no provider `{provider}`, and no process {pid}"))
+            }
+            Some(("pid", pid)) => self.ungrabbed(pid).or_else(|| {
+                Some(format!(
+                    "process {pid} has no such function; modules are named as its files are"
+                ))
+            }),
+            Some((name, pid)) => Some(format!(
+                "process {pid} defines no probes of a provider `{name}`, or has not registered them yet"
+            )),
+            None => Some(format!(
+                "no provider matches `{provider}`: libdtrace has {}, and no running process defines it",
+                self.providers().join(", ")
+            )),
+        }
+    }
+
+    /// Explains why libdtrace did not grab a process that a probe description names.
+    pub(super) fn ungrabbed(&self, pid: u32) -> Option<String> {
+        if !(self.exists)(pid) {
+            return Some(format!("there is no process {pid}"));
+        }
+        let advice = format!(
+            "call `grab({pid})`, as `dtrace -p {pid}` does; without it libdtrace finds no functions of \
+             the process"
+        );
+        (!(self.grabs)(pid)).then_some(advice)
+    }
+
+    fn function(&self, provider: &str, module: &str, function: &str) -> Option<String> {
+        let mut of_provider =
+            self.probes.iter().map(|it| &it.probe).filter(|it| it.provider == provider);
+        if of_provider.clone().next().is_none() {
+            let reason = if self.symbols.is_empty() || self.has_symbol("register_kprobe") {
+                "libdtrace found no function that this kernel permits tracing"
+            } else {
+                "this kernel has no kprobes, so it cannot trace functions"
+            };
+            return Some(format!(
+                "{reason}; probes of the providers `rawtp`, `sdt` and `syscall` work without them"
+            ));
+        }
+        if is_literal(module) && !of_provider.clone().any(|it| it.module == module) {
+            return Some(format!(
+                "no module `{module}` is loaded; functions of modules that are built into the kernel are \
+                 in `vmlinux`"
+            ));
+        }
+        if !is_literal(function)
+            || of_provider.any(|it| it.function == function)
+            || self.symbols.is_empty()
+        {
+            return None;
+        }
+        Some(if self.has_symbol(function) {
+            format!("the kernel has a function `{function}`, but does not permit tracing it")
+        } else {
+            format!(
+                "the kernel has no function `{function}`: it is inlined, its module is not loaded, or its \
+                 name is different"
+            )
+        })
+    }
+
+    fn has_symbol(&self, name: &str) -> bool {
+        self.symbols.lines().any(|line| line.split_ascii_whitespace().nth(2) == Some(name))
+    }
+
+    /// Returns the names of the providers that do not belong to a process.
+    fn providers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.probes.iter().map(|it| it.probe.provider.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| process_in(name).is_none());
+        names
+    }
+}
+
+fn is_literal(part: &str) -> bool {
+    !part.is_empty() && !part.contains(['*', '?', '['])
+}
+
+/// Splits the name of a process's provider into the name and the process id.
+fn process_in(provider: &str) -> Option<(&str, u32)> {
+    let name = provider.trim_end_matches(|c: char| c.is_ascii_digit());
+    Some((name, provider[name.len()..].parse().ok()?)).filter(|(name, _)| !name.is_empty())
+}
+
+/// Returns the process that libdtrace could not grab, from `failed to grab process 42`.
+pub(super) fn not_grabbed(message: &str) -> Option<u32> {
+    message.strip_prefix("failed to grab process ")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::probe::Probe;
+
+    fn listed(parts: [&str; 4]) -> ListedProbe {
+        let [provider, module, function, name] = parts.map(str::to_owned);
+        ListedProbe { probe: Probe { id: 1, provider, module, function, name }, details: None }
+    }
+
+    fn hint(probes: &[[&str; 4]], symbols: &str, description: [&str; 4]) -> String {
+        let probes: Vec<_> = probes.iter().map(|parts| listed(*parts)).collect();
+        let grabs = |pid| pid == 7;
+        let facts = Facts { probes: &probes, symbols, exists: |pid| pid < 10, grabs: &grabs };
+        facts.unmatched(description).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_kernel_without_kprobes_is_told_from_one_that_does_not_trace_the_function() {
+        let description = ["fbt", "", "tcp_v4_rcv", "entry"];
+        let without = hint(&[], "0 T tcp_v4_rcv\n", description);
+        assert!(without.contains("no kprobes") && without.contains("`rawtp`"), "{without}");
+        let fbt = [["fbt", "vmlinux", "ksys_read", "entry"]];
+        let refused = hint(&fbt, "0 T register_kprobe\n0 T tcp_v4_rcv\n", description);
+        assert!(refused.contains("does not permit tracing"), "{refused}");
+        let absent = hint(&fbt, "0 T register_kprobe\n", description);
+        assert!(absent.contains("has no function `tcp_v4_rcv`"), "{absent}");
+        let module = hint(&fbt, "0 T register_kprobe\n", ["fbt", "nfsd", "nfsd_open", "entry"]);
+        assert!(module.contains("no module `nfsd` is loaded"), "{module}");
+    }
+
+    #[test]
+    fn a_provider_of_a_process_names_what_the_process_lacks() {
+        let of = |provider| hint(&[], "", [provider, "", "", "sale"]);
+        assert_eq!(of("shop0"), NO_TARGET);
+        assert!(of("shop42").contains("no process 42"));
+        assert!(of("shop5").contains("process 5 defines no probes of a provider `shop`"));
+        assert!(of("pid5").contains("call `grab(5)`"));
+        assert!(of("pid7").contains("no such function"));
+    }
+
+    #[test]
+    fn a_provider_that_does_not_exist_gets_the_names_of_those_that_do() {
+        let probes = [["syscall", "vmlinux", "open", "entry"], ["pid3", "libc", "free", "entry"]];
+        let hint = hint(&probes, "", ["shop*", "", "", "sale"]);
+        assert!(hint.contains("no provider matches `shop*`: libdtrace has syscall, and"), "{hint}");
+    }
+}
