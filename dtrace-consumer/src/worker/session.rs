@@ -1,5 +1,6 @@
 //! Runs a session in the worker, from its job to its end.
 
+use std::cell::Cell;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -37,16 +38,21 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
-    let session = Session { job: &job, control: &control, shortcomings: &shortcomings, owner };
+    let released = Cell::new(false);
+    let (job, shortcomings) = (&job, &shortcomings[..]);
+    let session = Session { job, control: &control, shortcomings, owner, released: &released };
     let result = session.run(channel);
-    let outlived = job.target.as_ref().map(|target| target.pid);
+    // The consumer kills a command that was not released.
+    let target = job.target.as_ref().filter(|_| released.get());
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }
     let _ = reporter.finish();
     control.close();
     system::end_tracing();
-    outlived.into_iter().for_each(system::outlive);
+    if let Some(target) = target {
+        system::outlive(target.pid);
+    }
     Ok(())
 }
 
@@ -56,6 +62,8 @@ struct Session<'s> {
     control: &'s Control,
     shortcomings: &'s [Shortcoming],
     owner: Option<u32>,
+    /// Whether the processes to trace have been released.
+    released: &'s Cell<bool>,
 }
 
 impl Session<'_> {
@@ -128,6 +136,7 @@ impl Session<'_> {
         tracing.sink().send(&Frame::Started(times));
         tracing.sink().flush();
         tracing.release_processes();
+        self.released.set(true);
         Ok(())
     }
 }
