@@ -42,7 +42,7 @@ use program::{Program, Result as Run};
 const SAMPLE: usize = 20;
 
 /// Of so many cases one runs where those that take long are left out.
-const STRIDE: usize = 20;
+const STRIDE: usize = 40;
 
 /// How often a recording has to come out the same.
 const RECORDINGS: usize = 3;

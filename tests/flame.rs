@@ -15,8 +15,10 @@ live_tests! {
     needs: [Tracing, Command("cc")],
     tests: [
         a_command_is_drawn_with_its_functions_and_their_callers,
-        a_running_process_is_drawn_and_goes_on,
         a_recording_is_drawn_as_the_session_was,
+    ],
+    long: [
+        a_running_process_is_drawn_and_goes_on,
     ],
     needs: [Tracing],
     tests: [

@@ -19,9 +19,11 @@ live_tests! {
     needs: [Tracing],
     tests: [
         functions_of_a_rust_program_show_typed_arguments_and_results,
-        stacks_name_rust_functions_as_their_source_does,
         functions_of_a_library_are_traced_like_those_of_the_program,
         a_script_that_does_not_compile_ends_the_held_command,
+    ],
+    long: [
+        stacks_name_rust_functions_as_their_source_does,
         tracing_that_cannot_begin_ends_the_held_command,
         a_command_whose_functions_are_traced_ends_with_its_consumer,
     ],

@@ -22,12 +22,14 @@ live_tests! {
         a_stream_delivers_under_an_executor_written_by_hand,
         the_start_is_awaited_and_says_what_is_wrong,
         other_tasks_run_while_a_session_starts_and_waits,
+        a_recording_is_a_stream_too,
+    ],
+    long: [
         a_start_that_is_dropped_leaves_nothing_behind,
         a_stream_that_is_dropped_ends_its_session,
         a_full_stream_that_nobody_polls_can_be_finished,
         the_last_events_arrive_after_a_stop,
         sessions_can_be_selected_from,
-        a_recording_is_a_stream_too,
     ],
 }
 

@@ -17,14 +17,16 @@ live_tests! {
     tests: [
         a_live_run_shows_the_whole_connection_and_every_byte,
         system_calls_of_all_threads_and_child_processes_are_counted,
-        two_at_once_do_not_mix,
         the_default_command_is_the_benchmark_of_the_lab,
-        a_command_that_refuses_its_arguments_is_invalid,
-        a_command_that_fails_is_told_with_its_exit_code_or_signal,
         a_program_that_does_not_exist_is_an_error,
-        a_reader_that_leaves_early_ends_it_quietly,
         ctrl_c_leaves_nothing_behind,
         a_recording_replays_to_the_same_segments_and_counts,
+    ],
+    long: [
+        two_at_once_do_not_mix,
+        a_command_that_refuses_its_arguments_is_invalid,
+        a_command_that_fails_is_told_with_its_exit_code_or_signal,
+        a_reader_that_leaves_early_ends_it_quietly,
     ],
     needs: [],
     tests: [

@@ -21,12 +21,12 @@ live_tests! {
         a_row_that_does_not_fit_is_an_error_of_its_probe,
         a_closure_can_run_another_session,
         a_closure_can_stop_its_own_session,
+    ],
+    long: [
         a_closure_can_drop_stop_or_join_the_handle_of_its_own_thread,
         a_session_can_be_dropped_stopped_or_joined_on_any_thread,
         several_threads_can_stop_a_session_at_once,
         a_session_outlasts_a_closure_that_is_away_for_long,
-    ],
-    long: [
         an_error_or_panic_of_a_closure_ends_the_run_with_it,
         a_panic_of_a_closure_ends_the_thread_with_it,
     ],

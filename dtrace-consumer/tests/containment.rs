@@ -21,14 +21,14 @@ live_tests! {
     needs: [Tracing],
     tests: [
         what_was_delivered_before_a_crash_stays_delivered,
-        an_action_over_which_libdtrace_goes_round_in_a_circle_ends_the_session,
         a_full_disk_under_a_recording_is_told_and_costs_no_data,
         a_pipe_that_is_closed_at_the_other_end_is_the_closures_error,
+    ],
+    long: [
+        an_action_over_which_libdtrace_goes_round_in_a_circle_ends_the_session,
         a_worker_that_is_silent_from_the_beginning_is_told_and_killed,
         a_worker_that_stays_stopped_is_told_when_the_session_is_to_end,
         a_worker_that_is_gone_when_it_is_written_to_does_not_kill_its_consumer,
-    ],
-    long: [
         an_exit_a_crash_or_an_abort_in_libdtrace_is_an_error_that_says_so,
     ],
 }

@@ -22,13 +22,13 @@ live_tests! {
     needs: [Tracing, Root, Command("sudo"), Command("doas"), Command("unshare"), Command("setpriv")],
     tests: [
         an_unprivileged_user_gets_the_data_that_root_gets,
-        every_entry_point_can_be_elevated,
         the_command_stays_unprivileged,
+    ],
+    long: [
+        every_entry_point_can_be_elevated,
         what_gives_no_privilege_is_an_error_that_says_what_to_do,
         a_worker_of_the_usual_kind_serves_nobody_else,
         what_an_administrator_permits_is_done_for_own_processes_only,
-    ],
-    long: [
         an_elevated_worker_refuses_what_would_give_more_than_tracing,
         a_worker_whose_parts_others_can_change_does_not_serve,
     ],

@@ -23,16 +23,18 @@ live_tests! {
         entries_arrive_before_the_end_of_their_walk,
         faults_arrive_with_their_probe,
         what_a_full_channel_costs_arrives_as_drops,
+        a_stop_handle_ends_the_session_and_what_was_before_arrives,
+        a_full_channel_that_somebody_else_holds_does_not_keep_the_session_from_ending,
+        what_has_no_room_after_a_stop_arrives_in_its_order,
+        a_script_that_does_not_compile_has_no_events,
+    ],
+    long: [
         a_channel_without_room_hands_over_each_event,
         the_receiver_gets_what_the_iterator_does_not,
-        a_stop_handle_ends_the_session_and_what_was_before_arrives,
         events_that_are_dropped_end_their_session,
         an_iterator_that_is_left_early_ends_its_session,
         finish_does_not_wait_for_a_full_channel,
-        a_full_channel_that_somebody_else_holds_does_not_keep_the_session_from_ending,
-        what_has_no_room_after_a_stop_arrives_in_its_order,
         a_session_that_fails_ends_the_events_and_finish_says_why,
-        a_script_that_does_not_compile_has_no_events,
     ],
 }
 

@@ -17,8 +17,10 @@ live_tests! {
     needs: [Tracing, Command("cc")],
     tests: [
         functions_of_a_program_fire_wherever_its_code_is,
-        functions_of_a_library_fire_wherever_its_code_is,
         probes_in_systemtap_notes_fire_wherever_the_code_is,
+    ],
+    long: [
+        functions_of_a_library_fire_wherever_its_code_is,
     ],
     needs: [Tracing, Root, Command("cc"), Command("unshare")],
     tests: [functions_of_a_program_in_another_mount_namespace_fire],

@@ -20,22 +20,22 @@ live_tests! {
     tests: [
         tracing_is_on_when_spawn_returns_and_complete_when_stop_returns,
         what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end,
+        join_returns_when_the_script_calls_exit,
+        a_worker_that_is_killed_is_an_error_and_the_next_session_works,
+        a_worker_is_confined_while_it_traces,
+        a_consumer_that_is_killed_leaves_no_worker_behind,
+    ],
+    long: [
         a_stop_handle_works_from_another_thread_and_more_than_once,
         a_session_that_is_dropped_while_it_runs_delivers_first,
-        join_returns_when_the_script_calls_exit,
         stop_after_the_script_has_called_exit_is_no_error,
         sessions_run_side_by_side,
         commands_run_under_tracing_side_by_side,
-        a_worker_that_is_killed_is_an_error_and_the_next_session_works,
-        a_worker_is_confined_while_it_traces,
         a_worker_that_is_stuck_ends_after_its_consumer,
         a_worker_that_was_stopped_for_a_while_goes_on,
-        a_consumer_that_is_killed_leaves_no_worker_behind,
         a_failed_start_leaves_nothing_behind,
         the_command_is_waited_for_after_exit,
         a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending,
-    ],
-    long: [
         sessions_follow_each_other,
     ],
 }

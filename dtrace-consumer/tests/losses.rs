@@ -17,18 +17,18 @@ live_tests! {
     needs: [Tracing],
     tests: [
         records_beyond_the_principal_buffer_are_counted_exactly,
-        records_dropped_while_the_last_buffer_is_read_are_counted,
         keys_beyond_the_aggregations_space_are_counted,
         dynamic_variables_beyond_their_space_are_counted,
-        speculative_records_beyond_their_space_are_counted_once,
         speculations_that_cannot_be_had_are_counted,
-        speculations_that_are_still_busy_are_counted,
-        faults_beyond_the_principal_buffer_are_counted,
         a_fault_is_told_though_the_scripts_own_clause_for_faults_fails,
-        a_string_that_is_too_long_is_cut_and_that_is_no_loss,
         losses_are_warned_of_unless_they_are_only_to_be_counted,
     ],
     long: [
+        records_dropped_while_the_last_buffer_is_read_are_counted,
+        speculative_records_beyond_their_space_are_counted_once,
+        speculations_that_are_still_busy_are_counted,
+        faults_beyond_the_principal_buffer_are_counted,
+        a_string_that_is_too_long_is_cut_and_that_is_no_loss,
         losses_of_every_kind_end_the_session_where_that_is_asked_for,
     ],
 }

@@ -10,10 +10,10 @@ use dtrace_test_support::traced::traced_program;
 live_tests! {
     needs: [Tracing, Dtrace1, Command("unshare")],
     tests: [
-        records_print_as_with_dtrace_when_quiet,
         numbers_among_keys_read_as_dtrace_prints_them,
     ],
     long: [
+        records_print_as_with_dtrace_when_quiet,
         records_print_as_in_the_table_of_dtrace,
         aggregations_print_as_with_dtrace,
     ],

@@ -26,13 +26,15 @@ live_tests! {
     needs: [Tracing],
     tests: [
         d_syntax_keeps_other_libraries_from_being_tried,
-        line_n_becomes_the_line,
-        failed_to_resolve_becomes_the_column,
         the_library_in_a_message_is_left_out,
         does_not_match_any_probes_finds_similar_ones,
+        too_big_becomes_an_advice,
+    ],
+    long: [
+        line_n_becomes_the_line,
+        failed_to_resolve_becomes_the_column,
         no_probe_matches_description_is_an_empty_list,
         destructive_becomes_an_advice,
-        too_big_becomes_an_advice,
         memory_allocation_failure_becomes_an_advice,
         exceeds_size_of_buffer_becomes_an_advice,
         failed_to_lookup_becomes_an_advice,
@@ -43,6 +45,8 @@ live_tests! {
     needs: [Tracing, Root, Command("sudo"), Command("unshare"), Command("setpriv")],
     tests: [
         sudo_says_that_it_needs_a_password,
+    ],
+    long: [
         sudo_says_that_the_user_is_not_in_sudoers,
         sudo_says_that_the_user_is_not_allowed,
         sudo_says_that_the_user_is_not_allowed_on_this_host,
@@ -50,6 +54,8 @@ live_tests! {
     needs: [Tracing, Root, Command("doas"), Command("unshare"), Command("setpriv")],
     tests: [
         doas_says_that_it_needs_a_password,
+    ],
+    long: [
         doas_says_that_it_is_not_permitted,
         doas_says_that_it_is_not_enabled,
     ],

@@ -84,6 +84,7 @@ fn process(settings: &Settings, attempt: &str) -> Option<String> {
     if !Path::new("/proc").join(pid).exists() {
         return Some(format!("there is no process {pid}"));
     }
-    let tracer = system::tracer_of(pid.parse().ok()?)?;
+    // This process holds the command that it is to trace, which does no harm.
+    let tracer = system::tracer_of(pid.parse().ok()?).filter(|pid| *pid != std::process::id())?;
     Some(format!("process {tracer} traces it already, and a process can have only one tracer"))
 }
