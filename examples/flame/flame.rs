@@ -1,12 +1,12 @@
-//! Draws a flame graph of a command, or of a process that runs already.
+//! Draws a flame graph of a command, or of a running process.
 //!
 //! ```text
 //! cargo run -p dtrace-flame-example --example flame -- sort -R /usr/share/dict/words
 //! cargo run -p dtrace-flame-example --example flame -- -p 1234 --seconds 10 --kernel -o server.svg
 //! ```
 //!
-//! A probe fires so many times a second on each CPU, and D counts the stacks that it meets. docs/stacks.md
-//! tells what a program needs to have whole stacks.
+//! A probe fires at a fixed rate on each CPU, and the D script counts the stacks that it finds. docs/stacks.md
+//! says what a program needs for whole stacks.
 
 mod names;
 
@@ -30,10 +30,10 @@ use inferno::flamegraph::{self, Options, Palette, color::MultiPalette};
 
 use names::function_name;
 
-/// Draws a flame graph of a command or process, by the stacks that it is found in
+/// Draws a flame graph of a command or process, from samples of its stacks
 #[derive(Parser)]
 struct Cli {
-    /// Sample this process, which runs already, until it ends
+    /// Sample this running process until it ends
     #[arg(short, long, value_parser = clap::value_parser!(i32).range(1..))]
     pid: Option<i32>,
     /// The SVG file to write
@@ -45,17 +45,17 @@ struct Cli {
     /// Include the stacks of the kernel
     #[arg(short, long)]
     kernel: bool,
-    /// Name the module of each function
+    /// Put the module before the name of each function
     #[arg(short, long)]
     modules: bool,
-    /// Stop after this many seconds; a command is then asked to end
+    /// Stop after this many seconds, and ask the command to end
     #[arg(short, long)]
     seconds: Option<u32>,
     /// How often to sample each CPU, in Hz
     #[arg(short, long, default_value_t = 99)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4999))]
     rate: u32,
-    /// How many frames of a stack to keep; the default is what the kernel allows, 127 unless it is configured
+    /// How many frames of a stack to keep; by default the kernel's limit, usually 127
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     frames: Option<u32>,
     /// Record the session to FILE
@@ -103,14 +103,14 @@ fn flame(cli: &Cli) -> Result<(), Box<dyn Error>> {
         stacks.iter().len(),
         outcome.losses
     )?;
-    // One that was asked to end has not failed.
+    // A command that was asked to end has not failed.
     if let (EndedBy::Command, Some(command)) = (outcome.ended_by, outcome.command)
         && !command.status.success()
     {
         writeln!(said, "the command failed: {}", command.status)?;
     }
     if stacks.is_empty() {
-        return Err("no samples: the process was not found running on a CPU".into());
+        return Err("no samples: the process was never found on a CPU".into());
     }
     if let Some(file) = &cli.folded {
         fs::write(file, stacks.to_string()).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -149,7 +149,7 @@ fn run<S: Traces>(
     let mut session = session
         .stop_handle(stop)
         .mode(Mode::Delta)
-        // Functions have names only while the process is there.
+        // Names can be looked up only while the process exists.
         .walk_every(Duration::from_secs(1));
     if let Some(frames) = cli.frames {
         for name in ["ustackframes", "stackframes"] {
@@ -173,12 +173,12 @@ struct Samples {
 
 impl Consumer for Samples {
     fn wants(&self) -> Wants {
-        // Neither firings nor their text are needed, also not in a recording.
+        // Walks need neither firings nor their text, nor does a recording have to have them.
         Wants::NOTHING
     }
 
     fn on_start(&mut self, _: &Outcome) -> CallbackResult {
-        // From now on: setting up takes seconds on a busy machine.
+        // The time counts from here: setting up takes seconds on a busy machine.
         if let Some((limit, stop)) = self.limit.take() {
             thread::spawn(move || {
                 thread::sleep(limit);
@@ -206,7 +206,7 @@ fn subject(cli: &Cli) -> String {
     }
 }
 
-/// Draws the stacks. Frames of the kernel have another colour than the program's.
+/// Draws the stacks. Frames of the kernel have their own colour.
 fn draw(stacks: &FoldedStacks, title: String, file: &Path) -> io::Result<()> {
     let mut options = Options::default();
     options.title = title;

@@ -1,4 +1,4 @@
-//! How are functions of C++ and Rust called in their source?
+//! What are functions of C++ and Rust called in their source?
 
 use cpp_demangle::{DemangleOptions, Symbol};
 use dtrace_consumer::value::SymbolRef;

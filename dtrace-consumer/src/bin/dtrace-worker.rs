@@ -21,13 +21,13 @@ serve      traces for another program, which starts it through sudo, doas or pfe
 install    unpacks a private libdtrace from the packages of Debian or Ubuntu, if there is none in DIR
              --with-dtrace  also unpacks the program dtrace(1)
 status     shows what DIR contains, and which libdtrace sessions use
-uninstall  removes the private libdtrace in DIR, and directories that install created for it
+uninstall  removes the private libdtrace in DIR, and the directories that install created for it
 
 DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace by default, or
 ~/.local/share/dtrace-consumer/libdtrace if that variable is not set.
 
-Exit status: 0 if it is done, 1 if it failed (uninstall: also if DIR has no private libdtrace),
-64 for wrong usage.
+Exit status: 0 on success, 1 on failure (uninstall: also if DIR has no private libdtrace), 64 for
+wrong usage.
 ";
 
 const WRONG_USAGE: u8 = 64;

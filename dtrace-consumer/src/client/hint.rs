@@ -1,4 +1,4 @@
-//! Why does a description match no probe, or a process not become traced, and what can the user do?
+//! Why does a description match no probe, or why is a process not traced, and what can the user do?
 
 use crate::data::listing::ListedProbe;
 
@@ -40,7 +40,7 @@ impl Facts<'_> {
             }
             Some(("pid", pid)) => self.ungrabbed(pid).or_else(|| {
                 Some(format!(
-                    "process {pid} has no such function; modules are named as its files are"
+                    "process {pid} has no such function; modules have the names of its files"
                 ))
             }),
             Some((name, pid)) => Some(format!(
@@ -70,12 +70,12 @@ impl Facts<'_> {
             self.probes.iter().map(|it| &it.probe).filter(|it| it.provider == provider);
         if of_provider.clone().next().is_none() {
             let reason = if self.symbols.is_empty() || self.has_symbol("register_kprobe") {
-                "libdtrace found no function that this kernel permits tracing"
+                "libdtrace found no function that this kernel allows to be traced"
             } else {
                 "this kernel has no kprobes, so it cannot trace functions"
             };
             return Some(format!(
-                "{reason}; probes of the providers `rawtp`, `sdt` and `syscall` work without them"
+                "{reason}; probes of the providers `rawtp`, `sdt` and `syscall` still work"
             ));
         }
         if is_literal(module) && !of_provider.clone().any(|it| it.module == module) {

@@ -70,7 +70,7 @@ fn run_command<'c>(
                 && !ending.is_asked()
                 && waiting.is_running()
             {
-                speak::warn(&format!("{error}\ntracing has ended; the command goes on"));
+                speak::warn(&format!("{error}\ntracing has ended; the command keeps running"));
             }
             let ended = waiting.wait(ending);
             live.finish(delivered, ended)

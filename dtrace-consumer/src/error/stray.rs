@@ -1,4 +1,4 @@
-//! Which character does the D compiler not accept, although an editor or slides show it as a usual one?
+//! Which character of a script does the D compiler reject, although it looks like an ordinary one?
 
 /// A character outside of ASCII in D code, where only strings and comments may contain such characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Stray {
             '\u{2010}'..='\u{2015}' | '−' => "type the ASCII hyphen `-`",
             '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
                 return format!(
-                    "{code_point} is a space that D does not know; type an ordinary one"
+                    "{code_point} is a space that D does not accept; type an ordinary one"
                 );
             }
             '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}' => {

@@ -14,7 +14,7 @@ use crate::stream::job::Job;
 const TARGET: &str = "$target";
 
 /// Returns a warning for each clause that cannot fire. `uncorrected` says why the places of probes on
-/// functions are not corrected.
+/// functions cannot be corrected.
 pub(super) fn warnings(
     compiling: &Compiling,
     job: &Job,
@@ -46,8 +46,8 @@ fn target_is_zero(job: &Job) -> Option<Warning> {
     used.then(|| {
         warning(
             TARGET,
-            "it is 0, because the session has no process: what compares it with `pid` never fires \
-             (use run_synchronous, or set a command or a process to grab)",
+            "it is 0, because the session has no command and grabs no process: a clause that compares it \
+             with `pid` never fires (trace a command with `run_synchronous`, or call `grab`)",
         )
     })
 }
@@ -80,7 +80,7 @@ fn lacks_what_it_is_built_upon(compiling: &Compiling, clause: &Probe) -> Option<
     }
     (!lacking.is_empty()).then(|| {
         let message = format!(
-            "it never fires: libdtrace builds it upon {}, which this kernel does not have \
+            "it never fires: libdtrace builds it on {}, which this kernel does not have \
              (use a kernel with function tracing, or another provider)",
             some_of(&lacking)
         );

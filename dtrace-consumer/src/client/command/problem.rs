@@ -27,7 +27,7 @@ pub(in crate::client) fn problem(program: &str, directory: Option<&Path>) -> Opt
     if !program.contains('/') {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path).any(|it| it.join(program).is_file());
-        return (!found).then(|| "no directory of PATH has it".to_owned());
+        return (!found).then(|| "it is in no directory of PATH".to_owned());
     }
     let file = directory.map_or_else(|| PathBuf::from(program), |it| it.join(program));
     let metadata = match fs::metadata(&file) {
