@@ -28,7 +28,7 @@
 //!                                  │ .command(c)    │              .run()     on this thread
 //!                                  v                ├─ handlers ─> .spawn()   ConsumerThread
 //!  run_synchronous(script, c) ─> Session<Traced> ───┤              .events(n) Events, a channel
-//!                                                   │
+//!                                                   │              .stream(n) EventStream, if async
 //!  replay(file) ───────────────> Session<Recorded> ─┘
 //! ```
 //!
@@ -43,9 +43,9 @@
 //! both return when tracing is on. [`stop`](ConsumerThread::stop) ends the session, and returns when
 //! everything that was recorded by then has been delivered.
 //!
-//! When a session is stopped, or comes to its deadline, everything recorded by then is delivered, and a traced
-//! command is ended. [`StopHandle::abort`] discards what is left instead. [`Outcome::ended_by`] says what ended
-//! the session.
+//! A session that is stopped or reaches its deadline delivers everything recorded by then, and ends its
+//! command. [`StopHandle::abort`] discards what is left instead. [`Outcome::ended_by`] says what ended the
+//! session.
 //!
 //! A live session [compiles](Session::check) its scripts, enables their probes and turns tracing on. These
 //! steps report all errors in scripts and options. [`Outcome`] has the losses, the timings, and how the
@@ -125,7 +125,7 @@
 //! # }
 //! ```
 //!
-//! A task that polls too slowly fills the stream. Then the session waits, the kernel's buffers fill, and DTrace
+//! If a task polls too slowly, the stream fills. Then the session waits, the kernel's buffers fill, and DTrace
 //! drops and counts data, as with any slow consumer. A full stream does not keep the session from ending.
 //!
 //! # Values and rows
@@ -157,8 +157,8 @@
 //! ```
 //! A row takes the values of a firing: printf arguments, traced expressions, stacks. It is a tuple, a
 //! structure that implements `Deserialize`, or a single scalar. A structure takes values by name if the format
-//! names them, as in `pid=%d`, and by position otherwise. Named values are also maps, untagged enumerations and
-//! flattened structures; [`Firing::row`] has the rules. If the clauses of a script record different values,
+//! names them, as in `pid=%d`, and by position otherwise. Maps, untagged enumerations and flattened structures
+//! take named values, too; [`Firing::row`] has the rules. If the clauses of a script record different values,
 //! [`rows_for`](Session::rows_for) adds a closure for some of its probes, and
 //! [`walk_rows_for`](Session::walk_rows_for) one for an aggregation. [`misfits`](Session::misfits) decides
 //! what happens to a row that does not fit its type.
@@ -169,10 +169,10 @@
 //! never truncated. A record of a kind that this crate does not decode arrives as [`ValueRef::Opaque`].
 //!
 //! `arg0` to `arg9` are registers of 64 bits, whatever the type of the argument. An `int` of -1 arrives as
-//! 4294967295, which is no `i32`. Cast it in the script: `(int)arg0`.
+//! 4294967295, which does not fit an `i32`. Cast it in the script: `(int)arg0`.
 //!
-//! Values, firings, records, entries, events, losses and outcomes implement `serde::Serialize`. Firings, entries
-//! and events are also formatted as a line.
+//! Values, firings, records, entries, events, losses and outcomes implement `serde::Serialize`. Firings,
+//! entries and events also implement `Display`.
 //!
 //! # Aggregations
 //! ```no_run
@@ -218,7 +218,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //! Stacks arrive with the names of their functions. User stacks follow frame pointers; `docs/stacks.md` in the
-//! repository says how to compile a program for them.
+//! repository says how to compile a program with them.
 //!
 //! # Losses
 //! DTrace drops data rather than block the system. [`Outcome::losses`] counts drops by kind and CPU,
@@ -239,16 +239,16 @@
 //! println!("{} firings were delivered before", failure.outcome.firings);
 //! ```
 //! A session that fails returns a [`Failure`]: the [`Error`], and the [`Outcome`] up to that point. `{:?}`
-//! formats the text of an error, so `main` can return it, and `{:#?}` its structure. A traced
-//! command that fails is not an error; see [`Outcome::command`]. Clauses that libdtrace accepts, but that can
-//! never fire, are not errors either; [`Outcome::warnings`] names them.
+//! formats the text of an error, so `main` can return it; `{:#?}` formats its structure. A traced command
+//! that fails is not an error; see [`Outcome::command`]. Clauses that libdtrace accepts, but that can never
+//! fire, are not errors either; [`Outcome::warnings`] names them.
 //!
 //! # Recordings
 //! [`record`](Session::record) writes what a session delivers to a file. [`replay()`] delivers it again, on
 //! any machine. A recording always holds firings and aggregations. It holds text if the session had an `out`
-//! handler or was [`formatted`](Session::formatted). A replay whose handlers need something else fails with
-//! [`Error::NotRecorded`], and the recording of a session that failed fails as the session did. Commands of
-//! `system()` are not run on replay. `docs/stream.md` in the repository describes the format.
+//! handler or was [`formatted`](Session::formatted). A replay fails with [`Error::NotRecorded`] if the
+//! recording lacks what a handler needs. The replay of a session that failed fails with the same error.
+//! Commands of `system()` are not run on replay. `docs/stream.md` in the repository describes the format.
 //!
 //! A program that only replays can turn off the default feature `live`. Then there is no worker, no
 //! libdtrace, and fewer than two thirds of the dependencies.

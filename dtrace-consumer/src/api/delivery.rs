@@ -14,11 +14,11 @@ impl<S: Source, C> Session<S, C> {
         self
     }
 
-    /// Sets the order of the entries in a walk, by what is delivered: with [`Mode::Delta`], an order by value
-    /// sorts the differences. The default is [`Order::Value`]; for a recording, the order in which it has them.
+    /// Sets the order of the entries in a walk. With [`Mode::Delta`], an order by value sorts the differences.
+    /// The default is [`Order::Value`] for a live session, and the recorded order for a recording.
     ///
-    /// libdtrace sorts the totals of a live session. Differences and recordings are sorted here, so their walks
-    /// are delivered when they are complete.
+    /// libdtrace sorts the totals of a live session. Differences and recordings are sorted in this process,
+    /// which delivers such a walk only when it is complete.
     pub fn order(mut self, order: Order) -> Self {
         self.source.delivery().order = Some(order);
         self
@@ -52,14 +52,15 @@ impl<S: Source, C> Session<S, C> {
     /// damaged. The default is 1 GiB for a recording. Live sessions have no limit by default.
     ///
     /// A session keeps descriptions of probes, clauses, aggregations and symbols, events for the outcome, and
-    /// entries of aggregations for `printa()`, for joined walks, for [`Mode::Delta`], and for walks that it sorts. Long sessions that
-    /// keep meeting new symbols or processes need more and more.
+    /// entries of aggregations for `printa()`, for joined walks, for [`Mode::Delta`], and for walks that it
+    /// sorts. Long sessions that keep meeting new symbols or processes need more and more.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.source.delivery().memory_limit = bytes;
         self
     }
 
-    /// Lets `handle` end the session, from other threads and from handlers. Several handles may.
+    /// Lets `handle` end the session, from other threads and from handlers. Call it several times for several
+    /// handles.
     pub fn stop_handle(self, handle: &StopHandle) -> Self {
         handle.attach(&self.ending);
         self
@@ -72,7 +73,8 @@ impl<S: Source, C> Session<S, C> {
     /// because it has not even started or has too much to deliver, is aborted and fails with
     /// [`Error::Deadline`](crate::Error::Deadline).
     ///
-    /// A handler that is running is not interrupted, nor is a reader of a recording. By default there is no deadline.
+    /// A handler that is running is not interrupted, nor is a reader of a recording. By default there is no
+    /// deadline.
     ///
     /// ```no_run
     /// use std::time::Duration;

@@ -42,9 +42,9 @@ where
     /// When the channel is full, the session waits; the kernel then drops and counts data once its buffers
     /// are full. Handlers that were added before are called, too.
     ///
-    /// A full channel does not keep the session from ending. Once it was asked to end, events without room in
-    /// the channel are kept in memory, until they are received or discarded. They are those that the kernel's
-    /// buffers held by then.
+    /// A full channel does not keep the session from ending. Once the session has been asked to end, events
+    /// without room in the channel are kept in memory until they are received or discarded. They are those
+    /// that the kernel's buffers held by then.
     ///
     /// Text arrives as [`Event::Output`] if the session is [`formatted`](Session::formatted), or is a
     /// recording with text.
@@ -85,8 +85,8 @@ where
 }
 
 impl Events {
-    /// Returns the channel, to wait for it together with others. Once the session was asked to end, its last
-    /// events may be received only from this iterator: the channel does not hold more than its capacity.
+    /// Returns the channel, to wait for it together with others. It does not hold more than its capacity: once
+    /// the session has been asked to end, only iterating over [`Events`] returns all of the last events.
     #[must_use]
     pub fn receiver(&self) -> &Receiver<Event> {
         &self.receiver

@@ -132,7 +132,7 @@ impl<S: Source, C: Consumer> Session<S, C> {
     }
 
     /// Calls the closure at the end of each walk for each tuple of keys, with the values of several
-    /// aggregations (`dtrace_aggregate_walk_joined`). A name that the scripts do not have is a
+    /// aggregations (`dtrace_aggregate_walk_joined`). A name that the scripts do not have causes a
     /// [warning](crate::Outcome::warnings).
     ///
     /// ```no_run

@@ -73,8 +73,8 @@ impl fmt::Debug for Recorded<'_> {
 
 /// Replays a recording made with [`record`](Session::record).
 ///
-/// Running it fails with [`Error::NotRecorded`] if the recording lacks what a handler needs, and with the error
-/// of the recorded session if that failed, unless a handler was the cause.
+/// The replay fails with [`Error::NotRecorded`] if the recording lacks what a handler needs. It fails with the
+/// error of the recorded session if that failed, unless a handler was the cause.
 ///
 /// ```no_run
 /// let outcome = dtrace_consumer::replay("segments.dtrace")

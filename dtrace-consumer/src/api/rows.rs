@@ -155,8 +155,8 @@ impl<S: Source, C: Consumer> Session<S, C> {
     /// # Ok::<(), dtrace_consumer::Failure>(())
     /// ```
     ///
-    /// A script whose clauses record different values needs a closure for each, see
-    /// [`rows_for`](Session::rows_for); or an enumeration whose variants have the names of the formats:
+    /// If the clauses of a script record different values, use a closure for each (see
+    /// [`rows_for`](Session::rows_for)), or an enumeration whose variants have the names in the formats:
     ///
     /// ```no_run
     /// #[derive(Debug, serde::Deserialize)]
@@ -184,11 +184,9 @@ impl<S: Source, C: Consumer> Session<S, C> {
         self.consumer(Rows { receiver, only: None })
     }
 
-    /// Calls the closure as [`rows`](Session::rows) does, but only with firings of probes that match a
-    /// description, as D has them: `provider:module:function:name`. Fewer parts are the last ones, an empty
-    /// part matches anything, and each part may be a pattern with `*`, `?` and `[a-z]`. `$target` matches any
-    /// process. A description that matches no clause of the script is a
-    /// [`Warning`](crate::session::Warning).
+    /// Calls the closure as [`rows`](Session::rows) does, but only with firings of probes that match a probe
+    /// description; see [`Probe::matches`](crate::record::Probe::matches). A description that matches no
+    /// clause of the script causes a [`Warning`](crate::session::Warning).
     ///
     /// ```no_run
     /// let script = r#"
@@ -268,8 +266,8 @@ impl<S: Source, C: Consumer> Session<S, C> {
     }
 
     /// Sets what happens to firings and entries that do not fit the type of a closure for rows. The default
-    /// is [`MisfitPolicy::Fail`]. To handle each misfit, call [`Firing::row`] in a
-    /// [`chew`](Session::chew) closure, which returns it.
+    /// is [`MisfitPolicy::Fail`]. To handle each misfit yourself, call [`Firing::row`] in a
+    /// [`chew`](Session::chew) closure: it returns the error.
     ///
     /// ```no_run
     /// use dtrace_consumer::value::MisfitPolicy;

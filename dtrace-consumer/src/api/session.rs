@@ -75,8 +75,8 @@ impl<S: Source, C: Consumer> Session<S, C> {
     ///
     /// A live session traces until the script calls `exit()`, a [stop handle](Session::stop_handle) or the
     /// [deadline](Session::deadline) ends it, or its command ends; see [`Outcome::ended_by`]. If a handler
-    /// fails or the worker dies, tracing ends. The command goes on, and this returns the error at the command's
-    /// end.
+    /// fails or the worker dies, tracing ends, but the command keeps running. `run` returns the error when the
+    /// command has ended.
     ///
     /// # Errors
     /// [`Failure`], with everything delivered before: the script does not compile

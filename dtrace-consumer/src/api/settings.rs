@@ -109,8 +109,8 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Reports the value that an option has when tracing begins to `on_start` and in the
-    /// [`Outcome`](crate::Outcome::initial_option). An option that does not exist is a
+    /// Reads an option when tracing begins. Reports its value to `on_start` and in the
+    /// [`Outcome`](crate::Outcome::initial_option). An option that does not exist causes a
     /// [warning](crate::Outcome::warnings).
     pub fn read_option(mut self, name: impl Into<String>) -> Self {
         self.source.settings().read_options.push(name.into());
@@ -157,8 +157,8 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Accepts probe descriptions that match no probe, as `dtrace -Z` does. Their clauses never
-    /// fire, even if the probes appear later, and [`Outcome::warnings`](crate::Outcome::warnings) names them.
+    /// Accepts probe descriptions that match no probe, as `dtrace -Z` does. Their clauses never fire, even if
+    /// the probes appear later. [`Outcome::warnings`](crate::Outcome::warnings) names them.
     pub fn allow_zero_matches(self) -> Self {
         self.compile_flags(ZERO_MATCHES)
     }
@@ -171,8 +171,8 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Walks the aggregations every `interval` while tracing, in addition to the walk at the end. The shortest
-    /// interval is 1 ms; the session fails with [`Error::Setting`](crate::Error::Setting) if it is shorter.
+    /// Walks the aggregations every `interval` while tracing, in addition to the walk at the end. The session
+    /// fails with [`Error::Setting`](crate::Error::Setting) if the interval is shorter than 1 ms.
     pub fn walk_every(mut self, interval: Duration) -> Self {
         self.source.settings().interval = Some(interval);
         self
@@ -186,8 +186,8 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Records the session to a file, for [replay](crate::replay): firings and aggregations even without a
-    /// handler for them, the scripts, and what else the handlers and [`formatted`](Session::formatted),
+    /// Records the session to a file, for [replay](crate::replay): the scripts, firings and aggregations even
+    /// without a handler for them, and what else the handlers, [`formatted`](Session::formatted) and
     /// [`printed_entries`](Session::printed_entries) ask for. If this process is killed, the recording can be
     /// replayed up to that point.
     pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
@@ -196,8 +196,9 @@ impl<S: Traces, C> Session<S, C> {
     }
 
     /// Limits the time that the worker may be silent while it starts, and after a request to stop. Exceeding
-    /// it kills the worker and ends the session with [`Error::WorkerSilent`](crate::Error::WorkerSilent). The default is 5 minutes.
-    /// libdtrace may need most of a minute for hundreds of probes, and more on slow machines.
+    /// it kills the worker and ends the session with [`Error::WorkerSilent`](crate::Error::WorkerSilent). The
+    /// default is 5 minutes. libdtrace may need most of a minute for hundreds of probes, and more on slow
+    /// machines.
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.source.settings().silence_limit = Some(limit);
         self

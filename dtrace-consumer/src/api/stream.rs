@@ -22,7 +22,7 @@ use crate::error::failure::Failure;
 
 /// The events of a running session as a [`Stream`], created by [`Session::stream`].
 ///
-/// It ends with the session. Dropping it asks the session to end, and does not wait for it.
+/// The stream ends with the session. Dropping it asks the session to end, and does not wait for the end.
 pub struct EventStream {
     /// Taken by `finish` and by dropping.
     events: Option<Events>,
@@ -35,10 +35,10 @@ where
     C: Consumer + Send + 'static,
 {
     /// Starts the session in its own thread, and delivers its events as a stream. The future is ready when
-    /// tracing is on. Dropping it before ends the session.
+    /// tracing is on. Dropping it earlier ends the session.
     ///
-    /// The stream holds up to `capacity` events; [`events`](Session::events) has what happens when it is full.
-    /// It works with any runtime. Requires the feature `futures`.
+    /// The stream holds up to `capacity` events; [`events`](Session::events) says what happens when it is
+    /// full. It works with any runtime. Requires the feature `futures`.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -148,7 +148,7 @@ impl Drop for EventStream {
     fn drop(&mut self) {
         if let Some(events) = self.events.take() {
             events.stop_handle().stop();
-            // Without a thread for it, the end is waited for here.
+            // If the thread does not start, this drops the events, and so waits for the end, here.
             let _ = std::thread::Builder::new().spawn(move || drop(events));
         }
     }

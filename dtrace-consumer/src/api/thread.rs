@@ -117,7 +117,7 @@ impl ConsumerThread {
         self.join().unwrap_or_else(|failure| *failure.outcome)
     }
 
-    /// Waits until the session ends, by `exit()` in the script or by a [`StopHandle`].
+    /// Waits until the session ends, for example by `exit()` in the script or by a [`StopHandle`].
     ///
     /// # Errors
     /// The same as those of [`stop`](ConsumerThread::stop).

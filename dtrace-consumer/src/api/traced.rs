@@ -25,17 +25,18 @@ pub struct Traced {
 ///
 /// A [`StopHandle`](crate::StopHandle) or the [deadline](Session::deadline) ends the command with the session:
 /// it gets SIGTERM when everything has been delivered, and SIGKILL two seconds later. If the session fails
-/// after the command was released, the command goes on, and [`run`](Session::run) returns the error when it
-/// has ended. If the calling process is killed, the kernel kills the command, whether it was held or ran.
-/// `exit()` in the script ends tracing, but not the command.
+/// after the command was released, the command keeps running, and [`run`](Session::run) returns the error when
+/// it has ended. If the calling process is killed, the kernel kills the command, held or running. `exit()` in
+/// the script ends tracing, but not the command.
 ///
 /// Functions of the command and of its libraries have probes too: `pid$target:a.out:main:entry`. They fire
 /// however the program was linked.
 ///
-/// If the script records functions of processes (`ustack()`, `usym()` and related actions), the command stops
+/// If the script records functions of processes (`ustack()`, `usym()` and related actions), the command waits
 /// at its end, for two seconds at most, until the names of its functions have been looked up: later they are
 /// unavailable. It is traced for that (ptrace), so a set-uid program that it executes gets its privileges
-/// only if this process has them.
+/// only if this process has them. A command with `pid` or USDT probes does not wait, because libdtrace is
+/// attached to it.
 ///
 /// ```no_run
 /// use std::collections::BTreeMap;

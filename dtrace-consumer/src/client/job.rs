@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
 use crate::stream::job::{Job, Process, Purpose};
 
-/// Makes a job of the user's settings, which [`check`] has accepted. `library` is the one to load; an elevated worker loads
-/// the one that its administrator chose.
+/// Makes a job of the user's settings, which [`check`] has accepted. `library` is the one to load; an elevated
+/// worker loads the one that its administrator chose.
 pub(super) fn job(
     settings: &Settings,
     library: Option<&Libdtrace>,

@@ -23,8 +23,8 @@ type NamedBy<'a> = dyn Fn(&SymbolRef<'_>) -> Option<String> + 'a;
 /// stack, followed by a space and a count. [`FoldedStacks`] collects lines.
 ///
 /// A frame is the name of its function. By default that is the symbol as it is in the program, without
-/// module and offset: an offset would split a function into as many frames as it has call sites. A frame of
-/// which only the module is known is `[module]`, and one of which nothing is known is `[unknown]`.
+/// module and offset: an offset would split a function into as many frames as it has call sites. A frame is
+/// `[module]` if only its module is known, and `[unknown]` if nothing is known.
 ///
 /// If there are several values, as in `@[ustack(), stack(), execname]`, numbers and strings come first, in
 /// their order. Then come the user stacks, and the kernel stacks last, because a process calls the kernel.
@@ -75,15 +75,15 @@ impl<'a> Folded<'a> {
         Folded { is_demangled: true, ..self }
     }
 
-    /// Appends `_[k]` to frames of the kernel. Some palettes give frames with this mark a colour: `java` of
-    /// flamegraph.pl and of the crate `inferno`, for one.
+    /// Appends `_[k]` to frames of the kernel. Some palettes give frames with this mark their own colour, such
+    /// as `java` of flamegraph.pl and of the crate `inferno`.
     #[must_use]
     pub fn with_kernel_mark(self) -> Self {
         Folded { marks_kernel: true, ..self }
     }
 
-    /// Has a function name the frames, for example to demangle C++. A frame for which it returns `None` is
-    /// named as without it.
+    /// Calls `names` to name the frames, for example to demangle C++. A frame for which it returns `None` gets
+    /// its default name.
     ///
     /// ```no_run
     /// use dtrace_consumer::value::SymbolRef;
@@ -219,7 +219,7 @@ impl FoldedStacks {
     /// Adds `count` to the line of `stack`.
     ///
     /// # Errors
-    /// [`TypeError`] if `count` is negative: the format has no such counts. A `sum()` may be.
+    /// [`TypeError`] if `count` is negative, as a `sum()` may be: the format has no such counts.
     pub fn add(&mut self, stack: &Folded<'_>, count: i64) -> Result<(), TypeError> {
         let Ok(count) = u64::try_from(count) else {
             let expected = "a count of at least zero";

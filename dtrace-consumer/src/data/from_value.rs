@@ -18,8 +18,8 @@ pub struct TypeError {
     pub expected: &'static str,
     /// The kind of the value, and the value.
     pub found: String,
-    /// What to change in the script, for a number that looks like the usual mistake: `arg0` to `arg9` are 64
-    /// bits wide, so an `int` of -1 arrives as 4294967295.
+    /// What to change in the script, if the number looks like a negative `int` in a 64-bit register: `arg0` to
+    /// `arg9` are 64 bits wide, so an `int` of -1 arrives as 4294967295.
     pub remedy: Option<String>,
 }
 

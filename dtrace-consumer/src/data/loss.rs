@@ -316,8 +316,8 @@ pub enum LossPolicy {
     /// Count them in the outcome.
     Count,
     /// Count them, and warn as soon as they are known: through the `tracing` crate if the program has a
-    /// subscriber, otherwise on standard error. There a kind of drops, or of faults of a probe, is told at
-    /// first, and again when its count reaches 10, 100, 1000…
+    /// subscriber, otherwise on standard error. Standard error gets each kind of drop, and each kind of fault
+    /// of a probe, the first time, and again when its count reaches 10, 100, 1000…
     #[default]
     Warn,
     /// End the session with [`Error::Lost`](crate::Error::Lost) at the first loss.

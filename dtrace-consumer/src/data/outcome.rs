@@ -22,7 +22,7 @@ pub struct Outcome {
     pub exit: Option<i32>,
     /// Everything that was lost: drops by kind and CPU, run-time errors by probe.
     pub losses: Losses,
-    /// What the session could not do as it was asked to, such as clauses that cannot fire.
+    /// What the session was asked for but could not do, such as clauses that cannot fire.
     pub warnings: Vec<Warning>,
     /// Which library traced which kernel, and which D libraries were omitted; `None` if the session ended
     /// before that was known.
@@ -62,7 +62,7 @@ pub enum EndedBy {
     /// It failed, or it has not ended yet.
     #[default]
     Failure,
-    /// The script called `exit()`, or the last process that it was to trace ended.
+    /// The script called `exit()`, or the last process that libdtrace was attached to ended.
     Script,
     /// The traced command ended.
     Command,

@@ -23,9 +23,9 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Returns whether the probe matches a description as D has them: `provider:module:function:name`. Fewer
-    /// parts are the last ones, an empty part matches anything, and each part may be a pattern with `*`, `?`
-    /// and `[a-z]`. `$target` matches any process.
+    /// Returns whether the probe matches a probe description of D: `provider:module:function:name`. If there
+    /// are fewer than four parts, they are the last ones. An empty part matches anything. Each part may be a
+    /// pattern with `*`, `?` and `[a-z]`. `$target` matches any process.
     ///
     /// ```
     /// # use dtrace_consumer::record::Probe;

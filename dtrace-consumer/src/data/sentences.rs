@@ -1,6 +1,6 @@
 //! Meaning of libdtrace's English messages.
 //!
-//! Some cases libdtrace reports only as English text. This module parses it; `tests/sentences.rs` checks each
+//! libdtrace reports some cases only as English text. This module parses it; `tests/sentences.rs` checks each
 //! message against the real library.
 
 /// Returns the probe that the kernel refused, from the message of a failed `dtrace_go`.
@@ -16,8 +16,8 @@ pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str>
     refused.split_once(['\'']).or_else(|| refused.rsplit_once(": ")).map(|(probe, _)| probe)
 }
 
-/// Returns why the kernel's verifier refused a program. `printed` is what libdtrace wrote to standard error: the
-/// verifier's log, with `BPF: ` before each line. Statistics follow the reason.
+/// Returns why the kernel's verifier refused a program. `printed` is what libdtrace wrote to standard error:
+/// the verifier's log, with `BPF: ` before each line. Statistics follow the reason.
 pub(crate) fn verifier_reason<'p>(message: &str, printed: &'p str) -> Option<&'p str> {
     const STATISTICS: [&str; 4] = ["verification time", "stack depth", "processed ", "peak_states"];
     if !message.starts_with("BPF program load for '") {

@@ -38,13 +38,13 @@ pub enum ValueRef<'a> {
     },
 }
 
-/// Which of several values: the one at a position, from 0, or the one of a name.
+/// Selects one of several values, by position or by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ValueKey<'k> {
     /// The position, from 0.
     Index(usize),
-    /// The name in the format of `printf`.
+    /// The name that the format of `printf` gives it.
     Name(&'k str),
 }
 

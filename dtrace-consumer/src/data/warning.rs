@@ -1,4 +1,4 @@
-//! What a session cannot do as it was asked to, although it runs.
+//! What a session was asked for and cannot do, although it runs.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// Something that a session was asked for and cannot do, although it runs.
 ///
-/// The session says so when it finds out: through the `tracing` crate if the program has a subscriber,
+/// The session reports it when it finds out: through the `tracing` crate if the program has a subscriber,
 /// otherwise on standard error. [`Outcome::warnings`](crate::Outcome::warnings) keeps all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]

@@ -54,7 +54,7 @@ impl Event {
         if let Event::Firing(firing) = self { Some(firing) } else { None }
     }
 
-    /// Returns the text, if this is some.
+    /// Returns the text, if this is text.
     #[must_use]
     pub fn as_output(&self) -> Option<&OutputEvent> {
         if let Event::Output(output) = self { Some(output) } else { None }
@@ -95,8 +95,8 @@ impl fmt::Display for Event {
 
 /// A [`Firing`] that owns its data: probe, CPU, and the values with their names and actions.
 ///
-/// Text arrives as [`Event::Output`]. What is for libdtrace to do, such as `printa()` or `exit()`, has no
-/// value.
+/// Text arrives as [`Event::Output`]. Actions that libdtrace carries out, such as `printa()` or `exit()`, have
+/// no value.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FiringEvent {
@@ -164,13 +164,13 @@ impl FiringEvent {
         self.names.0.get(index).map(|(_, action)| *action)
     }
 
-    /// Returns the values with their names in the formats.
+    /// Returns the values, each with its name in the format of its `printf`.
     pub fn named_values(&self) -> impl Iterator<Item = (Option<&str>, ValueRef<'_>)> {
         let values = self.values.iter().enumerate();
         values.map(|(index, value)| (self.name(index), value.as_ref()))
     }
 
-    /// Converts the value at an index, from 0, or of a name in the format of `printf`.
+    /// Converts the value at a position, from 0, or with a name in the format of `printf`.
     ///
     /// ```no_run
     /// use dtrace_consumer::trace;

@@ -156,7 +156,7 @@ impl<'a> Firing<'a> {
         self.records().filter(|r| r.field.is_data())
     }
 
-    /// Converts the value at an index, from 0, or of a name in the format of `printf`.
+    /// Converts the value at a position, from 0, or with a name in the format of `printf`.
     ///
     /// # Errors
     /// [`TypeError`] if there is no such value, it is of another kind, or it does not fit.
@@ -173,14 +173,14 @@ impl<'a> Firing<'a> {
     /// | map, `flatten`, untagged or internally tagged enumeration | values by name; all of them need names |
     /// | scalar | the only value |
     ///
-    /// A structure takes values by name if each of its fields has one, or if all values have names and at
-    /// least one is that of a field. Then fields may be missing if serde can do without them: an `Option`, or
-    /// one with `#[serde(default)]`.
+    /// A structure takes values by name if there is one for each of its fields, or if all values have names
+    /// and at least one of these is that of a field. Then a field may lack a value if serde can do without
+    /// it: an `Option`, or a field with `#[serde(default)]`.
     ///
     /// Integers are checked: one that does not fit is an error. `arg0` to `arg9` are registers of 64 bits, so an
     /// `int` of -1 arrives as 4294967295; write `(int)arg0` in the script. Through `flatten`, untagged and
     /// internally tagged enumerations, serde does not say which type it wants: numbers arrive as dtrace(1)
-    /// prints them, and are no `bool`.
+    /// prints them, and do not convert to `bool`.
     ///
     /// # Errors
     /// [`RowError`], which names the probe, the field, the expected type and the value.

@@ -1,4 +1,4 @@
-//! Tells the user what nobody asked about.
+//! Tells the user about losses and warnings, through the `tracing` crate or on standard error.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! Which losses is the user told of, and how often?
+//! Which losses is the user told about, and how often?
 //!
 //! A `tracing` subscriber gets every report, and can filter them. On standard error a clause that fails
 //! 100,000 times a second would bury everything else.
@@ -9,7 +9,7 @@ use super::speak;
 use crate::data::loss::{DropKind, DropReport, Fault, counted};
 use crate::data::probe::Probe;
 
-/// What the user has been told of.
+/// What the user has been told about.
 #[derive(Debug, Default)]
 pub(crate) struct Told(HashMap<Loss, u64>);
 
@@ -22,7 +22,7 @@ enum Loss {
 }
 
 impl Told {
-    /// Tells the user of drops. Returns whether they are the first of their kind that this had to remember.
+    /// Tells the user about drops. Returns whether they are the first of their kind that this had to remember.
     pub(super) fn dropped(&mut self, report: &DropReport) -> bool {
         let DropReport { kind, drops, message, .. } = report;
         if speak::is_heard() {
@@ -39,7 +39,7 @@ impl Told {
         is_new
     }
 
-    /// Tells the user of a fault. Returns whether it is the first of its kind that this had to remember.
+    /// Tells the user about a fault. Returns whether it is the first of its kind that this had to remember.
     pub(super) fn failed(&mut self, fault: &Fault) -> bool {
         let Fault { kind, message, .. } = fault;
         if speak::is_heard() {

@@ -94,7 +94,7 @@ pub enum Error {
 
     /// The kernel refused a probe that the script matches, or the program that libdtrace generated for it.
     /// Nothing is traced. Patterns of `fbt` can match functions that the kernel does not allow to be probed:
-    /// exclude them. The kernel also refuses probes when the worker has too few descriptors.
+    /// exclude them. The kernel also refuses probes if the worker may not open enough files.
     #[error("the kernel refused the probe {probe}: {message}{}", in_parentheses(*.advice))]
     Enable {
         /// The probe: provider, module, function and name.
@@ -227,7 +227,7 @@ pub enum Error {
         remedy: &'static str,
     },
 
-    /// A setting has a value that makes no sense.
+    /// A setting has an invalid value.
     #[error("cannot use {setting}: {reason}")]
     Setting {
         /// The method with its argument, such as `walk_every(0ns)`.

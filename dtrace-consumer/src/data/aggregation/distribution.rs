@@ -2,8 +2,8 @@
 //!
 //! A [`Distribution`] is the value of a `quantize`, `lquantize` or `llquantize`: counts, and for each the
 //! exact range of values that it counts. It can be iterated, merged with or subtracted from another one with
-//! the same parameters, queried for percentiles, and rendered as dtrace(1) does. `estimate.rs` has the numbers
-//! that are not exact.
+//! the same parameters, queried for percentiles, and rendered as dtrace(1) does. `estimate.rs` has the
+//! estimates.
 
 mod estimate;
 mod render;
@@ -118,7 +118,8 @@ impl Distribution {
     /// Returns the bucket of the `percent`-th percentile by nearest rank: of all `n` counted values in
     /// ascending order, the one at position ⌈percent · n / 100⌉ (at least the first). That value lies within
     /// the returned range. Nothing is interpolated, because a distribution does not know the values within a
-    /// bucket; [`percentile_estimate`](Self::percentile_estimate) does that. The percentage is used to seven decimals; normalisation does not matter.
+    /// bucket; [`percentile_estimate`](Self::percentile_estimate) interpolates. The percentage is used to
+    /// seven decimals; normalisation does not matter.
     ///
     /// Returns `None` if nothing was counted, if a count is negative (ranks are then undefined), or if
     /// `percent` is not within 0 to 100.

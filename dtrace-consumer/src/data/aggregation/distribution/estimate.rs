@@ -12,13 +12,13 @@ impl Distribution {
     ///
     /// The estimate and the true value lie in the same bucket, so the error is less than its width: for
     /// `quantize`, a factor of two in either direction; for `lquantize`, the step; for `llquantize`, the step
-    /// within the order of magnitude. The values of a bucket are taken to be spread evenly: by their
-    /// magnitude for `lquantize` and `llquantize`, by its logarithm for `quantize`. The estimate of a single
-    /// value is the middle of its bucket, the geometric mean of the ends for `quantize`. Above 2^53, it has
-    /// the precision of an `f64`.
+    /// within the order of magnitude. The values are assumed to be spread evenly over their bucket; for
+    /// `quantize`, evenly on a logarithmic scale. So the estimate of a single value is the middle of its
+    /// bucket; for `quantize`, the geometric mean of the bucket's ends. Above 2^53, it has the precision of an
+    /// `f64`.
     ///
-    /// An open bucket (underflow or overflow) has one end only, which is returned: the true value is at most,
-    /// or at least, that. [`percentile`](Self::percentile) tells such a bucket from others.
+    /// An open bucket (underflow or overflow) has only one end, which is returned: the true value is at most
+    /// or at least that. [`percentile`](Self::percentile) distinguishes such buckets.
     ///
     /// Returns `None` where [`percentile`](Self::percentile) does, for example if nothing was counted.
     ///
@@ -61,7 +61,7 @@ impl Distribution {
         self.percentile_estimate(50.0)
     }
 
-    /// Estimates the mean of the counted values. The values of a bucket are taken to be spread as for
+    /// Estimates the mean of the counted values. They are assumed to be spread over their buckets as for
     /// [`percentile_estimate`](Self::percentile_estimate). Normalisation does not matter.
     ///
     /// The error is less than the mean width of the buckets, weighted by their counts: for `quantize` of
@@ -107,7 +107,7 @@ impl Distribution {
     }
 }
 
-/// How the values of a bucket are taken to be spread.
+/// How the values of a bucket are assumed to be spread.
 enum Spread {
     /// Evenly. Also a bucket of a single value.
     Even,
