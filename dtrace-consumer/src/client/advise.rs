@@ -84,7 +84,8 @@ fn process(settings: &Settings, attempt: &str) -> Option<String> {
     if !Path::new("/proc").join(pid).exists() {
         return Some(format!("there is no process {pid}"));
     }
-    // This process holds the command that it is to trace, which does no harm.
-    let tracer = system::tracer_of(pid.parse().ok()?).filter(|pid| *pid != std::process::id())?;
+    // A thread of this process holds the command that libdtrace is to trace, which does no harm.
+    let is_ours = |tracer: &u32| Path::new(&format!("/proc/self/task/{tracer}")).exists();
+    let tracer = system::tracer_of(pid.parse().ok()?).filter(|tracer| !is_ours(tracer))?;
     Some(format!("process {tracer} traces it already, and a process can have only one tracer"))
 }
