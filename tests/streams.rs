@@ -23,6 +23,8 @@ live_tests! {
         the_start_is_awaited_and_says_what_is_wrong,
         other_tasks_run_while_a_session_starts_and_waits,
         a_recording_is_a_stream_too,
+        a_stream_without_capacity_holds_one_event,
+        a_start_that_is_never_polled_leaves_nothing_behind,
     ],
     long: [
         a_start_that_is_dropped_leaves_nothing_behind,
@@ -202,5 +204,23 @@ fn a_recording_is_a_stream_too() {
     let outcome = outcome.expect("the replay comes to its end");
     assert_eq!(outcome.ended_by, EndedBy::Recording);
     drop(recording);
+    guard.check();
+}
+
+fn a_stream_without_capacity_holds_one_event() {
+    let (_lock, guard) = alone();
+    let script = "BEGIN { trace(1); } BEGIN { trace(2); exit(0); }";
+    let mut events = block_on(trace(script).stream(0)).expect("tracing can be started");
+    assert_eq!(block_on(numbers(&mut events)), [1, 2]);
+    drop(events);
+    guard.check();
+}
+
+fn a_start_that_is_never_polled_leaves_nothing_behind() {
+    let (_lock, guard) = alone();
+    drop(trace("BEGIN { }").stream(1));
+    let next = block_on(trace("BEGIN { trace(7); exit(0); }").stream(1));
+    assert_eq!(block_on(numbers(&mut next.expect("tracing can be started"))), [7]);
+    wait_until("the workers have ended", || children().is_empty());
     guard.check();
 }

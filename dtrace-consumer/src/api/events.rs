@@ -103,7 +103,18 @@ impl Events {
     /// # Errors
     /// [`Failure`] if the session failed.
     pub fn finish(self) -> Result<Outcome, Failure> {
-        self.thread.stop()
+        let Events { receiver, overflow, thread } = self;
+        thread.stop_handle().stop();
+        if !thread.is_current() {
+            // Both end with the session.
+            loop {
+                select! {
+                    recv(receiver) -> event => if event.is_err() { break },
+                    recv(overflow) -> event => if event.is_err() { break },
+                }
+            }
+        }
+        thread.join()
     }
 
     /// Returns an event that has arrived; the error tells whether more may come.

@@ -131,6 +131,10 @@ fn deliver_all<'c>(
             deliver(reader, "the input", unreadable, &mut dispatcher, ending)
         }
     };
+    let result = match (result, ending.abortion(recorded.delivery.deadline)) {
+        (Err(Error::Aborted), Some(error)) => Err(error),
+        (result, _) => result,
+    };
     dispatcher.finish(result)
 }
 

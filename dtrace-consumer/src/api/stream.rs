@@ -37,7 +37,7 @@ where
     /// Starts the session in its own thread, and delivers its events as a stream. The future is ready when
     /// tracing is on. Dropping it earlier ends the session.
     ///
-    /// The stream holds up to `capacity` events; [`events`](Session::events) says what happens when it is
+    /// The stream holds up to `capacity` events, and at least one; [`events`](Session::events) says what happens when it is
     /// full. It works with any runtime. Requires the feature `futures`.
     ///
     /// ```no_run
@@ -68,7 +68,8 @@ where
     ) -> impl Future<Output = Result<EventStream, Failure>> + Send {
         let waker = Arc::<Mutex<Option<Waker>>>::default();
         let waking = Arc::clone(&waker);
-        let stop = StopHandle::of(&self.ending);
+        // If the future is dropped, the session must not go on.
+        let guard = StopUnless(Some(StopHandle::of(&self.ending)));
         let started = in_thread(move || {
             let tell = move || {
                 let waker = waking.lock().take();
@@ -76,12 +77,10 @@ where
                     waker.wake();
                 }
             };
-            let events = self.events_told(capacity, Some(Box::new(tell)))?;
+            let events = self.events_told(capacity.max(1), Some(Box::new(tell)))?;
             Ok(EventStream { events: Some(events), waker })
         });
         async move {
-            // If this future is dropped while it waits, the session must not go on.
-            let guard = StopUnless(Some(stop));
             let stream = started.await;
             guard.forget();
             stream

@@ -90,6 +90,11 @@ impl ConsumerThread {
         self.stop.clone()
     }
 
+    /// Returns whether this is the session's own thread.
+    pub(super) fn is_current(&self) -> bool {
+        self.id == std::thread::current().id()
+    }
+
     /// Returns whether the session has ended by itself: the script called `exit()`, or something failed.
     #[must_use]
     pub fn is_finished(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Adds advice to an error that libdtrace reported, from what is known of the session and the system.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::command;
 use super::elevation::Elevation;
@@ -10,6 +11,9 @@ use super::{inquiry, near, system};
 use crate::data::sentences;
 use crate::error::{CompileError, Error};
 use crate::stream::job::{Process, Purpose};
+
+/// How long a worker may be silent that lists all probes for advice.
+const LISTING: Duration = Duration::from_secs(30);
 
 /// Adds what the user can do about an error, as far as it is known.
 pub(crate) fn advised(settings: &Settings, mut error: Error) -> Error {
@@ -42,7 +46,11 @@ fn exists(pid: u32) -> bool {
 
 /// Adds similar probes, and why the description matches none.
 fn unmatched(settings: &Settings, parts: &[String; 4], error: &mut CompileError) {
-    let only_where = Settings { access: settings.access.clone(), ..Settings::default() };
+    let only_where = Settings {
+        access: settings.access.clone(),
+        silence_limit: Some(settings.silence_limit.map_or(LISTING, |limit| limit.min(LISTING))),
+        ..Settings::default()
+    };
     let everything = Purpose::List { patterns: Vec::new(), describe: false };
     // If the listing fails, the error is returned without suggestions.
     let Ok(probes) = inquiry::list(&only_where, everything) else { return };
@@ -75,7 +83,12 @@ fn process(settings: &Settings, attempt: &str) -> Option<String> {
             // An elevated worker has another directory and PATH.
             return None;
         }
-        let program = words.split(' ').next()?;
+        let is_it =
+            |process: &&Process| matches!(process, Process::Create(it) if it.join(" ") == words);
+        let Some(Process::Create(words)) = settings.processes.iter().find(is_it) else {
+            return None;
+        };
+        let program = words.first()?;
         let is_missing = program.contains('/') && !Path::new(program).exists();
         return command::problem(program, None)
             .or_else(|| is_missing.then(|| "there is no such file".to_owned()));

@@ -8,7 +8,7 @@ use dtrace_locate::locate::Libdtrace;
 use super::launch::{Worker, launch};
 use super::patience::{Patient, SILENCE_LIMIT};
 use super::settings::Settings;
-use crate::decode::stop::{Ending, Reason};
+use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job};
@@ -32,7 +32,7 @@ impl<R: Read> Connection<R> {
         let worker = launch(settings, library)?;
         let killer = worker.killer()?;
         ending.attach(move |reason| {
-            if reason == Reason::Abort {
+            if reason.is_abort() {
                 killer.kill();
             }
         });

@@ -1,6 +1,7 @@
 //! Why does a description match no probe, or why is a process not traced, and what can the user do?
 
 use crate::data::listing::ListedProbe;
+use crate::data::pattern::ProbePattern;
 
 /// Advice where `$target` is not the id of a process.
 pub(super) const NO_TARGET: &str = "`$target` is 0, because the session has no command and grabs no \
@@ -30,7 +31,12 @@ impl Facts<'_> {
         if OF_FUNCTIONS.contains(&provider) {
             return self.function(provider, module, function);
         }
-        if self.probes.iter().any(|it| it.probe.provider == provider) {
+        let pattern = ProbePattern::parse(&format!("{provider}:::"));
+        let is_there = |it: &ListedProbe| {
+            let named = [it.probe.provider.as_str(), "", "", ""];
+            pattern.as_ref().is_some_and(|pattern| pattern.matches(named))
+        };
+        if self.probes.iter().any(is_there) {
             return None;
         }
         match process_in(provider) {

@@ -31,6 +31,9 @@ const LAST_WORDS: u64 = 4096;
 /// How long to wait for the end of a worker that closed its channel without an error frame.
 const END_OF_WORKER: Duration = Duration::from_secs(1);
 
+/// How long a worker whose channel was closed has to end. It gives itself ten seconds.
+const TIDYING: Duration = Duration::from_secs(15);
+
 /// How long to wait for an elevated worker's greeting.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(120);
 
@@ -216,17 +219,23 @@ impl Worker {
     }
 }
 
-/// Kills a worker, from any thread.
+/// Ends a worker that nobody listens to any more, from any thread.
 pub(super) struct Killer {
     channel: UnixStream,
     signals: Signals,
 }
 
 impl Killer {
-    /// Kills the worker, or closes the channel of one that is another user's process. Whoever reads the channel
-    /// finds its end.
+    /// Closes the worker's channel, so that it tidies up and ends. Whoever reads the channel finds its end. Kills a
+    /// worker that is still there after a while, unless it is another user's process.
     pub(super) fn kill(&self) {
-        self.signals.send(Signal::SIGKILL);
         let _ = self.channel.shutdown(Shutdown::Both);
+        let signals = self.signals.clone();
+        let kill = move || {
+            std::thread::sleep(TIDYING);
+            signals.send(Signal::SIGKILL);
+        };
+        // Without a thread, a worker that is stuck stays.
+        let _ = std::thread::Builder::new().name("dtrace-killer".to_owned()).spawn(kill);
     }
 }

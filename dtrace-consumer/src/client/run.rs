@@ -28,7 +28,7 @@ pub(crate) fn run<'c>(
         None => {
             let mut live = session::start(settings, consumer, ending, || Ok(None))?;
             started();
-            let delivered = live.deliver(settings);
+            let delivered = live.deliver();
             live.finish(delivered, None)
         }
     }
@@ -55,7 +55,7 @@ fn run_command<'c>(
         // A worker that failed may have left breakpoints in a command that it had attached to.
         if held.is_gone() || held.gate.is_some() {
             held = Held::default();
-            held = Held::spawn(&mut command, at)?;
+            held = Held::spawn(&mut command, at, ending)?;
         }
         Ok(Some(Target { pid: held.pid(), gate: held.gate.clone() }))
     })?;
@@ -65,7 +65,7 @@ fn run_command<'c>(
     let catch_up = wants_symbols.then(|| live.catch_up());
     match held.release(Arc::clone(ending), catch_up) {
         Ok(waiting) => {
-            let delivered = live.deliver(settings);
+            let delivered = live.deliver();
             if let Err(error) = &delivered
                 && !ending.is_asked()
                 && waiting.is_running()

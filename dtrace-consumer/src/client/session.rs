@@ -38,6 +38,7 @@ pub(crate) struct Live<'c> {
     dispatcher: Dispatcher<'c>,
     connection: Connection<Tee>,
     line: Line,
+    deadline: Option<Duration>,
     /// The thread that waits until the worker has caught up.
     caught_up: Option<Sender<()>>,
 }
@@ -58,12 +59,15 @@ pub(crate) fn start<'c>(
     match connected {
         Ok((channel, killer, connection)) => {
             let line = Line::new(channel, killer, ending);
-            Ok(Live::new(dispatcher, connection, line))
+            Ok(Live::new(dispatcher, connection, line, settings.delivery.deadline))
         }
         Err(error) => {
             ending.detach();
-            let error = if ending.is_aborted() { aborted(ending, settings) } else { error };
-            Err(dispatcher.fail(error))
+            // An error of the script or of an option has another cause than the abort.
+            let is_effect =
+                !matches!(error, Error::Compile(_) | Error::Option { .. } | Error::Script { .. });
+            let abortion = ending.abortion(settings.delivery.deadline).filter(|_| is_effect);
+            Err(dispatcher.fail(abortion.unwrap_or(error)))
         }
     }
 }
@@ -93,7 +97,8 @@ fn connect(
             Attempt::Failed(failure) => {
                 if !retry(&mut job, &failure) {
                     let error = explain(failure, &job.scripts, &job.options, &job.omit);
-                    return Err(advised(settings, error));
+                    // The search for advice may take as long as a start.
+                    return Err(if ending.is_asked() { error } else { advised(settings, error) });
                 }
             }
             Attempt::Died(error) => {
@@ -103,14 +108,6 @@ fn connect(
             }
         }
         dispatcher.restart();
-    }
-}
-
-/// Returns the error of a session that was aborted.
-fn aborted(ending: &Ending, settings: &Settings) -> Error {
-    match (ending.first(), settings.delivery.deadline) {
-        (Some((_, Reason::Deadline)), Some(limit)) => Error::Deadline { limit },
-        _ => Error::Aborted,
     }
 }
 
@@ -149,7 +146,7 @@ fn attempt(
             Ok(Step::End) => connection.worker.post_mortem(),
             Err(error) => error,
         };
-        let error = if ending.is_aborted() { aborted(ending, settings) } else { error };
+        let error = ending.abortion(settings.delivery.deadline).unwrap_or(error);
         record_end(&mut connection, Some(&error), None);
         return match error {
             Error::WorkerDied { .. } => Ok(Attempt::Died(error)),
@@ -194,7 +191,7 @@ impl Line {
         let requests = Requests::new(channel);
         let line = Line { ending: Arc::clone(ending), requests: requests.clone() };
         ending.attach(move |reason| match reason {
-            Reason::Abort => killer.kill(),
+            Reason::Overdue | Reason::Abort => killer.kill(),
             Reason::Command | Reason::Deadline | Reason::Stop => {
                 // It fails only if the worker is gone, and then the session has ended.
                 requests.send(&Command::Stop);
@@ -217,25 +214,31 @@ impl Drop for Line {
 }
 
 impl<'c> Live<'c> {
-    fn new(dispatcher: Dispatcher<'c>, mut connection: Connection<Tee>, line: Line) -> Live<'c> {
+    fn new(
+        dispatcher: Dispatcher<'c>,
+        mut connection: Connection<Tee>,
+        line: Line,
+        deadline: Option<Duration>,
+    ) -> Live<'c> {
         connection.reader.source().source.tracing(Arc::clone(&line.ending));
-        Live { dispatcher, connection, line, caught_up: None }
+        Live { dispatcher, connection, line, deadline, caught_up: None }
     }
 
     /// Delivers everything until the session ends. Returns what ended it.
-    pub(crate) fn deliver(&mut self, settings: &Settings) -> Result<EndedBy, Error> {
+    pub(crate) fn deliver(&mut self) -> Result<EndedBy, Error> {
         let ending = Arc::clone(&self.line.ending);
         let result = self.deliver_frames();
         self.caught_up = None;
-        if result.is_err() && !ending.is_aborted() {
+        let abortion = result.as_ref().err().and_then(|_| ending.abortion(self.deadline));
+        if result.is_err() && abortion.is_none() {
             self.wind_down();
         }
         self.line.cut();
         if let Some((asked, _)) = ending.first() {
             self.dispatcher.outcome.timings.delivery = asked.elapsed();
         }
-        if result.is_err() && ending.is_aborted() {
-            return Err(aborted(&ending, settings));
+        if let Some(error) = abortion {
+            return Err(error);
         }
         result?;
         self.connection.reader.source().check()?;
@@ -244,6 +247,10 @@ impl<'c> Live<'c> {
 
     fn deliver_frames(&mut self) -> Result<(), Error> {
         loop {
+            // What has arrived before an abort is not wanted either.
+            if self.line.ending.is_aborted() {
+                return Err(Error::Aborted);
+            }
             let (frame, position) = self.connection.next()?;
             match self.dispatcher.take(frame, position)? {
                 Step::Continue | Step::Started => {}
@@ -285,7 +292,7 @@ impl<'c> Live<'c> {
             // Such as `proc:::exit { exit(0); }`.
             Some((_, Reason::Command)) if self.dispatcher.outcome.exit.is_some() => EndedBy::Script,
             Some((_, Reason::Command)) => EndedBy::Command,
-            Some((_, Reason::Deadline)) => EndedBy::Deadline,
+            Some((_, Reason::Deadline | Reason::Overdue)) => EndedBy::Deadline,
             Some((_, Reason::Stop | Reason::Abort)) => EndedBy::Stop,
         }
     }

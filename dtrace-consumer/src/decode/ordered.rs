@@ -15,6 +15,9 @@ use crate::data::symbol::Symbols;
 use crate::records::layout::Field;
 use crate::stream::payload::EntryFrame;
 
+/// Approximate size of what a key is sorted by, in bytes.
+const KEY: usize = 64;
+
 /// Collects the entries of a walk to sort.
 #[derive(Debug, Default)]
 pub(crate) struct Ordered {
@@ -49,6 +52,7 @@ impl Ordered {
         let EntryFrame { aggregation, generation, keys, value: raw, per_cpu } = entry.frame;
         // The value is kept twice, as bytes and decoded.
         self.kept += PLACE + keys.len() + 2 * raw.len() + per_cpu.len();
+        self.kept += KEY * entry.aggregation.keys.len();
         self.entries.push(Entry {
             aggregation,
             generation,

@@ -7,10 +7,12 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
+
+use crate::error::Error;
 
 /// Asks sessions to end, from any thread, including their own handlers.
 ///
@@ -106,8 +108,17 @@ pub(crate) enum Reason {
     Deadline,
     /// The user has asked for it.
     Stop,
-    /// Nobody wants the rest.
+    /// Its deadline came long ago, and it has not ended.
+    Overdue,
+    /// The user does not want the rest.
     Abort,
+}
+
+impl Reason {
+    /// Returns whether nobody wants the rest.
+    pub(crate) fn is_abort(self) -> bool {
+        self >= Reason::Overdue
+    }
 }
 
 /// The end of a session.
@@ -121,6 +132,7 @@ pub struct Ending {
 #[derive(Default)]
 struct Request {
     first: Option<(Instant, Reason)>,
+    aborted: Option<Reason>,
     /// Notifies the running worker, if there is one.
     tell: Option<Box<dyn FnMut(Reason) + Send>>,
 }
@@ -131,8 +143,9 @@ impl Ending {
         let mut request = self.request.lock();
         let is_first = request.first.is_none();
         request.first.get_or_insert_with(|| (Instant::now(), reason));
-        let is_news = is_first || (reason == Reason::Abort && !self.is_aborted());
-        if reason == Reason::Abort {
+        let is_news = is_first || (reason.is_abort() && request.aborted.is_none());
+        if reason.is_abort() {
+            request.aborted.get_or_insert(reason);
             self.aborted.raise();
         }
         self.stopped.raise();
@@ -149,6 +162,15 @@ impl Ending {
     /// Returns whether the end was asked for.
     pub(crate) fn is_asked(&self) -> bool {
         self.stopped.is_raised()
+    }
+
+    /// Returns the error of a session that was aborted. `deadline` is its own.
+    pub(crate) fn abortion(&self, deadline: Option<Duration>) -> Option<Error> {
+        let reason = self.request.lock().aborted?;
+        Some(match deadline.filter(|_| reason == Reason::Overdue) {
+            Some(limit) => Error::Deadline { limit },
+            None => Error::Aborted,
+        })
     }
 
     /// Returns whether nobody wants the rest.
@@ -171,7 +193,7 @@ impl Ending {
     pub(crate) fn attach(&self, mut tell: impl FnMut(Reason) + Send + 'static) {
         let mut request = self.request.lock();
         if let Some((_, reason)) = request.first {
-            tell(if self.is_aborted() { Reason::Abort } else { reason });
+            tell(request.aborted.unwrap_or(reason));
         }
         request.tell = Some(Box::new(tell));
     }
@@ -228,6 +250,21 @@ mod tests {
         assert!(first.is_asked() && second.is_asked() && !later.is_asked());
         handle.attach(&later);
         assert!(later.is_asked() && !later.is_aborted());
+    }
+
+    #[test]
+    fn the_error_of_an_abort_names_who_aborted() {
+        let limit = Some(Duration::from_secs(1));
+        let error = |reasons: &[Reason]| {
+            let ending = Ending::default();
+            reasons.iter().for_each(|reason| ending.ask(*reason));
+            ending.abortion(limit)
+        };
+        assert!(error(&[Reason::Deadline]).is_none());
+        let late = [Reason::Command, Reason::Deadline, Reason::Overdue, Reason::Abort];
+        assert!(matches!(error(&late), Some(Error::Deadline { .. })));
+        let user = [Reason::Deadline, Reason::Abort, Reason::Overdue];
+        assert!(matches!(error(&user), Some(Error::Aborted)));
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(crate) struct Told(HashMap<Loss, u64>);
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Loss {
     Drops(DropKind),
-    /// The probe and the kind of fault.
-    Faults(String, String),
+    /// The probe, and the number of the kind of fault.
+    Faults(String, i32),
 }
 
 impl Told {
@@ -47,7 +47,7 @@ impl Told {
             return false;
         }
         let probe = fault.probe.as_ref().map(Probe::to_string).unwrap_or_default();
-        let (is_new, due) = self.count(Loss::Faults(probe, kind.clone()), 1);
+        let (is_new, due) = self.count(Loss::Faults(probe, fault.code), 1);
         match due {
             Some(1) => speak::say(message),
             Some(total) => speak::say(&format!("{message} ({total} times so far)")),
@@ -76,10 +76,10 @@ mod tests {
     #[test]
     fn a_loss_is_told_at_first_and_then_whenever_its_count_has_one_more_digit() {
         let mut told = Told::default();
-        let faults = |kind: &str| Loss::Faults("p:m:f:n".to_owned(), kind.to_owned());
-        let due: Vec<u64> = (0..2500).filter_map(|_| told.count(faults("a"), 1).1).collect();
+        let faults = |code| Loss::Faults("p:m:f:n".to_owned(), code);
+        let due: Vec<u64> = (0..2500).filter_map(|_| told.count(faults(1), 1).1).collect();
         assert_eq!(due, [1, 10, 100, 1000]);
-        assert_eq!(told.count(faults("b"), 1), (true, Some(1)));
+        assert_eq!(told.count(faults(2), 1), (true, Some(1)));
         // Drops are reported many at a time.
         let drops = || Loss::Drops(DropKind::Principal);
         let due: Vec<u64> = [7, 2, 300, 1, 0, 700, u64::MAX]

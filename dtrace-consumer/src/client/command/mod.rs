@@ -44,8 +44,18 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn spawn(command: &mut Command, at: Hold) -> Result<Held, Error> {
-        let (child, gate) = system::spawn_held(command, at).map_err(|cause| {
+    /// Starts a command and holds it. An abort kills it before it gets that far.
+    pub(super) fn spawn(command: &mut Command, at: Hold, ending: &Ending) -> Result<Held, Error> {
+        let held = system::spawn_held(command, at, |child| {
+            let signals = Signals::to(child);
+            ending.attach(move |reason| {
+                if reason.is_abort() {
+                    signals.send(Signal::SIGKILL);
+                }
+            });
+        });
+        ending.detach();
+        let (child, gate) = held.map_err(|cause| {
             let program = command.get_program().to_string_lossy().into_owned();
             let cause = problem::explained(cause, &program, command.get_current_dir());
             Error::Command { program, cause }

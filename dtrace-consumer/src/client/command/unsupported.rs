@@ -11,7 +11,11 @@ use crate::stream::job::Gate;
 pub(in crate::client) fn prepare(_: &mut Command) {}
 
 /// Fails: live sessions are not implemented here.
-pub(super) fn spawn_held(_: &mut Command, _: Hold) -> io::Result<(Child, Option<Gate>)> {
+pub(super) fn spawn_held(
+    _: &mut Command,
+    _: Hold,
+    _: impl FnOnce(&Child),
+) -> io::Result<(Child, Option<Gate>)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -30,6 +30,8 @@ pub(in crate::client) fn run_to_exit(
     at_exit: impl FnOnce(),
 ) -> io::Result<ExitStatus> {
     let pid = pid_of(child)?;
+    // It may still be on its way to the stop, and a continuation that comes before would be lost.
+    wait_for_change(pid)?;
     // It fails if a debugger was faster, or a security module forbids it.
     let _ = ptrace::seize(pid, Options::PTRACE_O_TRACEEXIT);
     kill(pid, Signal::SIGCONT)?;
@@ -84,7 +86,9 @@ fn wait(pid: Pid) -> io::Result<i32> {
     let mut status = 0;
     loop {
         // SAFETY: waitpid writes only the status, which outlives the call.
-        match unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::__WALL) } {
+        match unsafe {
+            libc::waitpid(pid.as_raw(), &raw mut status, libc::__WALL | libc::WUNTRACED)
+        } {
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Err(io::Error::last_os_error()),
             _ => return Ok(status),

@@ -45,9 +45,14 @@ pub(crate) fn prepare(command: &mut Command) {
 
 /// Starts a [prepared](prepare) command and holds it. Only the calling thread can [`release`] it.
 ///
-/// Unless it is held at its exec, it waits at a gate, if this architecture supports gates.
-pub(crate) fn spawn_held(command: &mut Command, at: Hold) -> io::Result<(Child, Option<Gate>)> {
+/// Calls `spawned` when it is a process. Unless it is held at its exec, it waits at a gate, if this architecture supports gates.
+pub(in crate::client) fn spawn_held(
+    command: &mut Command,
+    at: Hold,
+    spawned: impl FnOnce(&Child),
+) -> io::Result<(Child, Option<Gate>)> {
     let mut child = command.spawn()?;
+    spawned(&child);
     // The process stops at exec. This thread forked it, so this thread is its tracer.
     match hold(&child, at) {
         Ok(gate) => Ok((child, gate)),

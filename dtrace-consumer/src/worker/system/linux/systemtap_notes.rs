@@ -30,8 +30,11 @@ pub(super) fn noted_offsets(program: &Path) -> io::Result<Vec<u64>> {
     let segments = read(&file, header.long(32), usize::from(header.half(56)) * SEGMENT_LENGTH)?;
     let sections = read(&file, header.long(40), usize::from(header.half(60)) * SECTION_LENGTH)?;
     let mut offsets = Vec::new();
+    // In all sections together: they may overlap.
+    let mut left = NOTES_AT_MOST;
     for section in sections.chunks_exact(SECTION_LENGTH).map(Bytes) {
-        if section.word(4) == NOTE_SECTION && section.long(32) <= NOTES_AT_MOST {
+        if section.word(4) == NOTE_SECTION && section.long(32) <= left {
+            left -= section.long(32);
             let length = usize::try_from(section.long(32)).unwrap_or(0);
             let notes = read(&file, section.long(24), length)?;
             offsets.extend(Notes(&notes).filter_map(|address| offset_of(&segments, address)));
