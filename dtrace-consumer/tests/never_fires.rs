@@ -3,6 +3,7 @@
 use dtrace_consumer::session::WarningKind;
 use dtrace_consumer::{Outcome, run_synchronous, trace};
 use dtrace_test_support::harness::ignore;
+use dtrace_test_support::traced::traced_program;
 use dtrace_test_support::{Need, live_tests};
 
 live_tests! {
@@ -44,8 +45,9 @@ fn a_clause_that_matches_nothing_is_warned_of() {
     assert_eq!(warned(&outcome), expected.map(|subject| (subject, WarningKind::NeverFires)));
     // The process has no such library yet, and its probes are looked for only now.
     let script = "pid$target:libnosuch.so:f:entry { }";
-    let outcome =
-        run_synchronous(script, ["true"]).allow_zero_matches().run().expect("nothing has to match");
+    // Not true(1), which may be static: libdtrace refuses such programs.
+    let session = run_synchronous(script, traced_program("exit", 0)).allow_zero_matches();
+    let outcome = session.run().expect("nothing has to match");
     let [warning] = &outcome.warnings[..] else { panic!("{:?}", outcome.warnings) };
     assert_eq!(warning.kind, WarningKind::NeverFires);
     assert!(warning.subject.ends_with(":libnosuch.so:f:entry"), "{warning}");
