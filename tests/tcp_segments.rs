@@ -108,10 +108,30 @@ fn end_of_data(first: u32, segments: &[&Value]) -> u32 {
     segments.iter().fold(first, |next, segment| {
         let seq = number(segment, "seq");
         assert!(next.wrapping_sub(seq) < 1 << 31, "a gap after {next}: {segment}");
-        let fin = u32::from(flags(segment).contains("FIN"));
-        let end = seq.wrapping_add(number(segment, "length")).wrapping_add(fin);
-        if end.wrapping_sub(next) < 1 << 31 { end } else { next }
+        further(next, segment)
     })
+}
+
+/// The end of a segment, or `next` if that is further.
+fn further(next: u32, segment: &Value) -> u32 {
+    let fin = u32::from(flags(segment).contains("FIN"));
+    let length = number(segment, "length").wrapping_add(fin);
+    let end = number(segment, "seq").wrapping_add(length);
+    if end.wrapping_sub(next) < 1 << 31 { end } else { next }
+}
+
+/// The segments of one connection only, up to the end of the `total` bytes that the client sent.
+///
+/// Of thousands of segments a few may lack: the kernel skips a probe that fires, in an interrupt, while its own
+/// program runs on the same CPU.
+fn assert_one_connection(run: &Run, total: u32) {
+    let ports: std::collections::BTreeSet<u32> =
+        run.segments.iter().flat_map(|s| [number(s, "source"), number(s, "destination")]).collect();
+    assert_eq!(ports.len(), 2, "more than one connection: {ports:?}");
+    let sent = run.of_client("send");
+    let first = number(sent[0], "seq").wrapping_add(1);
+    let end = sent[1..].iter().fold(first, |next, segment| further(next, segment));
+    assert_eq!(end, first.wrapping_add(total).wrapping_add(1), "data and FIN");
 }
 
 /// One connection from handshake to close, with `total` bytes sent by the client.
@@ -185,7 +205,7 @@ fn two_at_once_do_not_mix() {
         assert!(output.status.success(), "{}", stderr(&output));
         let run = Run::of(&output);
         assert_eq!((&run.outcome["drops"], &run.outcome["faults"]), (&0.into(), &0.into()));
-        assert_whole_connection(&run, total);
+        assert_one_connection(&run, total);
     }
 }
 
