@@ -109,8 +109,8 @@ pub(crate) fn is_syntax_error(message: &str) -> bool {
 /// Returns whether a compiler's message may be about something that a D library defines: a translator, a type,
 /// a constant.
 pub(crate) fn may_need_a_library(message: &str) -> bool {
-    let is_other =
-        ["syntax error", "undefined function name"].iter().any(|it| message.contains(it));
+    let others = ["syntax error", "undefined function name", "failed to grab process"];
+    let is_other = others.iter().any(|it| message.contains(it));
     !is_other && unmatched_description(message).is_none()
 }
 
