@@ -29,7 +29,7 @@ impl Facts<'_> {
             return None;
         }
         if OF_FUNCTIONS.contains(&provider) {
-            return self.function(provider, module, function);
+            return self.function(module, function);
         }
         let pattern = ProbePattern::parse(&format!("{provider}:::"));
         let is_there = |it: &ListedProbe| {
@@ -71,39 +71,39 @@ impl Facts<'_> {
         (!(self.grabs)(pid)).then_some(advice)
     }
 
-    fn function(&self, provider: &str, module: &str, function: &str) -> Option<String> {
-        let mut of_provider =
-            self.probes.iter().map(|it| &it.probe).filter(|it| it.provider == provider);
-        if of_provider.clone().next().is_none() {
-            let reason = if self.symbols.is_empty() || self.has_symbol("register_kprobe") {
-                "libdtrace found no function that this kernel allows to be traced"
-            } else {
-                "this kernel has no kprobes, so it cannot trace functions"
-            };
+    /// Decides by the kernel's symbols. libdtrace makes these probes only for descriptions that name them, so a
+    /// list of all probes lacks them.
+    fn function(&self, module: &str, function: &str) -> Option<String> {
+        if self.symbols.is_empty() {
+            return None;
+        }
+        if !self.has_symbol("register_kprobe") {
+            let reason = "this kernel has no kprobes, so it cannot trace functions";
             return Some(format!(
                 "{reason}; probes of the providers `rawtp`, `sdt` and `syscall` still work"
             ));
         }
-        if is_literal(module) && !of_provider.clone().any(|it| it.module == module) {
+        if is_literal(module) && module != "vmlinux" && !self.has_module(module) {
             return Some(format!(
                 "no module `{module}` is loaded; functions of modules that are built into the kernel are \
                  in `vmlinux`"
             ));
         }
-        if !is_literal(function)
-            || of_provider.any(|it| it.function == function)
-            || self.symbols.is_empty()
-        {
-            return None;
-        }
-        Some(if self.has_symbol(function) {
-            format!("the kernel has a function `{function}`, but does not permit tracing it")
-        } else {
-            format!(
-                "the kernel has no function `{function}`: it is inlined, its module is not loaded, or its \
-                 name is different"
-            )
+        is_literal(function).then(|| {
+            if self.has_symbol(function) {
+                format!("the kernel has a function `{function}`, but does not permit tracing it")
+            } else {
+                format!(
+                    "the kernel has no function `{function}`: it is inlined, its module is not loaded, or \
+                     its name is different"
+                )
+            }
         })
+    }
+
+    fn has_module(&self, name: &str) -> bool {
+        let field = format!("[{name}]");
+        self.symbols.lines().any(|line| line.split_ascii_whitespace().nth(3) == Some(&field))
     }
 
     fn has_symbol(&self, name: &str) -> bool {
@@ -158,13 +158,14 @@ mod tests {
         let description = ["fbt", "", "tcp_v4_rcv", "entry"];
         let without = hint(&[], "0 T tcp_v4_rcv\n", description);
         assert!(without.contains("no kprobes") && without.contains("`rawtp`"), "{without}");
-        let fbt = [["fbt", "vmlinux", "ksys_read", "entry"]];
-        let refused = hint(&fbt, "0 T register_kprobe\n0 T tcp_v4_rcv\n", description);
+        let refused = hint(&[], "0 T register_kprobe\n0 T tcp_v4_rcv\n", description);
         assert!(refused.contains("does not permit tracing"), "{refused}");
-        let absent = hint(&fbt, "0 T register_kprobe\n", description);
+        let absent = hint(&[], "0 T register_kprobe\n", description);
         assert!(absent.contains("has no function `tcp_v4_rcv`"), "{absent}");
-        let module = hint(&fbt, "0 T register_kprobe\n", ["fbt", "nfsd", "nfsd_open", "entry"]);
-        assert!(module.contains("no module `nfsd` is loaded"), "{module}");
+        let with_module = "0 T register_kprobe\n0 t ext4_open [ext4]\n";
+        let module = |name| hint(&[], with_module, ["fbt", name, "nfsd_open", "entry"]);
+        assert!(module("nfsd").contains("no module `nfsd` is loaded"), "{}", module("nfsd"));
+        assert!(module("ext4").contains("has no function"), "{}", module("ext4"));
     }
 
     #[test]
