@@ -59,8 +59,9 @@ pub(crate) fn correct_probe_places(inside: usize) -> io::Result<()> {
     let kind = fs::read_to_string("/sys/bus/event_source/devices/uprobe/type")?;
     let uprobe = kind.trim().parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     let intercept = |place: *mut usize| {
-        // SAFETY: the place is writable, and holds the address of the C library's `syscall`. Its declaration
-        // has variable arguments. They are passed like those of `Syscall`, because all are integers. The
+        // SAFETY: the place is writable, and holds the address of the C library's `syscall`: libdtrace is opened
+        // with RTLD_NOW, so the loader has filled it in and will not write to it again. Its declaration has
+        // variable arguments. They are passed like those of `Syscall`, because all are integers. The
         // replacement is called in the same way. Both read as many arguments as a system call can have, and
         // the kernel ignores those that a call does not have.
         unsafe {
