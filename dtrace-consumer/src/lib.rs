@@ -419,7 +419,7 @@ pub mod session {
     pub use crate::api::settings::Traces;
     #[cfg(feature = "live")]
     pub use crate::api::traced::Traced;
-    pub use crate::data::outcome::{CommandOutcome, EndedBy, Timings};
+    pub use crate::data::outcome::{CommandOutcome, CommandOutput, EndedBy, Timings};
     #[cfg(feature = "live")]
     pub use crate::data::script::Specifier;
     pub use crate::data::session_info::{

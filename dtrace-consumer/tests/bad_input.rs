@@ -298,16 +298,18 @@ fn a_command_that_does_not_exist_is_named() {
 
 fn a_command_that_cannot_be_executed_is_named() {
     for (program, why) in [("/etc/passwd", "not executable"), ("/", "it is a directory")] {
-        let result = trace("BEGIN { }").create([program]).run();
-        let Err(Failure { error, .. }) = result else { panic!("{result:?}") };
-        assert!(error.to_string().contains(why), "{error}");
-        let result = run_synchronous("BEGIN { }", [program]).run();
-        let Err(Failure { error: Error::Command { program: named, cause }, .. }) = result else {
-            panic!("{result:?}")
-        };
-        assert_eq!(named, program);
-        assert_eq!(cause.kind(), std::io::ErrorKind::PermissionDenied);
-        assert!(cause.to_string().contains(why), "{cause}");
+        for result in [
+            trace("BEGIN { }").create([program]).run(),
+            run_synchronous("BEGIN { }", [program]).run(),
+        ] {
+            let Err(Failure { error: Error::Command { program: named, cause }, .. }) = result
+            else {
+                panic!("{result:?}")
+            };
+            assert_eq!(named, program);
+            assert_eq!(cause.kind(), std::io::ErrorKind::PermissionDenied);
+            assert!(cause.to_string().contains(why), "{cause}");
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! Like getopt(3) and dtrace(1) do: options may be clustered, values may be attached, and every other word
 //! is an argument of the D program.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
 use dtrace_consumer::session::{Live, Specifier};
 use dtrace_consumer::{Error, Script, Session, trace};
 
@@ -23,6 +26,9 @@ pub(crate) enum Mode {
 pub(crate) struct Program {
     /// `None` for a script file.
     pub(crate) specifier: Option<Specifier>,
+    /// The D text, or the name of the script file.
+    given: OsString,
+    /// The same for messages.
     pub(crate) word: String,
 }
 
@@ -52,22 +58,22 @@ pub(crate) struct Arguments {
     pub(crate) mode: Mode,
     pub(crate) programs: Vec<Program>,
     pub(crate) settings: Vec<Setting>,
-    pub(crate) commands: Vec<Vec<String>>,
+    pub(crate) commands: Vec<Vec<OsString>>,
     pub(crate) pids: Vec<String>,
-    pub(crate) output: Option<String>,
+    pub(crate) output: Option<OsString>,
     pub(crate) verbose: bool,
     pub(crate) check_only: bool,
     pub(crate) zero_matches: bool,
     compile_flags: u32,
     /// The words that are not options: `$1`, `$2`…
-    pub(crate) words: Vec<String>,
+    pub(crate) words: Vec<OsString>,
 }
 
 /// A command line that is refused, with the message.
 pub(crate) struct Refused(pub(crate) String);
 
 impl Arguments {
-    pub(crate) fn parse(words: &[String]) -> Result<Arguments, Refused> {
+    pub(crate) fn parse(words: &[OsString]) -> Result<Arguments, Refused> {
         let mut arguments = Arguments {
             mode: Mode::Execute,
             programs: Vec::new(),
@@ -87,14 +93,16 @@ impl Arguments {
         let mut modes = 0;
         let mut rest = words[1..].iter();
         while let Some(word) = rest.next() {
-            let Some(cluster) = word.strip_prefix('-').filter(|c| !c.is_empty() && *c != "-")
+            let Some(cluster) =
+                word.as_bytes().strip_prefix(b"-").filter(|c| !c.is_empty() && *c != b"-")
             else {
                 if word != "--" {
                     arguments.words.push(word.clone());
                 }
                 continue;
             };
-            for (at, letter) in cluster.char_indices() {
+            for (at, letter) in cluster.iter().enumerate() {
+                let letter = char::from(*letter);
                 let takes_value = match OPTIONS.find(letter) {
                     Some(i) if letter != ':' => OPTIONS[i + 1..].starts_with(':'),
                     _ => {
@@ -106,7 +114,7 @@ impl Arguments {
                     modes += usize::from(arguments.flag(letter));
                     continue;
                 }
-                let attached = &cluster[at + letter.len_utf8()..];
+                let attached = &cluster[at + 1..];
                 let value = if attached.is_empty() {
                     rest.next().cloned().ok_or_else(|| {
                         let message =
@@ -114,7 +122,7 @@ impl Arguments {
                         Refused(message + &usage())
                     })?
                 } else {
-                    attached.to_owned()
+                    OsString::from_vec(attached.to_vec())
                 };
                 arguments.value(letter, value)?;
                 break;
@@ -161,8 +169,34 @@ impl Arguments {
         false
     }
 
-    fn value(&mut self, letter: char, value: String) -> Result<(), Refused> {
-        let program = |specifier, word| Program { specifier, word };
+    fn value(&mut self, letter: char, value: OsString) -> Result<(), Refused> {
+        match letter {
+            'c' => {
+                let words = value.as_bytes().split(u8::is_ascii_whitespace);
+                let words = words.filter(|word| !word.is_empty()).map(OsStr::from_bytes);
+                self.commands.push(words.map(OsStr::to_owned).collect());
+            }
+            'o' => self.output = Some(value),
+            's' => self.program(None, value),
+            'P' => self.program(Some(Specifier::Provider), value),
+            'm' => self.program(Some(Specifier::Module), value),
+            'f' => self.program(Some(Specifier::Function), value),
+            'n' | 'i' => self.program(Some(Specifier::Name), value),
+            _ => {
+                let value = text(value).map_err(|why| Refused(format!("dtrace: {why}\n")))?;
+                return self.text_value(letter, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn program(&mut self, specifier: Option<Specifier>, given: OsString) {
+        let word = given.to_string_lossy().into_owned();
+        self.programs.push(Program { specifier, given, word });
+    }
+
+    /// Applies an option whose value is text.
+    fn text_value(&mut self, letter: char, value: String) -> Result<(), Refused> {
         match letter {
             '3' | '6' => {
                 let other = if letter == '3' { "2" } else { "4" };
@@ -172,23 +206,16 @@ impl Arguments {
                 }
             }
             'b' => self.set("bufsize", Some(&value), &format!("-b {value}")),
-            'c' => self.commands.push(value.split_ascii_whitespace().map(str::to_owned).collect()),
             'p' => self.pids.push(value),
             'D' => self.set("define", Some(&value), &format!("-D {value}")),
             'U' => self.set("undef", Some(&value), &format!("-U {value}")),
             'I' => self.set("incdir", Some(&value), &format!("-I {value}")),
             'L' => self.set("libdir", Some(&value), &format!("-L {value}")),
             'X' => self.set("stdc", Some(&value), &format!("-X {value}")),
-            'x' => match value.split_once('=') {
+            _ => match value.split_once('=') {
                 Some((name, value)) => self.set(name, Some(value), &format!("-x {name}")),
                 None => self.set(&value, None, &format!("-x {value}")),
             },
-            'o' => self.output = Some(value),
-            's' => self.programs.push(program(None, value)),
-            'P' => self.programs.push(program(Some(Specifier::Provider), value)),
-            'm' => self.programs.push(program(Some(Specifier::Module), value)),
-            'f' => self.programs.push(program(Some(Specifier::Function), value)),
-            _ => self.programs.push(program(Some(Specifier::Name), value)),
         }
         Ok(())
     }
@@ -217,7 +244,7 @@ impl Arguments {
             };
         }
         for command in &self.commands {
-            session = session.create(command.iter().cloned());
+            session = session.create(command);
         }
         for pid in &self.pids {
             let pid = pid.parse().map_err(|_| format!("invalid pid: {pid}"))?;
@@ -231,8 +258,8 @@ impl Arguments {
 
     fn script(&self, program: &Program) -> Result<Script, String> {
         let script = match program.specifier {
-            Some(specifier) => Script::probes(specifier, &program.word),
-            None => Script::file(&program.word).map_err(|e| match e {
+            Some(specifier) => Script::probes(specifier, program.given.as_bytes()),
+            None => Script::file(&program.given).map_err(|e| match e {
                 Error::Script { script, reason } => {
                     // The text of strerror(3), without the number that Rust appends.
                     let reason = reason.split(" (os error").next().unwrap_or_default();
@@ -241,7 +268,8 @@ impl Arguments {
                 other => other.to_string(),
             })?,
         };
-        Ok(script.args(self.words.iter().cloned()))
+        let words: Vec<String> = self.words.iter().cloned().map(text).collect::<Result<_, _>>()?;
+        Ok(script.args(words))
     }
 
     /// Returns dtrace(1)'s message for a session that failed.
@@ -277,6 +305,11 @@ impl Arguments {
             other => other.to_string(),
         }
     }
+}
+
+/// Returns a word as text, which options and arguments of D programs have to be.
+fn text(word: OsString) -> Result<String, String> {
+    word.into_string().map_err(|word| format!("not text in UTF-8: {}", word.display()))
 }
 
 fn usage() -> String {

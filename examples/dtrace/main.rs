@@ -9,6 +9,7 @@ mod output;
 mod run;
 mod usdt;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Mode, Refused};
@@ -18,7 +19,9 @@ const E_ERROR: u8 = 1;
 const E_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().collect();
+    // Like dtrace(1), this program ends by SIGPIPE when nobody reads its output any more.
+    sigpipe::reset();
+    let words: Vec<OsString> = std::env::args_os().collect();
     let arguments = match Arguments::parse(&words) {
         Ok(arguments) => arguments,
         Err(Refused(message)) => {

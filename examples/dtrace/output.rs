@@ -1,5 +1,6 @@
 //! Where does the output go, and how is a firing printed?
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
@@ -7,12 +8,12 @@ use dtrace_consumer::record::{Action, FlowKind};
 use dtrace_consumer::{CallbackResult, Firing};
 
 /// Opens standard output, or a file for appending.
-pub(crate) fn open(file: Option<&str>) -> Result<Destination, String> {
+pub(crate) fn open(file: Option<&OsStr>) -> Result<Destination, String> {
     match file {
         None => Ok(Destination::Standard(io::stdout())),
-        Some(name) => append(name)
-            .map(Destination::File)
-            .map_err(|e| format!("failed to open output file '{name}': {}", reason(&e))),
+        Some(name) => append(name).map(Destination::File).map_err(|e| {
+            format!("failed to open output file '{}': {}", name.display(), reason(&e))
+        }),
     }
 }
 
@@ -22,7 +23,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
-fn append(name: &str) -> io::Result<File> {
+fn append(name: &OsStr) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(name)
 }
 
@@ -120,6 +121,6 @@ fn reopened(name: &str) -> io::Result<Destination> {
     if name.is_empty() || name == "." {
         Ok(Destination::Standard(io::stdout()))
     } else {
-        append(name).map(Destination::File)
+        append(OsStr::new(name)).map(Destination::File)
     }
 }

@@ -12,7 +12,8 @@ use crate::arguments::Arguments;
 /// Writes the header of the providers that the scripts define.
 pub(crate) fn header(arguments: &Arguments) -> Result<u8, String> {
     let derived = arguments.programs.first().and_then(|program| beside(&program.word, "h"));
-    let name = match (&arguments.output, derived, arguments.programs.len()) {
+    let output = arguments.output.as_ref().map(|name| name.to_string_lossy().into_owned());
+    let name = match (&output, derived, arguments.programs.len()) {
         (_, _, 0) => return refuse("-h requires one or more scripts or enabling options"),
         (Some(output), ..) => output.clone(),
         (None, _, 2..) => {
@@ -43,9 +44,9 @@ pub(crate) fn link(mut arguments: Arguments) -> Result<u8, String> {
     for (i, program) in programs.into_iter().enumerate() {
         let output = match (&arguments.output, beside(&program.word, "o")) {
             (Some(output), _) if !several => output.clone(),
-            (_, Some(name)) => name,
-            _ if several => format!("d.out.{i}"),
-            _ => "d.out".to_owned(),
+            (_, Some(name)) => name.into(),
+            _ if several => format!("d.out.{i}").into(),
+            _ => "d.out".into(),
         };
         arguments.programs = vec![program];
         let linked = arguments.session()?.link(output, &objects);

@@ -11,6 +11,7 @@
 mod names;
 
 use std::error::Error;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ struct Cli {
     /// The command and its arguments; processes that it starts are not sampled
     #[arg(trailing_var_arg = true, conflicts_with = "pid")]
     #[arg(required_unless_present_any = ["pid", "replay"])]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
@@ -202,7 +203,7 @@ fn subject(cli: &Cli) -> String {
     match (&cli.replay, cli.pid) {
         (Some(file), _) => file.display().to_string(),
         (None, Some(pid)) => format!("process {pid}"),
-        (None, None) => cli.command.join(" "),
+        (None, None) => cli.command.join(OsStr::new(" ")).to_string_lossy().into_owned(),
     }
 }
 

@@ -14,7 +14,7 @@ use std::process::Command;
 /// let script = "syscall:::entry /pid == $target/ { @[probefunc] = count(); }";
 /// run_synchronous(script, ["date", "-u"]).run()?;
 ///
-/// let words: Vec<String> = std::env::args().skip(1).collect();
+/// let words: Vec<_> = std::env::args_os().skip(1).collect();
 /// run_synchronous(script, words).run()?;
 ///
 /// let mut date = Command::new("date");

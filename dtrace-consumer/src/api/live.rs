@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::command::IntoCommand;
 use super::query::{ProbeQuery, Query};
 use super::session::Session;
 use crate::client::advise::advised;
@@ -11,7 +12,7 @@ use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
 use crate::error::Error;
 use crate::stream::compile_flags::ZERO_MATCHES;
-use crate::stream::job::{Process, Purpose};
+use crate::stream::job::Purpose;
 
 /// Live tracing, until the script calls `exit()` or the session is stopped. Created by [`trace`].
 #[derive(Debug)]
@@ -36,16 +37,29 @@ pub fn trace(script: impl Into<Script>) -> Session<Live> {
 }
 
 impl<C> Session<Live, C> {
-    /// Starts a process for libdtrace to control, as `dtrace -c` does. It runs with the worker's privileges,
-    /// and is held until tracing is on. The first process is `$target`. The session ends with the last
-    /// process that was created or grabbed. If the script calls `exit()` before, processes that still run are
-    /// killed. Call it several times for several processes.
+    /// Starts a process to trace, as `dtrace -c` does. This process starts it, so that it runs as it would
+    /// alone, and holds it until tracing is on. The first created process is `$target`. The session ends with
+    /// the last process that was created or grabbed. Processes that still run when it ends otherwise, such as
+    /// by `exit()` in the script, are killed. Call it several times for several processes.
     ///
-    /// The option `evaltime` sets where libdtrace holds it: after the constructors of its libraries and its
-    /// own, unless that is set to `exec`.
-    pub fn create<S: Into<String>>(mut self, command: impl IntoIterator<Item = S>) -> Self {
-        let words = command.into_iter().map(Into::into).collect();
-        self.source.settings.processes.push(Process::Create(words));
+    /// The differences to [`command`](Session::command):
+    ///
+    /// - It is held at its `main`, so that the script sees nothing that it does before. The option `evaltime`
+    ///   changes that: `exec` is before its first instruction, `preinit` and `postinit` are the entry point of
+    ///   the program, after the constructors of its libraries.
+    /// - It is killed when the session ends.
+    /// - Its end is an event for [`on_process`](Session::on_process).
+    ///
+    /// ```no_run
+    /// let script = "syscall::write:entry /progenyof($target)/ { @[execname] = sum(arg2); }";
+    /// dtrace_consumer::trace(script)
+    ///     .create(["make", "-j8"])
+    ///     .walk(|entry| Ok(println!("{} {}", entry.key::<String>(0)?, entry.number()?)))
+    ///     .run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn create(self, command: impl IntoCommand) -> Self {
+        self.source.settings.created.add(command.into_command());
         self
     }
 

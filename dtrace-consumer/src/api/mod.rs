@@ -11,6 +11,8 @@ pub(crate) mod live;
 #[cfg(feature = "live")]
 pub(crate) mod option;
 #[cfg(feature = "live")]
+mod output;
+#[cfg(feature = "live")]
 pub(crate) mod query;
 pub(crate) mod replay;
 mod rows;

@@ -22,10 +22,12 @@ impl Script {
     /// Creates a script that may be a bare probe description, like the arguments of `dtrace -P`, `-m`, `-f`,
     /// `-n` and `-i`. Messages about it have no line numbers, and `$0` is the name of this program.
     #[must_use]
-    pub fn probes(specifier: Specifier, program: impl Into<String>) -> Script {
+    pub fn probes(specifier: Specifier, program: impl Into<Vec<u8>>) -> Script {
         let program = program.into();
-        let mut script = Script::new(program.as_str()).named(program);
-        script.argument_zero = std::env::args().next().unwrap_or_default();
+        let name = String::from_utf8_lossy(&program).into_owned();
+        let mut script = Script::new(program).named(name);
+        let program_name = std::env::args_os().next().unwrap_or_default();
+        script.argument_zero = program_name.to_string_lossy().into_owned();
         script.specifier = Some(specifier);
         script
     }

@@ -1,7 +1,6 @@
 //! Settings of live sessions.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use crate::decode::delivery::Delivery;
 use crate::decode::stop::Ending;
 use crate::error::failure::Failure;
 use crate::stream::compile_flags::{PREPROCESS, ZERO_MATCHES};
-use crate::stream::job::Process;
 
 /// Sources that trace live: [`Live`] and [`Traced`].
 pub trait Traces: Source + sealed::Traces {}
@@ -35,7 +33,7 @@ mod sealed {
         fn settings(&mut self) -> &mut Settings;
 
         /// Returns the settings, and the command if the session runs one.
-        fn into_parts(self) -> (Settings, Option<Command>);
+        fn into_parts(self) -> (Settings, Option<run::Traced>);
     }
 
     impl Traces for Live {
@@ -43,7 +41,7 @@ mod sealed {
             &mut self.settings
         }
 
-        fn into_parts(self) -> (Settings, Option<Command>) {
+        fn into_parts(self) -> (Settings, Option<run::Traced>) {
             (self.settings, None)
         }
     }
@@ -53,8 +51,8 @@ mod sealed {
             &mut self.settings
         }
 
-        fn into_parts(self) -> (Settings, Option<Command>) {
-            (self.settings, Some(self.command))
+        fn into_parts(self) -> (Settings, Option<run::Traced>) {
+            (self.settings, Some(self.traced))
         }
     }
 }
@@ -167,7 +165,7 @@ impl<S: Traces, C> Session<S, C> {
     /// on. The first process is `$target`. The session ends with the last process that was created or
     /// grabbed. A grabbed process continues after the session.
     pub fn grab(mut self, pid: i32) -> Self {
-        self.source.settings().processes.push(Process::Grab(pid));
+        self.source.settings().grabbed.push(pid);
         self
     }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use super::command::IntoCommand;
 use super::live::{Live, trace};
 use super::session::Session;
+use crate::client::run::{self, Wanted};
 use crate::client::settings::Settings;
 use crate::data::script::Script;
 
@@ -13,7 +14,7 @@ use crate::data::script::Script;
 #[derive(Debug)]
 pub struct Traced {
     pub(super) settings: Settings,
-    pub(super) command: Command,
+    pub(super) traced: run::Traced,
 }
 
 /// Runs a command under tracing by a D script.
@@ -74,16 +75,16 @@ impl<C> Session<Live, C> {
     /// # Ok::<(), dtrace_consumer::Failure>(())
     /// ```
     pub fn command(self, command: impl IntoCommand) -> Session<Traced, C> {
-        let command = command.into_command();
+        let traced = run::Traced { command: command.into_command(), output: Wanted::default() };
         let Session { source: Live { settings }, consumer, ending } = self;
-        Session { source: Traced { settings, command }, consumer, ending }
+        Session { source: Traced { settings, traced }, consumer, ending }
     }
 }
 
 impl<C> Session<Traced, C> {
     /// Changes the command before it is started: its environment, directory, standard streams.
     pub fn configure_command(mut self, configure: impl FnOnce(&mut Command)) -> Self {
-        configure(&mut self.source.command);
+        configure(&mut self.source.traced.command);
         self
     }
 }

@@ -3,14 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::command;
-use super::elevation::Elevation;
 use super::hint::{self, Facts, NO_TARGET};
 use super::settings::Settings;
 use super::{inquiry, near, system};
 use crate::data::sentences;
 use crate::error::{CompileError, Error};
-use crate::stream::job::{Process, Purpose};
+use crate::stream::job::Purpose;
 
 /// How long a worker may be silent that lists all probes for advice.
 const LISTING: Duration = Duration::from_secs(30);
@@ -26,7 +24,7 @@ pub(crate) fn advised(settings: &Settings, mut error: Error) -> Error {
                 error.advice = uncompiled(settings, &error.message);
             }
         }
-        Error::Process { attempt, advice, .. } => *advice = process(settings, attempt),
+        Error::Process { attempt, advice, .. } => *advice = process(attempt),
         _ => {}
     }
     error
@@ -34,10 +32,7 @@ pub(crate) fn advised(settings: &Settings, mut error: Error) -> Error {
 
 /// Returns whether libdtrace is to grab the process.
 fn grabs(settings: &Settings, pid: u32) -> bool {
-    settings
-        .processes
-        .iter()
-        .any(|it| matches!(it, Process::Grab(grabbed) if u32::try_from(*grabbed) == Ok(pid)))
+    settings.grabbed.iter().any(|grabbed| u32::try_from(*grabbed) == Ok(pid))
 }
 
 fn exists(pid: u32) -> bool {
@@ -76,23 +71,8 @@ fn uncompiled(settings: &Settings, message: &str) -> Option<String> {
     None
 }
 
-/// Explains why libdtrace did not start or grab a process. Its own message is always the same.
-fn process(settings: &Settings, attempt: &str) -> Option<String> {
-    if let Some(words) = attempt.strip_prefix("start ") {
-        if settings.access.elevation != Elevation::None {
-            // An elevated worker has another directory and PATH.
-            return None;
-        }
-        let is_it =
-            |process: &&Process| matches!(process, Process::Create(it) if it.join(" ") == words);
-        let Some(Process::Create(words)) = settings.processes.iter().find(is_it) else {
-            return None;
-        };
-        let program = words.first()?;
-        let is_missing = program.contains('/') && !Path::new(program).exists();
-        return command::problem(program, None)
-            .or_else(|| is_missing.then(|| "there is no such file".to_owned()));
-    }
+/// Explains why libdtrace did not grab a process. Its own message is always the same.
+fn process(attempt: &str) -> Option<String> {
     let pid = attempt.strip_prefix("grab process ")?;
     if !Path::new("/proc").join(pid).exists() {
         return Some(format!("there is no process {pid}"));

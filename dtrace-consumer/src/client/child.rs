@@ -5,27 +5,28 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
 
-/// Sends signals to a child, never to another process that has got its number: nobody reaps the child while a
-/// signal is sent, and nothing is sent after it was reaped.
+use super::system::ProcessHandle;
+
+/// Sends signals to a child, never to another process that has got its number, even if something else in this
+/// process reaps its children.
 #[derive(Debug, Clone)]
-pub(super) struct Signals(Arc<Mutex<Option<Pid>>>);
+pub(super) struct Signals(Arc<Mutex<Option<ProcessHandle>>>);
 
 impl Signals {
-    pub(super) fn to(child: &Child) -> Signals {
-        let pid = i32::try_from(child.id()).ok().map(Pid::from_raw);
-        Signals(Arc::new(Mutex::new(pid)))
+    pub(super) fn to(child: &Child) -> io::Result<Signals> {
+        Ok(Signals(Arc::new(Mutex::new(Some(ProcessHandle::open(child.id())?)))))
     }
 
     /// Sends a signal, unless the child was reaped.
     pub(super) fn send(&self, signal: Signal) {
-        if let Some(pid) = *self.0.lock() {
-            // It fails only if the child may not be signalled: it has changed its user.
-            let _ = kill(pid, signal);
+        if let Some(process) = &*self.0.lock() {
+            // It fails only if the child is gone, or may not be signalled: it has changed its user.
+            let _ = process.send(signal);
         }
     }
 
@@ -36,10 +37,10 @@ impl Signals {
         wait: impl FnOnce() -> T,
         has_ended: impl FnOnce(&T) -> bool,
     ) -> T {
-        let mut pid = self.0.lock();
+        let mut process = self.0.lock();
         let result = wait();
         if has_ended(&result) {
-            *pid = None;
+            *process = None;
         }
         result
     }

@@ -54,9 +54,16 @@ impl<R: Read> Connection<R> {
 
     /// Reads the next frame. Returns it with its position in the stream.
     pub(super) fn next(&mut self) -> Result<(Frame<'_>, u64), Error> {
+        // Nothing wakes it unless `Patient::wake_by` was called, and whoever called it expects that.
+        self.next_unless_woken()?.ok_or(Error::Aborted)
+    }
+
+    /// Reads the next frame, unless something else is to be delivered first.
+    pub(super) fn next_unless_woken(&mut self) -> Result<Option<(Frame<'_>, u64)>, Error> {
         let position = self.reader.position();
         match self.reader.next() {
-            Ok(Some(frame)) => Ok((frame, position)),
+            Ok(Some(frame)) => Ok(Some((frame, position))),
+            Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::TimedOut => {
                 self.worker.kill();
                 Err(Error::WorkerSilent { last_words: self.worker.last_words() })

@@ -18,7 +18,7 @@ use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::error::explain::explain;
 use crate::stream::frame::Frame;
-use crate::stream::job::Purpose;
+use crate::stream::job::{Process, Purpose};
 
 /// Lists probes.
 pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
@@ -76,11 +76,17 @@ fn collect<T>(
     job::check(settings)?;
     let library = admit(&settings.access)?;
     let mut job = job(settings, library.as_ref(), purpose, Wants::NOTHING)?;
+    let ending = Ending::default();
     loop {
+        // They never run: they are killed when this is dropped.
+        let created = &settings.created;
+        let held = created.start(&settings.scripts, &settings.options, true, &ending)?;
+        job.processes.retain(|process| matches!(process, Process::Grab(_)));
+        let processes = held.iter().map(|held| Process::Created(held.target()));
+        job.processes.splice(..0, processes);
         let mut dispatcher = Dispatcher::new((), &Delivery::default());
         let mut items = Vec::new();
-        let mut connection =
-            Connection::open(settings, library.as_ref(), &job, &Ending::default(), Ok)?;
+        let mut connection = Connection::open(settings, library.as_ref(), &job, &ending, Ok)?;
         loop {
             let (frame, position) = match connection.next() {
                 Err(Error::WorkerDied { .. }) if widen(&mut job) => break,

@@ -1,13 +1,12 @@
 //! Composes a worker's job.
 
-use std::io;
 use std::time::Duration;
 
 use dtrace_locate::locate::Libdtrace;
 
+use super::options;
 use super::retry::known_bad;
 use super::settings::Settings;
-use super::{command, options};
 use crate::data::aggregation::Mode;
 use crate::decode::consumer::Wants;
 use crate::error::Error;
@@ -41,7 +40,7 @@ pub(super) fn job(
         compile_flags: settings.compile_flags | ERROR_TAGS,
         scripts: settings.scripts.clone(),
         target: None,
-        processes: settings.processes.clone(),
+        processes: settings.grabbed.iter().copied().map(Process::Grab).collect(),
         // A recording serves handlers that do not exist yet.
         firings: settings.recording.is_some()
             || wants.any(Wants::CHEW | Wants::CHEWREC | Wants::OUT),
@@ -70,22 +69,5 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
             return Err(Error::Script { script: script.name.clone(), reason });
         }
     }
-    for process in &settings.processes {
-        if let Process::Create(words) = process {
-            check_words(words)?;
-        }
-    }
     Ok(())
-}
-
-/// libdtrace needs a program's name, and C strings cannot hold a NUL byte.
-fn check_words(words: &[String]) -> Result<(), Error> {
-    let cause = if words.first().is_none_or(String::is_empty) {
-        command::none_given()
-    } else if words.iter().any(|word| word.contains('\0')) {
-        io::Error::new(io::ErrorKind::InvalidInput, "an argument contains a NUL byte")
-    } else {
-        return Ok(());
-    };
-    Err(Error::Command { program: words.join(" "), cause })
 }

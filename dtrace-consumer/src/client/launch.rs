@@ -90,7 +90,11 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     // The command still holds the worker's end of the channel. Once it is dropped, the channel ends when the
     // worker does.
     drop(command);
-    let signals = Signals::to(&child);
+    let signals = Signals::to(&child).map_err(|e| {
+        let _ = child.kill();
+        let _ = child.wait();
+        failed(e)
+    })?;
     let reaper = signals.clone();
     let (tell, ended) = crossbeam_channel::bounded(1);
     // A thread waits for the worker, which may end long after the session.
@@ -107,7 +111,13 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
 fn plain(program: &Path, library: Option<&Libdtrace>) -> Command {
     let mut command = match library.and_then(|library| library.loader.as_ref()) {
         // A libdtrace that needs a newer C library than the system's comes with its own loader.
-        Some(loader) => loader.command(program),
+        Some(loader) => {
+            let mut loader = loader.clone();
+            // The prefix's libraries come first: they belong to this loader.
+            let position = loader.library_path.len().min(1);
+            loader.library_path.splice(position..position, system::library_directories());
+            loader.command(program)
+        }
         None => Command::new(program),
     };
     // Ctrl-C at the terminal should reach only the user's process.

@@ -5,9 +5,12 @@
 //! the process.
 
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::decode::stop::Ending;
 
@@ -23,12 +26,14 @@ pub(crate) struct Patient {
     limit: Duration,
     /// While tracing, time counts only from a request to stop.
     tracing: Option<Arc<Ending>>,
+    /// Ends a wait when it becomes readable.
+    woken: Option<UnixStream>,
 }
 
 impl Patient {
     pub(crate) fn new(channel: UnixStream, limit: Duration) -> io::Result<Patient> {
         channel.set_read_timeout(Some(GLANCE.min(limit).max(Duration::from_millis(1))))?;
-        Ok(Patient { channel, limit, tracing: None })
+        Ok(Patient { channel, limit, tracing: None, woken: None })
     }
 
     /// Marks that tracing is on: the worker may be silent until it is asked to end.
@@ -36,8 +41,34 @@ impl Patient {
         self.tracing = Some(ending);
     }
 
+    /// Lets `woken` end a wait: a read then fails with [`ErrorKind::WouldBlock`]. It must not block.
+    pub(crate) fn wake_by(&mut self, woken: UnixStream) {
+        self.woken = Some(woken);
+    }
+
+    /// Reads from the channel, and waits for it as long as it is not woken. Fails with
+    /// [`ErrorKind::Interrupted`] if it was.
+    fn read_unless_woken(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(woken) = &mut self.woken else { return self.channel.read(buffer) };
+        let mut watched = [self.channel.as_fd(), woken.as_fd()]
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+        let glance = PollTimeout::try_from(GLANCE).unwrap_or(PollTimeout::ZERO);
+        if poll(&mut watched, glance)? == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if watched[1].any().unwrap_or(true) {
+            // Who wakes it may have gone.
+            if !matches!(woken.read(&mut [0; 64]), Ok(1..)) {
+                self.woken = None;
+            }
+            return Err(ErrorKind::Interrupted.into());
+        }
+        self.channel.read(buffer)
+    }
+
     /// Marks that the worker should end soon.
     pub(crate) fn hurry(&mut self, limit: Duration) {
+        self.woken = None;
         self.tracing = None;
         self.limit = self.limit.min(limit);
     }
@@ -56,7 +87,11 @@ impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let began = Instant::now();
         loop {
-            match self.channel.read(buffer) {
+            match self.read_unless_woken(buffer) {
+                // A reader would try again at once after an interruption.
+                Err(e) if e.kind() == ErrorKind::Interrupted => {
+                    return Err(ErrorKind::WouldBlock.into());
+                }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     if self.is_overdue(began) {
                         return Err(ErrorKind::TimedOut.into());

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use crate::stream::job::Command;
@@ -35,23 +35,29 @@ impl Requests {
 }
 
 /// A request to deliver what a process did with its symbols, while they can still be looked up.
+#[derive(Debug, Clone)]
 pub(crate) struct CatchUp {
     requests: Requests,
-    caught_up: Receiver<()>,
+    waiting: Arc<Mutex<Vec<Sender<()>>>>,
 }
 
 impl CatchUp {
-    /// Creates a request. The wait ends when the returned sender sends or is dropped.
-    pub(super) fn new(requests: Requests) -> (CatchUp, Sender<()>) {
-        let (tell, caught_up) = crossbeam_channel::bounded(0);
-        (CatchUp { requests, caught_up }, tell)
+    pub(super) fn new(requests: Requests) -> CatchUp {
+        CatchUp { requests, waiting: Arc::default() }
     }
 
     /// Returns when everything recorded so far has been delivered, the session is over, or it has taken too
     /// long.
     pub(crate) fn wait(self) {
+        let (tell, caught_up) = crossbeam_channel::bounded(0);
+        self.waiting.lock().push(tell);
         if self.requests.send(&Command::CatchUp) {
-            let _ = self.caught_up.recv_timeout(CATCHING_UP);
+            let _ = caught_up.recv_timeout(CATCHING_UP);
         }
+    }
+
+    /// Ends all waits: the worker has caught up, or accepts no more requests.
+    pub(super) fn done(&self) {
+        self.waiting.lock().clear();
     }
 }

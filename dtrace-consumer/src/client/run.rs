@@ -1,80 +1,178 @@
-//! Runs a session from start to end, with its command if it has one.
+//! Runs a session from start to end, with its command and the processes that it creates.
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::command::place::where_to_hold;
-use super::command::{self, Held};
-use super::session;
+use super::command::output::Output;
+use super::command::place::Place;
+use super::command::{self, Held, Waiting};
+use super::session::{self, Live};
 use super::settings::Settings;
-use crate::data::outcome::Outcome;
+use crate::data::outcome::{EndedBy, Outcome};
 use crate::decode::consumer::Consumer;
 use crate::decode::speak;
-use crate::decode::stop::Ending;
+use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::failure::Failure;
-use crate::stream::job::Target;
+use crate::stream::job::{Job, Process};
+
+pub(crate) use super::command::output::Wanted;
+
+/// A command to trace.
+#[derive(Debug)]
+pub struct Traced {
+    pub(crate) command: Command,
+    pub(crate) output: Wanted,
+}
 
 /// Runs a session. Calls `started` when tracing is on.
 pub(crate) fn run<'c>(
     settings: &Settings,
-    command: Option<Command>,
+    mut traced: Option<Traced>,
     consumer: impl Consumer + 'c,
     ending: &Arc<Ending>,
     started: impl FnOnce(),
 ) -> Result<Outcome, Failure> {
-    match command {
-        Some(command) => run_command(settings, command, consumer, ending, started),
-        None => {
-            let mut live = session::start(settings, consumer, ending, || Ok(None))?;
-            started();
-            let delivered = live.deliver();
-            live.finish(delivered, None)
+    if let Some(Traced { command, output }) = &mut traced {
+        if command.get_program().is_empty() {
+            let error = Error::Command { program: String::new(), cause: command::none_given() };
+            return Err(error.into());
         }
+        output.prepare(command);
+        command::prepare(command);
+    }
+    let mut processes = Processes::default();
+    let mut live = session::start(settings, consumer, ending, |job| {
+        processes.hold(settings, traced.as_mut(), ending)?;
+        processes.describe(settings, job);
+        Ok(())
+    })?;
+    // Commands hold their ends of pipes open, and a handler may wait for those to close.
+    let output = traced.map(|traced| traced.output).unwrap_or_default();
+    settings.created.forget();
+    started();
+    match processes.release(settings, output, &mut live, ending) {
+        Ok(running) => running.trace(live, ending),
+        Err(error) => live.finish(Err(error), None),
     }
 }
 
-fn run_command<'c>(
-    settings: &Settings,
-    mut command: Command,
-    consumer: impl Consumer + 'c,
-    ending: &Arc<Ending>,
-    started: impl FnOnce(),
-) -> Result<Outcome, Failure> {
-    if command.get_program().is_empty() {
-        let error = Error::Command { program: String::new(), cause: command::none_given() };
-        return Err(error.into());
-    }
-    // A word in a comment is enough. The command then stops at its end needlessly.
-    let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
-    let wants_symbols = settings.scripts.iter().any(|it| it.mentions(&user_symbols));
-    let at = where_to_hold(&settings.scripts);
-    command::prepare(&mut command);
-    let mut held = Held::default();
-    let mut live = session::start(settings, consumer, ending, || {
-        // A worker that failed may have left breakpoints in a command that it had attached to.
-        if held.is_gone() || held.gate.is_some() {
-            held = Held::default();
-            held = Held::spawn(&mut command, at, ending)?;
+/// The processes of a session while they are held.
+#[derive(Default)]
+struct Processes {
+    command: Option<Held>,
+    created: Vec<Held>,
+}
+
+impl Processes {
+    /// Starts and holds them, unless they are held already.
+    fn hold(
+        &mut self,
+        settings: &Settings,
+        traced: Option<&mut Traced>,
+        ending: &Ending,
+    ) -> Result<(), Error> {
+        let mut held = self.command.iter().chain(&self.created).peekable();
+        // A worker that failed may have left breakpoints in a process that it had attached to.
+        if held.peek().is_some() && held.all(|it| !it.is_gone() && it.gate.is_none()) {
+            return Ok(());
         }
-        Ok(Some(Target { pid: held.pid(), gate: held.gate.clone() }))
-    })?;
-    // The command holds its ends of pipes open, and a handler may wait for those to close.
-    drop(command);
-    started();
-    let catch_up = wants_symbols.then(|| live.catch_up());
-    match held.release(Arc::clone(ending), catch_up) {
-        Ok(waiting) => {
-            let delivered = live.deliver();
+        *self = Processes::default();
+        let is_target = traced.is_none();
+        if let Some(Traced { command, .. }) = traced {
+            let place = Place::of_target(&settings.scripts);
+            self.command = Some(Held::spawn(command, place, ending)?);
+        }
+        self.created =
+            settings.created.start(&settings.scripts, &settings.options, is_target, ending)?;
+        Ok(())
+    }
+
+    /// Names them in the worker's job.
+    fn describe(&self, settings: &Settings, job: &mut Job) {
+        job.target = self.command.as_ref().map(Held::target);
+        let created = self.created.iter().map(|held| Process::Created(held.target()));
+        job.processes =
+            created.chain(settings.grabbed.iter().copied().map(Process::Grab)).collect();
+    }
+
+    /// Releases them when tracing is on.
+    fn release(
+        self,
+        settings: &Settings,
+        wanted: Wanted,
+        live: &mut Live<'_>,
+        ending: &Arc<Ending>,
+    ) -> Result<Running, Error> {
+        // A word in a comment is enough. The command then stops at its end needlessly.
+        let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
+        let wants_symbols = settings.scripts.iter().any(|it| it.mentions(&user_symbols));
+        let catch_up = || wants_symbols.then(|| live.catch_up());
+        // The worker notices the end of those that libdtrace is attached to, but looks for the end of others
+        // only from time to time.
+        let is_last = self.command.is_none()
+            && settings.grabbed.is_empty()
+            && self.created.iter().all(|held| held.gate.is_none());
+        let left = Arc::new(AtomicUsize::new(self.created.len()));
+        let mut running = Running { command: None, created: Vec::new() };
+        for held in self.created {
+            let (left, ending) = (Arc::clone(&left), Arc::clone(ending));
+            running.created.push(held.release(catch_up(), move || {
+                if left.fetch_sub(1, Ordering::AcqRel) == 1 && is_last {
+                    ending.ask(Reason::Command);
+                }
+            })?);
+        }
+        let mut output: Option<Output> = None;
+        if let Some(mut held) = self.command {
+            output = held.read_output(wanted)?;
+            let ending = Arc::clone(ending);
+            running.command = Some(held.release(catch_up(), move || ending.ask(Reason::Command))?);
+        }
+        if let Some(output) = output {
+            live.read_output(output);
+        }
+        Ok(running)
+    }
+}
+
+/// The processes of a session while they run.
+struct Running {
+    command: Option<Waiting>,
+    /// They are killed on drop.
+    created: Vec<Waiting>,
+}
+
+impl Running {
+    /// Delivers everything, and waits for the command.
+    fn trace(mut self, mut live: Live<'_>, ending: &Ending) -> Result<Outcome, Failure> {
+        let mut delivered = live.deliver();
+        let mut ended = None;
+        if let Some(command) = self.command.take() {
             if let Err(error) = &delivered
                 && !ending.is_asked()
-                && waiting.is_running()
+                && command.is_running()
             {
                 speak::warn(&format!("{error}\ntracing has ended; the command keeps running"));
             }
-            let ended = waiting.wait(ending);
-            live.finish(delivered, ended)
+            ended = live.wait(command, &mut delivered);
+        } else if !self.created.is_empty() {
+            let all_ended = !self.created.iter().any(Waiting::is_running);
+            ended = self.created.remove(0).kill();
+            if all_ended && live.ended_by_itself() {
+                delivered = delivered.map(|_| EndedBy::Command);
+            }
         }
-        Err(error) => live.finish(Err(error), None),
+        drop(self);
+        live.finish(delivered, ended)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.created.drain(..).for_each(|created| {
+            created.kill();
+        });
     }
 }

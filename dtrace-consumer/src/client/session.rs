@@ -5,10 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::never;
 use dtrace_locate::locate::Libdtrace;
 
 use super::advise::advised;
+use super::command::Waiting;
+use super::command::output::Output;
 use super::connection::{Connection, duplicate};
 use super::job::{check, job};
 use super::launch::Killer;
@@ -27,7 +29,7 @@ use crate::error::Error;
 use crate::error::explain::{explain, recordable};
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
-use crate::stream::job::{Command, Job, Purpose, Target};
+use crate::stream::job::{Command, Job, Purpose};
 use crate::stream::payload::FailureFrame;
 
 /// How long to wait for the orderly end of a worker whose session has failed.
@@ -39,20 +41,22 @@ pub(crate) struct Live<'c> {
     connection: Connection<Tee>,
     line: Line,
     deadline: Option<Duration>,
-    /// The thread that waits until the worker has caught up.
-    caught_up: Option<Sender<()>>,
+    /// What commands wait for at their end.
+    catch_up: CatchUp,
+    /// What the command writes.
+    output: Option<Output>,
 }
 
-/// Starts tracing. Each attempt asks `target` for the command.
+/// Starts tracing. Each attempt has `hold` start the processes that the job is about.
 pub(crate) fn start<'c>(
     settings: &Settings,
     consumer: impl Consumer + 'c,
     ending: &Arc<Ending>,
-    target: impl FnMut() -> Result<Option<Target>, Error>,
+    hold: impl FnMut(&mut Job) -> Result<(), Error>,
 ) -> Result<Live<'c>, Failure> {
     let system = (!settings.keep_system).then_some(run_system as fn(&[u8]));
     let mut dispatcher = Dispatcher::new(consumer, &settings.delivery).with_system(system);
-    let connected = connect(settings, &mut dispatcher, ending, target).and_then(|connection| {
+    let connected = connect(settings, &mut dispatcher, ending, hold).and_then(|connection| {
         let killer = connection.worker.killer()?;
         Ok((duplicate(&connection.worker)?, killer, connection))
     });
@@ -77,7 +81,7 @@ fn connect(
     settings: &Settings,
     dispatcher: &mut Dispatcher<'_>,
     ending: &Ending,
-    mut target: impl FnMut() -> Result<Option<Target>, Error>,
+    mut hold: impl FnMut(&mut Job) -> Result<(), Error>,
 ) -> Result<Connection<Tee>, Error> {
     let began = Instant::now();
     check(settings)?;
@@ -86,7 +90,7 @@ fn connect(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        job.target = target()?;
+        hold(&mut job)?;
         match attempt(settings, library.as_ref(), &job, dispatcher, ending)? {
             Attempt::Tracing(connection) => {
                 let timings = &mut dispatcher.outcome.timings;
@@ -221,19 +225,20 @@ impl<'c> Live<'c> {
         deadline: Option<Duration>,
     ) -> Live<'c> {
         connection.reader.source().source.tracing(Arc::clone(&line.ending));
-        Live { dispatcher, connection, line, deadline, caught_up: None }
+        let catch_up = CatchUp::new(line.requests.clone());
+        Live { dispatcher, connection, line, deadline, catch_up, output: None }
     }
 
     /// Delivers everything until the session ends. Returns what ended it.
     pub(crate) fn deliver(&mut self) -> Result<EndedBy, Error> {
         let ending = Arc::clone(&self.line.ending);
         let result = self.deliver_frames();
-        self.caught_up = None;
         let abortion = result.as_ref().err().and_then(|_| ending.abortion(self.deadline));
         if result.is_err() && abortion.is_none() {
             self.wind_down();
         }
         self.line.cut();
+        self.catch_up.done();
         if let Some((asked, _)) = ending.first() {
             self.dispatcher.outcome.timings.delivery = asked.elapsed();
         }
@@ -251,10 +256,11 @@ impl<'c> Live<'c> {
             if self.line.ending.is_aborted() {
                 return Err(Error::Aborted);
             }
-            let (frame, position) = self.connection.next()?;
+            self.deliver_output()?;
+            let Some((frame, position)) = self.connection.next_unless_woken()? else { continue };
             match self.dispatcher.take(frame, position)? {
                 Step::Continue | Step::Started => {}
-                Step::CaughtUp => self.caught_up = None,
+                Step::CaughtUp => self.catch_up.done(),
                 Step::End => return Ok(()),
                 // The worker goes on to deliver its data. The first failure is the cause.
                 Step::Failed(failure) => return Err(self.dispatcher.explain(failure)),
@@ -279,10 +285,64 @@ impl<'c> Live<'c> {
     }
 
     /// Creates a request to wait for on another thread than the one that delivers.
-    pub(crate) fn catch_up(&mut self) -> CatchUp {
-        let (catch_up, tell) = CatchUp::new(self.line.requests.clone());
-        self.caught_up = Some(tell);
-        catch_up
+    pub(crate) fn catch_up(&self) -> CatchUp {
+        self.catch_up.clone()
+    }
+
+    /// Delivers what the command writes from here on.
+    pub(crate) fn read_output(&mut self, mut output: Output) {
+        if let Some(woken) = output.take_woken() {
+            self.connection.reader.source().source.wake_by(woken);
+        }
+        self.output = Some(output);
+    }
+
+    /// Delivers what the command has written.
+    fn deliver_output(&mut self) -> Result<(), Error> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let chunks = output.chunks();
+        chunks.try_iter().try_for_each(|chunk| {
+            output.feed(&chunk, |stream, line| self.dispatcher.command_line(stream, line))
+        })
+    }
+
+    /// Waits for the command's end, and delivers what it still writes, unless the session has failed. Adds a
+    /// failure of that to `delivered`.
+    pub(crate) fn wait(
+        &mut self,
+        command: Waiting,
+        delivered: &mut Result<EndedBy, Error>,
+    ) -> Option<CommandOutcome> {
+        let ending = Arc::clone(&self.line.ending);
+        let Some(mut output) = self.output.take() else {
+            return command.wait(&ending, never(), |_| ());
+        };
+        let Live { dispatcher, .. } = self;
+        let fail = |result: Result<(), Error>, delivered: &mut Result<EndedBy, Error>| {
+            if let (Err(error), true) = (result, delivered.is_ok()) {
+                *delivered = Err(error);
+            }
+        };
+        let ended = command.wait(&ending, output.chunks(), |chunk| {
+            if delivered.is_ok() {
+                let fed = output.feed(chunk, |stream, line| dispatcher.command_line(stream, line));
+                fail(fed, delivered);
+            }
+        });
+        let is_wanted = delivered.is_ok();
+        let (kept, rest) = output.finish(ending.is_aborted(), |stream, line| match is_wanted {
+            true => dispatcher.command_line(stream, line),
+            false => Ok(()),
+        });
+        fail(rest, delivered);
+        dispatcher.outcome.output = kept;
+        ended
+    }
+
+    /// Returns whether the script has not ended the session, and nobody else has asked for its end.
+    pub(crate) fn ended_by_itself(&self) -> bool {
+        let asked = self.line.ending.first().map(|(_, reason)| reason);
+        matches!(asked, None | Some(Reason::Command)) && self.dispatcher.outcome.exit.is_none()
     }
 
     /// Returns what ended the session. A command that still runs may end later for another reason.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::command::created::Created;
 use super::elevation::Elevation;
 use crate::data::script::Script;
 use crate::decode::delivery::Delivery;
-use crate::stream::job::Process;
 
 /// Everything that is set before a live session starts.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +16,10 @@ pub struct Settings {
     pub(crate) options: Vec<(String, Option<String>)>,
     pub(crate) compile_flags: u32,
     pub(crate) read_options: Vec<String>,
-    pub(crate) processes: Vec<Process>,
+    /// The processes to create; see [`Created`] about clones.
+    pub(crate) created: Created,
+    /// The processes to grab.
+    pub(crate) grabbed: Vec<i32>,
     pub(crate) delivery: Delivery,
     /// How often to walk the aggregations while tracing.
     pub(crate) interval: Option<Duration>,

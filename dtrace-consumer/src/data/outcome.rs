@@ -16,8 +16,11 @@ use super::warning::Warning;
 pub struct Outcome {
     /// What ended the session.
     pub ended_by: EndedBy,
-    /// How the traced command ended; `None` without one.
+    /// How the traced command, or the first created process, ended; `None` without one.
     pub command: Option<CommandOutcome>,
+    /// What the command wrote; `None` unless
+    /// [`capture_output`](crate::Session::capture_output) asked for it. A recording does not have it.
+    pub output: Option<CommandOutput>,
     /// The status that the script passed to `exit()`; `None` if it did not call it.
     pub exit: Option<i32>,
     /// Everything that was lost: drops by kind and CPU, run-time errors by probe.
@@ -62,9 +65,9 @@ pub enum EndedBy {
     /// It failed, or it has not ended yet.
     #[default]
     Failure,
-    /// The script called `exit()`, or the last process that libdtrace was attached to ended.
+    /// The script called `exit()`, or the last grabbed process ended.
     Script,
-    /// The traced command ended.
+    /// The traced command ended, or the last created process.
     Command,
     /// A [`StopHandle`](crate::StopHandle) or [`ConsumerThread::stop`](crate::ConsumerThread::stop).
     Stop,
@@ -95,6 +98,44 @@ impl CommandOutcome {
     #[must_use]
     pub fn refused_its_arguments(&self) -> bool {
         self.status.code() == Some(64)
+    }
+}
+
+/// What a command wrote to its standard output and standard error. See
+/// [`capture_output`](crate::Session::capture_output).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CommandOutput {
+    /// The beginning of its standard output, up to the limit.
+    pub stdout: Vec<u8>,
+    /// The beginning of its standard error, up to the limit.
+    pub stderr: Vec<u8>,
+    /// How many bytes of its standard output were beyond the limit.
+    pub stdout_omitted: u64,
+    /// How many bytes of its standard error were beyond the limit.
+    pub stderr_omitted: u64,
+    /// Whether another process still held one of the streams when this ended. What it wrote later is missing.
+    pub cut_off: bool,
+}
+
+/// A stream that a command writes to.
+#[cfg(feature = "live")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommandStream {
+    Stdout,
+    Stderr,
+}
+
+/// Serializes the streams as text; bytes that are not UTF-8 are replaced.
+impl Serialize for CommandOutput {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut output = serializer.serialize_struct("CommandOutput", 5)?;
+        output.serialize_field("stdout", &String::from_utf8_lossy(&self.stdout))?;
+        output.serialize_field("stderr", &String::from_utf8_lossy(&self.stderr))?;
+        output.serialize_field("stdout_omitted", &self.stdout_omitted)?;
+        output.serialize_field("stderr_omitted", &self.stderr_omitted)?;
+        output.serialize_field("cut_off", &self.cut_off)?;
+        output.end()
     }
 }
 

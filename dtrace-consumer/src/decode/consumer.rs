@@ -119,6 +119,18 @@ pub trait Consumer {
         Ok(())
     }
 
+    /// Called for each line that the traced command writes to its standard output, if the session reads it; see
+    /// [`command_lines`](crate::Session::command_lines). `line` lacks the newline.
+    fn command_stdout(&mut self, line: &[u8]) -> CallbackResult {
+        Ok(())
+    }
+
+    /// Called for each line that the traced command writes to its standard error, if the session reads it; see
+    /// [`command_lines`](crate::Session::command_lines). `line` lacks the newline.
+    fn command_stderr(&mut self, line: &[u8]) -> CallbackResult {
+        Ok(())
+    }
+
     /// Called when the session is over. This is the last call. It follows every
     /// [`on_start`](Consumer::on_start), however the session ended: also after another method failed or
     /// panicked, as `Drop` would run.
@@ -207,6 +219,8 @@ macro_rules! each_method {
             on_fault(fault: &Fault);
             on_option(change: &OptionChange);
             on_process(event: &ProcessEvent);
+            command_stdout(line: &[u8]);
+            command_stderr(line: &[u8]);
         }
     };
 }

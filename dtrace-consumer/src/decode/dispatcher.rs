@@ -24,6 +24,8 @@ use super::speak;
 use super::told::Told;
 use super::walks::Walks;
 use crate::data::loss::{DropReport, Fault, LossPolicy};
+#[cfg(feature = "live")]
+use crate::data::outcome::CommandStream;
 use crate::data::outcome::{EndedBy, Outcome};
 use crate::data::record::Action;
 use crate::data::warning::Warning;
@@ -333,6 +335,15 @@ impl<'c> Dispatcher<'c> {
         match self.losses {
             LossPolicy::Fail => Err(Error::Lost(self.outcome.losses.clone())),
             LossPolicy::Count | LossPolicy::Warn => Ok(()),
+        }
+    }
+
+    /// Delivers a line that the command has written.
+    #[cfg(feature = "live")]
+    pub(crate) fn command_line(&mut self, stream: CommandStream, line: &[u8]) -> Result<(), Error> {
+        match stream {
+            CommandStream::Stdout => call("command_stdout", || self.consumer.command_stdout(line)),
+            CommandStream::Stderr => call("command_stderr", || self.consumer.command_stderr(line)),
         }
     }
 

@@ -10,11 +10,11 @@ use crate::data::aggregation::Order;
 use crate::data::script::{Script, Specifier};
 use crate::data::session_info::OmittedLibrary;
 
-/// A process that libdtrace controls.
+/// A process whose end the session waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Process {
-    /// libdtrace starts it, as `dtrace -c` does.
-    Create(Vec<String>),
+    /// The user's process has started it for the session, as `dtrace -c` does, and holds it.
+    Created(Target),
     /// It is already running, as for `dtrace -p`.
     Grab(i32),
 }
@@ -53,7 +53,7 @@ pub(crate) struct Job {
     pub(crate) scripts: Vec<Script>,
     /// A held process that becomes `$target`.
     pub(crate) target: Option<Target>,
-    /// Processes that libdtrace controls; the session ends with the last of them.
+    /// The session ends with the last of these processes. Without a target the first one is `$target`.
     pub(crate) processes: Vec<Process>,
     /// Whether to send firings.
     pub(crate) firings: bool,
@@ -181,9 +181,9 @@ impl Wire<'_> for Script {
 impl Wire<'_> for Process {
     fn put(&self, b: &mut Vec<u8>) {
         match self {
-            Process::Create(words) => {
+            Process::Created(held) => {
                 b.put_u8(1);
-                b.put_list(words.iter(), |b, w| b.put_str(w));
+                held.put(b);
             }
             Process::Grab(pid) => {
                 b.put_u8(2);
@@ -194,7 +194,7 @@ impl Wire<'_> for Process {
 
     fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
         match t.u8("process")? {
-            1 => Ok(Process::Create(t.list("words", |t| t.string("word"))?)),
+            1 => Ok(Process::Created(Target::take(t)?)),
             2 => Ok(Process::Grab(t.i32("pid")?)),
             _ => Err(Malformed::new("process", "neither created nor grabbed")),
         }
@@ -336,7 +336,7 @@ mod tests {
                 pid: 42,
                 gate: Some(Gate { address: 0x5555_0040, opening: vec![0x31, 0xed] }),
             }),
-            processes: vec![Process::Create(vec!["true".into()]), Process::Grab(7)],
+            processes: vec![Process::Created(Target { pid: 43, gate: None }), Process::Grab(7)],
             firings: true,
             text: false,
             printed: true,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::encode::encoder::Encoder;
 use super::failed::Failed;
-use super::libdtrace::{Tracing, Work};
+use super::libdtrace::{Sink, Tracing, Work};
 use super::processes::Processes;
 use super::system::dropped_by_kernel;
 use crate::data::session_info::ProcessEvent;
@@ -63,6 +63,11 @@ fn trace(
         if work == Work::Done {
             return drain(tracing, control);
         }
+        // The consumer asks after the end of a process, so that the end is found below.
+        let stops = control.take_stop();
+        for pid in processes.unattached_ended(encoder.processes_gone()) {
+            encoder.take(&Frame::Process(ProcessEvent { pid, gone: true, message: None }));
+        }
         if let Some(unreported) = processes.all_ended(encoder.processes_gone()) {
             for pid in unreported {
                 let event = ProcessEvent { pid, gone: true, message: None };
@@ -70,7 +75,7 @@ fn trace(
             }
             break;
         }
-        if control.take_stop() {
+        if stops {
             break;
         }
         if control.take_catch_up() && catch_up(tracing, control, job)? == Work::Done {

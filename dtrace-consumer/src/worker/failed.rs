@@ -4,7 +4,7 @@ use std::io;
 
 use super::libdtrace::CallFailure;
 use super::system::Shortcoming;
-use crate::stream::job::Process;
+use crate::stream::job::{Process, Target};
 use crate::stream::payload::{FailureFrame, FailureKind};
 
 /// Why a session failed, as sent to the consumer.
@@ -25,8 +25,9 @@ impl Failed {
     /// Creates the failure to start or grab a process.
     pub(super) fn to_control(process: &Process, failure: CallFailure) -> Failed {
         let attempt = match process {
-            Process::Create(words) => format!("start {}", words.join(" ")),
-            Process::Grab(pid) => format!("grab process {pid}"),
+            Process::Created(Target { pid, .. }) | Process::Grab(pid) => {
+                format!("grab process {pid}")
+            }
         };
         Failed(FailureFrame { attempt, ..Failed::of(FailureKind::Process, failure).0 })
     }

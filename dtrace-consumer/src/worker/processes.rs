@@ -1,7 +1,7 @@
-//! Watches the processes that libdtrace controls for a session.
+//! Watches the processes whose ends end a session.
 //!
-//! libdtrace reports their ends, except that its own thread for a process sometimes misses one and spins.
-//! So the kernel is asked as well: a session must end with its last process.
+//! libdtrace reports the ends of those that it is attached to, except that its own thread for a process
+//! sometimes misses one and spins. So the kernel is asked as well: a session must end with its last process.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::system::{CreatedProcess, watch_process};
+use super::system::watch_process;
 
 /// How long libdtrace may take to report the end of the last process.
 const GRACE: Duration = Duration::from_secs(2);
@@ -18,11 +18,16 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Processes {
     count: usize,
-    watched: Vec<(i32, OwnedFd)>,
-    /// They end with the session.
-    created: Vec<CreatedProcess>,
+    watched: Vec<Watched>,
     /// Since when all of them have been known to have ended.
     ended: Option<Instant>,
+}
+
+struct Watched {
+    pid: i32,
+    descriptor: OwnedFd,
+    /// Whether libdtrace is attached to it, and reports its end.
+    attached: bool,
 }
 
 impl Processes {
@@ -30,17 +35,25 @@ impl Processes {
     pub(super) fn grabbed(&mut self, pid: i32) {
         self.count += 1;
         // Where it has ended already, libdtrace reports that.
-        self.watched.extend(watch_process(pid).map(|process| (pid, process)));
+        let process = watch_process(pid);
+        let process = process.map(|descriptor| Watched { pid, descriptor, attached: true });
+        self.watched.extend(process);
     }
 
-    /// Adds a process that was created. `None` is one whose pid the library does not report.
-    pub(super) fn created(&mut self, pid: Option<i32>) -> io::Result<()> {
+    /// Adds a process that was created.
+    pub(super) fn created(&mut self, pid: i32, attached: bool) -> io::Result<()> {
         self.count += 1;
-        if let Some(pid) = pid {
-            self.created.push(CreatedProcess::new(pid)?);
-            self.watched.push((pid, watch_process(pid)?));
-        }
+        self.watched.push(Watched { pid, descriptor: watch_process(pid)?, attached });
         Ok(())
+    }
+
+    /// Returns the processes that have ended without libdtrace being attached to them, each once.
+    pub(super) fn unattached_ended(&mut self, reported: &[i32]) -> Vec<i32> {
+        let ended = self
+            .watched
+            .iter()
+            .filter(|it| !it.attached && !reported.contains(&it.pid) && ended(&it.descriptor));
+        ended.map(|it| it.pid).collect()
     }
 
     /// Returns, if all processes have ended, those whose end libdtrace has not reported. `reported` has the
@@ -53,12 +66,14 @@ impl Processes {
             return Some(Vec::new());
         }
         let missing: Vec<_> =
-            self.watched.iter().filter(|(pid, _)| !reported.contains(pid)).collect();
-        if reported.len() + missing.len() < self.count || missing.iter().any(|(_, it)| !ended(it)) {
+            self.watched.iter().filter(|it| !reported.contains(&it.pid)).collect();
+        if reported.len() + missing.len() < self.count
+            || missing.iter().any(|it| !ended(&it.descriptor))
+        {
             return None;
         }
         let since = *self.ended.get_or_insert_with(Instant::now);
-        (since.elapsed() >= GRACE).then(|| missing.iter().map(|(pid, _)| *pid).collect())
+        (since.elapsed() >= GRACE).then(|| missing.iter().map(|it| it.pid).collect())
     }
 }
 

@@ -22,13 +22,13 @@ use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::PREPROCESS;
 use crate::stream::contents::ContentsFrame;
 use crate::stream::frame::Frame;
-use crate::stream::job::{Job, Process, Purpose};
+use crate::stream::job::{Gate, Job, Process, Purpose, Target};
 use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
 
 /// Serves one session. `owner` is the user whom an elevated worker serves.
 pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?);
-    if let Err(e) = system::give_up_privileges(&job) {
+    if let Err(e) = system::give_up_privileges() {
         begin(&mut reporter, &job);
         reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
@@ -43,16 +43,14 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     let session = Session { job, control: &control, shortcomings, owner, released: &released };
     let result = session.run(channel);
     // The consumer kills a command that was not released.
-    let target = job.target.as_ref().filter(|_| released.get());
+    let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid);
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }
     let _ = reporter.finish();
     control.close();
     system::end_tracing();
-    if let Some(target) = target {
-        system::outlive(target.pid);
-    }
+    attached.for_each(system::outlive);
     Ok(())
 }
 
@@ -121,8 +119,7 @@ impl Session<'_> {
 
     /// Confines the worker, notifies the consumer and releases the processes, once tracing is on.
     fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
-        let target = self.job.target.as_ref();
-        if let Some((pid, gate)) = target.and_then(|t| Some((t.pid, t.gate.as_ref()?))) {
+        for (pid, gate) in gates(self.job) {
             system::open_gate(pid, gate, self.owner)
                 .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
@@ -162,12 +159,8 @@ fn compile(
     processes: &mut Processes,
 ) -> Result<(), Failed> {
     if let Some(target) = &job.target {
-        let attach = target.gate.is_some();
-        if attach {
-            system::let_run_to_gate(target.pid);
-        }
-        let process = Process::Grab(target.pid);
-        compiling.set_target(target.pid, attach).map_err(|f| Failed::to_control(&process, f))?;
+        let process = Process::Created(target.clone());
+        set_target(compiling, target).map_err(|f| Failed::to_control(&process, f))?;
     }
     for process in &job.processes {
         control(compiling, process, processes)?;
@@ -187,7 +180,24 @@ fn compile(
     Ok(())
 }
 
-/// Makes libdtrace control a process.
+/// Makes a held process `$target`, unless there is one already. libdtrace attaches to it if it is at a gate.
+fn set_target(compiling: &mut Compiling, target: &Target) -> Result<(), CallFailure> {
+    if target.gate.is_some() {
+        system::let_run_to_gate(target.pid);
+    }
+    compiling.set_target(target.pid, target.gate.is_some())
+}
+
+/// Returns the processes that libdtrace attaches to at a gate.
+fn gates(job: &Job) -> impl Iterator<Item = (i32, &Gate)> {
+    let created = job.processes.iter().filter_map(|process| match process {
+        Process::Created(held) => Some(held),
+        Process::Grab(_) => None,
+    });
+    job.target.iter().chain(created).filter_map(|held| Some((held.pid, held.gate.as_ref()?)))
+}
+
+/// Makes libdtrace grab or know a process, and watches for its end.
 fn control(
     compiling: &mut Compiling,
     process: &Process,
@@ -200,9 +210,9 @@ fn control(
             processes.grabbed(*pid);
             Ok(())
         }
-        Process::Create(words) => {
-            let pid = compiling.create(words).map_err(failed)?;
-            processes.created(pid).map_err(|error| {
+        Process::Created(held) => {
+            set_target(compiling, held).map_err(failed)?;
+            processes.created(held.pid, held.gate.is_some()).map_err(|error| {
                 let number = error.raw_os_error().unwrap_or(0);
                 failed(CallFailure { call: "pidfd_open", number, message: error.to_string() })
             })

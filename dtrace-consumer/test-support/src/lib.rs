@@ -20,6 +20,7 @@ pub mod consumer;
 pub mod dtrace1;
 mod family;
 pub mod harness;
+pub mod inherited;
 mod kernel_objects;
 pub mod leftovers;
 mod modes;

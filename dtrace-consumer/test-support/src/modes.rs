@@ -17,7 +17,8 @@ ctor::declarative::ctor! {
 }
 
 fn become_the_traced_program() {
-    let arguments: Vec<String> = std::env::args().collect();
+    let arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let arguments: Vec<String> = arguments.collect();
     if let [_, word, mode, argument] = &arguments[..]
         && word == WORD
     {
@@ -60,11 +61,37 @@ fn run(mode: &str, argument: &str) -> ! {
                 call(number());
             }
         }
+        // Writes what it has inherited to the file.
+        "inherited" => crate::inherited::write(argument),
+        // Copies its standard input to its standard output.
+        "copy" => {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::stdout());
+        }
+        // So many MiB of lines to its standard output, and the same to its standard error.
+        "flood" => flood(number()),
         "beginner" => crate::beginner::run(argument),
         "consumer" => crate::consumer::run(argument),
         _ => exit(99),
     }
     exit(0)
+}
+
+/// Writes lines of 1 KiB in turn to both streams.
+fn flood(mebibytes: i32) {
+    let (out, error) = ([b'o'; 1024], [b'e'; 1024]);
+    let lines = [(out, true), (error, false)].map(|(mut line, is_out)| {
+        line[1023] = b'\n';
+        (line, is_out)
+    });
+    for _ in 0..mebibytes * 1024 {
+        for (line, is_out) in &lines {
+            let _ = match is_out {
+                true => std::io::stdout().write_all(line),
+                false => std::io::stderr().write_all(line),
+            };
+        }
+    }
+    let _ = std::io::stdout().flush();
 }
 
 fn input_ends_within(milliseconds: u8) -> bool {

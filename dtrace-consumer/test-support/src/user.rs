@@ -27,7 +27,8 @@ pub struct System<'a> {
 /// What the user is to do, if this process is the user's program. To be asked before `main`.
 #[must_use]
 pub fn case() -> Option<String> {
-    let arguments: Vec<String> = std::env::args().collect();
+    let arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let arguments: Vec<String> = arguments.collect();
     match &arguments[..] {
         [_, word, case] if word == WORD => Some(case.clone()),
         _ => None,

@@ -50,8 +50,8 @@ pub(crate) fn controlled(prefix: &Path) -> Result<(), Error> {
     let mut ended = 0;
     let outcome = trace("BEGIN { }")
         .prefix(prefix)
-        .create(["true"])
         .grab(1)
+        .grab(2)
         .on_process(|event| {
             ended += i32::from(event.gone);
             Ok(())

@@ -1,33 +1,36 @@
 //! Starts, holds, releases and waits for a traced command.
 
+pub(super) mod created;
 #[cfg(target_os = "linux")]
 mod linux;
+pub(super) mod output;
 pub(super) mod place;
 mod problem;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
+use std::convert::Infallible;
 use std::io;
 use std::process::{Child, Command};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, after, never, select};
 use nix::sys::signal::Signal;
 
 #[cfg(target_os = "linux")]
 use self::linux as system;
-use self::place::Hold;
+use self::output::{Chunk, Output, Pipes, Wanted};
+use self::place::Place;
 #[cfg(not(target_os = "linux"))]
 use self::unsupported as system;
 use super::child::Signals;
 use super::requests::CatchUp;
 use crate::data::outcome::CommandOutcome;
-use crate::decode::stop::{Ending, Reason};
+use crate::decode::stop::Ending;
 use crate::error::Error;
-use crate::stream::job::Gate;
+use crate::stream::job::{Gate, Target};
 
-pub(super) use problem::{none_given, problem};
+pub(super) use problem::none_given;
 pub(super) use system::prepare;
 
 /// How long a command has to end after SIGTERM.
@@ -39,15 +42,20 @@ const DYING: Duration = Duration::from_secs(2);
 /// A held command. It is killed unless it is released.
 #[derive(Default)]
 pub(super) struct Held {
-    child: Option<Child>,
+    process: Option<(Child, Signals)>,
     pub(super) gate: Option<Gate>,
+    pipes: Pipes,
 }
 
 impl Held {
     /// Starts a command and holds it. An abort kills it before it gets that far.
-    pub(super) fn spawn(command: &mut Command, at: Hold, ending: &Ending) -> Result<Held, Error> {
-        let held = system::spawn_held(command, at, |child| {
-            let signals = Signals::to(child);
+    pub(super) fn spawn(
+        command: &mut Command,
+        place: Place,
+        ending: &Ending,
+    ) -> Result<Held, Error> {
+        let held = system::spawn_held(command, place, |signals| {
+            let signals = signals.clone();
             ending.attach(move |reason| {
                 if reason.is_abort() {
                     signals.send(Signal::SIGKILL);
@@ -55,46 +63,60 @@ impl Held {
             });
         });
         ending.detach();
-        let (child, gate) = held.map_err(|cause| {
-            let program = command.get_program().to_string_lossy().into_owned();
-            let cause = problem::explained(cause, &program, command.get_current_dir());
-            Error::Command { program, cause }
-        })?;
-        Ok(Held { child: Some(child), gate })
+        let (mut child, signals, gate) = held.map_err(|cause| failed(command, cause))?;
+        let pipes = Pipes::of(&mut child);
+        Ok(Held { process: Some((child, signals)), gate, pipes })
     }
 
     /// Returns whether there is no command.
     pub(super) fn is_gone(&self) -> bool {
-        self.child.is_none()
+        self.process.is_none()
     }
 
-    pub(super) fn pid(&self) -> i32 {
-        self.child.as_ref().map_or(0, |child| child.id().cast_signed())
+    /// Returns the process as the worker has to know it.
+    pub(super) fn target(&self) -> Target {
+        let pid = self.process.as_ref().map_or(0, |(child, _)| child.id().cast_signed());
+        Target { pid, gate: self.gate.clone() }
     }
 
-    /// Releases the command; its end stops the session. If the session wants its symbols, it stops at its end
-    /// until they have been looked up.
+    /// Fails if nobody would read what the command writes.
+    pub(super) fn require_no_pipes(&self, command: &Command) -> Result<(), Error> {
+        if self.pipes.are_none() {
+            return Ok(());
+        }
+        let reason = "nobody would read the pipe that its output is set to (let it inherit a \
+                      stream, or use `command` with `capture_output`)";
+        Err(failed(command, io::Error::new(io::ErrorKind::InvalidInput, reason)))
+    }
+
+    /// Starts to read the command's output, if it goes to pipes of this process.
+    pub(super) fn read_output(&mut self, wanted: Wanted) -> Result<Option<Output>, Error> {
+        let pipes = std::mem::take(&mut self.pipes);
+        if pipes.are_none() { Ok(None) } else { Output::start(pipes, wanted).map(Some) }
+    }
+
+    /// Releases the command, and calls `at_end` at its end. If the session wants its symbols, it stops at its
+    /// end until they have been looked up.
     pub(super) fn release(
         mut self,
-        ending: Arc<Ending>,
         catch_up: Option<CatchUp>,
+        at_end: impl FnOnce() + Send + 'static,
     ) -> Result<Waiting, Error> {
         let system = |attempt| move |cause| Error::System { attempt, cause };
-        let Some(mut child) = self.child.take() else {
+        let Some((mut child, signals)) = self.process.take() else {
             return Err(system("release the command")(io::ErrorKind::NotFound.into()));
         };
         // A process that libdtrace traces cannot have a second tracer.
         let catch_up = catch_up.filter(|_| self.gate.is_none());
         let released = match &catch_up {
             Some(_) => system::leave_stopped(&child),
-            None => system::release(&child, self.gate.is_some()),
+            None => system::release(&child, &signals, self.gate.is_some()),
         };
         if let Err(e) = released {
-            kill(&mut child);
+            kill(&mut child, &signals);
             return Err(system("continue the command")(e));
         }
         let began = Instant::now();
-        let signals = Signals::to(&child);
         let waiting = signals.clone();
         let (tell, ended) = crossbeam_channel::bounded(1);
         std::thread::Builder::new()
@@ -106,7 +128,7 @@ impl Held {
                 };
                 let ran = began.elapsed();
                 let _ = tell.send(status.ok().map(|status| CommandOutcome { status, ran }));
-                ending.ask(Reason::Command);
+                at_end();
             })
             .map_err(system("start a thread"))?;
         Ok(Waiting { signals, ended })
@@ -115,15 +137,22 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            kill(child);
+        if let Some((child, signals)) = &mut self.process {
+            kill(child, signals);
         }
     }
 }
 
-fn kill(child: &mut Child) {
-    let _ = child.kill();
+fn kill(child: &mut Child, signals: &Signals) {
+    signals.send(Signal::SIGKILL);
     let _ = child.wait();
+}
+
+/// Returns the error for a command that did not start.
+fn failed(command: &Command, cause: io::Error) -> Error {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let cause = problem::explained(cause, &program, command.get_current_dir());
+    Error::Command { program, cause }
 }
 
 /// A running command, and the thread that waits for it.
@@ -138,25 +167,50 @@ impl Waiting {
         self.ended.is_empty()
     }
 
-    /// Waits for the command's end. If the session is asked to end, asks the command to end and then kills it;
-    /// if it is aborted, kills it at once. Returns `None` if it does not end even then.
-    pub(super) fn wait(self, ending: &Ending) -> Option<CommandOutcome> {
-        select! {
-            recv(self.ended) -> end => return end.ok().flatten(),
-            recv(ending.stopped()) -> _ => {}
-        }
-        if let Ok(end) = self.ended.try_recv() {
+    /// Waits for the command's end, and calls `take` with what it writes meanwhile. If the session is asked to
+    /// end, asks the command to end and then kills it; if it is aborted, kills it at once. Returns `None` if it
+    /// does not end even then.
+    pub(super) fn wait(
+        self,
+        ending: &Ending,
+        mut chunks: Receiver<Chunk>,
+        mut take: impl FnMut(&Chunk),
+    ) -> Option<CommandOutcome> {
+        let ended = &self.ended;
+        let mut await_end = |asked: Receiver<Infallible>, limit: Option<Duration>| {
+            let late = limit.map_or_else(never, after);
+            loop {
+                select! {
+                    recv(ended) -> end => return Some(end.ok().flatten()),
+                    recv(asked) -> _ => return ended.try_recv().ok(),
+                    recv(late) -> _ => return None,
+                    recv(chunks) -> chunk => match chunk {
+                        Ok(chunk) => take(&chunk),
+                        // The command, and all that it has started, have closed the streams.
+                        Err(_) => chunks = never(),
+                    },
+                }
+            }
+        };
+        if let Some(end) = await_end(ending.stopped(), None) {
             return end;
         }
         if !ending.is_aborted() {
             self.signals.send(Signal::SIGTERM);
             // A stopped process does not see it before it continues.
             self.signals.send(Signal::SIGCONT);
-            select! {
-                recv(self.ended) -> end => return end.ok().flatten(),
-                recv(ending.aborted()) -> _ => {}
-                default(TERMINATING) => {}
+            if let Some(end) = await_end(ending.aborted(), Some(TERMINATING)) {
+                return end;
             }
+        }
+        self.signals.send(Signal::SIGKILL);
+        await_end(never(), Some(DYING)).flatten()
+    }
+
+    /// Kills the command unless it has ended. Returns `None` if it does not end even then.
+    pub(super) fn kill(self) -> Option<CommandOutcome> {
+        if let Ok(end) = self.ended.try_recv() {
+            return end;
         }
         self.signals.send(Signal::SIGKILL);
         self.ended.recv_timeout(DYING).ok().flatten()

@@ -23,7 +23,7 @@ pub(super) fn explained(error: io::Error, program: &str, directory: Option<&Path
 }
 
 /// Returns what is wrong with a program that did not start.
-pub(in crate::client) fn problem(program: &str, directory: Option<&Path>) -> Option<String> {
+fn problem(program: &str, directory: Option<&Path>) -> Option<String> {
     if !program.contains('/') {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path).any(|it| it.join(program).is_file());

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 
-use super::place::Hold;
+use super::place::Place;
 use crate::client::child::Signals;
 use crate::stream::job::Gate;
 
@@ -13,14 +13,14 @@ pub(in crate::client) fn prepare(_: &mut Command) {}
 /// Fails: live sessions are not implemented here.
 pub(super) fn spawn_held(
     _: &mut Command,
-    _: Hold,
-    _: impl FnOnce(&Child),
-) -> io::Result<(Child, Option<Gate>)> {
+    _: Place,
+    _: impl FnOnce(&Signals),
+) -> io::Result<(Child, Signals, Option<Gate>)> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Fails: live sessions are not implemented here.
-pub(super) fn release(_: &Child, _: bool) -> io::Result<()> {
+pub(super) fn release(_: &Child, _: &Signals, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -1,7 +1,11 @@
 //! What the user's process requires of a system without live sessions.
 
+use std::convert::Infallible;
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
 
 use crate::error::Error;
 use crate::error::unavailable::Check;
@@ -47,4 +51,25 @@ pub(in crate::client) fn scratch_file() -> Option<File> {
 pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
     std::env::current_exe()
         .map_err(|cause| Error::System { attempt: "find this program's executable", cause })
+}
+
+/// Returns where this process finds its libraries, apart from the system's directories.
+pub(in crate::client) fn library_directories() -> [PathBuf; 0] {
+    []
+}
+
+/// A process. There is none: live sessions are not implemented here.
+#[derive(Debug)]
+pub(in crate::client) struct ProcessHandle(Infallible);
+
+impl ProcessHandle {
+    /// Fails: live sessions are not implemented here.
+    pub(in crate::client) fn open(_: u32) -> io::Result<ProcessHandle> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Is never called.
+    pub(in crate::client) fn send(&self, _: Signal) -> io::Result<()> {
+        match self.0 {}
+    }
 }

@@ -53,10 +53,8 @@ fn job() -> impl Strategy<Value = Job> {
             specifier,
         },
     );
-    let process = prop_oneof![
-        vec(text(), 0..3).prop_map(Process::Create),
-        any::<i32>().prop_map(Process::Grab),
-    ];
+    let process =
+        prop_oneof![target().prop_map(Process::Created), any::<i32>().prop_map(Process::Grab),];
     let options = vec((text(), option::of(text())), 0..3);
     let flags = (any::<bool>(), any::<u32>(), any::<[bool; 5]>());
     let order = (0u8..9).prop_map(|n| Order::from_number(n).unwrap_or_default());

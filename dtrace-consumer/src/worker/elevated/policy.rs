@@ -217,10 +217,7 @@ impl Policy<'_> {
 
     fn check_process(&self, process: &Process) -> Checked {
         match process {
-            Process::Create(_) => refuse(
-                "to create a process",
-                "it would run as root (use run_synchronous to start the command)",
-            ),
+            Process::Created(held) => self.check_target(held),
             Process::Grab(_) if !self.configuration.grab => refuse("to grab a process", NO_GRAB),
             Process::Grab(pid) => self.require_own(*pid),
         }

@@ -111,14 +111,6 @@ impl Compiling {
         Ok(())
     }
 
-    /// Starts a process for libdtrace to control, held like that of [`grab`](Compiling::grab). Returns its
-    /// pid, if the library reports it.
-    pub(crate) fn create(&mut self, words: &[String]) -> Result<Option<i32>, CallFailure> {
-        let (process, pid) = processes::create(self.handle, words)?;
-        self.processes.push(process);
-        Ok(pid)
-    }
-
     /// Ends the phase of options. Linux requires this before the first compile.
     pub(crate) fn init(&mut self) -> Result<(), CallFailure> {
         let Some(init) = self.handle.api.dtrace_init else { return Ok(()) };

@@ -14,7 +14,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::stops::pid_of;
@@ -34,7 +34,7 @@ pub(in crate::client) fn run_to_exit(
     wait_for_change(pid)?;
     // It fails if a debugger was faster, or a security module forbids it.
     let _ = ptrace::seize(pid, Options::PTRACE_O_TRACEEXIT);
-    kill(pid, Signal::SIGCONT)?;
+    signals.send(Signal::SIGCONT);
     let mut at_exit = Some(at_exit);
     loop {
         wait_for_change(pid)?;

@@ -13,7 +13,7 @@
 //! library as the first argument.
 
 #[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) use here::put;
+pub(super) use here::{put, run_up_to};
 
 #[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod here {
@@ -65,9 +65,15 @@ mod here {
     /// Upper limit of the instructions at the entry point, including those that bind it to the C library.
     const STEPS: u32 = 100;
 
-    /// Runs a process that this thread has stopped at its exec up to the place to hold it, and puts a gate
-    /// there. Returns `None` if its code is not this program's (32 bit).
-    pub(in super::super) fn put(pid: Pid, at: Hold) -> io::Result<Option<Gate>> {
+    /// Runs a process that this thread has stopped at its exec up to the place to hold it. It stays at its
+    /// exec if its code is not this program's (32 bit).
+    pub(in super::super) fn run_up_to(pid: Pid, at: Hold) -> io::Result<()> {
+        advance(pid, at).map(drop)
+    }
+
+    /// Does what [`run_up_to`] does. Returns the registers there and the address of the next instruction;
+    /// `None` if the process is still at its exec.
+    fn advance(pid: Pid, at: Hold) -> io::Result<Option<(libc::user_regs_struct, u64)>> {
         let Some(mut registers) = registers(pid)? else { return Ok(None) };
         let entry = entry_point(pid)?;
         run_to(pid, entry, &mut registers)?;
@@ -78,6 +84,13 @@ mod here {
             run_to(pid, main, &mut registers)?;
             next = main;
         }
+        Ok(Some((registers, next)))
+    }
+
+    /// Runs a process that this thread has stopped at its exec up to the place to hold it, and puts a gate
+    /// there. Returns `None` if its code is not this program's (32 bit).
+    pub(in super::super) fn put(pid: Pid, at: Hold) -> io::Result<Option<Gate>> {
+        let Some((mut registers, next)) = advance(pid, at)? else { return Ok(None) };
         let word = *stack_pointer(&mut registers) - BELOW;
         let (goes_on, gate) = match place(pid, SPIN.len() + size_of::<u64>())? {
             Some(place) => {
@@ -255,4 +268,16 @@ pub(super) fn put(
     _: crate::client::command::place::Hold,
 ) -> std::io::Result<Option<crate::stream::job::Gate>> {
     Ok(None)
+}
+
+#[cfg(not(all(
+    target_pointer_width = "64",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+/// Leaves the process at its exec: this architecture's code is unknown here.
+pub(super) fn run_up_to(
+    _: nix::unistd::Pid,
+    _: crate::client::command::place::Hold,
+) -> std::io::Result<()> {
+    Ok(())
 }

@@ -11,7 +11,7 @@
 //! Probes on the command's own functions need more. libdtrace attaches to the process as a debugger, and a
 //! process can have only one. The loader must have finished, or libdtrace finds no functions. The program's
 //! initialisers must have run, or the probes that it defines are not registered. And libdtrace cannot resume
-//! a stopped process. So such a command runs up to its entry point or `main`, and is released, stopped, at a
+//! a stopped process. So such a command runs up to its entry point or `main`, and is left, stopped, at a
 //! [`Gate`]: libdtrace can continue it and attach to it, and it spins until the worker opens the gate.
 //!
 //! Nobody traces the command between that stop and libdtrace's attaching.
@@ -22,12 +22,13 @@ use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::gate;
 use super::stops::{pid_of, wait_for_trap};
-use crate::client::command::place::Hold;
+use crate::client::child::Signals;
+use crate::client::command::place::{Hold, Place};
 use crate::stream::job::Gate;
 
 /// Makes a command stop at its exec when it is started, for [`spawn_held`]. Call it once.
@@ -45,17 +46,21 @@ pub(crate) fn prepare(command: &mut Command) {
 
 /// Starts a [prepared](prepare) command and holds it. Only the calling thread can [`release`] it.
 ///
-/// Calls `spawned` when it is a process. Unless it is held at its exec, it waits at a gate, if this architecture supports gates.
+/// Calls `spawned` when it is a process. One that libdtrace is to attach to waits at a gate, unless it is held
+/// at its exec or this architecture has no gates. Any other stays in a stop of this thread's.
 pub(in crate::client) fn spawn_held(
     command: &mut Command,
-    at: Hold,
-    spawned: impl FnOnce(&Child),
-) -> io::Result<(Child, Option<Gate>)> {
+    place: Place,
+    spawned: impl FnOnce(&Signals),
+) -> io::Result<(Child, Signals, Option<Gate>)> {
     let mut child = command.spawn()?;
-    spawned(&child);
-    // The process stops at exec. This thread forked it, so this thread is its tracer.
-    match hold(&child, at) {
-        Ok(gate) => Ok((child, gate)),
+    let held = Signals::to(&child).and_then(|signals| {
+        spawned(&signals);
+        // The process stops at exec. This thread forked it, so this thread is its tracer.
+        Ok((hold(&child, place)?, signals))
+    });
+    match held {
+        Ok((gate, signals)) => Ok((child, signals, gate)),
         Err(e) => {
             let _ = child.kill();
             let _ = child.wait();
@@ -64,11 +69,18 @@ pub(in crate::client) fn spawn_held(
     }
 }
 
-fn hold(child: &Child, at: Hold) -> io::Result<Option<Gate>> {
+fn hold(child: &Child, place: Place) -> io::Result<Option<Gate>> {
     let pid = pid_of(child)?;
     wait_for_trap(pid)?;
     die_with_this_thread(pid)?;
-    let gate = if at == Hold::Exec { None } else { gate::put(pid, at)? };
+    if place.at == Hold::Exec {
+        return Ok(None);
+    }
+    if !place.attach {
+        gate::run_up_to(pid, place.at)?;
+        return Ok(None);
+    }
+    let gate = gate::put(pid, place.at)?;
     if gate.is_some() {
         ptrace::detach(pid, Signal::SIGSTOP)?;
     }
@@ -77,12 +89,11 @@ fn hold(child: &Child, at: Hold) -> io::Result<Option<Gate>> {
 
 /// Releases a held command. Must run on the thread that started it. A command at a gate is already running if
 /// the worker has opened the gate.
-pub(crate) fn release(child: &Child, gated: bool) -> io::Result<()> {
-    let pid = pid_of(child)?;
+pub(crate) fn release(child: &Child, signals: &Signals, gated: bool) -> io::Result<()> {
     if gated {
-        kill(pid, Signal::SIGCONT)?;
+        signals.send(Signal::SIGCONT);
     } else {
-        ptrace::detach(pid, None)?;
+        ptrace::detach(pid_of(child)?, None)?;
     }
     Ok(())
 }

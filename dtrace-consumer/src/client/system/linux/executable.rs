@@ -1,5 +1,7 @@
 //! Which executable is started again as the worker?
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -26,6 +28,40 @@ pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
         return Err(Error::WorkerStart { program, reason });
     }
     Ok(program)
+}
+
+/// Returns where this process finds its libraries, apart from the system's directories. A loader that is named
+/// explicitly ignores `LD_LIBRARY_PATH`, and does not know where the program is, which `$ORIGIN` stands for.
+pub(in crate::client) fn library_directories() -> Vec<PathBuf> {
+    let variable = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let is_separator = |byte: &u8| matches!(byte, b':' | b';');
+    let named = variable.as_bytes().split(is_separator).map(|name| match name {
+        // The loader takes an empty name for the working directory.
+        b"" => PathBuf::from("."),
+        name => PathBuf::from(OsStr::from_bytes(name)),
+    });
+    let mut directories: Vec<PathBuf> =
+        if variable.is_empty() { Vec::new() } else { named.collect() };
+    let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
+    for line in maps.split(|byte| *byte == b'\n') {
+        let Some(at) = line.iter().position(|byte| *byte == b'/') else { continue };
+        let file = Path::new(OsStr::from_bytes(&line[at..]));
+        let is_library = file.file_name().is_some_and(|name| {
+            let name = name.as_bytes();
+            name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
+        });
+        let directory = file.parent().filter(|directory| {
+            is_library && !directory.starts_with("/usr/lib") && !directory.starts_with("/lib")
+        });
+        // The loader's argument separates directories by these.
+        let is_sayable = |it: &&Path| !it.as_os_str().as_bytes().iter().any(is_separator);
+        if let Some(directory) = directory.filter(is_sayable)
+            && !directories.iter().any(|it| it == directory)
+        {
+            directories.push(directory.to_owned());
+        }
+    }
+    directories
 }
 
 /// Returns the shared library that contains this crate's code; `None` if the executable contains it.

@@ -2,13 +2,15 @@
 
 mod checks;
 mod executable;
+mod process;
 
 use std::fs::File;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 pub(in crate::client) use checks::{kernel, privilege, unsupported};
-pub(in crate::client) use executable::own_executable;
+pub(in crate::client) use executable::{library_directories, own_executable};
+pub(in crate::client) use process::ProcessHandle;
 
 /// Returns an unnamed file for a worker's standard error.
 pub(in crate::client) fn scratch_file() -> Option<File> {

@@ -1,6 +1,6 @@
 //! The structures and calls of libdtrace on Linux.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use dtrace_sys::abi::*;
@@ -195,18 +195,6 @@ pub(in crate::worker::libdtrace) unsafe fn grab(
     let grab = handle.api.dtrace_proc_grab_pid?;
     // SAFETY: the caller guarantees it; see `# Safety`.
     Some(unsafe { grab(handle.raw, pid, if hold { 0 } else { DTRACE_PROC_SHORTLIVED }) })
-}
-
-/// Creates a process. Returns null if that fails.
-///
-/// # Safety
-/// The handle is open. `words` are C strings, at least one, followed by a null pointer.
-pub(in crate::worker::libdtrace) unsafe fn create(
-    handle: Handle,
-    words: &[*mut c_char],
-) -> *mut dtrace_proc_handle_t {
-    // SAFETY: the caller guarantees it; see `# Safety`.
-    unsafe { (handle.api.dtrace_proc_create)(handle.raw, words[0], words.as_ptr(), 0) }
 }
 
 /// Finds the symbol at an address.

@@ -191,23 +191,6 @@ pub(in crate::worker::libdtrace) unsafe fn grab(
     Some(unsafe { grab(handle.raw, pid, 0) })
 }
 
-/// Creates a process. Returns null if that fails.
-///
-/// # Safety
-/// The handle is open. `words` are C strings, at least one, followed by a null pointer.
-pub(in crate::worker::libdtrace) unsafe fn create(
-    handle: Handle,
-    words: &[*mut c_char],
-) -> *mut dtrace_proc_handle_t {
-    let create = handle.api.dtrace_proc_create;
-    // SAFETY: the caller guarantees it; see `# Safety`.
-    #[cfg(dtrace_abi = "freebsd")]
-    return unsafe { create(handle.raw, words[0], words.as_ptr(), None, ptr::null_mut()) };
-    // SAFETY: the caller guarantees it; see `# Safety`.
-    #[cfg(not(dtrace_abi = "freebsd"))]
-    return unsafe { create(handle.raw, words[0], words.as_ptr()) };
-}
-
 /// Finds the symbol at an address.
 ///
 /// # Safety

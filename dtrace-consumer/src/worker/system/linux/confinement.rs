@@ -15,8 +15,6 @@ use seccompiler::{
     SeccompRule, apply_filter_all_threads,
 };
 
-use crate::stream::job::{Job, Process};
-
 /// The capabilities that libdtrace needs, and what fails without them (2.0.7, Linux 6.18).
 const NEEDED: [Capability; 9] = [
     // Namespaces, mounts, loading programs, reading kernel memory.
@@ -37,12 +35,8 @@ const NEEDED: [Capability; 9] = [
 ];
 
 /// Gives up privileges. Must be called before another thread starts, which would keep them.
-pub(crate) fn give_up_privileges(job: &Job) -> io::Result<()> {
+pub(crate) fn give_up_privileges() -> io::Result<()> {
     nix::sys::prctl::set_no_new_privs()?;
-    // A process that libdtrace creates is the user's, and keeps the user's privileges.
-    if job.processes.iter().any(|process| matches!(process, Process::Create(_))) {
-        return Ok(());
-    }
     let permitted = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
     let kept: CapsHashSet = permitted.into_iter().filter(|it| NEEDED.contains(it)).collect();
     for set in [CapSet::Inheritable, CapSet::Ambient] {

@@ -8,10 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use rustix::process::{Signal, pidfd_send_signal};
 
-use super::processes::belongs_to;
+use super::processes::{belongs_to, watch_process};
 use crate::stream::job::Gate;
 
 /// How often to check whether a process that is not a child has ended.
@@ -20,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Continues the process up to its gate, where it spins.
 pub(crate) fn let_run_to_gate(pid: i32) {
     // It fails only if the process is gone, and then the next step fails, too.
-    let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+    let _ = watch_process(pid).map(|process| pidfd_send_signal(process, Signal::CONT));
 }
 
 /// Returns whether this process traces the given one, as a debugger does.

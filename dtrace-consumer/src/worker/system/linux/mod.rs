@@ -4,8 +4,6 @@ mod built_probes;
 #[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
 mod called_function;
 mod confinement;
-#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
-mod created_process;
 #[expect(unsafe_code, reason = "it handles descriptors that libdtrace owns")]
 mod descriptors;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
@@ -22,7 +20,6 @@ mod uprobe_places;
 
 pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{confine, give_up_privileges};
-pub(crate) use created_process::CreatedProcess;
 pub(crate) use descriptors::{
     close_inherited_descriptors, duplicate, end_tracing, wait_descriptors,
 };

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// The process at the other end of a channel.
 #[derive(Debug, Clone, Copy)]
@@ -22,15 +23,9 @@ pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
 
 /// Returns a descriptor of the process that becomes readable when the process ends.
 pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the call takes no pointers. Its result, if not an error, is a new descriptor without another
-    // owner.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0u32);
-        if fd == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        i32::try_from(fd).map(|fd| OwnedFd::from_raw_fd(fd)).map_err(io::Error::other)
-    }
+    // A pid is positive; rustix takes that for granted.
+    let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw);
+    Ok(pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?)
 }
 
 /// Returns whether the process has only this user's ids, and the user may inspect it.

@@ -1,0 +1,140 @@
+//! What has a program inherited?
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use nix::unistd::{Pid, getpgid, getppid, getsid};
+
+/// What a program has inherited, by name.
+pub type Inherited = BTreeMap<String, String>;
+
+/// Reads what [`write`] has written.
+///
+/// # Errors
+/// If there is no such file.
+pub fn read(file: &Path) -> std::io::Result<Inherited> {
+    let text = String::from_utf8_lossy(&fs::read(file)?).into_owned();
+    let rows = text.lines().filter_map(|line| line.split_once('='));
+    Ok(rows.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// Writes what this process has inherited, a line each. No other thread and no runtime must have changed it.
+pub(crate) fn write(file: &str) {
+    let mut rows = Inherited::new();
+    from_status(&mut rows);
+    from_limits(&mut rows);
+    from_stat(&mut rows);
+    for name in fs::read_dir("/proc/self/ns").into_iter().flatten().flatten() {
+        let name = name.file_name().to_string_lossy().into_owned();
+        rows.insert(format!("namespace {name}"), link(&format!("ns/{name}")));
+    }
+    for number in descriptors() {
+        rows.insert(format!("descriptor {number}"), link(&format!("fd/{number}")));
+    }
+    for (name, value) in std::env::vars_os() {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        rows.insert(format!("variable {name}"), value.into_owned());
+    }
+    for name in ["oom_score_adj", "cgroup", "personality", "coredump_filter", "loginuid"] {
+        let text = fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+        rows.insert(name.to_owned(), text.trim().replace('\n', ","));
+    }
+    rows.insert("working directory".to_owned(), link("cwd"));
+    rows.insert("root directory".to_owned(), link("root"));
+    let parent = getppid();
+    let same = |of: fn(Option<Pid>) -> nix::Result<Pid>| (of(None) == of(Some(parent))).to_string();
+    rows.insert("its parent's process group".to_owned(), same(getpgid));
+    rows.insert("its parent's session".to_owned(), same(getsid));
+    for (name, request) in [
+        ("dumpable", libc::PR_GET_DUMPABLE),
+        ("keeps capabilities", libc::PR_GET_KEEPCAPS),
+        ("secure bits", libc::PR_GET_SECUREBITS),
+        ("timer slack", libc::PR_GET_TIMERSLACK),
+    ] {
+        // SAFETY: these requests return a number and take no argument.
+        let value = unsafe { libc::prctl(request, 0, 0, 0, 0) };
+        rows.insert(name.to_owned(), value.to_string());
+    }
+    let mut signal: libc::c_int = 0;
+    // SAFETY: the request writes an integer, which outlives the call.
+    unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
+    rows.insert("parent-death signal".to_owned(), signal.to_string());
+    let lines: Vec<String> = rows.into_iter().map(|(name, value)| name + "=" + &value).collect();
+    let _ = fs::write(file, lines.join("\n"));
+}
+
+fn link(name: &str) -> String {
+    let target = fs::read_link(format!("/proc/self/{name}"));
+    target.map(|it| it.display().to_string()).unwrap_or_default()
+}
+
+/// The open descriptors but for the one that lists them.
+fn descriptors() -> Vec<i32> {
+    let all = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let listed: Vec<i32> = numbers.collect();
+    // SAFETY: the call takes no pointers and fails cleanly for a descriptor that is not open.
+    listed.into_iter().filter(|it| unsafe { libc::fcntl(*it, libc::F_GETFD) } != -1).collect()
+}
+
+fn from_status(rows: &mut Inherited) {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let names = [
+        "Umask",
+        "Uid",
+        "Gid",
+        "Groups",
+        "TracerPid",
+        "SigBlk",
+        "SigIgn",
+        "SigCgt",
+        "CapInh",
+        "CapPrm",
+        "CapEff",
+        "CapBnd",
+        "CapAmb",
+        "NoNewPrivs",
+        "Seccomp",
+        "Seccomp_filters",
+        "Cpus_allowed",
+        "Mems_allowed",
+        "Speculation_Store_Bypass",
+    ];
+    for line in status.lines() {
+        let Some((name, value)) = line.split_once(':').filter(|(name, _)| names.contains(name))
+        else {
+            continue;
+        };
+        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+        rows.insert(name.to_owned(), value);
+    }
+    if let Some(tracer) = rows.remove("TracerPid") {
+        rows.insert("is traced".to_owned(), (tracer != "0").to_string());
+    }
+}
+
+fn from_limits(rows: &mut Inherited) {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    for line in limits.lines().skip(1) {
+        let (name, values) = line.split_at(line.len().min(26));
+        let values = values.split_whitespace().collect::<Vec<_>>().join(" ");
+        rows.insert(format!("limit {}", name.trim()), values);
+    }
+}
+
+fn from_stat(rows: &mut Inherited) {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>());
+    // Field 3 of proc_pid_stat(5) is the first after the name.
+    let field = |n: usize| fields.as_ref().and_then(|all| all.get(n - 3)).unwrap_or(&"");
+    for (name, n) in [
+        ("controlling terminal", 7),
+        ("foreground process group", 8),
+        ("nice level", 19),
+        ("real-time priority", 40),
+        ("scheduling policy", 41),
+    ] {
+        rows.insert(name.to_owned(), (*field(n)).to_owned());
+    }
+}

@@ -1,0 +1,234 @@
+//! Does a traced command inherit what it would inherit alone?
+//!
+//! The test starts this binary again in peculiar surroundings, where it runs a program in several ways. The
+//! program writes what it has inherited.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use dtrace_consumer::{run_synchronous, trace};
+use dtrace_test_support::dtrace1::Dtrace1;
+use dtrace_test_support::inherited::{self, Inherited};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        every_way_passes_on_input_and_output,
+        words_need_not_be_text,
+    ],
+    needs: [Tracing, Command("cc")],
+    tests: [a_worker_finds_the_libraries_that_its_program_finds],
+    needs: [Tracing, Root, Dtrace1, Command("taskset"), Command("setpriv")],
+    tests: [a_command_inherits_what_it_would_inherit_alone],
+}
+
+/// The first word of this binary's command line when it is to run a program.
+const RUN: &str = "run-a-program";
+
+ctor::declarative::ctor! {
+    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    #[ctor(unsafe)]
+    fn before_main() {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        if let [_, run, way, command @ ..] = &words[..]
+            && run == RUN
+        {
+            run_program(&way.to_string_lossy(), command);
+            std::process::exit(0);
+        }
+    }
+}
+
+/// The ways to run a program.
+const WAYS: [&str; 4] = ["std", "command", "command of its symbols", "create"];
+
+fn run_program(way: &str, words: &[OsString]) {
+    let script = "BEGIN { @ = count(); }";
+    let outcome = match way {
+        "std" => {
+            let status = Command::new(&words[0]).args(&words[1..]).status();
+            assert!(status.expect("it starts").success());
+            return;
+        }
+        "command" => run_synchronous(script, words).run(),
+        // It is traced by this process, and by the worker.
+        "command of its symbols" => {
+            let script = "syscall::write:entry /pid == $target/ { @[ustack()] = count(); }";
+            run_synchronous(script, words).run()
+        }
+        "functions of the command" => {
+            let script = "pid$target:a.out:main:entry { @ = count(); }";
+            run_synchronous(script, words).run()
+        }
+        "create" => trace(script).create(words).run(),
+        other => panic!("{other}?"),
+    };
+    let outcome = outcome.expect("it runs");
+    assert!(outcome.command.is_some_and(|command| command.finished()), "{outcome:?}");
+}
+
+/// This binary as a program that runs `words` in a way.
+fn runner(way: &str, words: &[OsString]) -> Vec<OsString> {
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    let mut all: Vec<OsString> = vec![exe.into(), RUN.into(), way.into()];
+    all.extend_from_slice(words);
+    all
+}
+
+/// What differs from a program that `std::process::Command` starts in the same surroundings, and why.
+const UNLIKE_STD: &[(&str, &[&str])] = &[
+    // It must not outlive the process that would release it, or handle its breakpoints.
+    ("parent-death signal", &["command", "command of its symbols", "create"]),
+    // It waits at its end for the look-up of its symbols.
+    ("is traced", &["command of its symbols"]),
+];
+
+/// What differs from a program that dtrace(1) starts in the same surroundings, and why.
+const UNLIKE_DTRACE1: &[&str] = &[
+    // As above; with dtrace(1) it lives on, perhaps with breakpoints that nobody handles.
+    "parent-death signal",
+    // libdtrace attaches to each of its commands; here only for probes on their functions.
+    "is traced",
+    // `std::process::Command` unblocks all signals, and restores SIGPIPE.
+    "SigBlk",
+    "SigIgn",
+    // The test gives dtrace(1) a mount namespace with debugfs; here the worker has one of its own.
+    "namespace mnt",
+];
+
+fn a_command_inherits_what_it_would_inherit_alone() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("inherited");
+    let program = traced_program("inherited", file.display());
+    let inherits = |words: &[OsString]| -> Inherited {
+        let _ = fs::remove_file(&file);
+        in_peculiar_surroundings(words, directory.path());
+        inherited::read(&file).expect("the program has written it")
+    };
+    let alone = inherits(&runner("std", &program));
+    is_peculiar(&alone);
+    for way in &WAYS[1..] {
+        let found = differences(&alone, &inherits(&runner(way, &program)));
+        let expected = UNLIKE_STD.iter().filter(|(_, ways)| ways.contains(way));
+        let expected: BTreeSet<&str> = expected.map(|(name, _)| *name).collect();
+        let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, expected, "{way}: {found:#?}");
+    }
+    let dtrace1 = Dtrace1::find(directory.path(), &["io.d".to_owned()]).expect("it is there");
+    let words: Vec<&str> = program.iter().map(|word| word.to_str().expect("text")).collect();
+    let command = dtrace1.command();
+    let mut dtrace1 = vec![command.get_program().to_owned()];
+    dtrace1.extend(command.get_args().map(OsStr::to_owned));
+    dtrace1.extend(["-qn", "BEGIN { }", "-c", &words.join(" ")].map(OsString::from));
+    let by_dtrace1 = inherits(&dtrace1);
+    let found = differences(&by_dtrace1, &inherits(&runner("create", &program)));
+    let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, UNLIKE_DTRACE1.iter().copied().collect(), "{found:#?}");
+}
+
+/// Runs a command where nearly everything that a process inherits differs from what it usually is.
+fn in_peculiar_surroundings(words: &[OsString], directory: &Path) {
+    let shell = "umask 027; ulimit -Sn 333; ulimit -Sl 77; ulimit -c 0; \
+                 echo 345 > /proc/self/oom_score_adj; exec \"$@\"";
+    let status = Command::new("env")
+        .args(["--ignore-signal=HUP,PIPE", "--block-signal=USR1", "sh", "-c", shell, "sh"])
+        .args(["nice", "-n", "7", "taskset", "-c", "0"])
+        .args(["setpriv", "--bounding-set=-sys_time", "--"])
+        .args(words)
+        .env("LD_LIBRARY_PATH", directory)
+        .env("PECULIAR", OsString::from_vec(vec![0xff]))
+        .current_dir(directory)
+        .stdin(fs::File::open("/proc/self/status").expect("a file"))
+        .status();
+    assert!(status.expect("it starts").success());
+}
+
+/// Checks that the surroundings are what they should be.
+fn is_peculiar(alone: &Inherited) {
+    let of = |name: &str| alone.get(name).map(String::as_str).unwrap_or_default();
+    assert_eq!((of("Umask"), of("nice level"), of("Cpus_allowed")), ("0027", "7", "1"));
+    assert!(of("limit Max open files").starts_with("333 "), "{alone:#?}");
+    assert_eq!((of("oom_score_adj"), of("NoNewPrivs"), of("Seccomp")), ("345", "0", "0"));
+    assert!(of("descriptor 0").ends_with("/status"), "{alone:#?}");
+    let descriptors = alone.keys().filter(|name| name.starts_with("descriptor ")).count();
+    assert_eq!(descriptors, 3, "{alone:#?}");
+    assert_eq!(u64::from_str_radix(of("SigIgn"), 16).map(|set| set & 1), Ok(1));
+    assert!(alone.contains_key("variable PECULIAR"));
+}
+
+/// The rows in which two programs differ.
+fn differences(expected: &Inherited, found: &Inherited) -> Vec<(String, [Option<String>; 2])> {
+    let names: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let both = |name: &String| [expected.get(name).cloned(), found.get(name).cloned()];
+    let rows = names.into_iter().map(|name| (name.clone(), both(name)));
+    rows.filter(|(_, [expected, found])| expected != found).collect()
+}
+
+fn every_way_passes_on_input_and_output() {
+    for way in WAYS.into_iter().chain(["functions of the command"]) {
+        let script = "cat; echo error >&2; exit 0";
+        let words = ["sh", "-c", script].map(OsString::from);
+        let words = runner(way, &words);
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("this binary starts");
+        let input = child.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut { input }, b"hello\n").expect("it reads");
+        let output = child.wait_with_output().expect("a child");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n", "{way}: {output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "error\n", "{way}: {output:?}");
+    }
+}
+
+fn words_need_not_be_text() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let bytes = [directory.path().as_os_str().as_encoded_bytes(), b"/\xff\xfe"].concat();
+    let file = OsString::from_vec(bytes);
+    for way in WAYS {
+        let words = ["touch".into(), file.clone()];
+        let words = runner(way, &words);
+        let status = Command::new(&words[0]).args(&words[1..]).status();
+        assert!(status.expect("this binary starts").success(), "{way}");
+        fs::remove_file(&file).unwrap_or_else(|e| panic!("{way}: {e}"));
+    }
+}
+
+fn a_worker_finds_the_libraries_that_its_program_finds() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name);
+    // Notes each process that has loaded it.
+    let source = "#include <stdio.h>\n#include <stdlib.h>\n\
+        __attribute__((constructor)) static void note(void) {\n\
+            FILE *notes = fopen(getenv(\"NOTES\"), \"a\");\n\
+            if (!notes) return;\n\
+            fputs(getenv(\"DTRACE_CONSUMER_WORKER\") ? \"worker\\n\" : \"other\\n\", notes);\n\
+            fclose(notes);\n\
+        }\n";
+    fs::write(path("noted.c"), source).expect("a file");
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([path("libnoted.so"), path("noted.c")])
+        .status();
+    assert!(compiled.expect("a compiler").success());
+    let words = runner("command", &["true".into()]);
+    let output = Command::new(&words[0])
+        .args(&words[1..])
+        .env("LD_LIBRARY_PATH", directory.path())
+        .env("LD_PRELOAD", "libnoted.so")
+        .env("NOTES", path("notes"))
+        .output()
+        .expect("this binary starts");
+    assert!(output.status.success(), "{output:?}");
+    let notes = fs::read_to_string(path("notes")).expect("notes");
+    assert_eq!(notes, "other\nworker\nother\n");
+}
