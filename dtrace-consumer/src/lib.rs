@@ -373,7 +373,9 @@ pub mod elevation {
 
 /// Events of [`Session::events`], which own their data.
 pub mod event {
-    pub use crate::decode::event::{AggregatedEvent, FiringEvent, FlowEvent, OutputEvent};
+    pub use crate::decode::event::{
+        AggregatedEvent, CommandLine, FiringEvent, FlowEvent, OutputEvent,
+    };
 }
 
 /// Losses: what DTrace dropped, and which clauses failed at run time.
@@ -419,7 +421,9 @@ pub mod session {
     pub use crate::api::settings::Traces;
     #[cfg(feature = "live")]
     pub use crate::api::traced::Traced;
-    pub use crate::data::outcome::{CommandOutcome, CommandOutput, EndedBy, Timings};
+    pub use crate::data::outcome::{
+        CommandOutcome, CommandOutput, CommandStream, EndedBy, Timings,
+    };
     #[cfg(feature = "live")]
     pub use crate::data::script::Specifier;
     pub use crate::data::session_info::{

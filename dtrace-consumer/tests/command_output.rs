@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dtrace_consumer::session::{CommandOutput, EndedBy, Traced};
 use dtrace_consumer::{
-    CallbackResult, Consumer, Error, Outcome, Session, Wants, run_synchronous, trace,
+    CallbackResult, Consumer, Error, Event, Outcome, Session, Wants, run_synchronous, trace,
 };
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::exists;
@@ -31,6 +31,7 @@ live_tests! {
         a_pipe_that_the_user_asked_for_is_read,
         a_pipe_that_nobody_would_read_is_refused,
         a_spawned_session_receives_lines_too,
+        lines_are_events_too,
         a_command_that_waits_for_input_from_nobody_gets_its_end,
     ],
 }
@@ -285,6 +286,20 @@ fn a_spawned_session_receives_lines_too() {
     let outcome = thread.join().expect("it runs");
     assert_eq!(lines.iter().collect::<Vec<_>>(), [b"one", b"two"]);
     assert_eq!(outcome.ended_by, EndedBy::Command);
+}
+
+fn lines_are_events_too() {
+    let events = shell("echo one; echo two >&2").command_lines().events(1).expect("it starts");
+    let mut lines: Vec<String> = events
+        .filter(|event| matches!(event, Event::Line(_)))
+        .map(|event| serde_json::to_string(&event).expect("JSON"))
+        .collect();
+    lines.sort();
+    let expected = [
+        r#"{"event":"line","stream":"stderr","bytes":"two"}"#,
+        r#"{"event":"line","stream":"stdout","bytes":"one"}"#,
+    ];
+    assert_eq!(lines, expected);
 }
 
 fn a_command_that_waits_for_input_from_nobody_gets_its_end() {

@@ -141,8 +141,8 @@ fn do_case(case: &str) {
             report(trace(script), sudo());
         }
         "create" => {
-            let script = "syscall::getppid:entry /pid == $target/ { @[\"uid\"] = max(uid); }";
-            report(trace(script).create(traced_program("calls", 1)), sudo());
+            let script = "syscall::exit_group:entry /pid == $target/ { @[\"uid\"] = max(uid); }";
+            report(trace(script).create(["sh", "-c", "true"]), sudo());
         }
         "grab" => report(trace("BEGIN { exit(0); }").grab(1), sudo()),
         "grab own" => {
@@ -249,6 +249,8 @@ fn the_command_stays_unprivileged() {
     let (_lock, guard) = alone();
     let said = as_user(&PERMITTED, "who runs the command");
     assert!(said.contains("uid=65534"), "{said}");
+    let said = as_user(&PERMITTED, "create");
+    assert_eq!(said, "0 [\"uid=65534\"] None nothing lost\n");
     guard.check();
 }
 

@@ -155,6 +155,9 @@ fn what_cannot_be_controlled_is_named() {
         assert_eq!(start(words), expected);
     }
     assert!(start(&["a\0b"]).ends_with("nul byte found in provided data"));
+    let too_early = trace("BEGIN {}").create(traced_program("calls", 1)).run();
+    let too_early = too_early.expect_err("it ends before its `main`").to_string();
+    assert!(too_early.contains("evaltime=exec"), "{too_early}");
     for pid in [0, -1, i32::MAX] {
         let expected =
             format!("cannot grab process {pid}: No such process (there is no process {pid})");

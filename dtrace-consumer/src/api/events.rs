@@ -11,12 +11,12 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 use super::session::{Session, Source};
 use super::thread::ConsumerThread;
 use crate::data::loss::{DropReport, Fault};
-use crate::data::outcome::Outcome;
+use crate::data::outcome::{CommandStream, Outcome};
 use crate::data::probe::Probe;
 use crate::data::session_info::{OptionChange, ProcessEvent};
 use crate::decode::aggregated::Aggregated;
 use crate::decode::consumer::{Consumer, Wants};
-use crate::decode::event::{AggregatedEvent, Event, FiringEvent, Names, OutputEvent};
+use crate::decode::event::{AggregatedEvent, CommandLine, Event, FiringEvent, Names, OutputEvent};
 use crate::decode::firing::{Firing, Output};
 use crate::decode::stop::StopHandle;
 use crate::error::callback::CallbackResult;
@@ -251,5 +251,13 @@ impl Consumer for Channel {
 
     fn on_process(&mut self, event: &ProcessEvent) -> CallbackResult {
         self.send(Event::Process(event.clone()))
+    }
+
+    fn command_stdout(&mut self, line: &[u8]) -> CallbackResult {
+        self.send(Event::Line(CommandLine::new(CommandStream::Stdout, line)))
+    }
+
+    fn command_stderr(&mut self, line: &[u8]) -> CallbackResult {
+        self.send(Event::Line(CommandLine::new(CommandStream::Stderr, line)))
     }
 }

@@ -202,8 +202,8 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Lets the worker write to this process's standard error: output of processes of
-    /// [`create`](Session::create) and of the preprocessor, and libdtrace's own logs. By default this text is
+    /// Lets the worker write to this process's standard error: output of the
+    /// preprocessor, and libdtrace's own logs. By default this text is
     /// kept for the message of a worker that dies.
     pub fn inherit_stderr(mut self) -> Self {
         self.source.settings().inherit_stderr = true;

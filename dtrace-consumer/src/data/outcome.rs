@@ -119,10 +119,12 @@ pub struct CommandOutput {
 }
 
 /// A stream that a command writes to.
-#[cfg(feature = "live")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CommandStream {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandStream {
+    /// Standard output.
     Stdout,
+    /// Standard error.
     Stderr,
 }
 

@@ -14,6 +14,7 @@ use crate::data::aggregation::{AggregationFunction, AggregationValue};
 use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::loss::{DropReport, Fault};
+use crate::data::outcome::CommandStream;
 use crate::data::probe::Probe;
 use crate::data::record::Action;
 use crate::data::session_info::{OptionChange, ProcessEvent};
@@ -45,6 +46,8 @@ pub enum Event {
     Option(OptionChange),
     /// A traced process has ended or can no longer be followed.
     Process(ProcessEvent),
+    /// The command has written a line; see [`command_lines`](crate::Session::command_lines).
+    Line(CommandLine),
 }
 
 impl Event {
@@ -89,8 +92,30 @@ impl fmt::Display for Event {
             Event::Fault(fault) => f.write_str(fault.message.trim_end()),
             Event::Option(change) => change.fmt(f),
             Event::Process(event) => event.fmt(f),
+            Event::Line(line) => String::from_utf8_lossy(&line.bytes).fmt(f),
         }
     }
+}
+
+/// A line that the traced command has written. Serializes its bytes as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CommandLine {
+    /// The stream that it was written to.
+    pub stream: CommandStream,
+    /// The line without its newline.
+    #[serde(serialize_with = "as_text")]
+    pub bytes: Vec<u8>,
+}
+
+impl CommandLine {
+    pub(crate) fn new(stream: CommandStream, line: &[u8]) -> CommandLine {
+        CommandLine { stream, bytes: line.to_vec() }
+    }
+}
+
+fn as_text<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(bytes))
 }
 
 /// A [`Firing`] that owns its data: probe, CPU, and the values with their names and actions.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use nix::sys::prctl;
 use nix::unistd::{Pid, getpgid, getppid, getsid};
 
 /// What a program has inherited, by name.
@@ -29,8 +30,13 @@ pub(crate) fn write(file: &str) {
         let name = name.file_name().to_string_lossy().into_owned();
         rows.insert(format!("namespace {name}"), link(&format!("ns/{name}")));
     }
-    for number in descriptors() {
-        rows.insert(format!("descriptor {number}"), link(&format!("fd/{number}")));
+    for number in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
+        let number = number.file_name().to_string_lossy().into_owned();
+        let file = link(&format!("fd/{number}"));
+        // The descriptor that lists them has no link any more, or one to this directory.
+        if !file.ends_with("/fd") {
+            rows.insert(format!("descriptor {number}"), file);
+        }
     }
     for (name, value) in std::env::vars_os() {
         let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
@@ -46,20 +52,10 @@ pub(crate) fn write(file: &str) {
     let same = |of: fn(Option<Pid>) -> nix::Result<Pid>| (of(None) == of(Some(parent))).to_string();
     rows.insert("its parent's process group".to_owned(), same(getpgid));
     rows.insert("its parent's session".to_owned(), same(getsid));
-    for (name, request) in [
-        ("dumpable", libc::PR_GET_DUMPABLE),
-        ("keeps capabilities", libc::PR_GET_KEEPCAPS),
-        ("secure bits", libc::PR_GET_SECUREBITS),
-        ("timer slack", libc::PR_GET_TIMERSLACK),
-    ] {
-        // SAFETY: these requests return a number and take no argument.
-        let value = unsafe { libc::prctl(request, 0, 0, 0, 0) };
-        rows.insert(name.to_owned(), value.to_string());
-    }
-    let mut signal: libc::c_int = 0;
-    // SAFETY: the request writes an integer, which outlives the call.
-    unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
-    rows.insert("parent-death signal".to_owned(), signal.to_string());
+    rows.insert("dumpable".to_owned(), format!("{:?}", prctl::get_dumpable()));
+    rows.insert("keeps capabilities".to_owned(), format!("{:?}", prctl::get_keepcaps()));
+    rows.insert("timer slack".to_owned(), format!("{:?}", prctl::get_timerslack()));
+    rows.insert("parent-death signal".to_owned(), format!("{:?}", prctl::get_pdeathsig()));
     let lines: Vec<String> = rows.into_iter().map(|(name, value)| name + "=" + &value).collect();
     let _ = fs::write(file, lines.join("\n"));
 }
@@ -67,15 +63,6 @@ pub(crate) fn write(file: &str) {
 fn link(name: &str) -> String {
     let target = fs::read_link(format!("/proc/self/{name}"));
     target.map(|it| it.display().to_string()).unwrap_or_default()
-}
-
-/// The open descriptors but for the one that lists them.
-fn descriptors() -> Vec<i32> {
-    let all = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let listed: Vec<i32> = numbers.collect();
-    // SAFETY: the call takes no pointers and fails cleanly for a descriptor that is not open.
-    listed.into_iter().filter(|it| unsafe { libc::fcntl(*it, libc::F_GETFD) } != -1).collect()
 }
 
 fn from_status(rows: &mut Inherited) {

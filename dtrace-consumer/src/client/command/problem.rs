@@ -16,6 +16,10 @@ pub(crate) fn none_given() -> io::Error {
 
 /// Adds the cause to the system's error, if it is known. `directory` is where the command is started.
 pub(super) fn explained(error: io::Error, program: &str, directory: Option<&Path>) -> io::Error {
+    // A NUL byte, or a setting that makes no sense: it says so itself.
+    if error.kind() == ErrorKind::InvalidInput {
+        return error;
+    }
     match problem(program, directory) {
         Some(why) => io::Error::new(error.kind(), format!("{error}: {why}")),
         None => error,

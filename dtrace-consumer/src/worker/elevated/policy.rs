@@ -35,7 +35,7 @@ const SIZES: [&str; 10] = [
 ];
 
 /// Other options that neither name files nor change anything outside of the session.
-const HARMLESS: [&str; 44] = [
+const HARMLESS: [&str; 45] = [
     "aggpercpu",
     "aggrate",
     "aggsortkey",
@@ -52,6 +52,7 @@ const HARMLESS: [&str; 44] = [
     "defaultargs",
     "empty",
     "errtags",
+    "evaltime",
     "flowindent",
     "iregs",
     "jstackframes",

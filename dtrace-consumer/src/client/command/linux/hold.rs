@@ -54,15 +54,17 @@ pub(in crate::client) fn spawn_held(
     spawned: impl FnOnce(&Signals),
 ) -> io::Result<(Child, Signals, Option<Gate>)> {
     let mut child = command.spawn()?;
-    let held = Signals::to(&child).and_then(|signals| {
-        spawned(&signals);
-        // The process stops at exec. This thread forked it, so this thread is its tracer.
-        Ok((hold(&child, place)?, signals))
-    });
-    match held {
-        Ok((gate, signals)) => Ok((child, signals, gate)),
+    let signals = Signals::to(&child).inspect_err(|_| {
+        // Nobody has waited for it yet.
+        let _ = child.kill();
+        let _ = child.wait();
+    })?;
+    spawned(&signals);
+    // The process stops at exec. This thread forked it, so this thread is its tracer.
+    match hold(&child, place) {
+        Ok(gate) => Ok((child, signals, gate)),
         Err(e) => {
-            let _ = child.kill();
+            signals.send(Signal::SIGKILL);
             let _ = child.wait();
             Err(e)
         }
@@ -76,8 +78,12 @@ fn hold(child: &Child, place: Place) -> io::Result<Option<Gate>> {
     if place.at == Hold::Exec {
         return Ok(None);
     }
+    let too_late = |e: io::Error| {
+        let advice = "the option evaltime=exec holds a created process at its start";
+        io::Error::new(e.kind(), format!("it cannot be held at its `main`: {e} ({advice})"))
+    };
     if !place.attach {
-        gate::run_up_to(pid, place.at)?;
+        gate::run_up_to(pid, place.at).map_err(too_late)?;
         return Ok(None);
     }
     let gate = gate::put(pid, place.at)?;
