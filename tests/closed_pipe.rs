@@ -16,8 +16,9 @@ use nix::sys::signal::Signal;
 
 live_tests! {
     needs: [Tracing, Dtrace1],
+    long: [the_end_of_the_reader_ends_both_alike],
+    needs: [Tracing, Dtrace1],
     tests: [
-        the_end_of_the_reader_ends_both_alike,
         both_take_words_that_are_not_text,
         both_give_their_command_their_input_and_output,
     ],
@@ -50,17 +51,17 @@ fn read_a_little(mut command: Command, arguments: &[&str], lines: usize) -> End 
 }
 
 fn the_end_of_the_reader_ends_both_alike() {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    // Many firings, few that are printed at the end, and what is not printed by tracing.
-    let many = "syscall:::entry { trace(pid); }";
+    // Many firings, what is printed at the end, and what is printed without tracing.
+    let many = "rawtp:raw_syscalls::sys_enter { printf(\"%d\\n\", pid); }";
     let last = "BEGIN { @ = count(); exit(0); }";
     for (arguments, lines) in [
-        (&["-q", "-n", "syscall:::entry { printf(\"%d\\n\", pid); }"][..], 1),
+        (&["-q", "-n", many][..], 1),
         (&["-n", many], 0),
         (&["-q", "-n", last], 0),
         (&["-l"], 1),
         (&["-V"], 0),
     ] {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
         let [expected, found] =
             both(scratch.path()).map(|(_, command)| read_a_little(command, arguments, lines));
         assert_eq!(found, expected, "{arguments:?}");

@@ -1,6 +1,7 @@
 //! What does libdtrace do with processes that it is told to create or to grab?
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,9 @@ live_tests! {
         a_grabbed_process_goes_on_when_the_session_ends,
         a_grabbed_process_that_ends_ends_the_session,
         a_created_process_does_not_outlive_its_session,
+        a_created_process_does_not_outlive_a_session_that_fails,
+        a_session_goes_on_after_a_created_process_while_a_grabbed_one_runs,
+        probes_of_a_created_process_can_be_listed_without_running_it,
         what_cannot_be_controlled_is_named,
     ],
 }
@@ -136,6 +140,58 @@ fn a_created_process_does_not_outlive_its_session() {
         .expect("it runs");
     assert_ne!(pid, 0);
     wait_until("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+fn a_created_process_does_not_outlive_a_session_that_fails() {
+    // One that libdtrace is attached to, and one that it is not.
+    for probe in ["BEGIN", "BEGIN, pid$target:libc.so.6:exit:entry"] {
+        let mut pid = 0;
+        let failure = trace(format!("{probe} {{ trace($target); }}"))
+            .create(["sleep", "1000"])
+            .rows(|target: i32| {
+                pid = target;
+                Err("enough".into())
+            })
+            .run()
+            .expect_err("the closure fails");
+        assert!(matches!(failure.error, Error::Callback { .. }), "{failure:?}");
+        assert_ne!(pid, 0);
+        wait_until("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+    }
+}
+
+fn a_session_goes_on_after_a_created_process_while_a_grabbed_one_runs() {
+    let program = Program::start("answer");
+    let pid = program.pid();
+    let (mut program, mut gone) = (Some(program), Vec::new());
+    let outcome = trace("BEGIN { @ = count(); }")
+        .create(["true"])
+        .grab(pid)
+        .on_process(|event| {
+            gone.push(event.pid);
+            if let Some(program) = program.take() {
+                program.end();
+            }
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_eq!((gone.len(), gone.last()), (2, Some(&pid)));
+    assert!(outcome.command.is_some_and(|command| command.finished()));
+}
+
+fn probes_of_a_created_process_can_be_listed_without_running_it() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("made");
+    let session = || {
+        let script = "pid$target:libc.so.6:exit:entry";
+        trace(script).create([OsStr::new("touch"), file.as_os_str()])
+    };
+    let listed = session().matched_probes().list().expect("a list");
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(listed[0].probe.function, "exit");
+    assert_eq!(session().check().expect("it compiles").len(), 1);
+    assert!(!file.exists());
 }
 
 fn what_cannot_be_controlled_is_named() {
