@@ -88,8 +88,14 @@ fn what_is_beyond_the_limit_is_counted() {
 fn lines_are_delivered_whatever_bytes_they_have() {
     let (mut out, mut error) = (Vec::new(), Vec::new());
     let outcome = shell(r"printf 'a\n\n\377\000b\nrest'; printf 'x\ny' >&2")
-        .command_stdout(|line| Ok(out.push(line.to_vec())))
-        .command_stderr(|line| Ok(error.push(line.to_vec())))
+        .command_stdout(|line| {
+            out.push(line.to_vec());
+            Ok(())
+        })
+        .command_stderr(|line| {
+            error.push(line.to_vec());
+            Ok(())
+        })
         .run()
         .expect("it runs");
     assert_eq!(out, [&b"a"[..], b"", b"\xff\0b", b"rest"]);
@@ -191,7 +197,10 @@ fn a_background_process_cannot_hold_the_session() {
     let lines = RefCell::new(Vec::new());
     let outcome = shell("sleep 1000 & echo $!; exit 3")
         .capture_output()
-        .command_stdout(|line| Ok(lines.borrow_mut().push(text(line).to_owned())))
+        .command_stdout(|line| {
+            lines.borrow_mut().push(text(line).to_owned());
+            Ok(())
+        })
         .run()
         .expect("it runs");
     let output = kept(&outcome);

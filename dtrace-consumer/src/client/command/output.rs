@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::system;
 use crate::data::outcome::{CommandOutput, CommandStream};
 use crate::error::Error;
 
@@ -274,12 +275,10 @@ impl Pump {
     /// Reads what is in the pipes, but not what a process that still holds them adds meanwhile.
     fn read_the_rest(&mut self) {
         for at in 0..self.streams.len() {
-            let capacity = self.streams[at]
-                .pipe
-                .as_ref()
-                .and_then(|pipe| usize::try_from(fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok()?).ok());
+            let Some(pipe) = &self.streams[at].pipe else { continue };
+            let capacity = system::pipe_capacity(pipe).unwrap_or(CHUNK);
             // A read may return less than a chunk only where the pipe holds less.
-            for _ in 0..=capacity.unwrap_or(CHUNK).div_ceil(CHUNK) {
+            for _ in 0..=capacity.div_ceil(CHUNK) {
                 if !self.read(at) {
                     break;
                 }

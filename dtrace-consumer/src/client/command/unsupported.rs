@@ -1,5 +1,6 @@
 //! Commands on systems without live sessions: they are not started.
 
+use std::fs::File;
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 
@@ -32,4 +33,9 @@ pub(super) fn leave_stopped(_: &Child) -> io::Result<()> {
 /// Fails: live sessions are not implemented here.
 pub(super) fn run_to_exit(_: &Child, _: &Signals, _: impl FnOnce()) -> io::Result<ExitStatus> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Returns how much a pipe holds, in bytes, if that is known.
+pub(super) fn pipe_capacity(_: &File) -> Option<usize> {
+    None
 }

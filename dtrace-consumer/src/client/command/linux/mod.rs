@@ -8,5 +8,14 @@ mod gate;
 mod hold;
 mod stops;
 
+use std::fs::File;
+
+use nix::fcntl::{FcntlArg, fcntl};
+
 pub(super) use exit_stop::run_to_exit;
 pub(in crate::client) use hold::{leave_stopped, prepare, release, spawn_held};
+
+/// Returns how much a pipe holds, in bytes.
+pub(super) fn pipe_capacity(pipe: &File) -> Option<usize> {
+    usize::try_from(fcntl(pipe, FcntlArg::F_GETPIPE_SZ).ok()?).ok()
+}
