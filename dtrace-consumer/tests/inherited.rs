@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,8 @@ live_tests! {
         every_way_passes_on_input_and_output,
         words_need_not_be_text,
     ],
+    needs: [Tracing, Root],
+    tests: [a_set_uid_program_has_its_owners_rights],
     needs: [Tracing, Command("cc")],
     tests: [a_worker_finds_the_libraries_that_its_program_finds],
     needs: [Tracing, Root, Dtrace1, Command("taskset"), Command("setpriv")],
@@ -211,6 +214,20 @@ fn words_need_not_be_text() {
         let status = Command::new(&words[0]).args(&words[1..]).status();
         assert!(status.expect("this binary starts").success(), "{way}");
         fs::remove_file(&file).unwrap_or_else(|e| panic!("{way}: {e}"));
+    }
+}
+
+fn a_set_uid_program_has_its_owners_rights() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let program = directory.path().join("id");
+    fs::copy("/usr/bin/id", &program).expect("a copy");
+    std::os::unix::fs::chown(&program, Some(65534), Some(65534)).expect("root may");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("root may");
+    for way in WAYS.into_iter().chain(["functions of the command"]) {
+        let words = runner(way, &[program.clone().into(), "-u".into()]);
+        let output = Command::new(&words[0]).args(&words[1..]).output();
+        let output = output.expect("this binary starts");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "65534\n", "{way}: {output:?}");
     }
 }
 

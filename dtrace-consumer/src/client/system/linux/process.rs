@@ -25,3 +25,50 @@ impl ProcessHandle {
         Ok(pidfd_send_signal(&self.0, signal.ok_or(io::ErrorKind::InvalidInput)?)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use nix::errno::Errno;
+
+    use super::*;
+
+    fn start(program: &str, argument: &str) -> Child {
+        Command::new(program).arg(argument).spawn().expect("it starts")
+    }
+
+    /// Returns the handle of a process that something else has waited for, and its id.
+    fn reaped() -> (ProcessHandle, u32) {
+        let mut child = start("true", "");
+        let handle = ProcessHandle::open(child.id()).expect("it is there");
+        child.wait().expect("a child");
+        (handle, child.id())
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "processes")]
+    fn a_process_that_was_waited_for_gets_no_signal() {
+        let (handle, _) = reaped();
+        let error = handle.send(Signal::SIGKILL).expect_err("it is gone");
+        assert_eq!(error.raw_os_error(), Some(Errno::ESRCH as i32));
+    }
+
+    #[test]
+    #[ignore = "needs root, to choose the id of a process"]
+    fn a_signal_does_not_reach_another_process_with_the_same_id() {
+        let (handle, id) = reaped();
+        // Another process of the system may be faster.
+        let mut other = loop {
+            std::fs::write("/proc/sys/kernel/ns_last_pid", (id - 1).to_string()).expect("root");
+            let mut other = start("sleep", "1000");
+            if other.id() == id {
+                break other;
+            }
+            other.kill().and_then(|()| other.wait()).expect("a child");
+        };
+        assert!(handle.send(Signal::SIGKILL).is_err());
+        assert!(other.try_wait().expect("a child").is_none(), "it runs");
+        other.kill().and_then(|()| other.wait()).expect("a child");
+    }
+}
