@@ -184,7 +184,7 @@ fn probes_of_a_created_process_can_be_listed_without_running_it() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("made");
     let session = || {
-        let script = "pid$target:libc.so.6:exit:entry";
+        let script = "pid$target:libc.so.6:exit:entry {}";
         trace(script).create([OsStr::new("touch"), file.as_os_str()])
     };
     let listed = session().matched_probes().list().expect("a list");
