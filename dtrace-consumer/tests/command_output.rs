@@ -20,6 +20,7 @@ live_tests! {
         both_streams_are_kept_up_to_their_end,
         what_is_beyond_the_limit_is_counted,
         lines_are_delivered_whatever_bytes_they_have,
+        a_line_without_end_comes_in_pieces,
         a_consumer_receives_the_lines_of_both_streams,
         a_closure_that_fails_ends_the_session_but_not_the_command,
         a_closure_that_panics_ends_the_session_but_not_the_command,
@@ -101,6 +102,20 @@ fn lines_are_delivered_whatever_bytes_they_have() {
     assert_eq!(out, [&b"a"[..], b"", b"\xff\0b", b"rest"]);
     assert_eq!(error, [b"x", b"y"]);
     assert!(outcome.output.is_none(), "nobody asked for it: {:?}", outcome.output);
+}
+
+fn a_line_without_end_comes_in_pieces() {
+    let mut pieces = Vec::new();
+    shell("head -c 3000000 /dev/zero; echo; echo end")
+        .command_stdout(|line| {
+            pieces.push(line.len());
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_eq!(pieces.pop(), Some(3));
+    assert_eq!(pieces.iter().sum::<usize>(), 3_000_000);
+    assert!(pieces.len() > 1 && pieces.iter().all(|length| *length < 2 << 20), "{pieces:?}");
 }
 
 #[derive(Default)]
