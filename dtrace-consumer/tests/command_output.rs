@@ -29,6 +29,7 @@ live_tests! {
         a_command_may_close_its_streams_early,
         a_command_that_writes_on_after_the_scripts_end_is_read_to_its_end,
         output_until_the_deadline_is_kept,
+        a_command_that_never_stops_writing_keeps_the_session_from_nothing,
         a_pipe_that_the_user_asked_for_is_read,
         a_pipe_that_nobody_would_read_is_refused,
         a_spawned_session_receives_lines_too,
@@ -266,6 +267,25 @@ fn output_until_the_deadline_is_kept() {
     assert_eq!(outcome.ended_by, EndedBy::Deadline);
     assert_eq!(text(&kept(&outcome).stdout), "before\n");
     assert!(outcome.command.is_some_and(|command| !command.finished()));
+}
+
+fn a_command_that_never_stops_writing_keeps_the_session_from_nothing() {
+    let (mut lines, mut firings) = (0_u64, 0_u64);
+    let script = "syscall::write:entry /pid == $target/ { trace(arg2); }";
+    let outcome = run_synchronous(script, ["yes"])
+        .command_stdout(|_| {
+            lines += 1;
+            Ok(())
+        })
+        .rows(|_: i64| {
+            firings += 1;
+            Ok(())
+        })
+        .deadline(Duration::from_secs(3))
+        .run()
+        .expect("it ends");
+    assert_eq!(outcome.ended_by, EndedBy::Deadline);
+    assert!(lines > 0 && firings > 0, "{lines} lines, {firings} firings");
 }
 
 fn a_pipe_that_the_user_asked_for_is_read() {

@@ -26,14 +26,15 @@ pub(crate) struct Patient {
     limit: Duration,
     /// While tracing, time counts only from a request to stop.
     tracing: Option<Arc<Ending>>,
-    /// Ends a wait when it becomes readable.
+    /// Each of its bytes ends a read.
     woken: Option<UnixStream>,
+    was_woken: bool,
 }
 
 impl Patient {
     pub(crate) fn new(channel: UnixStream, limit: Duration) -> io::Result<Patient> {
         channel.set_read_timeout(Some(GLANCE.min(limit).max(Duration::from_millis(1))))?;
-        Ok(Patient { channel, limit, tracing: None, woken: None })
+        Ok(Patient { channel, limit, tracing: None, woken: None, was_woken: false })
     }
 
     /// Marks that tracing is on: the worker may be silent until it is asked to end.
@@ -41,13 +42,13 @@ impl Patient {
         self.tracing = Some(ending);
     }
 
-    /// Lets `woken` end a wait: a read then fails with [`ErrorKind::WouldBlock`]. It must not block.
+    /// Lets each byte of `woken` end a read, which then fails with [`ErrorKind::WouldBlock`].
     pub(crate) fn wake_by(&mut self, woken: UnixStream) {
         self.woken = Some(woken);
     }
 
-    /// Reads from the channel, and waits for it as long as it is not woken. Fails with
-    /// [`ErrorKind::Interrupted`] if it was.
+    /// Reads from the channel. Fails with [`ErrorKind::Interrupted`] if it is woken: at once while there is
+    /// nothing to read, and every second time if there is, so that neither of the two keeps the other waiting.
     fn read_unless_woken(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(woken) = &mut self.woken else { return self.channel.read(buffer) };
         let mut watched = [self.channel.as_fd(), woken.as_fd()]
@@ -56,14 +57,16 @@ impl Patient {
         if poll(&mut watched, glance)? == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
-        if watched[1].any().unwrap_or(true) {
-            // Who wakes it may have gone.
-            if !matches!(woken.read(&mut [0; 64]), Ok(1..)) {
-                self.woken = None;
-            }
-            return Err(ErrorKind::Interrupted.into());
+        let [has_data, is_woken] = watched.map(|it| it.any().unwrap_or(true));
+        self.was_woken = is_woken && !(has_data && self.was_woken);
+        if !self.was_woken {
+            return self.channel.read(buffer);
         }
-        self.channel.read(buffer)
+        // Who wakes it may have gone.
+        if !matches!(woken.read(&mut [0]), Ok(1)) {
+            self.woken = None;
+        }
+        Err(ErrorKind::Interrupted.into())
     }
 
     /// Marks that the worker should end soon.
@@ -133,6 +136,25 @@ mod tests {
         assert!(!patient.is_overdue(long_ago));
         let error = patient.read(&mut [0]).expect_err("nothing to read");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn what_wakes_and_what_is_said_take_turns() {
+        let (mut theirs, mut patient) = patient();
+        let (woken, mut wake) = UnixStream::pair().expect("a socket pair");
+        patient.wake_by(woken);
+        io::Write::write_all(&mut wake, b"...").expect("writing to an open socket");
+        io::Write::write_all(&mut theirs, b"ab").expect("writing to an open channel");
+        let mut turns = Vec::new();
+        for _ in 0..5 {
+            let mut byte = [0];
+            turns.push(match patient.read(&mut byte) {
+                Ok(_) => byte[0],
+                Err(e) if e.kind() == ErrorKind::WouldBlock => b'.',
+                Err(e) => panic!("{e}"),
+            });
+        }
+        assert_eq!(turns, b".a.b.");
     }
 
     #[test]

@@ -256,8 +256,10 @@ impl<'c> Live<'c> {
             if self.line.ending.is_aborted() {
                 return Err(Error::Aborted);
             }
-            self.deliver_output()?;
-            let Some((frame, position)) = self.connection.next_unless_woken()? else { continue };
+            let Some((frame, position)) = self.connection.next_unless_woken()? else {
+                self.deliver_output()?;
+                continue;
+            };
             match self.dispatcher.take(frame, position)? {
                 Step::Continue | Step::Started => {}
                 Step::CaughtUp => self.catch_up.done(),
@@ -297,13 +299,11 @@ impl<'c> Live<'c> {
         self.output = Some(output);
     }
 
-    /// Delivers what the command has written.
+    /// Delivers the next piece of what the command has written.
     fn deliver_output(&mut self) -> Result<(), Error> {
         let Some(output) = &mut self.output else { return Ok(()) };
-        let chunks = output.chunks();
-        chunks.try_iter().try_for_each(|chunk| {
-            output.feed(&chunk, |stream, line| self.dispatcher.command_line(stream, line))
-        })
+        let Ok(chunk) = output.chunks().try_recv() else { return Ok(()) };
+        output.feed(&chunk, |stream, line| self.dispatcher.command_line(stream, line))
     }
 
     /// Waits for the command's end, and delivers what it still writes, unless the session has failed. Adds a

@@ -89,7 +89,7 @@ pub(crate) struct Chunk {
 /// The output of a running command, as the session's thread receives it.
 pub(crate) struct Output {
     chunks: Receiver<Chunk>,
-    /// Becomes readable with each chunk.
+    /// Has a byte for each chunk.
     woken: Option<UnixStream>,
     /// Closing it makes the thread read what is in the pipes, and end.
     stop: Option<UnixStream>,
@@ -127,7 +127,7 @@ impl Output {
         Ok(Output { chunks, woken, stop, thread, lines: Lines::default(), keeps })
     }
 
-    /// Returns what becomes readable with each chunk. Call it once.
+    /// Returns what has a byte for each chunk. Call it once.
     pub(crate) fn take_woken(&mut self) -> Option<UnixStream> {
         self.woken.take()
     }
@@ -300,7 +300,7 @@ impl Pump {
         }
         // It fails when the session receives no more.
         if lines && self.sender.send(Chunk { stream, bytes }).is_ok() {
-            // It fails if it has not been read for long, and then it is readable.
+            // It fails when the session has ended, and nobody reads it any more.
             let _ = (&self.wake).write(&[0]);
         }
     }
