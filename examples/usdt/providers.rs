@@ -106,7 +106,7 @@ fn state(probe: &str) -> Result<(&'static str, String), Box<dyn std::error::Erro
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if env::args().nth(1).as_deref() == Some("activity") {
+    if env::args_os().nth(1).is_some_and(|word| word == "activity") {
         return activity();
     }
     for (provider, probe) in PROBES {

@@ -32,7 +32,7 @@ shop$target:::request-end { printf("%d %d %s", arg0, (uint32_t)arg1, self->path)
 "#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    if env::args().nth(1).as_deref() == Some("serve") {
+    if env::args_os().nth(1).is_some_and(|word| word == "serve") {
         return serve();
     }
     let program = env::current_exe()?;
