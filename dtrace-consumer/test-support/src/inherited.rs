@@ -67,20 +67,14 @@ fn link(name: &str) -> String {
 
 fn from_status(rows: &mut Inherited) {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Those of signals and capabilities are sets of bits.
+    let prefixes = ["Sig", "Cap"];
     let names = [
         "Umask",
         "Uid",
         "Gid",
         "Groups",
         "TracerPid",
-        "SigBlk",
-        "SigIgn",
-        "SigCgt",
-        "CapInh",
-        "CapPrm",
-        "CapEff",
-        "CapBnd",
-        "CapAmb",
         "NoNewPrivs",
         "Seccomp",
         "Seccomp_filters",
@@ -88,9 +82,12 @@ fn from_status(rows: &mut Inherited) {
         "Mems_allowed",
         "Speculation_Store_Bypass",
     ];
+    let is_wanted = |name: &str| {
+        let is_set = prefixes.iter().any(|prefix| name.starts_with(prefix)) && name != "SigQ";
+        is_set || names.contains(&name)
+    };
     for line in status.lines() {
-        let Some((name, value)) = line.split_once(':').filter(|(name, _)| names.contains(name))
-        else {
+        let Some((name, value)) = line.split_once(':').filter(|(name, _)| is_wanted(name)) else {
             continue;
         };
         let value = value.split_whitespace().collect::<Vec<_>>().join(" ");

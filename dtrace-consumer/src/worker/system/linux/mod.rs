@@ -10,7 +10,7 @@ mod descriptors;
 mod drop_counters;
 mod held_process;
 mod mappings;
-#[expect(unsafe_code, reason = "system calls without a safe wrapper")]
+#[expect(unsafe_code, reason = "the auxiliary vector")]
 mod processes;
 mod surroundings;
 mod systemtap_notes;
