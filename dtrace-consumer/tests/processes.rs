@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use dtrace_consumer::session::EndedBy;
 use dtrace_consumer::{Error, Failure, Outcome, trace};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::wait_until;
@@ -76,6 +77,8 @@ fn a_session_ends_with_the_last_of_its_processes() {
         .run()
         .expect("it runs");
     assert_eq!(outcome.losses.total_drops(), 0);
+    assert_eq!(outcome.ended_by, EndedBy::Command);
+    assert!(outcome.command.is_some_and(|command| command.finished()));
     // The first is $target, and other processes of the system may call getppid(2), too.
     let of = |call: &(bool, i64)| gone.iter().filter(|pid| calls.get(pid) == Some(call)).count();
     assert_eq!(gone.len(), 2, "{gone:?}");

@@ -158,10 +158,13 @@ impl Running {
             }
             ended = live.wait(command, &mut delivered);
         } else if !self.created.is_empty() {
-            let all_ended = !self.created.iter().any(Waiting::is_running);
-            ended = self.created.remove(0).kill();
-            if all_ended && live.ended_by_itself() {
-                delivered = delivered.map(|_| EndedBy::Command);
+            let first = self.created.remove(0);
+            if delivered.is_ok() && live.ended_by_itself() {
+                // It ended with the last of them, which may be known here a moment later.
+                delivered = Ok(EndedBy::Command);
+                ended = first.reap();
+            } else {
+                ended = first.kill();
             }
         }
         drop(self);

@@ -207,6 +207,14 @@ impl Waiting {
         await_end(never(), Some(DYING)).flatten()
     }
 
+    /// Returns how a command ended whose end is known to be there, or kills it.
+    pub(super) fn reap(self) -> Option<CommandOutcome> {
+        match self.ended.recv_timeout(DYING) {
+            Ok(end) => end,
+            Err(_) => self.kill(),
+        }
+    }
+
     /// Kills the command unless it has ended. Returns `None` if it does not end even then.
     pub(super) fn kill(self) -> Option<CommandOutcome> {
         if let Ok(end) = self.ended.try_recv() {
