@@ -36,6 +36,7 @@ pub(crate) fn explain(
             Error::Option { name: attempt, value, reason: message }
         }
         FailureKind::Refused => Error::Refused { what: attempt, reason: message },
+        FailureKind::NotBegun => Error::NotBegun,
         FailureKind::Process => Error::Process { attempt, number, message, advice: None },
         FailureKind::Load
         | FailureKind::Library

@@ -19,6 +19,7 @@ pub(crate) mod own_process;
 mod processes;
 mod session;
 pub(crate) mod system;
+mod tracer;
 
 use self::channel::{first_message, require_own, take_channel};
 

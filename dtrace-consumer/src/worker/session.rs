@@ -16,6 +16,7 @@ use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
 use super::system::{self, Shortcoming};
+use super::tracer::Tracer;
 use crate::data::sentences;
 use crate::data::session_info::SessionInfo;
 use crate::data::warning::{Warning, WarningKind};
@@ -69,12 +70,13 @@ impl Session<'_> {
         let job = self.job;
         let mut times = StepTimes::default();
         let mut clock = Clock(Instant::now());
-        let mut encoder = Encoder::new(channel);
+        let mut encoder = Encoder::new(channel.try_clone().map_err(|e| {
+            surroundings_failed("duplicating the channel to the consumer", &e)
+        })?);
         // Opening libdtrace may end the process.
         begin(&mut encoder, job);
         encoder.flush();
-        let mut compiling = self.open()?;
-        let uncorrected = system::correct_probe_places(compiling.code_address()).err();
+        let (tracer, mut compiling) = self.open(&channel)?;
         times.open = clock.lap();
 
         encoder.send(&Frame::Begin(session_info(job, compiling.version())));
@@ -96,25 +98,26 @@ impl Session<'_> {
             return answer(&compiling, &mut encoder, &job.purpose);
         }
 
-        warn(&compiling, &mut encoder, job, uncorrected.as_ref())?;
+        warn(&compiling, &mut encoder, job, &tracer)?;
         let mut tracing = enable(compiling, encoder, job)?;
         times.enable = clock.lap();
         tracing.go().map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        Tracer::require_begun()?;
+        if let Some(warning) = Tracer::warning_once_on(job) {
+            tracing.sink().send(&Frame::Warning(warning));
+        }
         times.go = clock.lap();
         self.let_go(&mut tracing, times)?;
         deliver(&mut tracing, self.control, &mut processes, job)
     }
 
     /// Loads and opens libdtrace, and finds the descriptor that it will wait on.
-    fn open(&self) -> Result<Compiling, Failed> {
+    fn open(&self, channel: &UnixStream) -> Result<(Tracer, Compiling), Failed> {
         let before = system::wait_descriptors();
-        let compiling = Compiling::open(&self.job.library).map_err(|failure| {
-            let load = failure.call == "dlopen";
-            Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
-        })?;
+        let opened = Tracer::open(self.job, channel)?;
         let after = system::wait_descriptors();
         self.control.wake_through(after.difference(&before).next().copied());
-        Ok(compiling)
+        Ok(opened)
     }
 
     /// Confines the worker, notifies the consumer and releases the processes, once tracing is on.
@@ -225,11 +228,12 @@ fn warn(
     compiling: &Compiling,
     encoder: &mut Encoder,
     job: &Job,
-    uncorrected: Option<&io::Error>,
+    tracer: &Tracer,
 ) -> Result<(), Failed> {
     let clauses = compiling.programs(false)?.into_iter().flat_map(|program| program.clauses);
     let clauses: Vec<_> = clauses.map(|clause| clause.probe).collect();
-    for warning in never_fires::warnings(compiling, job, &clauses, uncorrected) {
+    let never_fire = never_fires::warnings(compiling, job, &clauses, tracer.uncorrected.as_ref());
+    for warning in never_fire.into_iter().chain(tracer.warning(job)) {
         encoder.send(&Frame::Warning(warning));
     }
     Ok(())

@@ -25,7 +25,7 @@ mod tracing;
 mod types;
 mod usdt;
 
-pub(crate) use compiling::Compiling;
+pub(crate) use compiling::{Compiling, Loaded};
 pub(crate) use context::Wanted;
 pub(crate) use handle::CallFailure;
 pub(crate) use platform::{PLATFORM, places_by_cpu};
