@@ -67,7 +67,7 @@ impl PidView {
         // The C library packs a device's number in another way than the kernel.
         let device = major(file.dev()) << 20 | minor(file.dev());
         let namespace = Namespace { device, file: file.ino(), outer };
-        let translate = [&[call(0, 2), shift_right(0, 32), EXIT], &*namespace.function()].concat();
+        let translate = [&[call(0, 3), shift_right(0, 32), EXIT], &*namespace.function()].concat();
         let translated = bpf::run(&translate)?.cast_signed();
         if translated != own {
             return Err(io::Error::other(format!(
