@@ -70,9 +70,11 @@ impl Session<'_> {
         let job = self.job;
         let mut times = StepTimes::default();
         let mut clock = Clock(Instant::now());
-        let mut encoder = Encoder::new(channel.try_clone().map_err(|e| {
-            surroundings_failed("duplicating the channel to the consumer", &e)
-        })?);
+        let mut encoder = Encoder::new(
+            channel
+                .try_clone()
+                .map_err(|e| surroundings_failed("duplicating the channel to the consumer", &e))?,
+        );
         // Opening libdtrace may end the process.
         begin(&mut encoder, job);
         encoder.flush();

@@ -28,10 +28,7 @@ pub(super) struct Tracer {
 
 impl Tracer {
     /// Loads and opens libdtrace with the consumer at the other end of `channel` as the tracer.
-    pub(super) fn open(
-        job: &Job,
-        channel: &impl AsFd,
-    ) -> Result<(Tracer, Compiling), Failed> {
+    pub(super) fn open(job: &Job, channel: &impl AsFd) -> Result<(Tracer, Compiling), Failed> {
         let failed = |failure: CallFailure| {
             let load = failure.call == "dlopen";
             Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
@@ -39,8 +36,7 @@ impl Tracer {
         let loaded = Loaded::load(&job.library).map_err(failed)?;
         let inside = loaded.code_address();
         let identity = system::peer_of(channel).and_then(|peer| ConsumerIdentity::of(&peer));
-        let identity =
-            identity.and_then(|it| Ok((it.pid(), Answering::for_consumer(inside, it)?)));
+        let identity = identity.and_then(|it| Ok((it.pid(), Answering::for_consumer(inside, it)?)));
         let (consumer, answering, not_consumer) = match identity {
             Ok((pid, answering)) => (Some(pid), Some(answering), None),
             Err(e) => (None, None, Some(e)),
@@ -73,10 +69,11 @@ impl Tracer {
         Some(apart(name, what, error))
     }
 
-    /// Returns a warning if the kernel did not accept that the worker appears as the consumer.
+    /// Returns a warning if the kernel refused a program that shows the worker as the consumer. This is known
+    /// once tracing is on.
     pub(super) fn warning_once_on(job: &Job) -> Option<Warning> {
         let uses = job.scripts.iter().any(|script| script.uses_macro("pid"));
-        let error = io::Error::other("the kernel refused a changed program");
+        let error = io::Error::other("the kernel refused a program that shows it otherwise");
         (system::refused_a_view() && uses)
             .then(|| apart("pid", "`pid` differs from it in the worker", &error))
     }
@@ -97,10 +94,7 @@ impl Tracer {
 }
 
 fn apart(name: &str, what: &str, error: &io::Error) -> Warning {
-    let message = format!(
-        "{what}: {error} (exclude the worker by its name: `execname != \"{}\"`)",
-        "dtrace-worker"
-    );
+    let message = format!("{what}: {error} (exclude this program and its worker by `execname`)");
     Warning::new(WarningKind::Apart, format!("${name}"), message)
 }
 

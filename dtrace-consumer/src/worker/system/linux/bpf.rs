@@ -69,8 +69,7 @@ pub(super) fn run(program: &[Instruction]) -> io::Result<u32> {
         let fd = call(PROG_LOAD, (&raw const load).cast(), size_of::<Load>())?;
         OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?)
     };
-    let mut attributes =
-        Run { program: program.as_raw_fd().cast_unsigned(), ..Run::default() };
+    let mut attributes = Run { program: program.as_raw_fd().cast_unsigned(), ..Run::default() };
     // SAFETY: the attributes name no memory, and the kernel writes the result into them.
     unsafe { call(PROG_TEST_RUN, (&raw mut attributes).cast_const().cast(), size_of::<Run>())? };
     Ok(attributes.returned)

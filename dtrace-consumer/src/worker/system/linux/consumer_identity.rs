@@ -112,10 +112,7 @@ impl Answering {
     ///
     /// # Errors
     /// libdtrace does not call these functions as expected.
-    pub(crate) fn for_consumer(
-        inside: usize,
-        consumer: ConsumerIdentity,
-    ) -> io::Result<Answering> {
+    pub(crate) fn for_consumer(inside: usize, consumer: ConsumerIdentity) -> io::Result<Answering> {
         // A second libdtrace in this process would be for the same consumer.
         CONSUMER.get_or_init(|| consumer);
         let mut answering = Answering { inside, replaced: Vec::new() };

@@ -165,7 +165,6 @@ unsafe fn changed(given: *const Load, view: &PidView) -> Option<(Load, Vec<Instr
     }
     // SAFETY: the attributes name the program's first instruction and their number.
     let program = unsafe { slice::from_raw_parts(start, usize::try_from(load.length).ok()?) };
-    if std::env::var_os("XDUMP").is_some() { for (i,it) in program.iter().enumerate() { if it.code==0x85 && it.immediate==14 { eprintln!("len {} at {i}: {:x?}", program.len(), &program[i.saturating_sub(1)..(i+4).min(program.len())]); } } }
     let program = catch_unwind(|| view.changed(program)).ok()??;
     load.length = u32::try_from(program.len()).ok()?;
     load.instructions = program.as_ptr().expose_provenance() as u64;

@@ -43,11 +43,19 @@ struct Namespace {
     outer: i32,
 }
 
+/// The file of this process's PID namespace.
+const NAMESPACE: &str = "/proc/self/ns/pid";
+
 /// The file number of the initial PID namespace. The kernel has reserved it.
 const INITIAL: u64 = 0xefff_fffc;
 
 /// What is added to the numbers of processes outside the namespace. No process has a number this large.
 const OUTSIDE: i32 = 1 << 30;
+
+/// Returns whether this process's numbers of processes are those of the whole system.
+pub(super) fn is_in_initial_namespace() -> bool {
+    fs::metadata(NAMESPACE).is_ok_and(|file| file.ino() == INITIAL)
+}
 
 impl PidView {
     /// Finds out what is to be translated for this process. `consumer` is the process that is to appear in its
@@ -58,7 +66,7 @@ impl PidView {
     pub(crate) fn of_worker(consumer: Option<i32>) -> io::Result<PidView> {
         let own = std::process::id().cast_signed();
         let view = PidView { own, consumer, namespace: None };
-        let file = fs::metadata("/proc/self/ns/pid")?;
+        let file = fs::metadata(NAMESPACE)?;
         if file.ino() == INITIAL {
             return Ok(view);
         }
@@ -113,13 +121,8 @@ impl PidView {
             Some(namespace) => namespace.answer(),
         };
         // Only the upper half changes: the lower one is the thread.
-        let replace = [
-            shift_left(0, 32),
-            shift_right(0, 32),
-            set(1, consumer),
-            shift_left(1, 32),
-            or(0, 1),
-        ];
+        let replace =
+            [shift_left(0, 32), shift_right(0, 32), set(1, consumer), shift_left(1, 32), or(0, 1)];
         function.extend([
             copy(1, 0),
             shift_right(1, 32),
@@ -144,12 +147,7 @@ impl Namespace {
     /// distinct, and none is mistaken for one inside. The kernel's idle threads stay 0.
     fn answer(self) -> Vec<Instruction> {
         const OUTSIDE_LENGTH: usize = 5;
-        let ask = [
-            copy(3, FRAME),
-            add(3, -8),
-            set(4, 8),
-            CALL_HELPER_IN_NAMESPACE,
-        ];
+        let ask = [copy(3, FRAME), add(3, -8), set(4, 8), CALL_HELPER_IN_NAMESPACE];
         // The kernel has left the thread and then the process.
         let known = [
             load(0, FRAME, -4),
@@ -158,7 +156,8 @@ impl Namespace {
             or(0, 1),
             jump(OUTSIDE_LENGTH),
         ];
-        let outside: [_; OUTSIDE_LENGTH] = [set(1, OUTSIDE), copy(0, 1), shift_left(1, 32), or(0, 1), or(0, 6)];
+        let outside: [_; OUTSIDE_LENGTH] =
+            [set(1, OUTSIDE), copy(0, 1), shift_left(1, 32), or(0, 1), or(0, 6)];
         let mut answer = vec![CALL_HELPER, copy(6, 0)];
         let body: Vec<Instruction> = [
             &set_wide(1, self.device)[..],
@@ -230,10 +229,7 @@ const fn set(to: u8, value: i32) -> Instruction {
 /// Sets a register to 64 bits, which takes two instructions.
 const fn set_wide(to: u8, value: u64) -> [Instruction; 2] {
     let (low, high) = (value as u32, (value >> 32) as u32);
-    [
-        instruction(0x18, to, 0, 0, low.cast_signed()),
-        instruction(0, 0, 0, 0, high.cast_signed()),
-    ]
+    [instruction(0x18, to, 0, 0, low.cast_signed()), instruction(0, 0, 0, 0, high.cast_signed())]
 }
 
 const fn add(to: u8, value: i32) -> Instruction {
@@ -275,4 +271,105 @@ fn jump_if_equal(register: u8, value: i32, over: usize) -> Instruction {
 
 fn jump_unless_equal(register: u8, value: i32, over: usize) -> Instruction {
     Instruction { code: JUMP_UNLESS_EQUAL, ..jump_if_equal(register, value, over) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: i32 = 7000;
+    const CONSUMER: i32 = 6000;
+    const OTHER: Instruction = copy(6, 1);
+
+    fn view(namespace: bool) -> PidView {
+        let namespace = namespace.then_some(Namespace { device: 4, file: 1 << 32, outer: 90_000 });
+        PidView { own: OWN, consumer: Some(CONSUMER), namespace }
+    }
+
+    /// The programs of `BEGIN` and `END` begin like this.
+    fn own_probe() -> Vec<Instruction> {
+        vec![OTHER, CALL_HELPER, shift_right(0, 32), jump_unless_equal(0, OWN, 1), OTHER, EXIT]
+    }
+
+    /// A program that reads `pid` twice, compares with a traced process, and reads `tid`.
+    fn program() -> Vec<Instruction> {
+        let variable = [CALL_HELPER, shift_right(0, 32), EXIT];
+        let of_process = [CALL_HELPER, shift_right(0, 32), jump_unless_equal(0, OWN, 1), EXIT];
+        let of_thread = [CALL_HELPER, copy(7, 0), EXIT];
+        [&[OTHER, OTHER][..], &variable, &of_process, &of_thread, &variable].concat()
+    }
+
+    /// Returns the places of the program's calls that changed, and checks where they lead.
+    fn changed_calls(view: PidView, program: &[Instruction]) -> Vec<usize> {
+        let Some(changed) = view.changed(program) else { return Vec::new() };
+        let places: Vec<usize> =
+            (0..program.len()).filter(|at| changed[*at] != program[*at]).collect();
+        for at in &places {
+            let called = changed[*at];
+            assert_eq!((program[*at], called.code, called.registers), (CALL_HELPER, 0x85, 0x10));
+            let start = at + 1 + usize::try_from(called.immediate).expect("behind the call");
+            // A function begins behind the end of the program or of another one.
+            assert_eq!((changed[start - 1], changed[start]), (EXIT, CALL_HELPER));
+            assert!(start >= program.len());
+        }
+        assert_eq!(changed.last(), Some(&EXIT));
+        places
+    }
+
+    #[test]
+    fn only_the_variable_pid_tells_the_worker_from_the_consumer() {
+        assert_eq!(changed_calls(view(false), &program()), [2, 12]);
+        let apart = PidView { consumer: None, ..view(false) };
+        assert_eq!(apart.changed(&program()), None);
+    }
+
+    #[test]
+    fn every_number_is_translated_in_a_pid_namespace() {
+        assert_eq!(changed_calls(view(true), &program()), [2, 5, 9, 12]);
+        let apart = PidView { consumer: None, ..view(true) };
+        assert_eq!(changed_calls(apart, &program()), [2, 5, 9, 12]);
+    }
+
+    #[test]
+    fn begin_fires_in_the_worker_and_nowhere_else() {
+        assert_eq!(view(false).changed(&own_probe()), None);
+        let mut expected = own_probe();
+        expected[3].immediate = 90_000;
+        assert_eq!(view(true).changed(&expected[..0]), None);
+        assert_eq!(view(true).changed(&own_probe()), Some(expected));
+    }
+
+    #[test]
+    fn programs_without_such_a_call_stay_as_they_are() {
+        // The second half of an instruction that sets 64 bits, and a call of a function.
+        let wide = set_wide(1, 14 << 32);
+        let program = [&wide[..], &[instruction(0x85, 0, 1, 0, 14), EXIT]].concat();
+        for program in [&program[..], &[], &[EXIT]] {
+            assert_eq!(view(true).changed(program), None);
+        }
+        // A program that ends too early is for the kernel to refuse.
+        for length in 0..own_probe().len() {
+            let changed = view(true).changed(&own_probe()[..length]);
+            assert_eq!(changed.is_some(), length > 1, "{length}");
+        }
+    }
+
+    #[test]
+    fn jumps_in_a_function_stay_in_it() {
+        let namespace = view(true).namespace.expect("it has one");
+        let functions = [
+            namespace.function(),
+            view(true).function_for_variable(1),
+            view(false).function_for_variable(1),
+        ];
+        for function in functions {
+            for (at, it) in function.iter().enumerate() {
+                if matches!(it.code, JUMP_IF_EQUAL | JUMP_UNLESS_EQUAL | 0x05) {
+                    let target = at + 1 + usize::try_from(it.offset).expect("forwards");
+                    // Not into the second half of an instruction.
+                    assert_ne!(function.get(target).map_or(0, |it| it.code), 0, "{function:?}");
+                }
+            }
+        }
+    }
 }

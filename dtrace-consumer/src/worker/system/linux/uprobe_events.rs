@@ -4,13 +4,17 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use super::pid_view::is_in_initial_namespace;
+
 pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
 
 /// Removes the uprobe events that killed consumers left behind: those named after a process that has ended,
 /// and those named after this process's own pid, on which libdtrace would fail.
 pub(super) fn remove_stale() {
     let own = std::process::id();
-    remove(|pid| pid == own || !Path::new(&format!("/proc/{pid}")).exists());
+    // In another PID namespace, the numbers of processes that exist are not known.
+    let knows_all = is_in_initial_namespace();
+    remove(|pid| pid == own || knows_all && !Path::new(&format!("/proc/{pid}")).exists());
 }
 
 /// Removes the uprobe events that this process created.
