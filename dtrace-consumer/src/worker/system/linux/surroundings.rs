@@ -23,7 +23,10 @@ pub(crate) fn prepare(job: &Job) -> Vec<Shortcoming> {
     let mut shortcomings = Vec::from_iter(shortcoming);
     shortcomings.extend(surroundings.provide_proc());
     shortcomings.extend(surroundings.provide_debugfs());
-    uprobe_events::remove_stale();
+    shortcomings.extend(uprobe_events::remove_stale().err().map(|error| Shortcoming {
+        attempt: "name uprobe events after this process's number",
+        error,
+    }));
     if let Some(dir) = &job.syslibdir {
         let wanted = libraries::wanted(dir, &job.scripts, &job.omit, job.all_libraries);
         shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
