@@ -7,11 +7,13 @@
 mod calls;
 mod delivered;
 mod stage;
+mod tracer;
 
 use calls::*;
 use delivered::*;
 use dtrace_test_support::live_tests;
 use stage::*;
+use tracer::*;
 
 live_tests! {
     needs: [Check(the_stand_in_can_be_loaded)],
@@ -19,6 +21,7 @@ live_tests! {
         the_stand_in_is_taken_for_libdtrace,
         firings_that_cannot_be_are_refused_and_those_before_them_arrive,
         drops_of_every_kind_are_counted,
+        macro_variables_that_are_not_this_programs_are_warned_of,
         entries_that_cannot_be_are_refused_and_what_was_before_them_arrives,
     ],
     long: [
