@@ -134,12 +134,13 @@ fn numbers<S: Source + Traces, C: Consumer>(session: Session<S, C>) -> String {
 fn the_tracer_is_this_program() {
     let script = "BEGIN { trace(pid == $pid); exit(0); } END { trace(pid == $pid); }";
     let mut seen = Vec::new();
-    let mut note = |value: i64| seen.push(value);
-    trace(script).rows(|(value,): (i64,)| Ok(note(value))).run().expect("it traces");
-    run_synchronous(script, ["true"])
-        .rows(|(value,): (i64,)| Ok(note(value)))
-        .run()
-        .expect("it traces");
+    let mut note = |value: i64| {
+        seen.push(value);
+        Ok(())
+    };
+    trace(script).rows(|(value,): (i64,)| note(value)).run().expect("it traces");
+    let session = run_synchronous(script, ["true"]);
+    session.rows(|(value,): (i64,)| note(value)).run().expect("it traces");
     let (sender, receiver) = std::sync::mpsc::channel();
     let thread = ConsumerThread::builder(script)
         .rows(move |(value,): (i64,)| Ok(sender.send(value)?))
