@@ -99,7 +99,7 @@ fn elsewhere(through: &[&str], case: &str) -> String {
 }
 
 fn in_pid_namespace(case: &str) -> String {
-    elsewhere(&["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"], case)
+    elsewhere(&["unshare", "-p", "-f", "--mount-proc"], case)
 }
 
 /// Returns the numbers that a script has of this process, after those that the process has itself.
