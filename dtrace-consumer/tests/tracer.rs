@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -29,7 +30,7 @@ live_tests! {
         a_predicate_on_pid_selects_what_this_program_does,
         macro_variables_are_numbers_of_this_program,
     ],
-    needs: [Tracing, Root, Command("unshare"), Command("setpriv"), Command("setsid")],
+    needs: [Tracing, Root, Command("unshare"), Command("setsid")],
     tests: [
         macro_variables_are_numbers_of_a_consumer_with_another_group_or_session,
         processes_have_the_numbers_of_the_pid_namespace,
@@ -82,19 +83,19 @@ fn do_a_case() {
     std::process::exit(0);
 }
 
-/// Returns what this binary prints that does `case`, started through a command.
-fn elsewhere(through: &[&str], case: &str) -> String {
+/// Returns what this binary prints that does `case`, with a command before it.
+fn elsewhere(before: &[&str], case: &str) -> String {
     let exe = std::env::current_exe().expect("the test knows its own file");
-    let [program, arguments @ ..] = through else { panic!("no command") };
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(exe)
-        .args([WORD, case])
-        .stdin(Stdio::null())
-        .output()
-        .expect("the command can be run");
+    let exe = exe.to_str().expect("text");
+    let words = [before, &[exe, WORD, case]].concat();
+    printed(Command::new(words[0]).args(&words[1..]))
+}
+
+/// Returns what a command prints that must succeed.
+fn printed(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().expect("the command can be run");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{case}: {}: {said}", output.status);
+    assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
     String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
 }
 
@@ -156,9 +157,10 @@ fn macro_variables_are_numbers_of_this_program() {
 }
 
 fn macro_variables_are_numbers_of_a_consumer_with_another_group_or_session() {
-    let other = ["setpriv", "--regid", "65534", "--clear-groups"];
-    assert_eq!(elsewhere(&other, "numbers"), "equal");
-    assert_eq!(elsewhere(&["setsid", "--wait"], "numbers"), "equal");
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    let mut command = Command::new(exe);
+    assert_eq!(printed(command.args([WORD, "numbers"]).gid(65534).process_group(0)), "equal");
+    assert_eq!(elsewhere(&["setsid"], "numbers"), "equal");
 }
 
 fn the_tracer_is_the_user_whom_an_elevated_worker_serves() {

@@ -75,8 +75,11 @@ pub(super) fn run(program: &[Instruction]) -> io::Result<u32> {
     Ok(attributes.returned)
 }
 
-/// Returns the element of an array map of 32-bit numbers.
-pub(super) fn number_at(map: RawFd, key: u32) -> io::Result<u32> {
+/// Returns an element of a map.
+///
+/// # Safety
+/// Its keys and values are 32-bit numbers.
+pub(super) unsafe fn number_at(map: RawFd, key: u32) -> io::Result<u32> {
     #[repr(C)]
     struct Lookup {
         map: u32,
@@ -85,18 +88,17 @@ pub(super) fn number_at(map: RawFd, key: u32) -> io::Result<u32> {
         value: u64,
         flags: u64,
     }
-    // A map of more bytes in a value would be another one. No value of a map that this asks for is longer.
-    let mut value = [0u32; 16];
+    let mut value = 0u32;
     let lookup = Lookup {
         map: map.cast_unsigned(),
         padding: 0,
         key: (&raw const key).expose_provenance() as u64,
-        value: value.as_mut_ptr().expose_provenance() as u64,
+        value: (&raw mut value).expose_provenance() as u64,
         flags: 0,
     };
-    // SAFETY: key and value outlive the call, and the caller names a map of 32-bit numbers.
+    // SAFETY: key and value outlive the call, and have the sizes of the map's, as the caller guarantees.
     unsafe { call(MAP_LOOKUP_ELEM, (&raw const lookup).cast(), size_of::<Lookup>())? };
-    Ok(value[0])
+    Ok(value)
 }
 
 /// # Safety

@@ -79,7 +79,8 @@ pub(crate) fn has_begun() -> Option<bool> {
     const ACTIVITY: u32 = 0;
     const INACTIVE: u32 = 0;
     let state = STATE.load(Ordering::Relaxed);
-    let activity = (state >= 0).then(|| bpf::number_at(state, ACTIVITY))?.ok()?;
+    // SAFETY: only a map of such numbers is kept, and libdtrace never closes it.
+    let activity = (state >= 0).then(|| unsafe { bpf::number_at(state, ACTIVITY) })?.ok()?;
     Some(activity != INACTIVE)
 }
 
@@ -123,12 +124,10 @@ unsafe extern "C" fn passes_on(
         }
         (libc::SYS_bpf, MAP_CREATE) if b >= size_of::<Map>() => {
             let created = pass_on(first, a);
-            let given: *const Map = ptr::with_exposed_provenance(a);
             // SAFETY: as for programs.
-            if let Some(map) = unsafe { given.as_ref() }
-                && map.name.starts_with(b"state\0")
-                && let Ok(fd @ 0..) = i32::try_from(created)
-            {
+            let is_state = unsafe { ptr::with_exposed_provenance::<Map>(a).as_ref() }
+                .is_some_and(Map::is_state);
+            if let (true, Ok(fd @ 0..)) = (is_state, i32::try_from(created)) {
                 STATE.store(fd, Ordering::Relaxed);
             }
             created
@@ -140,12 +139,20 @@ unsafe extern "C" fn passes_on(
 /// The beginning of `union bpf_attr` for `BPF_MAP_CREATE`.
 #[repr(C)]
 struct Map {
-    kind_and_sizes: [u32; 3],
+    /// The kind, and the sizes of keys and values.
+    shape: [u32; 3],
     others: [u32; 4],
     name: [u8; 16],
 }
 
 const _: () = assert!(std::mem::offset_of!(Map, name) == 28);
+
+impl Map {
+    /// Returns whether it is the array of 32-bit numbers in which the programs keep the state of tracing.
+    fn is_state(&self) -> bool {
+        self.shape == [2, 4, 4] && self.name.starts_with(b"state\0")
+    }
+}
 
 /// Returns the attributes with another program, and the program; `None` if nothing changes.
 ///
