@@ -45,10 +45,15 @@ impl Tracer {
         drop(answering);
         // Nothing else loads programs.
         let view = (job.purpose == Purpose::Trace).then(|| PidView::of_worker(consumer));
-        let view = view.transpose().map_err(|e| {
-            surroundings_failed("translating the numbers of processes in this PID namespace", &e)
-        })?;
+        let untranslated = |e: &io::Error| {
+            surroundings_failed("translating the numbers of processes in this PID namespace", e)
+        };
+        let view = view.transpose().map_err(|e| untranslated(&e))?;
         let not_between = system::come_between(inside, view).err();
+        // No probe would ever fire.
+        if let (Some(e), true) = (&not_between, view.is_some_and(|it| it.translates())) {
+            return Err(untranslated(e));
+        }
         let unknown = system::uprobe_type().err();
         let uncorrected = unknown.or_else(|| not_between.as_ref().map(copy_of));
         Ok((Tracer { not_consumer, not_between, uncorrected }, compiling))

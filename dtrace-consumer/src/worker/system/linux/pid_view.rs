@@ -85,6 +85,11 @@ impl PidView {
         Ok(PidView { namespace: Some(namespace), ..view })
     }
 
+    /// Returns whether this process is in a PID namespace within the initial one.
+    pub(crate) fn translates(&self) -> bool {
+        self.namespace.is_some()
+    }
+
     /// Returns the program as it is to be loaded; `None` if nothing changes.
     pub(super) fn changed(&self, program: &[Instruction]) -> Option<Vec<Instruction>> {
         let mut changed = program.to_vec();
