@@ -14,7 +14,7 @@ mod sun;
 use sun as own;
 
 pub(super) use own::*;
-pub(crate) use own::{PLATFORM, places_by_cpu};
+pub(crate) use own::PLATFORM;
 
 /// An entry of an aggregation, validated as far as possible.
 pub(super) struct Entry<'a> {
