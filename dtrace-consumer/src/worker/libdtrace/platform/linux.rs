@@ -6,7 +6,7 @@ use std::ptr;
 use dtrace_sys::abi::*;
 
 use super::super::bpf_maps::own_maps;
-use super::super::delivered::{Misdelivered, bytes, list, owned, reference, within};
+use super::super::delivered::{Misdelivered, bytes, list, owned, reference, text_in, within};
 use super::super::handle::Handle;
 use super::{Entry, Names};
 use crate::data::probe::Probe;
@@ -150,8 +150,7 @@ pub(in crate::worker::libdtrace) unsafe fn format_of(
             )
         };
         if whole < buffer.len() {
-            buffer.truncate(buffer.iter().position(|b| *b == 0).unwrap_or(0));
-            return Some(String::from_utf8_lossy(&buffer).into_owned());
+            return Some(text_in(&buffer));
         }
         if whole > MOST_BYTES {
             return Some(String::new());

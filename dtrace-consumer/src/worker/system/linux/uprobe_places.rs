@@ -92,8 +92,9 @@ unsafe extern "C" fn passes_on(
         let given: *const Attributes = ptr::with_exposed_provenance(first);
         // SAFETY: the first argument of this call points to attributes.
         if let Some((attributes, file)) = unsafe { corrected(given, process(a), next.uprobe) } {
-            let attributes = Attributes { path: file.as_ptr(), ..attributes };
-            let attributes = (&raw const attributes).expose_provenance();
+            // The kernel writes to attributes whose length it does not know.
+            let mut attributes = Attributes { path: file.as_ptr(), ..attributes };
+            let attributes = (&raw mut attributes).expose_provenance();
             // SAFETY: it is the caller's call, with a copy of its attributes and another path. Both outlive
             // the call.
             return unsafe { (next.syscall)(number, attributes, a, b, c, d, e) };
