@@ -4,16 +4,21 @@
 //! this module knows both the user's process and the worker.
 
 use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::stream::marker::{MARKER, MARKER_VALUE};
+use crate::stream::marker::{MARKER, Meaning, REFUSED, meaning};
 use crate::worker::{self, own_process, system};
+
+/// Whether the hook has run in this process.
+static HAS_RUN: AtomicBool = AtomicBool::new(false);
 
 // Miri runs a function before main only if its type is exactly the expected one.
 #[cfg(not(miri))]
 ctor::declarative::ctor! {
-    // SAFETY: before main the standard library works, but two things need care. Descriptors 0 to 2 may be
+    // SAFETY: before main the standard library works, but three things need care. Descriptors 0 to 2 may be
     // closed: a worker is started with all three open. A panic must not leave the hook: those of a worker are
-    // caught. In any other process the hook only reads the environment and returns.
+    // caught. A shared library's initialiser may have started threads, so the hook changes nothing that they may
+    // be using. In a process that is no worker the hook only reads the environment and returns.
     #[ctor(unsafe)]
     fn before_main() {
         become_worker_if_asked();
@@ -22,16 +27,29 @@ ctor::declarative::ctor! {
 
 #[cfg_attr(miri, allow(dead_code))]
 fn become_worker_if_asked() {
-    if std::env::var_os(MARKER).is_none_or(|v| v != MARKER_VALUE)
-        || system::privileges_were_raised()
-    {
+    HAS_RUN.store(true, Ordering::Relaxed);
+    let Some(value) = std::env::var_os(MARKER) else { return };
+    if system::privileges_were_raised() {
         return;
     }
+    match meaning(&value, system::inode_of_input()) {
+        Meaning::Inherited => return,
+        Meaning::Worker => {}
+        // The program would run a second time, unexpectedly.
+        Meaning::Unknown => {
+            eprintln!(
+                "dtrace-consumer: this program was started as a worker ({MARKER}={}) by another version of \
+                 dtrace-consumer (build both programs with the same version, or remove the variable)",
+                value.display()
+            );
+            own_process::end(REFUSED);
+        }
+    }
     system::close_inherited_descriptors();
-    // SAFETY: this runs before main, so no other thread exists.
+    // Programs that tracing starts do not need it. They recognise that it is not for them, so it may stay.
+    own_process::forget_variable(MARKER);
+    // SAFETY: a handler may be set at any time, and this one does nothing, so it may run at any time.
     unsafe {
-        // Programs that tracing starts with `system()` must not become workers.
-        std::env::remove_var(MARKER);
         // A write to a consumer that is gone should fail, not kill this process. Rust's own start-up sets
         // this later. A handler, unlike SIG_IGN, is not inherited by programs that tracing starts.
         libc::signal(libc::SIGPIPE, do_nothing as *const () as libc::sighandler_t);
@@ -43,6 +61,23 @@ fn become_worker_if_asked() {
 }
 
 extern "C" fn do_nothing(_signal: i32) {}
+
+/// Returns why another process of this program would not become a worker, if it would not.
+pub(crate) fn obstacle() -> Option<String> {
+    if !HAS_RUN.load(Ordering::Relaxed) {
+        return Some("this crate's start-up hook did not run in this process".to_owned());
+    }
+    // With raised privileges the hook ignores the variable, so that each worker would start another one.
+    let started_as_worker = std::env::var_os(MARKER)
+        .is_some_and(|value| meaning(&value, system::inode_of_input()) != Meaning::Inherited);
+    (started_as_worker && system::privileges_were_raised()).then(|| {
+        format!(
+            "{MARKER} is set, but this process has raised privileges (set-uid, set-gid or file capabilities), \
+             with which it cannot be its own worker (name a worker program with `worker(path)`, such as \
+             dtrace-worker)"
+        )
+    })
+}
 
 /// Returns the address of code of this crate, to find the file that it was loaded from.
 pub(crate) fn address_of_this_code() -> usize {
