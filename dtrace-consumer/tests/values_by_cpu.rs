@@ -26,7 +26,7 @@ fn values_by_cpu_add_up_to_the_whole_and_none_is_beyond_the_cpus_online() {
     }";
     let mut seen = Vec::new();
     run_synchronous(script, traced_program("calls", 7))
-        .option("aggpercpu", "")
+        .flag("aggpercpu")
         .walk(|entry| {
             let number = |value: &AggregationValue| match value {
                 AggregationValue::Quantize(powers) => {
