@@ -47,7 +47,10 @@ pub(super) fn find(pid: Pid, length: usize) -> io::Result<Option<u64>> {
     let length = length as u64;
     let memory = File::open(format!("/proc/{pid}/mem"))?;
     let mappings = mappings(pid)?;
-    for first in mappings.iter().filter(|mapping| mapping.offset == 0) {
+    // A small file's data may be mapped from its start, too, but behind its code.
+    let is_first = |at: usize| mappings[..at].iter().all(|it| it.identity != mappings[at].identity);
+    let firsts = (0..mappings.len()).filter(|at| mappings[*at].offset == 0 && is_first(*at));
+    for first in firsts.map(|at| &mappings[at]) {
         for end in ends_of_code(&memory, first).unwrap_or_default() {
             let start = end.next_multiple_of(size_of::<u64>() as u64);
             let is_room = |code: &&Mapping| {
@@ -69,8 +72,14 @@ pub(super) fn find(pid: Pid, length: usize) -> io::Result<Option<u64>> {
 /// Returns where the segments of code of a file end in memory, from the file's headers, which are at the start
 /// of its first mapping.
 fn ends_of_code(memory: &File, first: &Mapping) -> Option<Vec<u64>> {
-    const LOADED: u32 = 1;
-    const EXECUTABLE: u32 = 1;
+    const LOADED: u64 = 1;
+    const EXECUTABLE: u64 = 1;
+    // Where the numbers are in an entry.
+    const FLAGS: usize = 4;
+    const OFFSET: usize = 8;
+    const ADDRESS: usize = 16;
+    const IN_FILE: usize = 32;
+    const IN_MEMORY: usize = 40;
     const HEADER: usize = 64;
     const ENTRY: usize = 56;
     let mut header = [0; HEADER];
@@ -88,26 +97,20 @@ fn ends_of_code(memory: &File, first: &Mapping) -> Option<Vec<u64>> {
         return None;
     }
     memory.read_exact_at(&mut entries, at).ok()?;
-    let mut base = None;
-    let mut ends = Vec::new();
-    for entry in entries.chunks_exact(ENTRY) {
-        let word = |at| number::<8>(entry, at);
-        let (kind, flags) = (number::<4>(entry, 0)?, number::<4>(entry, 4)?);
-        if kind != u64::from(LOADED) {
-            continue;
-        }
-        let (offset, address, in_file, in_memory) = (word(8)?, word(16)?, word(32)?, word(40)?);
-        // The first one is that of the first mapping.
-        let base = *base.get_or_insert_with(|| {
-            let start = address.wrapping_sub(offset % page());
-            first.range.start.wrapping_sub(start - start % page())
-        });
-        // Behind the end in the file, the kernel makes room for what is in memory only.
-        if flags & u64::from(EXECUTABLE) != 0 && in_file == in_memory && in_file > 0 {
-            ends.push(base.wrapping_add(address).checked_add(in_file)?);
-        }
-    }
-    Some(ends)
+    let loaded: Vec<&[u8]> =
+        entries.chunks_exact(ENTRY).filter(|it| number::<4>(it, 0) == Some(LOADED)).collect();
+    let word = number::<8>;
+    let with_header = loaded.iter().find(|it| word(it, OFFSET).is_some_and(|it| it < page()))?;
+    let address = word(with_header, ADDRESS)?;
+    let base = first.range.start.wrapping_sub(address - address % page());
+    let end_of_code = |entry: &&[u8]| {
+        let (in_file, in_memory) = (word(entry, IN_FILE)?, word(entry, IN_MEMORY)?);
+        // Behind what is in the file, the kernel clears what is in memory only.
+        let is_code = number::<4>(entry, FLAGS)? & EXECUTABLE != 0 && in_file == in_memory;
+        let end = base.wrapping_add(word(entry, ADDRESS)?).checked_add(in_file)?;
+        (is_code && in_file > 0).then_some(end)
+    };
+    Some(loaded.iter().filter_map(end_of_code).collect())
 }
 
 /// Returns the unsigned number of `N` bytes at an offset.
