@@ -4,13 +4,9 @@
 //! this module knows both the user's process and the worker.
 
 use std::panic::catch_unwind;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::stream::marker::{MARKER, Meaning, REFUSED, meaning};
 use crate::worker::{self, own_process, system};
-
-/// Whether the hook has run in this process.
-static HAS_RUN: AtomicBool = AtomicBool::new(false);
 
 // Miri runs a function before main only if its type is exactly the expected one.
 #[cfg(not(miri))]
@@ -27,7 +23,6 @@ ctor::declarative::ctor! {
 
 #[cfg_attr(miri, allow(dead_code))]
 fn become_worker_if_asked() {
-    HAS_RUN.store(true, Ordering::Relaxed);
     let Some(value) = std::env::var_os(MARKER) else { return };
     if system::privileges_were_raised() {
         return;
@@ -62,19 +57,20 @@ fn become_worker_if_asked() {
 
 extern "C" fn do_nothing(_signal: i32) {}
 
-/// Returns why another process of this program would not become a worker, if it would not.
+/// Returns why another process of this program would not become a worker, if this one did not.
 pub(crate) fn obstacle() -> Option<String> {
-    if !HAS_RUN.load(Ordering::Relaxed) {
-        return Some("this crate's start-up hook did not run in this process".to_owned());
-    }
-    // With raised privileges the hook ignores the variable, so that each worker would start another one.
-    let started_as_worker = std::env::var_os(MARKER)
-        .is_some_and(|value| meaning(&value, system::inode_of_input()) != Meaning::Inherited);
-    (started_as_worker && system::privileges_were_raised()).then(|| {
+    let value = std::env::var_os(MARKER)?;
+    // Such a process would start another one like it, and so on.
+    let was_to_be_worker = meaning(&value, system::inode_of_input()) != Meaning::Inherited;
+    was_to_be_worker.then(|| {
+        let why = if system::privileges_were_raised() {
+            "it has raised privileges (set-uid, set-gid or file capabilities)"
+        } else {
+            "its start-up hook did not run"
+        };
         format!(
-            "{MARKER} is set, but this process has raised privileges (set-uid, set-gid or file capabilities), \
-             with which it cannot be its own worker (name a worker program with `worker(path)`, such as \
-             dtrace-worker)"
+            "{MARKER} is set in the environment, but this process did not become a worker: {why} (name a \
+             worker program with `worker(path)`, such as dtrace-worker)"
         )
     })
 }
