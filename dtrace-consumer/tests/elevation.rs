@@ -123,7 +123,8 @@ fn do_case(case: &str) {
             report(session, sudo());
         }
         "marker" => {
-            let set = "export DTRACE_CONSUMER_WORKER=1:$(stat -L -c %i /proc/self/fd/0); exec \"$@\"";
+            let set =
+                "export DTRACE_CONSUMER_WORKER=1:$(stat -L -c %i /proc/self/fd/0); exec \"$@\"";
             calls(Elevation::custom(["sh", "-c", set, "sh", "sudo", "-n"]))
         }
         "destructive" => {

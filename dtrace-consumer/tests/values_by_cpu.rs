@@ -44,7 +44,8 @@ fn values_by_cpu_add_up_to_the_whole_and_none_is_beyond_the_cpus_online() {
     assert_eq!((whole("counts"), whole("sums"), whole("powers")), (Some(7), Some(21), Some(7)));
     for (name, whole, by_cpu) in &seen {
         assert_eq!(by_cpu.len(), places(), "{name}: {by_cpu:?}");
-        let combined = if name == "most" { by_cpu.iter().copied().max() } else { Some(by_cpu.iter().sum()) };
+        let combined =
+            if name == "most" { by_cpu.iter().copied().max() } else { Some(by_cpu.iter().sum()) };
         assert_eq!(combined, Some(*whole), "{name}: {by_cpu:?}");
     }
 }

@@ -54,7 +54,9 @@ mod tests {
         assert_eq!(of(&marker_for(77), Some(77)), Meaning::Worker);
         assert_eq!(of(&marker_for(77), Some(78)), Meaning::Inherited);
         assert_eq!(of(&marker_for(77), None), Meaning::Inherited);
-        for value in ["", "1", "1:", ":77", "0:77", "2:77", "11:77", "1:-77", "1:+77", "1:77:", "1:77x"] {
+        for value in
+            ["", "1", "1:", ":77", "0:77", "2:77", "11:77", "1:-77", "1:+77", "1:77:", "1:77x"]
+        {
             assert_eq!(of(value, Some(77)), Meaning::Unknown, "{value}");
         }
     }

@@ -24,7 +24,8 @@ impl Memstream {
         let place = buffer.as_ptr();
         // SAFETY: both addresses are within an allocation that `drop` frees after it has closed the stream. The
         // stream is not made if this fails.
-        let file = unsafe { libc::open_memstream(&raw mut (*place).start, &raw mut (*place).length) };
+        let file =
+            unsafe { libc::open_memstream(&raw mut (*place).start, &raw mut (*place).length) };
         if file.is_null() {
             // SAFETY: the allocation is that of the box, and nobody else has its address.
             drop(unsafe { Box::from_raw(place) });

@@ -38,8 +38,7 @@ mod of_the_platform {
             inner: c_int,
         }
         let create = |kind, value_size, entries, inner| {
-            let attributes =
-                Attributes { kind, key_size: 4, value_size, entries, flags: 0, inner };
+            let attributes = Attributes { kind, key_size: 4, value_size, entries, flags: 0, inner };
             // SAFETY: the kernel reads a structure of this size, which has only integers.
             let map = unsafe {
                 libc::syscall(libc::SYS_bpf, 0, &raw const attributes, size_of::<Attributes>())

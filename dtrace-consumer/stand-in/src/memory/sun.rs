@@ -182,12 +182,7 @@ pub(crate) fn entry(entry: &Entry, cpus: Option<u32>) -> dtrace_aggdata_t {
         Some(EntryOddity::Keys(number)) => number,
         _ => 3,
     };
-    let data = [
-        &1u32.to_ne_bytes()[..],
-        &entry.key.to_ne_bytes(),
-        &value.bytes,
-    ]
-    .concat();
+    let data = [&1u32.to_ne_bytes()[..], &entry.key.to_ne_bytes(), &value.bytes].concat();
     if !odd(EntryOddity::NoDescription) {
         let at = std::mem::offset_of!(dtrace_aggdesc_t, dtagd_rec);
         delivered.dtada_desc = with_records(head, at, &records);

@@ -118,7 +118,11 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
     let little = cfg!(target_endian = "little");
     let part: [u8; N] = *bytes.get(at..)?.first_chunk()?;
     let mut whole = [0; 8];
-    if little { whole[..N].copy_from_slice(&part) } else { whole[8 - N..].copy_from_slice(&part) }
+    if little {
+        whole[..N].copy_from_slice(&part)
+    } else {
+        whole[8 - N..].copy_from_slice(&part)
+    }
     Some(u64::from_ne_bytes(whole))
 }
 

@@ -27,7 +27,9 @@ pub(crate) fn end_tracing() {
 /// process, and that its code still uses. If its number were free, that code would read and write whatever this
 /// process opens next. A descriptor with the flag is not inherited.
 pub(crate) fn close_inherited_descriptors() {
-    let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") else { return };
+    let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") else {
+        return;
+    };
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let fds = entries.filter_map(|fd| fd.file_name().to_str()?.parse::<i32>().ok());
     for fd in fds.filter(|fd| *fd > libc::STDERR_FILENO) {
