@@ -66,7 +66,9 @@ impl<S: Sink> Tracing<S> {
     pub(crate) fn go(&mut self) -> Result<(), CallFailure> {
         // SAFETY: the handle is open, and the handlers are installed.
         let result = unsafe { platform::go(self.handle) };
-        self.handle.check("dtrace_go", result)
+        self.handle.check("dtrace_go", result)?;
+        self.context().cpus.set(platform::places_by_cpu());
+        Ok(())
     }
 
     /// Releases the processes that libdtrace controls.

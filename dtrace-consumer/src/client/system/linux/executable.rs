@@ -5,18 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::start_up::address_of_this_code;
-use crate::stream::marker::MARKER;
+use crate::start_up::{address_of_this_code, obstacle};
 
 /// Returns this process's executable, if starting it again runs this crate's start-up hook.
 pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
     // By pid, because a loader that is asked to run `/proc/self/exe` would run itself.
     let program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
-    if std::env::var_os(MARKER).is_some() {
-        let reason = format!(
-            "{MARKER} is set in the environment, but this process did not become a worker: \
-             its start-up hook did not run"
-        );
+    if let Some(reason) = obstacle() {
         return Err(Error::WorkerStart { program, reason });
     }
     if let Some(library) = foreign_home() {

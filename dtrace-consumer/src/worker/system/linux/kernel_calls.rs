@@ -106,7 +106,7 @@ unsafe extern "C" fn passes_on(
             let Some((mut attributes, file)) = changed else { return pass_on(first, a) };
             attributes.path = file.as_ptr();
             // The copy of the caller's attributes, and another path. Both outlive the call.
-            pass_on((&raw const attributes).expose_provenance(), a)
+            pass_on((&raw mut attributes).expose_provenance(), a)
         }
         (libc::SYS_bpf, PROG_LOAD) if b == size_of::<Load>() => {
             let given: *const Load = ptr::with_exposed_provenance(a);

@@ -29,7 +29,7 @@ pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{confine, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use descriptors::{
-    close_inherited_descriptors, duplicate, end_tracing, wait_descriptors,
+    close_inherited_descriptors, duplicate, end_tracing, inode_of_input, wait_descriptors,
 };
 pub(crate) use drop_counters::dropped_by_kernel;
 pub(crate) use held_process::{let_run_to_gate, open_gate, outlive};
