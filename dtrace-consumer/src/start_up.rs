@@ -12,7 +12,7 @@ use crate::worker::{self, own_process, system};
 #[cfg(not(miri))]
 ctor::declarative::ctor! {
     // SAFETY: before main the standard library works, but two things need care. Descriptors 0 to 2 may be
-    // closed: a worker is started with all three open. A panic must not leave the hook: those of a worker are
+    // closed: a worker opens those that are. A panic must not leave the hook: those of a worker are
     // caught. In any other process the hook only reads the environment and returns.
     #[ctor(unsafe)]
     fn before_main() {
@@ -28,6 +28,7 @@ fn become_worker_if_asked() {
         return;
     }
     system::close_inherited_descriptors();
+    system::open_standard_descriptors();
     // SAFETY: this runs before main, so no other thread exists.
     unsafe {
         // Programs that tracing starts with `system()` must not become workers.
@@ -38,6 +39,7 @@ fn become_worker_if_asked() {
         // Ctrl-C reaches the user's process, which then ends the session.
         libc::signal(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
     }
+    own_process::handle_signals_as_usual();
     let status = catch_unwind(worker::main).unwrap_or(101);
     own_process::end(status)
 }

@@ -16,6 +16,7 @@ use dtrace_locate::locate::Libdtrace;
 use nix::sys::signal::Signal;
 
 use super::child::Signals;
+use super::descriptors::above_standard;
 use super::elevation::{self, Elevation};
 use super::settings::Settings;
 use super::system;
@@ -73,7 +74,13 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     let failed =
         |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
     let (channel, theirs) = UnixStream::pair().map_err(failed)?;
-    let stderr = if inherit_stderr { None } else { system::scratch_file() };
+    let channel = above_standard(channel).map_err(failed)?;
+    let theirs: UnixStream = above_standard(theirs).map_err(failed)?;
+    let stderr = if inherit_stderr {
+        None
+    } else {
+        system::scratch_file().and_then(|file| above_standard(file).ok())
+    };
     let written = match stderr.as_ref().and_then(|file| file.try_clone().ok()) {
         Some(file) => Stdio::from(file),
         None if inherit_stderr => Stdio::inherit(),

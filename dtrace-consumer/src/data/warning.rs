@@ -44,17 +44,21 @@ pub enum WarningKind {
     Misfit,
     /// [`read_option`](crate::Session::read_option) names an option that libdtrace does not have.
     UnknownOption,
+    /// The command has ended, and its exit status is unknown:
+    /// [`Outcome::command`](crate::Outcome::command) is `None`. The subject is `command`.
+    UnknownStatus,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.
     Other,
 }
 
 impl WarningKind {
-    const KNOWN: [WarningKind; 5] = [
+    const KNOWN: [WarningKind; 6] = [
         WarningKind::NeverFires,
         WarningKind::UnknownAggregation,
         WarningKind::UnmatchedProbe,
         WarningKind::Misfit,
         WarningKind::UnknownOption,
+        WarningKind::UnknownStatus,
     ];
 
     /// Returns the kind with a number of the stream's format.

@@ -27,7 +27,7 @@ mod usdt;
 
 pub(crate) use compiling::Compiling;
 pub(crate) use context::Wanted;
-pub(crate) use handle::CallFailure;
+pub(crate) use handle::{CallFailure, Closing};
 pub(crate) use platform::{PLATFORM, places_by_cpu};
 pub(crate) use sink::Sink;
 pub(crate) use tracing::{Tracing, Work};

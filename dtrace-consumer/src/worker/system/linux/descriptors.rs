@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use super::uprobe_events;
 
@@ -27,6 +27,18 @@ pub(crate) fn close_inherited_descriptors() {
     // inherited descriptors. Old kernels lack the call; the descriptors then stay open.
     unsafe {
         libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32);
+    }
+}
+
+/// Opens `/dev/null` as each of standard input, output and error that is closed. Otherwise a file of this
+/// process would get its number, and what is printed would go there.
+pub(crate) fn open_standard_descriptors() {
+    loop {
+        // A new descriptor gets the lowest free number.
+        match std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+            Ok(file) if file.as_raw_fd() <= libc::STDERR_FILENO => drop(file.into_raw_fd()),
+            _ => return,
+        }
     }
 }
 
