@@ -12,7 +12,7 @@ use crate::worker::{self, own_process, system};
 #[cfg(not(miri))]
 ctor::declarative::ctor! {
     // SAFETY: before main the standard library works, but three things need care. Descriptors 0 to 2 may be
-    // closed: a worker is started with all three open. A panic must not leave the hook: those of a worker are
+    // closed: a worker opens those that are. A panic must not leave the hook: those of a worker are
     // caught. A shared library's initialiser may have started threads, so the hook changes nothing that they may
     // be using. In a process that is no worker the hook only reads the environment and returns.
     #[ctor(unsafe)]
@@ -41,6 +41,7 @@ fn become_worker_if_asked() {
         }
     }
     system::close_inherited_descriptors();
+    system::open_standard_descriptors();
     // Programs that tracing starts do not need it. They recognise that it is not for them, so it may stay.
     own_process::forget_variable(MARKER);
     // SAFETY: a handler may be set at any time, and this one does nothing, so it may run at any time.
@@ -51,6 +52,7 @@ fn become_worker_if_asked() {
         // Ctrl-C reaches the user's process, which then ends the session.
         libc::signal(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
     }
+    own_process::handle_signals_as_usual();
     let status = catch_unwind(worker::main).unwrap_or(101);
     own_process::end(status)
 }

@@ -17,6 +17,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::fstat;
 
 use super::child::Signals;
+use super::descriptors::above_standard;
 use super::elevation::{self, Elevation};
 use super::settings::Settings;
 use super::system;
@@ -74,10 +75,16 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     let failed =
         |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
     let (channel, theirs) = UnixStream::pair().map_err(failed)?;
+    let channel = above_standard(channel).map_err(failed)?;
+    let theirs: UnixStream = above_standard(theirs).map_err(failed)?;
     if *elevation == Elevation::None {
         command.env(MARKER, marker_for(fstat(&theirs).map_err(|e| failed(e.into()))?.st_ino));
     }
-    let stderr = if inherit_stderr { None } else { system::scratch_file() };
+    let stderr = if inherit_stderr {
+        None
+    } else {
+        system::scratch_file().and_then(|file| above_standard(file).ok())
+    };
     let written = match stderr.as_ref().and_then(|file| file.try_clone().ok()) {
         Some(file) => Stdio::from(file),
         None if inherit_stderr => Stdio::inherit(),

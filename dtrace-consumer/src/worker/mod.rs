@@ -9,6 +9,7 @@ mod control;
 mod deliver;
 pub(crate) mod elevated;
 mod encode;
+mod ending;
 mod failed;
 #[expect(unsafe_code, reason = "calls C and is called by it")]
 mod libdtrace;

@@ -1,4 +1,4 @@
-//! Ends the worker process, and clears its environment.
+//! Ends the worker process, and makes its environment and signals independent of who started it.
 
 /// Ends the process at once, without exit handlers. libdtrace's take seconds to free what the end of the
 /// process frees at once.
@@ -14,6 +14,14 @@ pub(crate) fn forget_variable(name: &str) {
         // SAFETY: this is the only thread.
         unsafe { std::env::remove_var(name) };
     }
+}
+
+/// Undoes what the user's process does with its signals, which a worker inherits. libdtrace waits for its
+/// children, and signals its threads.
+pub(crate) fn handle_signals_as_usual() {
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    // SAFETY: the default action is no code of this process.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
 /// Clears the environment except for a search path.

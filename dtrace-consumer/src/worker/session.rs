@@ -10,8 +10,9 @@ use super::answer::answer;
 use super::control::{self, Control};
 use super::deliver::deliver;
 use super::encode::encoder::Encoder;
+use super::ending;
 use super::failed::{Failed, surroundings_failed, with_shortcomings};
-use super::libdtrace::{CallFailure, Compiling, PLATFORM, Tracing, Wanted};
+use super::libdtrace::{CallFailure, Closing, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
@@ -39,19 +40,23 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
-    let released = Cell::new(false);
+    let (released, closing) = (Cell::new(false), Cell::new(None));
     let (job, shortcomings) = (&job, &shortcomings[..]);
-    let session = Session { job, control: &control, shortcomings, owner, released: &released };
+    let session = Session {
+        job,
+        control: &control,
+        shortcomings,
+        owner,
+        released: &released,
+        closing: &closing,
+    };
     let result = session.run(channel);
-    // The consumer kills a command that was not released.
-    let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid);
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }
-    let _ = reporter.finish();
-    control.close();
-    system::end_tracing();
-    attached.for_each(system::outlive);
+    // The consumer kills a command that was not released.
+    let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid).collect();
+    ending::end(reporter, control, attached, closing.take());
     Ok(())
 }
 
@@ -63,6 +68,8 @@ struct Session<'s> {
     owner: Option<u32>,
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
+    /// Closes libdtrace, if it was opened.
+    closing: &'s Cell<Option<Closing>>,
 }
 
 impl Session<'_> {
@@ -79,19 +86,14 @@ impl Session<'_> {
         begin(&mut encoder, job);
         encoder.flush();
         let (tracer, mut compiling) = self.open(&channel)?;
+        self.closing.set(Some(compiling.closing()));
         times.open = clock.lap();
 
         encoder.send(&Frame::Begin(session_info(job, compiling.version())));
         encoder.flush();
         let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
-        if let Err(failed) = compile(&mut compiling, job, self.shortcomings, &mut processes) {
-            // Processes that were grabbed must survive.
-            if job.processes.iter().any(|process| matches!(process, Process::Grab(_))) {
-                compiling.abandon();
-            }
-            return Err(failed);
-        }
+        compile(&mut compiling, job, self.shortcomings, &mut processes)?;
         if libraries::needs_kernel_types(&job.scripts) {
             compiling.read_kernel_types();
         }

@@ -50,6 +50,8 @@ impl Tracer {
         };
         let view = view.transpose().map_err(|e| untranslated(&e))?;
         let not_between = system::come_between(inside, view).err();
+        // Without it, processes that execute programs are as libdtrace sees them.
+        let _ = system::watch_attachments(inside);
         // No probe would ever fire.
         if let (Some(e), true) = (&not_between, view.is_some_and(|it| it.translates())) {
             return Err(untranslated(e));

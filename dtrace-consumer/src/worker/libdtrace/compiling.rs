@@ -1,10 +1,10 @@
 //! libdtrace before tracing.
 //!
-//! A session's phases are types: [`Loaded`] before anything is called, [`Compiling`] until the last script is compiled, [`Tracing`] from the first
-//! enabling on. The library dictates the order: options, target, `dtrace_init`, all compiles, handlers, all
+//! A session's phases are types: [`Loaded`] before anything is called, [`Compiling`] until the last script is
+//! compiled, [`Tracing`] from the first enabling on. The library dictates the order: options, target, `dtrace_init`, all compiles, handlers, all
 //! enablings, `dtrace_go`. Any other order writes beyond libdtrace's own tables, so a `Tracing` cannot
-//! compile. Handles are not closed: closing takes the library seconds, and the worker's end has the same
-//! effect at once.
+//! compile. Handles are closed only to release processes: closing takes the library seconds, and the worker's
+//! end has the same effect at once.
 //!
 //! Both types stay on one thread, as libdtrace requires: its compiler is a process-wide global. Their raw
 //! pointers make them `!Send`.
@@ -18,7 +18,7 @@ use dtrace_sys::abi::*;
 
 use super::context::Wanted;
 use super::delivered::owned;
-use super::handle::{CallFailure, Handle};
+use super::handle::{CallFailure, Closing, Handle, Use};
 use super::sink::Sink;
 use super::tracing::Tracing;
 use super::{platform, probes, processes, programs, scripts, symbols, types, usdt};
@@ -70,6 +70,7 @@ impl Loaded {
         let version = library.version().map_or_else(String::new, |v| v.to_string());
         Ok(Compiling {
             handle: Handle { api, raw },
+            used: Use::default(),
             programs: Vec::new(),
             processes: Vec::new(),
             version,
@@ -80,6 +81,7 @@ impl Loaded {
 /// An open handle that can still compile scripts.
 pub(crate) struct Compiling {
     handle: Handle,
+    used: Use,
     programs: Vec<*mut dtrace_prog_t>,
     /// libdtrace's handles of the processes that it controls. Only closing would release them.
     processes: Vec<*mut dtrace_proc_handle_t>,
@@ -110,10 +112,9 @@ impl Compiling {
         Ok(())
     }
 
-    /// Releases processes that libdtrace has attached to, and removes its breakpoints from them.
-    pub(crate) fn abandon(self) {
-        // SAFETY: the handle is open, nothing was enabled, and it is not used afterwards.
-        unsafe { (self.handle.api.dtrace_close)(self.handle.raw) };
+    /// Returns what closes the handle.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing { handle: self.handle, used: Use::clone(&self.used) }
     }
 
     /// Grabs a running process for libdtrace to control. It is held until [`Tracing::release_processes`], and
@@ -205,7 +206,7 @@ impl Compiling {
     ) -> Result<(Tracing<S>, Vec<ProgramInfo>), CallFailure> {
         let handle = self.handle;
         // This takes `self`, so no compile can follow.
-        let tracing = Tracing::new(handle, sink, wanted, self.processes)?;
+        let tracing = Tracing::new((handle, self.used), sink, wanted, self.processes)?;
         let programs = self.programs.iter();
         let described: Vec<ProgramInfo> = programs
             .map(|program| programs::program_info(handle, *program, false))

@@ -29,7 +29,7 @@ mod usdt;
 pub(crate) use bpf_maps::{BpfMap, own_maps};
 pub(crate) use compiling::{Compiling, Loaded};
 pub(crate) use context::Wanted;
-pub(crate) use handle::CallFailure;
+pub(crate) use handle::{CallFailure, Closing};
 pub(crate) use platform::PLATFORM;
 pub(crate) use sink::Sink;
 pub(crate) use tracing::{Tracing, Work};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use super::uprobe_events;
 
@@ -49,6 +49,18 @@ pub(crate) fn inode_of_input() -> Option<u64> {
     let input = nix::sys::stat::fstat(std::io::stdin()).ok()?;
     let is_socket = input.st_mode & libc::S_IFMT == libc::S_IFSOCK;
     is_socket.then_some(input.st_ino)
+}
+
+/// Opens `/dev/null` as each of standard input, output and error that is closed. Otherwise a file of this
+/// process would get its number, and what is printed would go there.
+pub(crate) fn open_standard_descriptors() {
+    loop {
+        // A new descriptor gets the lowest free number.
+        match std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+            Ok(file) if file.as_raw_fd() <= libc::STDERR_FILENO => drop(file.into_raw_fd()),
+            _ => return,
+        }
+    }
 }
 
 /// Returns this process's descriptors of a kind, by the prefix of their link in /proc.

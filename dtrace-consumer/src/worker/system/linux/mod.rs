@@ -1,5 +1,7 @@
 //! What a worker requires of Linux.
 
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod attachments;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod bpf;
 mod built_probes;
@@ -25,11 +27,13 @@ mod uprobe_events;
 #[expect(unsafe_code, reason = "it reads what libdtrace passes to the kernel")]
 mod uprobe_places;
 
+pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{confine, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use descriptors::{
-    close_inherited_descriptors, duplicate, end_tracing, inode_of_input, wait_descriptors,
+    close_inherited_descriptors, duplicate, end_tracing, inode_of_input, open_standard_descriptors,
+    wait_descriptors,
 };
 pub(crate) use drop_counters::dropped_by_kernel;
 pub(crate) use held_process::{let_run_to_gate, open_gate, outlive};
