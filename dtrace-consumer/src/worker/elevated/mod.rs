@@ -3,6 +3,7 @@
 //! [`crate::serve`] documents the rules.
 
 mod configuration;
+mod limits;
 mod policy;
 mod trust;
 
@@ -21,7 +22,9 @@ use super::channel::{read_command, take_channel};
 use super::encode::encoder::Encoder;
 use super::system::{self, Peer};
 use super::{own_process, session};
-use crate::stream::elevated::{GREETING, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION};
+use crate::stream::elevated::{
+    GREETING, REQUEST_LIMIT, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION,
+};
 use crate::stream::frame::Frame;
 use crate::stream::job::Command;
 
@@ -111,7 +114,7 @@ fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
 fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> io::Result<()> {
     let channel = take_channel()?;
     greet(&channel)?;
-    let Some(Command::Job(mut job)) = read_command(&channel, policy::MESSAGE_LIMIT)? else {
+    let Some(Command::Job(mut job)) = read_command(&channel, REQUEST_LIMIT)? else {
         return Err(io::Error::other("the consumer sent no job"));
     };
     let policy = Policy { uid: peer.uid, configuration };
