@@ -198,7 +198,7 @@ impl<S: Traces, C> Session<S, C> {
     /// Limits the time that the worker may be silent while it starts, and after a request to stop. Exceeding
     /// it kills the worker and ends the session with [`Error::WorkerSilent`](crate::Error::WorkerSilent). The
     /// default is 5 minutes. libdtrace may need most of a minute for hundreds of probes, and more on slow
-    /// machines.
+    /// machines. An elevated worker must also greet within this limit, by default within 2 minutes.
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.source.settings().silence_limit = Some(limit);
         self

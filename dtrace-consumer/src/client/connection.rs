@@ -38,7 +38,7 @@ impl<R: Read> Connection<R> {
                 killer.kill();
             }
         });
-        worker.greet(&settings.access.elevation)?;
+        worker.greet(settings)?;
         let attempt = "set a time limit for reading from the worker";
         let limit = settings.silence_limit.unwrap_or(SILENCE_LIMIT);
         let source = Patient::new(duplicate(&worker)?, limit)
