@@ -15,7 +15,7 @@ use super::libdtrace::{CallFailure, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
-use super::system::{self, Shortcoming};
+use super::system::{self, Controllable, Shortcoming};
 use crate::data::sentences;
 use crate::data::session_info::SessionInfo;
 use crate::data::warning::{Warning, WarningKind};
@@ -25,8 +25,16 @@ use crate::stream::frame::Frame;
 use crate::stream::job::{Job, Process, Purpose};
 use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
 
-/// Serves one session. `owner` is the user whom an elevated worker serves.
-pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
+/// The user whom an elevated worker serves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Served {
+    pub(super) uid: u32,
+    /// Whether libdtrace may control the user's processes.
+    pub(super) grab: bool,
+}
+
+/// Serves one session. `served` is given if the worker is elevated.
+pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?);
     if let Err(e) = system::give_up_privileges(&job) {
         begin(&mut reporter, &job);
@@ -40,7 +48,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
     let released = Cell::new(false);
     let (job, shortcomings) = (&job, &shortcomings[..]);
-    let session = Session { job, control: &control, shortcomings, owner, released: &released };
+    let session = Session { job, control: &control, shortcomings, served, released: &released };
     let result = session.run(channel);
     // The consumer kills a command that was not released.
     let target = job.target.as_ref().filter(|_| released.get());
@@ -61,7 +69,7 @@ struct Session<'s> {
     job: &'s Job,
     control: &'s Control,
     shortcomings: &'s [Shortcoming],
-    owner: Option<u32>,
+    served: Option<Served>,
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
 }
@@ -76,7 +84,10 @@ impl Session<'_> {
         begin(&mut encoder, job);
         encoder.flush();
         let mut compiling = self.open()?;
-        let uncorrected = system::correct_probe_places(compiling.code_address()).err();
+        let uncorrected = {
+            let only_known = self.served.is_some();
+            system::correct_probe_places(compiling.code_address(), only_known).err()
+        };
         times.open = clock.lap();
 
         encoder.send(&Frame::Begin(session_info(job, compiling.version())));
@@ -116,6 +127,12 @@ impl Session<'_> {
         })?;
         let after = system::wait_descriptors();
         self.control.wake_through(after.difference(&before).next().copied());
+        if let Some(Served { uid, grab }) = self.served {
+            let controllable = if grab { Controllable::OfUser(uid) } else { Controllable::None };
+            system::limit_control(compiling.code_address(), controllable).map_err(|e| {
+                surroundings_failed("limiting which processes libdtrace controls", &e)
+            })?;
+        }
         Ok(compiling)
     }
 
@@ -123,11 +140,11 @@ impl Session<'_> {
     fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
         let target = self.job.target.as_ref();
         if let Some((pid, gate)) = target.and_then(|t| Some((t.pid, t.gate.as_ref()?))) {
-            system::open_gate(pid, gate, self.owner)
+            system::open_gate(pid, gate, self.served.map(|it| it.uid))
                 .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
         match system::confine() {
-            Err(e) if self.owner.is_some() => {
+            Err(e) if self.served.is_some() => {
                 return Err(surroundings_failed("confining the worker", &e));
             }
             // A worker that is not elevated traces even if the kernel or machine lacks these filters.

@@ -20,8 +20,9 @@ use self::configuration::Configuration;
 use self::policy::Policy;
 use super::channel::{read_command, take_channel};
 use super::encode::encoder::Encoder;
+use super::own_process;
+use super::session::{self, Served};
 use super::system::{self, Peer};
-use super::{own_process, session};
 use crate::stream::elevated::{
     GREETING, REQUEST_LIMIT, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION,
 };
@@ -126,7 +127,8 @@ fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> i
     }
     job.library.clone_from(&library.library);
     job.syslibdir.clone_from(&library.syslibdir);
-    session::serve(*job, channel, Some(peer.uid))
+    let served = Served { uid: peer.uid, grab: configuration.grab };
+    session::serve(*job, channel, Some(served))
 }
 
 fn greet(mut channel: &UnixStream) -> io::Result<()> {

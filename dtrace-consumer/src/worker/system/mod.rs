@@ -7,10 +7,10 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    CreatedProcess, Peer, belongs_to, built_upon, close_inherited_descriptors, confine,
-    correct_probe_places, dropped_by_kernel, duplicate, end_tracing, give_up_privileges,
-    let_run_to_gate, may_be_built, open_gate, outlive, peer_of, prepare, privileges_were_raised,
-    wait_descriptors, watch_process,
+    Controllable, CreatedProcess, Peer, belongs_to, built_upon, close_inherited_descriptors,
+    confine, correct_probe_places, dropped_by_kernel, duplicate, end_tracing, give_up_privileges,
+    let_run_to_gate, limit_control, may_be_built, open_gate, outlive, peer_of, prepare,
+    privileges_were_raised, wait_descriptors, watch_process,
 };
 
 use std::io;

@@ -4,6 +4,8 @@ mod built_probes;
 #[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
 mod called_function;
 mod confinement;
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod controllable;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod created_process;
 #[expect(unsafe_code, reason = "it handles descriptors that libdtrace owns")]
@@ -11,6 +13,8 @@ mod descriptors;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod drop_counters;
 mod held_process;
+#[expect(unsafe_code, reason = "it maps a file")]
+mod mapped_file;
 mod mappings;
 #[expect(unsafe_code, reason = "system calls without a safe wrapper")]
 mod processes;
@@ -22,6 +26,7 @@ mod uprobe_places;
 
 pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{confine, give_up_privileges};
+pub(crate) use controllable::{Controllable, limit_control};
 pub(crate) use created_process::CreatedProcess;
 pub(crate) use descriptors::{
     close_inherited_descriptors, duplicate, end_tracing, wait_descriptors,
