@@ -197,7 +197,8 @@ impl<S: Traces, C> Session<S, C> {
     /// [`Error::WorkerSilent`](crate::Error::WorkerSilent); a traced command runs on. The default is 5 minutes
     /// while the worker starts and after a request to stop: libdtrace may need most of a minute for hundreds of
     /// probes, and more on slow machines. While tracing, when a worker with nothing to deliver says so every
-    /// ten seconds, the default is a minute, and a lower limit counts as a minute.
+    /// ten seconds, the default is a minute, and a lower limit counts as a minute. An elevated
+    /// worker must also greet within this limit, by default within 2 minutes.
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.source.settings().silence_limit = Some(limit);
         self

@@ -5,11 +5,13 @@ use std::os::unix::net::UnixStream;
 
 use dtrace_locate::locate::Libdtrace;
 
+use super::elevation::Elevation;
 use super::launch::{Worker, launch};
 use super::patience::{Patient, SILENCE_LIMIT};
 use super::settings::Settings;
 use crate::decode::stop::Ending;
 use crate::error::Error;
+use crate::stream::elevated::REQUEST_LIMIT;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Job};
 use crate::stream::reader::{FrameReader, ReadError};
@@ -36,7 +38,7 @@ impl<R: Read> Connection<R> {
                 killer.kill();
             }
         });
-        worker.greet(&settings.access.elevation)?;
+        worker.greet(settings)?;
         let attempt = "set a time limit for reading from the worker";
         let limit = settings.silence_limit.unwrap_or(SILENCE_LIMIT);
         let source = Patient::new(duplicate(&worker)?, limit)
@@ -45,8 +47,13 @@ impl<R: Read> Connection<R> {
         if let Some(bytes) = settings.frame_limit {
             reader = reader.with_limit(bytes);
         }
-        let sent = (&worker.channel).write_all(&Command::Job(Box::new(job.clone())).encode());
-        if sent.is_err() {
+        let message = Command::Job(Box::new(job.clone())).encode();
+        if settings.access.elevation != Elevation::None && message.len() > REQUEST_LIMIT {
+            let what = format!("a request of {} bytes", message.len());
+            let reason = format!("it may have at most {REQUEST_LIMIT} bytes");
+            return Err(Error::Refused { what, reason });
+        }
+        if (&worker.channel).write_all(&message).is_err() {
             return Err(worker.post_mortem());
         }
         Ok(Connection { reader, worker })

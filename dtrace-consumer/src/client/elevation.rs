@@ -130,8 +130,12 @@ pub(crate) fn failed(
              worker's version of the crate",
             worker.display()
         ),
-        ElevationProblem::Failed | ElevationProblem::Silent => {
-            format!("run it by hand: it must start \"{} {SERVE}\"", worker.display())
+        ElevationProblem::Failed | ElevationProblem::Silent | ElevationProblem::NotAWorker => {
+            let worker = worker.display();
+            format!(
+                "run it by hand: it must start \"{worker} {SERVE}\", and \"{worker} --version\" must print \
+                 \"dtrace-worker {VERSION}\""
+            )
         }
     };
     let program = by.to_string_lossy().into_owned();

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use dtrace_locate::locate::Libdtrace;
@@ -36,8 +36,11 @@ const END_OF_WORKER: Duration = Duration::from_secs(1);
 /// How long a worker whose channel was closed has to end. It gives itself ten seconds.
 const TIDYING: Duration = Duration::from_secs(15);
 
-/// How long to wait for an elevated worker's greeting.
+/// How long to wait for an elevated worker's greeting, unless the session has another limit of silence.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(120);
+
+/// How much of a greeting that is not a worker's to show, in bytes.
+const SHOWN: usize = 64;
 
 /// A running worker. It may be another user's process, which this one cannot kill; it ends when its channel
 /// closes.
@@ -146,6 +149,12 @@ fn elevated(words: &[OsString], program: &Path) -> Command {
     command
 }
 
+/// Returns the greeting of a worker of this version.
+fn expected_greeting() -> Vec<u8> {
+    let length = u8::try_from(VERSION.len()).unwrap_or(u8::MAX);
+    [&GREETING[..], &[length], VERSION.as_bytes()].concat()
+}
+
 /// Ends a worker that nobody listens to any more, even if a process forked off this one still holds the
 /// channel.
 impl Drop for Worker {
@@ -157,36 +166,37 @@ impl Drop for Worker {
 impl Worker {
     /// Waits for the greeting of an elevated worker. Nothing is sent before, because the program that grants
     /// privilege may have started something else, which would read it.
-    pub(super) fn greet(&self, elevation: &Elevation) -> Result<(), Error> {
+    pub(super) fn greet(&self, settings: &Settings) -> Result<(), Error> {
+        let elevation = &settings.access.elevation;
         if *elevation == Elevation::None {
             return Ok(());
         }
-        self.read_greeting()
+        let limit = settings.silence_limit.unwrap_or(SIGN_OF_LIFE);
+        self.check_greeting(limit)
             .map_err(|(problem, said)| elevation::failed(elevation, &self.program, problem, &said))
     }
 
-    /// Reads the greeting. The error is the problem, if known, and the text on standard error.
-    fn read_greeting(&self) -> Result<(), (Option<ElevationProblem>, String)> {
-        let read = || -> io::Result<String> {
-            self.channel.set_read_timeout(Some(SIGN_OF_LIFE))?;
-            let mut greeting = [0; 5];
-            (&self.channel).read_exact(&mut greeting)?;
-            if !greeting.starts_with(GREETING) {
-                return Err(io::ErrorKind::InvalidData.into());
+    /// Reads the greeting. The error is the problem, if known, and what was found.
+    fn check_greeting(&self, limit: Duration) -> Result<(), (Option<ElevationProblem>, String)> {
+        let expected = expected_greeting();
+        let mut greeting = Vec::new();
+        match self.read_greeting(&mut greeting, Instant::now() + limit) {
+            Ok(()) if greeting == expected => Ok(()),
+            Ok(()) if greeting.starts_with(GREETING) => {
+                let version = greeting[GREETING.len() + 1..].escape_ascii();
+                Err((
+                    Some(ElevationProblem::Version),
+                    format!("version {version} instead of {VERSION}"),
+                ))
             }
-            let mut version = vec![0; usize::from(greeting[4])];
-            (&self.channel).read_exact(&mut version)?;
-            self.channel.set_read_timeout(None)?;
-            Ok(String::from_utf8_lossy(&version).into_owned())
-        };
-        match read() {
-            Ok(version) if version == VERSION => Ok(()),
-            Ok(version) => {
-                let said = format!("version {version} instead of {VERSION}");
-                Err((Some(ElevationProblem::Version), said))
+            Ok(()) => {
+                let began = greeting.escape_ascii();
+                Err((Some(ElevationProblem::NotAWorker), format!("it sent \"{began}\"")))
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err((Some(ElevationProblem::Silent), self.last_words()))
+            Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+                let waited = format!("nothing within {limit:?}");
+                let said = [waited, self.last_words()].into_iter().filter(|it| !it.is_empty());
+                Err((Some(ElevationProblem::Silent), said.collect::<Vec<_>>().join("; ")))
             }
             Err(_) => {
                 // It writes its last messages before it ends.
@@ -194,8 +204,43 @@ impl Worker {
                 let words = self.last_words();
                 match status {
                     Ok(Ok(status)) if words.is_empty() => Err((None, status.to_string())),
+                    Err(_) if words.is_empty() => Err((None, "it closed the channel".to_owned())),
                     _ => Err((None, words)),
                 }
+            }
+        }
+    }
+
+    /// Reads a whole greeting, or the beginning of something else.
+    fn read_greeting(&self, greeting: &mut Vec<u8>, until: Instant) -> io::Result<()> {
+        let mut byte = [0];
+        loop {
+            let begins_as_one =
+                greeting.iter().zip(GREETING).all(|(read, expected)| read == expected);
+            let whole = match greeting.get(GREETING.len()) {
+                _ if !begins_as_one => SHOWN,
+                None => GREETING.len() + 1,
+                Some(length) => GREETING.len() + 1 + usize::from(*length),
+            };
+            if greeting.len() >= whole {
+                return self.channel.set_read_timeout(None);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            // What is no greeting is shown as far as it has arrived.
+            let left = if begins_as_one { left } else { left.min(END_OF_WORKER) };
+            self.channel.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+            let read = (&self.channel).read(&mut byte);
+            match read {
+                Ok(0) | Err(_) if !begins_as_one => return Ok(()),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => greeting.push(byte[0]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+                {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                Err(e) => return Err(e),
             }
         }
     }

@@ -20,7 +20,10 @@ pub enum ElevationProblem {
     Version,
     /// It, or the worker, failed for another reason, which its output tells.
     Failed,
-    /// The worker did not answer for two minutes.
+    /// It started something that does not greet as `dtrace-worker` does. Older versions did not greet either.
+    NotAWorker,
+    /// The worker did not greet within [`silence_limit`](crate::Session::silence_limit), or two minutes if that is not
+    /// set.
     Silent,
 }
 
@@ -33,13 +36,14 @@ impl fmt::Display for ElevationProblem {
             ElevationProblem::NotPermitted => "does not permit this user to start the worker",
             ElevationProblem::Version => "started a worker of a different version",
             ElevationProblem::Failed => "did not start the worker",
-            ElevationProblem::Silent => "did not start the worker within two minutes",
+            ElevationProblem::NotAWorker => "started something that is not a dtrace-worker",
+            ElevationProblem::Silent => "did not start the worker in time",
         })
     }
 }
 
 debug_as_text! {
     enum ElevationProblem {
-        NotInstalled, NoWorker, PasswordNeeded, NotPermitted, Version, Failed, Silent,
+        NotInstalled, NoWorker, PasswordNeeded, NotPermitted, Version, Failed, NotAWorker, Silent,
     }
 }

@@ -6,6 +6,9 @@ pub(crate) const GREETING: &[u8; 4] = b"DTrW";
 /// The version, which must be the same on both sides.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The longest job that an elevated worker accepts, in bytes.
+pub(crate) const REQUEST_LIMIT: usize = 4 << 20;
+
 /// The argument that makes `dtrace-worker` serve a session.
 pub(crate) const SERVE: &str = "serve";
 

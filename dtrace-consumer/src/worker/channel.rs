@@ -8,8 +8,11 @@ use std::os::unix::net::UnixStream;
 use super::system::peer_of;
 use crate::stream::job::{Command, Job};
 
-/// The longest message that a worker accepts, in bytes.
-pub(super) const MESSAGE_LIMIT: usize = 64 << 20;
+/// The longest job that a worker of the same user accepts, in bytes.
+const JOB_LIMIT: usize = 64 << 20;
+
+/// The longest later message, in bytes. None has any contents.
+pub(super) const LATER_LIMIT: usize = 1 << 10;
 
 /// Takes over standard input and replaces it by /dev/null, so that programs started by tracing do not inherit
 /// the channel.
@@ -32,7 +35,7 @@ pub(super) fn require_own(channel: &UnixStream) -> io::Result<()> {
 }
 
 pub(super) fn first_message(channel: &UnixStream) -> io::Result<Job> {
-    match read_command(channel, MESSAGE_LIMIT)? {
+    match read_command(channel, JOB_LIMIT)? {
         Some(Command::Job(job)) => Ok(*job),
         _ => Err(io::Error::other("the consumer sent no job")),
     }
@@ -57,4 +60,31 @@ pub(super) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Opt
 /// Fills the buffer from the channel, and reads nothing beyond.
 fn read_exactly(mut from: &UnixStream, buffer: &mut [u8]) -> io::Result<()> {
     from.read_exact(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "sockets")]
+    fn a_message_beyond_the_limit_is_not_read() {
+        let read = |length: usize| {
+            let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+            let length_field = u32::try_from(length).expect("it fits").to_le_bytes();
+            theirs.write_all(&length_field).expect("there is room");
+            // Kind 2 is the request to stop.
+            theirs
+                .write_all(&[2])
+                .and_then(|()| theirs.write_all(&vec![0; length - 1]))
+                .expect("there is room");
+            read_command(&ours, LATER_LIMIT)
+        };
+        assert_eq!(read(1).expect("a message"), Some(Command::Stop));
+        assert!(read(LATER_LIMIT).is_ok());
+        let error = read(LATER_LIMIT + 1).expect_err("it is too long");
+        assert_eq!(error.to_string(), "a message exceeds the limit");
+    }
 }

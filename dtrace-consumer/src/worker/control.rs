@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::{Condvar, Mutex};
 
-use super::channel::{MESSAGE_LIMIT, read_command};
+use super::channel::{LATER_LIMIT, read_command};
 use super::own_process;
 use super::system::{duplicate, end_tracing, peer_of, watch_process};
 use crate::stream::job::Command;
@@ -174,7 +174,7 @@ fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Instant) -> Ask
             Err(_) => return Asked::Gone,
         }
         if watched[0].any().unwrap_or(true) {
-            match read_command(channel, MESSAGE_LIMIT) {
+            match read_command(channel, LATER_LIMIT) {
                 Ok(Some(Command::Stop)) => return Asked::Stop,
                 Ok(Some(Command::CatchUp)) => return Asked::CatchUp,
                 Ok(Some(Command::Job(_))) => continue,

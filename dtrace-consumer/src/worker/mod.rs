@@ -18,6 +18,7 @@ mod never_fires;
 #[expect(unsafe_code, reason = "it changes and ends this process")]
 pub(crate) mod own_process;
 mod processes;
+mod served;
 mod session;
 pub(crate) mod system;
 mod tracer;

@@ -16,6 +16,7 @@ use super::libdtrace::{CallFailure, Closing, Compiling, PLATFORM, Tracing, Wante
 use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
+use super::served::Served;
 use super::system::{self, Shortcoming};
 use super::tracer::Tracer;
 use crate::data::sentences;
@@ -27,8 +28,8 @@ use crate::stream::frame::Frame;
 use crate::stream::job::{Gate, Job, Process, Purpose, Target};
 use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
 
-/// Serves one session. `owner` is the user whom an elevated worker serves.
-pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Result<()> {
+/// Serves one session. `served` is given if the worker is elevated.
+pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?);
     if let Err(e) = system::give_up_privileges() {
         begin(&mut reporter, &job);
@@ -46,7 +47,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
         job,
         control: &control,
         shortcomings,
-        owner,
+        served,
         released: &released,
         closing: &closing,
     };
@@ -65,7 +66,7 @@ struct Session<'s> {
     job: &'s Job,
     control: &'s Control,
     shortcomings: &'s [Shortcoming],
-    owner: Option<u32>,
+    served: Option<Served>,
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
     /// Closes libdtrace, if it was opened.
@@ -118,7 +119,7 @@ impl Session<'_> {
     /// Loads and opens libdtrace, and finds the descriptor that it will wait on.
     fn open(&self, channel: &UnixStream) -> Result<(Tracer, Compiling), Failed> {
         let before = system::wait_descriptors();
-        let opened = Tracer::open(self.job, channel)?;
+        let opened = Tracer::open(self.job, channel, self.served)?;
         let after = system::wait_descriptors();
         self.control.wake_through(after.difference(&before).next().copied());
         Ok(opened)
@@ -127,11 +128,11 @@ impl Session<'_> {
     /// Confines the worker, notifies the consumer and releases the processes, once tracing is on.
     fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
         for (pid, gate) in gates(self.job) {
-            system::open_gate(pid, gate, self.owner)
+            system::open_gate(pid, gate, self.served.map(|it| it.uid))
                 .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
         match system::confine() {
-            Err(e) if self.owner.is_some() => {
+            Err(e) if self.served.is_some() => {
                 return Err(surroundings_failed("confining the worker", &e));
             }
             // A worker that is not elevated traces even if the kernel or machine lacks these filters.

@@ -8,7 +8,8 @@ use std::os::fd::AsFd;
 
 use super::failed::{Failed, surroundings_failed};
 use super::libdtrace::{CallFailure, Compiling, Loaded};
-use super::system::{self, Answering, ConsumerIdentity, PidView};
+use super::served::Served;
+use super::system::{self, Answering, ConsumerIdentity, Controllable, PidView};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::job::{Job, Purpose};
 use crate::stream::payload::{FailureFrame, FailureKind};
@@ -28,7 +29,11 @@ pub(super) struct Tracer {
 
 impl Tracer {
     /// Loads and opens libdtrace with the consumer at the other end of `channel` as the tracer.
-    pub(super) fn open(job: &Job, channel: &impl AsFd) -> Result<(Tracer, Compiling), Failed> {
+    pub(super) fn open(
+        job: &Job,
+        channel: &impl AsFd,
+        served: Option<Served>,
+    ) -> Result<(Tracer, Compiling), Failed> {
         let failed = |failure: CallFailure| {
             let load = failure.call == "dlopen";
             Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
@@ -43,13 +48,19 @@ impl Tracer {
         };
         let compiling = loaded.open().map_err(failed)?;
         drop(answering);
+        if let Some(Served { uid, grab }) = served {
+            let controllable = if grab { Controllable::OfUser(uid) } else { Controllable::None };
+            system::limit_control(inside, controllable).map_err(|e| {
+                surroundings_failed("limiting which processes libdtrace controls", &e)
+            })?;
+        }
         // Nothing else loads programs.
         let view = (job.purpose == Purpose::Trace).then(|| PidView::of_worker(consumer));
         let untranslated = |e: &io::Error| {
             surroundings_failed("translating the numbers of processes in this PID namespace", e)
         };
         let view = view.transpose().map_err(|e| untranslated(&e))?;
-        let not_between = system::come_between(inside, view).err();
+        let not_between = system::come_between(inside, view, served.is_some()).err();
         // Without it, processes that execute programs are as libdtrace sees them.
         let _ = system::watch_attachments(inside);
         // No probe would ever fire.

@@ -3,6 +3,7 @@
 //! [`crate::serve`] documents the rules.
 
 mod configuration;
+mod limits;
 mod policy;
 mod trust;
 
@@ -19,9 +20,13 @@ use self::configuration::Configuration;
 use self::policy::Policy;
 use super::channel::{read_command, take_channel};
 use super::encode::encoder::Encoder;
+use super::own_process;
+use super::served::Served;
+use super::session;
 use super::system::{self, Peer};
-use super::{own_process, session};
-use crate::stream::elevated::{GREETING, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION};
+use crate::stream::elevated::{
+    GREETING, REQUEST_LIMIT, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION,
+};
 use crate::stream::frame::Frame;
 use crate::stream::job::Command;
 
@@ -112,7 +117,7 @@ fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
 fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> io::Result<()> {
     let channel = take_channel()?;
     greet(&channel)?;
-    let Some(Command::Job(mut job)) = read_command(&channel, policy::MESSAGE_LIMIT)? else {
+    let Some(Command::Job(mut job)) = read_command(&channel, REQUEST_LIMIT)? else {
         return Err(io::Error::other("the consumer sent no job"));
     };
     let policy = Policy { uid: peer.uid, configuration };
@@ -124,7 +129,8 @@ fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> i
     }
     job.library.clone_from(&library.library);
     job.syslibdir.clone_from(&library.syslibdir);
-    session::serve(*job, channel, Some(peer.uid))
+    let served = Served { uid: peer.uid, grab: configuration.grab };
+    session::serve(*job, channel, Some(served))
 }
 
 fn greet(mut channel: &UnixStream) -> io::Result<()> {

@@ -3,85 +3,11 @@
 //! Everything that is not known to be harmless is refused.
 
 use super::configuration::Configuration;
+use super::limits::{self, LONGEST_OPENING, MOST, MOST_SYMBOLS, SHORTEST_INTERVAL};
 use crate::data::script::{Script, words_of};
 use crate::stream::job::{Job, Process, Purpose, Target};
 use crate::stream::payload::{FailureFrame, FailureKind};
 use crate::worker::system::belongs_to;
-
-/// The longest request, in bytes.
-pub(super) const MESSAGE_LIMIT: usize = 4 << 20;
-
-/// The maximum number of items of any kind in a request: scripts, options…
-const MOST: usize = 1024;
-
-/// The shortest time between snapshots, in milliseconds.
-const SHORTEST_INTERVAL: u128 = 1;
-
-/// The largest buffer of any kind, in bytes.
-const LARGEST_BUFFER: u64 = 256 << 20;
-
-/// Options that decide how much memory is taken.
-const SIZES: [&str; 10] = [
-    "aggsize",
-    "bpflogsize",
-    "bufsize",
-    "dynvarsize",
-    "jstackstrsize",
-    "pcapsize",
-    "printsize",
-    "scratchsize",
-    "specsize",
-    "strsize",
-];
-
-/// Other options that neither name files nor change anything outside of the session.
-const HARMLESS: [&str; 45] = [
-    "aggpercpu",
-    "aggrate",
-    "aggsortkey",
-    "aggsortkeypos",
-    "aggsortpos",
-    "aggsortrev",
-    "amin",
-    "argref",
-    "bpflog",
-    "bufpolicy",
-    "bufresize",
-    "cleanrate",
-    "cpu",
-    "defaultargs",
-    "empty",
-    "errtags",
-    "evaltime",
-    "flowindent",
-    "iregs",
-    "jstackframes",
-    "knodefs",
-    "kdefs",
-    "lockmem",
-    "maxframes",
-    "noresolve",
-    "nspec",
-    "pgmax",
-    "pspec",
-    "quiet",
-    "quietresize",
-    "rawbytes",
-    "stackframes",
-    "stackindent",
-    "statusrate",
-    "stdc",
-    "switchrate",
-    "tregs",
-    "udefs",
-    "unodefs",
-    "ustackframes",
-    "verbose",
-    "version",
-    "zdefs",
-    "lazyload",
-    "late",
-];
 
 /// Compiler flags apart from those of the preprocessor and of D libraries: `DTRACE_C_DIFV`, `EMPTY`, `ZDEFS`,
 /// `EATTR`, `KNODEF`, `UNODEF`, `PSPEC`, `ETAGS`, `ARGREF`, `DEFARG`.
@@ -141,21 +67,28 @@ impl Policy<'_> {
             }
         };
         let counts = [
-            ("scripts", job.scripts.len()),
-            ("arguments", arguments),
-            ("options", job.options.len() + job.read_options.len()),
-            ("omitted D libraries", job.omit.len()),
-            ("processes", job.processes.len()),
-            ("patterns", patterns),
-            // Tens of thousands of these are common.
-            ("symbols", symbols / 64),
+            ("scripts", job.scripts.len(), MOST),
+            ("arguments", arguments, MOST),
+            ("options", job.options.len() + job.read_options.len(), MOST),
+            ("omitted D libraries", job.omit.len(), MOST),
+            ("processes", job.processes.len(), MOST),
+            ("patterns", patterns, MOST),
+            ("symbols", symbols, MOST_SYMBOLS),
         ];
-        if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count > MOST) {
-            return refuse(what, "too many");
+        if let Some((what, count, most)) = counts.into_iter().find(|(_, count, most)| count > most)
+        {
+            return refuse(format!("{count} {what}"), format!("at most {most} are permitted"));
+        }
+        let opening = job.target.iter().filter_map(|target| target.gate.as_ref());
+        let opening = opening.map(|gate| gate.opening.len()).max().unwrap_or(0);
+        if opening > LONGEST_OPENING {
+            let why = format!("at most {LONGEST_OPENING} are permitted");
+            return refuse(format!("to write {opening} bytes to the command"), why);
         }
         let interval = job.snapshot_interval.map(|interval| interval.as_millis());
         if interval.is_some_and(|interval| interval < SHORTEST_INTERVAL) {
-            return refuse("the interval of walks", "it is shorter than a millisecond");
+            let why = format!("it must be at least {SHORTEST_INTERVAL} ms");
+            return refuse("the interval of walks", why);
         }
         Ok(())
     }
@@ -170,17 +103,13 @@ impl Policy<'_> {
                        (destructive = yes in /etc/dtrace-worker.conf)";
             return refuse(what(), why);
         }
-        if SIZES.contains(&name) {
-            let size = value.map(size_of);
-            if size.is_some_and(|size| size.is_none_or(|size| size > LARGEST_BUFFER)) {
-                return refuse(what(), "not a size of at most 256 MiB");
-            }
-            return Ok(());
+        match limits::of_option(name) {
+            None => refuse(what(), "not known to be harmless in a worker that runs as root"),
+            Some(limit) => match limit.violated(value) {
+                None => Ok(()),
+                Some(why) => refuse(what(), why),
+            },
         }
-        if HARMLESS.contains(&name) {
-            return Ok(());
-        }
-        refuse(what(), "not known to be harmless in a worker that runs as root")
     }
 
     fn check_source(&self, source: &Script) -> Checked {
@@ -239,22 +168,8 @@ fn has_setopt(text: &str) -> bool {
     words_of(text).any(|word| word == "setopt")
 }
 
-/// Parses a size as libdtrace does: a number in C's notation, with an optional unit.
-fn size_of(value: &str) -> Option<u64> {
-    let (digits, shift) = match value.char_indices().last()? {
-        (at, 'k' | 'K') => (&value[..at], 10),
-        (at, 'm' | 'M') => (&value[..at], 20),
-        (at, 'g' | 'G') => (&value[..at], 30),
-        (at, 't' | 'T') => (&value[..at], 40),
-        _ => (value, 0),
-    };
-    let number = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
-        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok()?,
-        // A number that looks octal is less than its digits read as decimal.
-        None => digits.parse().ok()?,
-    };
-    number.checked_mul(1 << shift)
-}
+#[cfg(test)]
+mod bounds;
 
 #[cfg(test)]
 mod tests {
@@ -305,16 +220,5 @@ mod tests {
         assert!(refused("BEGIN { setopt(\"ctypes\", \"/etc/x\"); }", &[]).is_some());
         assert!(refused("BEGIN { $1(\"ctypes\", \"/etc/x\"); }", &["setopt"]).is_some());
         assert!(refused("BEGIN { setopts = 1; }", &[]).is_none());
-    }
-
-    #[test]
-    fn sizes_are_read_as_libdtrace_reads_them() {
-        for (text, size) in [("0", 0), ("4096", 4096), ("4k", 4096), ("1G", 1 << 30), ("0x10", 16)]
-        {
-            assert_eq!(size_of(text), Some(size), "{text}");
-        }
-        for text in ["", "m", "-1", "4 k", "99999999t"] {
-            assert_eq!(size_of(text), None, "{text}");
-        }
     }
 }

@@ -10,10 +10,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::{fs, io, ptr, slice};
 
+use nix::errno::Errno;
+
 use super::bpf::{self, Instruction, Load, MAP_CREATE, PROG_LOAD};
 use super::called_function;
 use super::pid_view::PidView;
-use super::uprobe_places::{Attributes, corrected};
+use super::uprobe_places::{Attributes, Corrected, Rules, corrected};
 
 /// `syscall(2)` with all arguments that a system call can have.
 type Syscall = unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
@@ -23,8 +25,8 @@ static NEXT: OnceLock<Next> = OnceLock::new();
 
 struct Next {
     syscall: Syscall,
-    /// The type of uprobes in [`Attributes`], if the kernel has them.
-    uprobe: Option<u32>,
+    /// How places of probes are corrected, if the kernel has uprobes.
+    places: Option<Rules>,
     view: Option<PidView>,
 }
 
@@ -35,12 +37,17 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 static STATE: AtomicI32 = AtomicI32::new(-1);
 
 /// Comes between the kernel and the libdtrace that contains `inside`: corrects the places of probes, and
-/// changes programs to have this view of processes.
+/// changes programs to have this view of processes. `only_known` is whether to refuse probes in files that
+/// the traced process has not mapped.
 ///
 /// # Errors
 /// libdtrace does not call `syscall` as expected.
-pub(crate) fn come_between(inside: usize, view: Option<PidView>) -> io::Result<()> {
-    let uprobe = uprobe_type().ok();
+pub(crate) fn come_between(
+    inside: usize,
+    view: Option<PidView>,
+    only_known: bool,
+) -> io::Result<()> {
+    let places = uprobe_type().ok().map(|uprobe| Rules { uprobe, only_known });
     let intercept = |place: *mut usize| {
         // SAFETY: the place is writable, and holds the address of the C library's `syscall`: libdtrace is opened
         // with RTLD_NOW, so the loader has filled it in and will not write to it again. Its declaration has
@@ -50,7 +57,7 @@ pub(crate) fn come_between(inside: usize, view: Option<PidView>) -> io::Result<(
         unsafe {
             let syscall: Syscall = std::mem::transmute(*place);
             // A second libdtrace in this process would be the same.
-            if NEXT.set(Next { syscall, uprobe, view }).is_ok() {
+            if NEXT.set(Next { syscall, places, view }).is_ok() {
                 *place = passes_on as *const () as usize;
             }
         }
@@ -102,11 +109,20 @@ unsafe extern "C" fn passes_on(
         (libc::SYS_perf_event_open, _) => {
             let given: *const Attributes = ptr::with_exposed_provenance(first);
             // SAFETY: the first argument of this call points to attributes.
-            let changed = next.uprobe.and_then(|it| unsafe { corrected(given, low_half(a), it) });
-            let Some((mut attributes, file)) = changed else { return pass_on(first, a) };
-            attributes.path = file.as_ptr();
-            // The copy of the caller's attributes, and another path. Both outlive the call.
-            pass_on((&raw mut attributes).expose_provenance(), a)
+            let changed = next.places.and_then(|it| unsafe { corrected(given, low_half(a), it) });
+            match changed {
+                None => pass_on(first, a),
+                Some(Corrected::Refused) => {
+                    Errno::ESTALE.set();
+                    -1
+                }
+                Some(Corrected::At { mut attributes, path, file: _file }) => {
+                    attributes.path = path.as_ptr();
+                    // The copy of the caller's attributes, and the path of a file that is open. They outlive
+                    // the call.
+                    pass_on((&raw mut attributes).expose_provenance(), a)
+                }
+            }
         }
         (libc::SYS_bpf, PROG_LOAD) if b == size_of::<Load>() => {
             let given: *const Load = ptr::with_exposed_provenance(a);

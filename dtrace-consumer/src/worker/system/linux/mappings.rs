@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::mapped_file::{Identity, identities_of};
+
 /// The mappings of one file in a process, as `/proc/PID/maps` has them.
 pub(super) struct Mappings {
     pid: i32,
@@ -20,23 +22,37 @@ struct Mapping {
     /// Where in the file it begins.
     offset: u64,
     executable: bool,
+    file: Identity,
 }
 
 /// Where code is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// A path that leads to the mapped file, whatever has become of the file's own path.
-    pub(super) file: PathBuf,
+    /// A path that leads to the mapped file while the mapping exists, whatever has become of the file's own path.
+    pub(super) link: PathBuf,
+    /// The file that was mapped.
+    pub(super) file: Identity,
     pub(super) offset: u64,
 }
 
 impl Mappings {
-    /// Reads the mappings of the file that the process knows by `path`.
+    /// Reads the mappings of the file to which `path` leads for the process: as the kernel writes it, as a link in
+    /// `/proc/PID/map_files`, or as the dynamic loader writes it, with symbolic links.
     pub(super) fn read(pid: i32, path: &Path) -> io::Result<Mappings> {
         let maps = fs::read(format!("/proc/{pid}/maps"))?;
-        let of_file = |line: &&[u8]| path_of(line) == Some(path.as_os_str().as_bytes());
-        let lines = maps.split(|byte| *byte == b'\n').filter(of_file);
-        let mut mappings: Vec<Mapping> = lines.filter_map(Mapping::parse).collect();
+        let lines = maps.split(|byte| *byte == b'\n');
+        let all: Vec<_> =
+            lines.filter_map(|line| Some((Mapping::parse(line)?, path_of(line)))).collect();
+        let of = |wanted: &dyn Fn(&Mapping, Option<&[u8]>) -> bool| -> Vec<Mapping> {
+            let wanted = all.iter().filter(|(mapping, path)| wanted(mapping, *path));
+            wanted.map(|(mapping, _)| *mapping).collect()
+        };
+        let mut mappings = of(&|_, written| written == Some(path.as_os_str().as_bytes()));
+        if mappings.is_empty() {
+            let linked = all.iter().map(|(mapping, _)| mapping).find(|it| it.link(pid) == path);
+            let files = linked.map_or_else(|| identities(pid, path), |mapping| vec![mapping.file]);
+            mappings = of(&|mapping, written| written.is_some() && files.contains(&mapping.file));
+        }
         mappings.sort_by_key(|mapping| mapping.start);
         Ok(Mappings { pid, mappings })
     }
@@ -63,13 +79,24 @@ impl Mappings {
     }
 
     fn place(&self, mapping: Mapping, offset: u64) -> Place {
-        let Mapping { start, end, .. } = mapping;
-        let file = PathBuf::from(format!("/proc/{}/map_files/{start:x}-{end:x}", self.pid));
-        Place { file, offset }
+        Place { link: mapping.link(self.pid), file: mapping.file, offset }
     }
 }
 
+/// Returns under which identities the kernel may list the file that a process knows by `path`.
+fn identities(pid: i32, path: &Path) -> Vec<Identity> {
+    let of_process =
+        path.strip_prefix("/").map(|path| Path::new(&format!("/proc/{pid}/root")).join(path));
+    let paths = of_process.iter().map(PathBuf::as_path).chain([path]);
+    paths.flat_map(identities_of).collect()
+}
+
 impl Mapping {
+    /// Returns the path of the kernel's link to the mapped file.
+    fn link(&self, pid: i32) -> PathBuf {
+        format!("/proc/{pid}/map_files/{:x}-{:x}", self.start, self.end).into()
+    }
+
     /// Parses a line of `/proc/PID/maps`.
     fn parse(line: &[u8]) -> Option<Mapping> {
         let mut fields = line.split(|byte| *byte == b' ').map(std::str::from_utf8);
@@ -78,7 +105,8 @@ impl Mapping {
         let number = |digits| u64::from_str_radix(digits, 16).ok();
         let (start, end, offset) = (number(start)?, number(end)?, number(fields.next()?.ok()?)?);
         let executable = permissions.contains('x');
-        (start < end).then_some(Mapping { start, end, offset, executable })
+        let file = Identity::parse(fields.next()?.ok()?, fields.next()?.ok()?)?;
+        (start < end).then_some(Mapping { start, end, offset, executable, file })
     }
 }
 
@@ -97,8 +125,9 @@ mod tests {
         Mappings { pid: 12, mappings: mappings.collect() }
     }
 
-    fn place(file: &str, offset: u64) -> Option<Place> {
-        Some(Place { file: PathBuf::from(file), offset })
+    fn place(link: &str, offset: u64) -> Option<Place> {
+        let file = Identity { major: 0xfe, minor: 0, inode: 7 };
+        Some(Place { link: PathBuf::from(link), file, offset })
     }
 
     #[test]
@@ -132,9 +161,35 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_mappings_are_ignored() {
-        for line in ["", "x", "1-0 r-xp 0 0:0 0 /it", "0-1", "0-1 r-xp", "-1-5 r-xp 0 0:0 0 /it"] {
+        for line in [
+            "",
+            "x",
+            "1-0 r-xp 0 0:0 0 /it",
+            "0-1",
+            "0-1 r-xp",
+            "-1-5 r-xp 0 0:0 0 /it",
+            "0-1 r-xp 0 0 0 /it",
+            "0-1 r-xp 0 0:0 x /it",
+        ] {
             assert_eq!(Mapping::parse(line.as_bytes()), None, "{line}");
         }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files, and processes")]
+    fn the_code_of_a_program_is_found_by_every_path_to_it() {
+        let this = std::env::current_exe().expect("the test knows its own file");
+        let pid = i32::try_from(std::process::id()).expect("a pid");
+        let maps = Mappings::read(pid, &this).expect("this process exists");
+        let link = std::env::temp_dir().join(format!("dtrace-linked-{pid}"));
+        std::os::unix::fs::symlink(&this, &link).expect("a link");
+        let in_map_files = maps.mappings[0].link(pid);
+        let found = [&link, &in_map_files]
+            .map(|path| Mappings::read(pid, path).expect("this process exists").mappings);
+        let none = Mappings::read(pid, Path::new("/proc/1/map_files/1-2"));
+        fs::remove_file(&link).expect("own");
+        assert_eq!(found, [maps.mappings.clone(), maps.mappings]);
+        assert_eq!(none.expect("this process exists").mappings, []);
     }
 
     #[test]

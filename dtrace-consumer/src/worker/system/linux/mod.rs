@@ -10,6 +10,8 @@ mod called_function;
 mod confinement;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
 mod consumer_identity;
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod controllable;
 #[expect(unsafe_code, reason = "it handles descriptors that libdtrace owns")]
 mod descriptors;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
@@ -17,6 +19,8 @@ mod drop_counters;
 mod held_process;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
 mod kernel_calls;
+#[expect(unsafe_code, reason = "it maps a file")]
+mod mapped_file;
 mod mappings;
 mod pid_view;
 #[expect(unsafe_code, reason = "the auxiliary vector")]
@@ -31,6 +35,7 @@ pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_at
 pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{confine, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
+pub(crate) use controllable::{Controllable, limit_control};
 pub(crate) use descriptors::{
     close_inherited_descriptors, duplicate, end_tracing, inode_of_input, open_standard_descriptors,
     wait_descriptors,
