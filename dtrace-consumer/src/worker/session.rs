@@ -15,7 +15,7 @@ use super::libdtrace::{CallFailure, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
-use super::system::{self, Shortcoming};
+use super::system::{self, Reach, Shortcoming};
 use super::tracer::Tracer;
 use crate::data::sentences;
 use crate::data::session_info::SessionInfo;
@@ -34,14 +34,23 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
         reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
     }
-    // Threads that start later share the mounts.
-    let shortcomings = system::prepare(&job);
+    let reach = Reach::of(&job);
+    // Threads that start later share the mounts and the confinement.
+    let shortcomings = system::prepare(&job, owner.is_some());
+    if owner.is_some()
+        && let Err(e) = system::confine_before_opening(reach)
+    {
+        begin(&mut reporter, &job);
+        reporter.send(&Frame::Failure(surroundings_failed("confining the worker", &e).0));
+        return reporter.finish();
+    }
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
     let released = Cell::new(false);
     let (job, shortcomings) = (&job, &shortcomings[..]);
-    let session = Session { job, control: &control, shortcomings, owner, released: &released };
+    let session =
+        Session { job, control: &control, shortcomings, owner, reach, released: &released };
     let result = session.run(channel);
     // The consumer kills a command that was not released.
     let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid);
@@ -61,6 +70,7 @@ struct Session<'s> {
     control: &'s Control,
     shortcomings: &'s [Shortcoming],
     owner: Option<u32>,
+    reach: Reach,
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
 }
@@ -128,7 +138,7 @@ impl Session<'_> {
             system::open_gate(pid, gate, self.owner)
                 .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
-        match system::confine() {
+        match system::confine(self.reach) {
             Err(e) if self.owner.is_some() => {
                 return Err(surroundings_failed("confining the worker", &e));
             }

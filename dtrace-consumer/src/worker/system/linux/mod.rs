@@ -26,7 +26,7 @@ mod uprobe_events;
 mod uprobe_places;
 
 pub(crate) use built_probes::{built_upon, may_be_built};
-pub(crate) use confinement::{confine, give_up_privileges};
+pub(crate) use confinement::{Reach, confine, confine_before_opening, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use descriptors::{
     close_inherited_descriptors, duplicate, end_tracing, inode_of_input, wait_descriptors,
