@@ -8,7 +8,7 @@ use std::fs::File;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-pub(in crate::client) use checks::{kernel, privilege, unsupported};
+pub(in crate::client) use checks::{confinement, kernel, privilege, unsupported};
 pub(in crate::client) use executable::{library_directories, own_executable};
 pub(in crate::client) use process::ProcessHandle;
 

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::confinement::make_read_only;
 use super::uprobe_events::{self, UPROBE_EVENTS};
-use crate::stream::job::Job;
+use crate::stream::job::{Job, Process};
 use crate::worker::libraries::{self, d_libraries};
 use crate::worker::system::Shortcoming;
 
@@ -34,11 +34,18 @@ pub(crate) fn prepare(job: &Job, read_only: bool) -> Vec<Shortcoming> {
         shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
     }
     if read_only {
-        // The worker itself opens the memory of a command at its gate for writing.
-        let gate = job.target.as_ref().is_some_and(|target| target.gate.is_some());
-        surroundings.forbid_changes(gate);
+        surroundings.forbid_changes(has_gate(job));
     }
     shortcomings
+}
+
+/// Returns whether a held process is at a gate. The worker itself opens its memory for writing.
+fn has_gate(job: &Job) -> bool {
+    let created = job.processes.iter().filter_map(|process| match process {
+        Process::Created(held) => Some(held),
+        Process::Grab(_) => None,
+    });
+    job.target.iter().chain(created).any(|held| held.gate.is_some())
 }
 
 /// A private mount namespace.
