@@ -307,7 +307,6 @@ fn deadly(scene: &Scene) -> Vec<(&'static str, SystemCall)> {
         ("renameat2", call(libc::SYS_renameat2, [here(), precious(), here(), new()])),
         ("fchmod", call(libc::SYS_fchmod, [descriptor(), Number(0o777)])),
         ("fchmodat", call(libc::SYS_fchmodat, [here(), precious(), Number(0o777)])),
-        ("fchmodat2", call(libc::SYS_fchmodat2, [here(), precious(), Number(0o777)])),
         ("fchown", call(libc::SYS_fchown, [descriptor(), Number(1)])),
         ("fchownat", call(libc::SYS_fchownat, [here(), precious(), Number(1)])),
         ("setxattr", call(libc::SYS_setxattr, [precious(), Text("user.x".into())])),
@@ -332,6 +331,7 @@ fn deadly(scene: &Scene) -> Vec<(&'static str, SystemCall)> {
     #[cfg(target_arch = "x86_64")]
     calls.extend([
         ("creat", call(libc::SYS_creat, [new()])),
+        ("fchmodat2", call(libc::SYS_fchmodat2, [here(), precious(), Number(0o777)])),
         ("open", call(libc::SYS_open, [new(), Number(libc::O_CREAT.into())])),
         ("mknod", call(libc::SYS_mknod, [new(), Number(0o100_600)])),
         ("mkdir", call(libc::SYS_mkdir, [new()])),
@@ -379,7 +379,6 @@ fn of_numbers() -> Vec<(&'static str, SystemCall)> {
         SYS_init_module,
         SYS_finit_module,
         SYS_delete_module,
-        SYS_kexec_file_load,
         SYS_reboot,
         SYS_swapon,
         SYS_swapoff,
@@ -412,7 +411,7 @@ fn of_numbers() -> Vec<(&'static str, SystemCall)> {
         SYS_quotactl,
     ];
     #[cfg(target_arch = "x86_64")]
-    calls.extend(calls![SYS_fork, SYS_vfork, SYS_iopl, SYS_ioperm]);
+    calls.extend(calls![SYS_kexec_file_load, SYS_fork, SYS_vfork, SYS_iopl, SYS_ioperm]);
     calls
 }
 

@@ -54,12 +54,11 @@ fn as_user(commands: &str, case: &str) -> String {
 }
 
 /// Scripts for a command that calls getppid() three times. Each is a way in which libdtrace uses the system.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 5] = [
     "syscall::getppid:entry /pid == $target/ { trace(execname); }",
     "rawtp:::sys_enter /pid == $target && arg1 == 110/ { @[pid == $target] = count(); }",
     "syscall::getppid:entry /pid == $target/ { stack(); ustack(); }",
     "syscall::getppid:entry /pid == $target/ { @[usym(ucaller), umod(ucaller)] = count(); }",
-    "syscall::getppid:entry /pid == $target/ { printf(\"%A %a\", ucaller, 0); }",
     "proc:::exit /pid == $target/ { trace(args[0]); }",
 ];
 
@@ -85,8 +84,10 @@ fn sessions() {
         }
     }
     // Without a target, Landlock confines it where the kernel has it.
-    let exit =
-        trace("BEGIN { exit(3); } END { trace(probefunc); }").elevation(Elevation::Sudo).run();
+    let exit = trace("BEGIN { exit(3); } END { trace(probefunc); }")
+        .elevation(Elevation::Sudo)
+        .chew(|_| Ok(()))
+        .run();
     println!("{:?}", exit.map(|outcome| (outcome.exit, outcome.firings)));
     let probes = ProbeQuery::new().pattern("syscall::read:entry").elevation(Elevation::Sudo).list();
     println!("{:?}", probes.map(|probes| probes.len()));
@@ -107,7 +108,6 @@ fn libdtrace_finds_what_it_needs_in_a_confined_worker() {
             "0 1 nothing lost",
             "3 0 nothing lost named",
             "0 1 nothing lost",
-            "3 0 nothing lost named",
             "1 0 nothing lost",
             "Ok((Some(3), 2))",
             "Ok(1)",

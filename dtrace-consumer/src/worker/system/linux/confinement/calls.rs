@@ -246,7 +246,7 @@ pub(super) const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[cfg(target_arch = "x86_64")]
     libc::SYS_kexec_file_load,
     libc::SYS_reboot,
     libc::SYS_syslog,
@@ -308,6 +308,7 @@ pub(super) const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_renameat2,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
+    #[cfg(target_arch = "x86_64")]
     libc::SYS_fchmodat2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
