@@ -8,10 +8,10 @@ mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     Answering, ConsumerIdentity, Peer, PidView, Reach, belongs_to, built_upon,
-    close_inherited_descriptors, come_between, confine, confine_before_opening, dropped_by_kernel, duplicate, end_tracing,
-    give_up_privileges, has_begun, inode_of_input, let_run_to_gate, may_be_built, open_gate,
-    outlive, peer_of, prepare, privileges_were_raised, refused_a_view, uprobe_type,
-    wait_descriptors, watch_process,
+    close_inherited_descriptors, come_between, confine, confine_before_opening, dropped_by_kernel,
+    duplicate, end_tracing, give_up_privileges, has_begun, inode_of_input, let_run_to_gate,
+    may_be_built, open_gate, outlive, peer_of, prepare, privileges_were_raised, refused_a_view,
+    uprobe_type, wait_descriptors, watch_process,
 };
 
 use std::io;
