@@ -12,7 +12,8 @@ use benchmark::{Benchmark, spawn_words};
 
 use dtrace_consumer::{Error, ValueRef, run_synchronous, trace};
 use dtrace_test_support::harness::ignore;
-use dtrace_test_support::{live_tests, scratch_disk, stock_kernel};
+use dtrace_test_support::scratch_disk::ScratchDisk;
+use dtrace_test_support::{live_tests, stock_kernel};
 use serde::Deserialize;
 
 live_tests! {
@@ -305,7 +306,8 @@ fn kernel() -> String {
 
 fn writes_to_a_disk_are_seen_by_the_io_provider() {
     // Writing to a disk destroys what is on it: only a disk that is said to be for that will do.
-    let disk = scratch_disk().expect("this test needs it");
+    let scratch = ScratchDisk::take();
+    let disk = scratch.path();
     let mut started: BTreeMap<String, u64> = BTreeMap::new();
     let outcome = run_synchronous(
         r#"io:::start { printf("%s %d", args[1]->dev_statname, args[0]->b_bcount); }"#,

@@ -91,6 +91,7 @@ pub fn preflight(prefix: Option<&Path>) -> Preflight {
     };
     checks.push(system::privilege());
     checks.extend(system::kernel());
+    checks.push(system::confinement(false));
     Preflight { checks, library }
 }
 
@@ -120,6 +121,7 @@ pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Prefl
         }
     });
     checks.extend(system::kernel());
+    checks.push(system::confinement(true));
     Preflight { checks, library: None }
 }
 

@@ -39,11 +39,8 @@ impl Tee {
     /// Adds the last frames to the recording, which no worker has sent. `position` is the end of the last
     /// whole frame that was read: a worker that died may have left a part of another.
     pub(super) fn add(&mut self, frames: &[Frame<'_>], position: u64) {
-        let Some(copy) = self.copy.as_mut().filter(|_| !frames.is_empty()) else { return };
-        if copy.truncate(position).is_ok() {
-            let mut bytes = Vec::new();
-            frames.iter().for_each(|frame| frame.encode(&mut bytes));
-            copy.write(&bytes);
+        if let Some(copy) = &mut self.copy {
+            copy.add(frames, position);
         }
     }
 
@@ -58,6 +55,18 @@ impl Tee {
 }
 
 impl Copy {
+    fn add(&mut self, frames: &[Frame<'_>], position: u64) {
+        // A recording that could not be written ends somewhere before. Nothing may follow there.
+        if self.failure.is_some() || frames.is_empty() {
+            return;
+        }
+        if self.truncate(position).is_ok() {
+            let mut bytes = Vec::new();
+            frames.iter().for_each(|frame| frame.encode(&mut bytes));
+            self.write(&bytes);
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) {
         if self.failure.is_none() {
             self.failure = self.file.write_all(bytes).err();
@@ -82,5 +91,26 @@ impl Read for Tee {
             copy.write(&buffer[..n]);
         }
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn nothing_is_added_to_a_recording_that_could_not_be_written() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b"beginning").expect("a file");
+        // The disk was full in the middle of 100 bytes, and the last whole frame ends within them.
+        let mut copy = Copy {
+            file: file.reopen().expect("a file"),
+            path: file.path().to_owned(),
+            length: 100,
+            failure: Some(io::ErrorKind::StorageFull.into()),
+        };
+        copy.add(&[Frame::CaughtUp], 50);
+        assert_eq!(std::fs::read(file.path()).expect("a file"), b"beginning");
     }
 }

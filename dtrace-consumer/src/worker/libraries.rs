@@ -33,9 +33,7 @@ fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
     for script in scripts {
         let text = String::from_utf8_lossy(&script.text);
         // Translated arguments may need any library, and preprocessing may produce any text.
-        let directives = text.lines().map(str::trim_start).filter(|line| line.starts_with('#'));
-        let harmless = |line: &str| line.starts_with("#!") || line.starts_with("#pragma D option");
-        if !{ directives }.all(harmless) || words_of(&text).any(needs_all) {
+        if has_directives(&text) || words_of(&text).any(needs_all) {
             return None;
         }
         words.extend(words_of(&code_of(&text)).map(str::to_owned));
@@ -59,6 +57,12 @@ fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
         }
     }
     Some(needed)
+}
+
+/// Returns whether a script has directives, other than its interpreter and options.
+pub(crate) fn has_directives(text: &str) -> bool {
+    let mut directives = text.lines().map(str::trim_start).filter(|line| line.starts_with('#'));
+    directives.any(|line| !line.starts_with("#!") && !line.starts_with("#pragma D option"))
 }
 
 /// Returns whether a word may need any library. Translated arguments do. The subroutines for network
@@ -117,7 +121,7 @@ impl Library {
 }
 
 /// Returns D source without comments, strings and directives, which contain no names.
-fn code_of(text: &str) -> String {
+pub(crate) fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -139,7 +143,7 @@ fn code_of(text: &str) -> String {
 }
 
 /// Returns D code without the text in braces: members and assignments of members.
-fn without_bodies(code: &str) -> String {
+pub(crate) fn without_bodies(code: &str) -> String {
     let mut depth = 0u32;
     code.chars()
         .filter(|c| {

@@ -17,7 +17,7 @@ use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
 use super::served::Served;
-use super::system::{self, Shortcoming};
+use super::system::{self, Reach, Shortcoming};
 use super::tracer::Tracer;
 use crate::data::sentences;
 use crate::data::session_info::SessionInfo;
@@ -36,8 +36,16 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
         reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
     }
-    // Threads that start later share the mounts.
-    let shortcomings = system::prepare(&job);
+    let reach = Reach::of(&job);
+    // Threads that start later share the mounts and the confinement.
+    let shortcomings = system::prepare(&job, served.is_some());
+    if served.is_some()
+        && let Err(e) = system::confine_before_opening(reach)
+    {
+        begin(&mut reporter, &job);
+        reporter.send(&Frame::Failure(surroundings_failed("confining the worker", &e).0));
+        return reporter.finish();
+    }
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
@@ -48,6 +56,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
         control: &control,
         shortcomings,
         served,
+        reach,
         released: &released,
         closing: &closing,
     };
@@ -67,6 +76,7 @@ struct Session<'s> {
     control: &'s Control,
     shortcomings: &'s [Shortcoming],
     served: Option<Served>,
+    reach: Reach,
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
     /// Closes libdtrace, if it was opened.
@@ -131,7 +141,7 @@ impl Session<'_> {
             system::open_gate(pid, gate, self.served.map(|it| it.uid))
                 .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
-        match system::confine() {
+        match system::confine(self.reach) {
             Err(e) if self.served.is_some() => {
                 return Err(surroundings_failed("confining the worker", &e));
             }

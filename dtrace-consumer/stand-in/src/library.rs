@@ -2,6 +2,7 @@
 
 mod platform;
 mod state;
+mod system_call;
 mod unused;
 mod work;
 
@@ -76,7 +77,9 @@ unsafe extern "C" fn dtrace_errno(_: *mut dtrace_hdl_t) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn dtrace_errmsg(_: *mut dtrace_hdl_t, error: c_int) -> *const c_char {
     enter!("dtrace_errmsg");
-    memory::text(&format!("stand-in error {error}\n"))
+    let results = &STATE.lock().expect("nobody panics").results;
+    let results: String = results.iter().map(|result| format!(" {result}")).collect();
+    memory::text(&format!("stand-in error {error}{results}\n"))
 }
 
 #[unsafe(no_mangle)]

@@ -18,6 +18,8 @@ pub const HAPPENED: &str = "happened";
 pub struct Plan {
     /// The calls that go wrong.
     pub faults: Vec<Fault>,
+    /// The system calls that the process makes, in this order. The results are appended to error messages.
+    pub system_calls: Vec<SystemCall>,
     /// What each call of `dtrace_work` delivers. The call after the last round reports the end of tracing.
     pub rounds: Vec<Vec<Event>>,
     /// The entries of the aggregation `@a`, whose function is `count()` and whose key an `int`.
@@ -55,6 +57,34 @@ pub struct Fault {
     pub nth: u32,
     /// What happens then.
     pub misdeed: Misdeed,
+}
+
+/// A system call that the process makes at its first call of a function.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SystemCall {
+    /// The name of the function of libdtrace.
+    pub within: String,
+    /// The number of the system call.
+    pub number: i64,
+    /// Its arguments; the others are 0.
+    pub arguments: Vec<Argument>,
+    /// Whether it is made like a 32-bit program makes it (x86-64). Only numbers can be arguments then.
+    pub as_32_bit: bool,
+}
+
+/// An argument of a system call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Argument {
+    /// A number.
+    Number(i64),
+    /// The address of a string.
+    Text(String),
+    /// The address of so many words, with these values.
+    Words(Vec<u64>),
+    /// The result of the system call before the last so many; 0 means the one before this.
+    Result(usize),
+    /// The number of this process.
+    OwnProcess,
 }
 
 /// How a call goes wrong.

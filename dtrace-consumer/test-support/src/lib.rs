@@ -28,12 +28,13 @@ mod need;
 pub mod prefix;
 pub mod processes;
 pub mod programs;
+pub mod scratch_disk;
 pub mod sessions;
 pub mod surroundings;
 pub mod traced;
 pub mod user;
 
-pub use need::{Missing, Need, scratch_disk, stock_kernel, usdt_program};
+pub use need::{Missing, Need, stock_kernel, usdt_program};
 
 /// Defines `main`, which runs the named functions as tests; see the top of this crate.
 ///

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use dtrace_consumer::preflight;
 
+use crate::scratch_disk::ScratchDisk;
+
 /// A test that lacks something is ignored; with this variable set to 1 it fails.
 const REQUIRE_LIVE: &str = "DTRACE_CONSUMER_REQUIRE_LIVE";
 
@@ -81,10 +83,7 @@ impl Need {
             Need::Root => found(nix::unistd::geteuid().is_root(), "root only"),
             Need::Command(name) => found(is_installed(name), &format!("{name} is not installed")),
             Need::Dtrace1 => crate::dtrace1::find().map(drop).map_err(Missing::new),
-            Need::ScratchDisk => found(
-                scratch_disk().is_some(),
-                "DTRACE_SCRATCH_DISK does not name a disk that may be overwritten",
-            ),
+            Need::ScratchDisk => ScratchDisk::is_there(),
             Need::UsdtProgram => found(
                 usdt_program().is_some(),
                 "DTRACE_USDT_PROGRAM does not name a program (`vm/lane test` builds one)",
@@ -96,7 +95,7 @@ impl Need {
     /// The variable that requires it here.
     pub(crate) fn required_by(self) -> Option<&'static str> {
         let variable = match self {
-            // It overwrites a disk.
+            // Not every machine has one to overwrite, or can make one.
             Need::ScratchDisk => return None,
             // Not every machine that must trace has them.
             Need::FunctionTracing | Need::UsdtProgram => STOCK_KERNEL,
@@ -130,12 +129,6 @@ fn has_function_tracing() -> bool {
 fn is_installed(name: &str) -> bool {
     let found = Command::new("sh").args(["-c", "command -v \"$0\"", name]).output();
     found.is_ok_and(|found| found.status.success())
-}
-
-/// The disk that tests may write to; `vm/lane` names one.
-#[must_use]
-pub fn scratch_disk() -> Option<String> {
-    std::env::var("DTRACE_SCRATCH_DISK").ok()
 }
 
 /// The C program with probes; `vm/lane` builds one.

@@ -27,6 +27,11 @@ pub(in crate::client) fn kernel() -> [Check; 0] {
     []
 }
 
+/// Checks what the kernel has to confine a worker.
+pub(in crate::client) fn confinement(_: bool) -> Check {
+    Check::unmet("confinement", "unknown on this system", "trace on Linux")
+}
+
 /// Returns whether this process may run on the CPU with the given number.
 pub(in crate::client) fn is_usable_cpu(_: u64) -> bool {
     true

@@ -11,6 +11,7 @@ use std::sync::{LazyLock, Mutex};
 
 use dtrace_sys::abi::*;
 
+use super::system_call;
 use crate::plan::{CALLS, HAPPENED, ListingOddity, Misdeed, PLAN, Plan};
 
 /// An argument of a handler.
@@ -36,6 +37,8 @@ pub(super) struct State {
     happened: Option<File>,
     /// What `dtrace_errno` returns.
     pub(super) error: c_int,
+    /// The results of the system calls of the plan.
+    pub(super) results: Vec<i64>,
     pub(super) handlers: Handlers,
     /// How many rounds `dtrace_work` has done.
     pub(super) round: usize,
@@ -53,6 +56,7 @@ pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
         log: File::options().append(true).open(prefix.join(CALLS)).ok(),
         happened: File::options().append(true).open(prefix.join(HAPPENED)).ok(),
         error: 0,
+        results: Vec::new(),
         handlers: Handlers::default(),
         round: 0,
         complete: 0,
@@ -88,6 +92,9 @@ pub(super) fn begin(name: &'static str) -> Option<Answer> {
     if let Some(log) = &mut state.log {
         writeln!(log, "{name}").expect("the calls can be noted");
     }
+    if nth == 1 {
+        make_system_calls(&mut state, name);
+    }
     let fault = state.plan.faults.iter().find(|fault| fault.call == name && fault.nth == nth);
     let misdeed = fault?.misdeed;
     let complete = state.complete;
@@ -116,6 +123,14 @@ pub(super) fn begin(name: &'static str) -> Option<Answer> {
             }
             None
         }
+    }
+}
+
+fn make_system_calls(state: &mut State, within: &str) {
+    let State { plan, results, .. } = state;
+    for call in plan.system_calls.iter().filter(|call| call.within == within) {
+        let result = system_call::make(call, results);
+        results.push(result);
     }
 }
 

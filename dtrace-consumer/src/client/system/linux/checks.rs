@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope,
+};
+
 use crate::error::unavailable::Check;
 
 /// Returns why live tracing is impossible on this system, if it is.
@@ -123,4 +127,38 @@ fn proc_files() -> Check {
         "/proc does not show the processes of this PID namespace, so libdtrace would inspect others",
         "mount the namespace's own: mount -t proc proc /proc",
     )
+}
+
+/// Checks what the kernel has to confine a worker. Only an elevated worker requires it.
+pub(in crate::client) fn confinement(is_elevated: bool) -> Check {
+    let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let filters = actions.split_whitespace().any(|action| action == "kill_process");
+    let landlock = match landlock_version() {
+        None => "no Landlock".to_owned(),
+        Some(version) => format!("Landlock (ABI {version})"),
+    };
+    if filters {
+        return Check::met("confinement", format!("system-call filters, {landlock}"));
+    }
+    let detail = format!("no system-call filters, {landlock}");
+    if !is_elevated {
+        return Check::met("confinement", detail);
+    }
+    let remedy = "boot a kernel built with CONFIG_SECCOMP_FILTER, or mount /proc";
+    Check::unmet("confinement", detail, remedy)
+}
+
+/// Returns the newest of the Landlock versions known here that the kernel has.
+fn landlock_version() -> Option<u32> {
+    let all = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let has = [
+        all().handle_access(AccessFs::from_all(ABI::V1)).is_ok(),
+        all().handle_access(AccessFs::Refer).is_ok(),
+        all().handle_access(AccessFs::Truncate).is_ok(),
+        all().handle_access(AccessNet::ConnectTcp).is_ok(),
+        all().handle_access(AccessFs::IoctlDev).is_ok(),
+        all().scope(Scope::Signal).is_ok(),
+    ];
+    // Each version has what the one before has.
+    (1..).zip(has).take_while(|(_, has)| *has).map(|(version, _)| version).last()
 }

@@ -10,7 +10,7 @@ use std::io;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-pub(in crate::client) use checks::{kernel, privilege, unsupported};
+pub(in crate::client) use checks::{confinement, kernel, privilege, unsupported};
 pub(in crate::client) use executable::{library_directories, own_executable};
 pub(in crate::client) use process::{ProcessHandle, loses_statuses};
 

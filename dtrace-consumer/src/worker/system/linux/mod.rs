@@ -33,7 +33,7 @@ mod uprobe_places;
 
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use built_probes::{built_upon, may_be_built};
-pub(crate) use confinement::{confine, give_up_privileges};
+pub(crate) use confinement::{Reach, confine, confine_before_opening, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use controllable::{Controllable, limit_control};
 pub(crate) use descriptors::{

@@ -5,21 +5,23 @@
 //! another PID namespace is mounted, and `/dev/null` covers D libraries that are not wanted. This is invisible outside, and ends with the worker.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use super::confinement::make_read_only;
 use super::uprobe_events::{self, UPROBE_EVENTS};
-use crate::stream::job::Job;
+use crate::stream::job::{Job, Process};
 use crate::worker::libraries::{self, d_libraries};
 use crate::worker::system::Shortcoming;
 
 const DEBUGFS: &str = "/sys/kernel/debug";
 
-/// Prepares what libdtrace needs. Returns the preparations that failed.
-pub(crate) fn prepare(job: &Job) -> Vec<Shortcoming> {
-    let (surroundings, shortcoming) = Surroundings::enter();
+/// Prepares what libdtrace needs. If `read_only` is set, makes the rest read-only. Returns the preparations
+/// that failed.
+pub(crate) fn prepare(job: &Job, read_only: bool) -> Vec<Shortcoming> {
+    let (mut surroundings, shortcoming) = Surroundings::enter();
     let mut shortcomings = Vec::from_iter(shortcoming);
     shortcomings.extend(surroundings.provide_proc());
     shortcomings.extend(surroundings.provide_debugfs());
@@ -31,12 +33,26 @@ pub(crate) fn prepare(job: &Job) -> Vec<Shortcoming> {
         let wanted = libraries::wanted(dir, &job.scripts, &job.omit, job.all_libraries);
         shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
     }
+    if read_only {
+        surroundings.forbid_changes(has_gate(job));
+    }
     shortcomings
+}
+
+/// Returns whether a held process is at a gate. The worker itself opens its memory for writing.
+fn has_gate(job: &Job) -> bool {
+    let created = job.processes.iter().filter_map(|process| match process {
+        Process::Created(held) => Some(held),
+        Process::Grab(_) => None,
+    });
+    job.target.iter().chain(created).any(|held| held.gate.is_some())
 }
 
 /// A private mount namespace.
 struct Surroundings {
     private: bool,
+    /// The D libraries that `/dev/null` covers.
+    covered: Vec<PathBuf>,
 }
 
 impl Surroundings {
@@ -48,7 +64,7 @@ impl Surroundings {
         let shortcoming = result
             .err()
             .map(|e| Shortcoming { attempt: "create a private mount namespace", error: e.into() });
-        (Surroundings { private: shortcoming.is_none() }, shortcoming)
+        (Surroundings { private: shortcoming.is_none(), covered: Vec::new() }, shortcoming)
     }
 
     /// Mounts the proc(5) of this PID namespace, if there is that of another one. libdtrace looks for its own
@@ -76,7 +92,7 @@ impl Surroundings {
 
     /// Covers the D libraries below `syslibdir` for which `unwanted` returns true.
     fn cover_libraries(
-        &self,
+        &mut self,
         syslibdir: &Path,
         unwanted: impl Fn(&Path) -> bool,
     ) -> Option<Shortcoming> {
@@ -88,7 +104,20 @@ impl Surroundings {
             if let Err(e) = mount(Some("/dev/null"), &file, none, MsFlags::MS_BIND, none) {
                 return Some(Shortcoming { attempt: "cover a D library", error: e.into() });
             }
+            self.covered.push(file);
         }
         None
+    }
+
+    /// Makes everything read-only that libdtrace does not write to.
+    fn forbid_changes(&self, except_processes: bool) {
+        if !self.private {
+            return;
+        }
+        let processes = except_processes.then_some(Path::new("/proc"));
+        let writable: Vec<&Path> = [Path::new(DEBUGFS)].into_iter().chain(processes).collect();
+        let covered: Vec<&Path> = self.covered.iter().map(PathBuf::as_path).collect();
+        // Old kernels cannot do it. Filters and Landlock do not depend on it.
+        let _ = make_read_only(&writable, &covered);
     }
 }

@@ -1,12 +1,28 @@
 //! Uprobe events that workers have left in the kernel.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::pid_view::is_in_initial_namespace;
 
 pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
+
+/// The file, open for removing events when this process can no longer open it.
+static KEPT: OnceLock<File> = OnceLock::new();
+
+/// Keeps the file open for [`remove_own`].
+pub(super) fn keep_open() {
+    // Without the file there are no events.
+    if let Ok(file) = open() {
+        let _ = KEPT.set(file);
+    }
+}
+
+fn open() -> io::Result<File> {
+    File::options().append(true).open(UPROBE_EVENTS)
+}
 
 /// Removes the uprobe events that killed consumers left behind: those named after a process that has ended,
 /// and those named after this process's own pid, on which libdtrace would fail.
@@ -45,10 +61,11 @@ fn remove(of: impl Fn(u32) -> bool) {
     let stale = events.lines().filter_map(event_of_consumer).filter(|(pid, _)| of(*pid));
     for (_, name) in stale {
         // The kernel refuses to remove one that another consumer in another pid namespace uses, as it should.
-        let _ = fs::OpenOptions::new()
-            .append(true)
-            .open(UPROBE_EVENTS)
-            .and_then(|mut f| f.write_all(format!("-:{name}\n").as_bytes()));
+        let removal = format!("-:{name}\n");
+        let _ = match KEPT.get() {
+            Some(mut kept) => kept.write_all(removal.as_bytes()),
+            None => open().and_then(|mut file| file.write_all(removal.as_bytes())),
+        };
     }
 }
 

@@ -1,0 +1,51 @@
+//! What is a worker prevented from doing, whatever libdtrace does?
+//!
+//! libdtrace parses input that may be hostile: D scripts, and files and memory of the traced processes. So a
+//! worker gives up what libdtrace was not seen to need, in three steps:
+//!
+//! 1. At its start: capabilities, and privileges from the files of programs.
+//! 2. An elevated worker, before it opens libdtrace: starting programs, creating and changing files, talking
+//!    to others, and all system calls that no session makes. Its mounts are read-only, except for the kernel's
+//!    tracing files. If the session does not look at other processes, Landlock also confines writing to those
+//!    files.
+//! 3. When tracing is on: the same system calls, and opening any file for writing. Loading programs into the
+//!    kernel, attaching to processes and sending signals stay allowed only if the session needs them.
+//!
+//! The second step is for elevated workers only: others may preprocess scripts, create processes and write
+//! object files, all of which an elevated worker refuses.
+
+mod calls;
+mod capabilities;
+mod filters;
+mod landlock;
+mod reach;
+#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
+mod read_only;
+
+use std::io;
+
+pub(crate) use capabilities::give_up_privileges;
+pub(crate) use reach::Reach;
+pub(super) use read_only::make_read_only;
+
+use super::uprobe_events;
+
+/// Confines this thread, and those that it starts, before libdtrace is opened. Only for workers that refuse to
+/// start programs and to change files for their user.
+pub(crate) fn confine_before_opening(reach: Reach) -> io::Result<()> {
+    if !reach.other_processes() {
+        landlock::confine_writing()?;
+    }
+    filters::forbid_what_no_session_does()
+}
+
+/// Confines all threads, including libdtrace's, when tracing is on.
+pub(crate) fn confine(reach: Reach) -> io::Result<()> {
+    // It is needed at the end, and no file can be opened for writing then.
+    uprobe_events::keep_open();
+    filters::forbid_what_no_session_does()?;
+    filters::forbid_what_tracing_does_not_need(reach)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! What becomes of a session whose recording fills the disk?
+//!
+//! The consumer is this binary, in a mount namespace with a small disk. The closures get everything, the
+//! error names the recording, and what was recorded before can be replayed.
+
+use std::process::{Command, Stdio};
+
+use dtrace_consumer::{Error, Failure, replay, run_synchronous};
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing, Root, Command("unshare")],
+    tests: [
+        a_disk_that_fills_under_a_recording_costs_only_the_rest_of_the_recording,
+        a_disk_that_is_full_from_the_beginning_costs_the_whole_recording,
+        a_disk_that_fills_under_a_recording_of_a_session_that_fails_is_told,
+        space_that_becomes_free_later_leaves_no_hole_in_the_recording,
+    ],
+}
+
+/// The first argument of this binary as the consumer.
+const WORD: &str = "consumer-with-a-small-disk";
+
+const RECORDING: &str = "/mnt/recording";
+
+/// How often the command makes the call that is traced. A firing needs at least 30 bytes.
+const CALLS: i32 = 3000;
+
+ctor::declarative::ctor! {
+    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    #[ctor(unsafe)]
+    fn before_main() {
+        let arguments: Vec<String> = std::env::args().collect();
+        if let [_, word, how] = &arguments[..]
+            && word == WORD
+        {
+            consume(how);
+            std::process::exit(0);
+        }
+    }
+}
+
+/// How many firings may fit on a disk with 64 KiB: a part of all.
+const SOME: std::ops::Range<i32> = 100..2200;
+
+/// Records a session to the small disk, and replays the recording.
+fn consume(how: &str) {
+    let script = format!(
+        "syscall::getppid:entry /pid == $target/ {{ trace(++n); }} \
+         END /{}/ {{ raise(6); }}",
+        i32::from(how == "worker dies")
+    );
+    let (mut seen, mut freed) = (0u64, false);
+    let result = run_synchronous(script, traced_program("calls", CALLS))
+        .flag("destructive")
+        .record(RECORDING)
+        .chew(|_| {
+            seen += 1;
+            if how == "space becomes free" && seen == u64::from(CALLS.unsigned_abs()) - 10 {
+                freed = std::fs::remove_file("/mnt/ballast").is_ok();
+            }
+            Ok(())
+        })
+        .run();
+    let Err(Failure { error, outcome }) = result else {
+        println!("no error, {seen} seen");
+        return;
+    };
+    match &error {
+        Error::Recording { path, cause } => println!("{} {:?}", path.display(), cause.kind()),
+        other => println!("{other:?}"),
+    }
+    let command = outcome.command.as_ref().is_some_and(|command| command.finished());
+    println!("{}", seen == outcome.firings);
+    println!("{} {} {command} {freed}", seen, outcome.losses);
+    let mut next = 1;
+    let result = replay(RECORDING).rows(|n: i64| {
+        assert_eq!(n, next, "the recording is a beginning of the session");
+        next += 1;
+        Ok(())
+    });
+    let again = result.run();
+    println!("{}", next - 1);
+    match again {
+        Err(Failure { error: Error::Stream { .. }, .. }) => println!("breaks off"),
+        other => println!("{other:?}"),
+    }
+}
+
+/// What the consumer says, on a disk of so many bytes.
+fn with_disk(size: &str, setup: &str, how: &str) -> Vec<String> {
+    let (_lock, guard) = alone();
+    let script = format!(
+        "mount --make-rprivate / && mount -t tmpfs -o size={size} none /mnt && {setup} && exec \"$@\""
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script, "sh"])
+        .arg(std::env::current_exe().expect("the test knows its own file"))
+        .args([WORD, how])
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare(1) can be run");
+    orphans_ended();
+    guard.check();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{size}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+}
+
+/// The number of firings in the recording, which breaks off.
+fn recorded(said: &[String]) -> i32 {
+    assert_eq!(said[4], "breaks off", "{said:?}");
+    said[3].parse().expect("a number")
+}
+
+fn a_disk_that_fills_under_a_recording_costs_only_the_rest_of_the_recording() {
+    let said = with_disk("64k", "true", "");
+    assert_eq!(said[0], format!("{RECORDING} StorageFull"), "{said:?}");
+    assert_eq!(said[2], format!("{CALLS} nothing lost true false"), "{said:?}");
+    assert!(SOME.contains(&recorded(&said)), "{said:?}");
+}
+
+fn a_disk_that_is_full_from_the_beginning_costs_the_whole_recording() {
+    let said = with_disk("4k", "{ cat /dev/zero > /mnt/ballast 2> /dev/null; true; }", "");
+    assert_eq!(said[0], format!("{RECORDING} StorageFull"), "{said:?}");
+    assert_eq!(said[2], format!("{CALLS} nothing lost true false"), "{said:?}");
+    assert_eq!(said[3], "0", "{said:?}");
+}
+
+fn a_disk_that_fills_under_a_recording_of_a_session_that_fails_is_told() {
+    let said = with_disk("64k", "true", "worker dies");
+    // The death of the worker is the first error to be told; the recording is a beginning all the same.
+    assert!(said[0].starts_with("the worker process ended"), "{said:?}");
+    assert!(SOME.contains(&recorded(&said)), "{said:?}");
+}
+
+fn space_that_becomes_free_later_leaves_no_hole_in_the_recording() {
+    let setup = "head -c 64k /dev/zero > /mnt/ballast";
+    let said = with_disk("128k", setup, "space becomes free");
+    assert_eq!(said[0], format!("{RECORDING} StorageFull"), "{said:?}");
+    assert_eq!(said[2], format!("{CALLS} nothing lost true true"), "{said:?}");
+    assert!(SOME.contains(&recorded(&said)), "{said:?}");
+}
