@@ -19,6 +19,7 @@ pub use self::failure::Failure;
 pub use self::unavailable::{Check, Unavailable};
 use crate::data::debug::debug_as_text;
 use crate::data::loss::Losses;
+use crate::data::session_info::ByteOrder;
 use crate::records::row_error::RowError;
 pub use crate::stream::wire::Malformed;
 
@@ -216,6 +217,19 @@ pub enum Error {
         supported: u16,
     },
 
+    /// The recording was made on a machine with the other byte order. Traced data are recorded as the kernel wrote
+    /// them.
+    #[error(
+        "cannot replay {name}: its data are {found}, this machine is {} (replay it on a {found} machine)",
+        ByteOrder::OWN
+    )]
+    RecordingByteOrder {
+        /// The file, or a description of another source.
+        name: String,
+        /// The byte order of its data.
+        found: ByteOrder,
+    },
+
     /// The recording lacks what a handler needs, because its session did not record it.
     #[error("the recording has no {what}, which {wanted_by} needs ({remedy})")]
     NotRecorded {
@@ -292,6 +306,7 @@ debug_as_text! {
         Recording { path, cause },
         NotARecording { name, reason },
         RecordingVersion { name, found, supported },
+        RecordingByteOrder { name, found },
         NotRecorded { what, wanted_by, remedy },
         Setting { setting, reason },
         Callback { closure, cause },

@@ -30,7 +30,7 @@ use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::script::{Script, Specifier};
 use crate::data::session_info::{
-    OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
+    ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
 use crate::data::warning::{Warning, WarningKind};
 
@@ -200,14 +200,18 @@ pub(crate) fn session() -> impl Strategy<Value = SessionInfo> {
         Platform::MacOs,
         Platform::Illumos,
     ]);
-    (text(), text(), platform, text(), text(), vec(omitted(), 0..3)).prop_map(
-        |(library_version, library, platform, kernel, machine, omitted_libraries)| SessionInfo {
-            library_version,
-            library,
-            platform,
-            kernel,
-            machine,
-            omitted_libraries,
+    let order = prop::sample::select(vec![ByteOrder::LittleEndian, ByteOrder::BigEndian]);
+    (text(), text(), platform, text(), text(), vec(omitted(), 0..3), order).prop_map(
+        |(library_version, library, platform, kernel, machine, omitted_libraries, byte_order)| {
+            SessionInfo {
+                library_version,
+                library,
+                platform,
+                kernel,
+                machine,
+                omitted_libraries,
+                byte_order,
+            }
         },
     )
 }

@@ -17,7 +17,7 @@ use super::never_fires;
 use super::processes::Processes;
 use super::system::{self, Shortcoming};
 use crate::data::sentences;
-use crate::data::session_info::SessionInfo;
+use crate::data::session_info::{ByteOrder, SessionInfo};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::PREPROCESS;
 use crate::stream::contents::ContentsFrame;
@@ -286,6 +286,7 @@ fn session_info(job: &Job, library_version: &str) -> SessionInfo {
         kernel: field(|u| u.release()),
         machine: field(|u| u.machine()),
         omitted_libraries: job.omit.clone(),
+        byte_order: ByteOrder::OWN,
     }
 }
 
