@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::connection::Connection;
-use super::job::{self, job};
+use super::job::{self, job, known};
 use super::preflight::admit;
 use super::retry::{retry, widen};
 use super::settings::Settings;
@@ -104,7 +104,7 @@ fn collect<T>(
                 Step::End => return Ok(items),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
                 Step::Failed(failure) => {
-                    return Err(explain(failure, &job.scripts, &job.options, &job.omit));
+                    return Err(explain(failure, known(&job, &[])));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::command::output::Output;
-use super::command::place::Place;
+use super::command::place::{Hold, Place, where_to_hold};
 use super::command::{self, Held, Waiting};
 use super::session::{self, Live};
 use super::settings::Settings;
@@ -15,6 +15,7 @@ use crate::decode::speak;
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::failure::Failure;
+use crate::stream::compile_flags::PREPROCESS;
 use crate::stream::job::{Job, Process};
 
 pub(crate) use super::command::output::Wanted;
@@ -43,8 +44,8 @@ pub(crate) fn run<'c>(
         command::prepare(command);
     }
     let mut processes = Processes::default();
-    let mut live = session::start(settings, consumer, ending, |job| {
-        processes.hold(settings, traced.as_mut(), ending)?;
+    let mut live = session::start(settings, consumer, ending, |job, needed| {
+        processes.hold(settings, traced.as_mut(), needed, ending)?;
         processes.describe(settings, job);
         Ok(())
     })?;
@@ -63,29 +64,33 @@ pub(crate) fn run<'c>(
 struct Processes {
     command: Option<Held>,
     created: Vec<Held>,
+    /// Where the probes of the scripts need the target to be held, as far as it was known at its start.
+    needed: Hold,
 }
 
 impl Processes {
-    /// Starts and holds them, unless they are held already.
+    /// Starts and holds them, unless they are held already. The target is held at `needed` or later.
     fn hold(
         &mut self,
         settings: &Settings,
         traced: Option<&mut Traced>,
+        needed: Hold,
         ending: &Ending,
     ) -> Result<(), Error> {
         let mut held = self.command.iter().chain(&self.created).peekable();
         // A worker that failed may have left breakpoints in a process that it had attached to.
-        if held.peek().is_some() && held.all(|it| !it.is_gone() && it.gate.is_none()) {
+        let is_started = needed <= self.needed && held.peek().is_some();
+        if is_started && held.all(|it| !it.is_gone() && it.gate.is_none()) {
             return Ok(());
         }
-        *self = Processes::default();
-        let is_target = traced.is_none();
+        let preprocessed = settings.compile_flags & PREPROCESS != 0;
+        let at = where_to_hold(&settings.scripts, preprocessed).max(needed);
+        *self = Processes { needed: at, ..Processes::default() };
+        let target = traced.is_none().then_some(at);
         if let Some(Traced { command, .. }) = traced {
-            let place = Place::of_target(&settings.scripts);
-            self.command = Some(Held::spawn(command, place, ending)?);
+            self.command = Some(Held::spawn(command, Place::of_target(at), ending)?);
         }
-        self.created =
-            settings.created.start(&settings.scripts, &settings.options, is_target, ending)?;
+        self.created = settings.created.start(&settings.options, target, ending)?;
         Ok(())
     }
 

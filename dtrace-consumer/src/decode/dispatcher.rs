@@ -351,8 +351,7 @@ impl<'c> Dispatcher<'c> {
 
     /// Converts a failure of the worker into an error.
     pub(crate) fn explain(&self, failure: FailureFrame) -> Error {
-        let omitted = self.outcome.session.as_ref().map(|it| &it.omitted_libraries[..]);
-        self.contents.explain(failure, omitted.unwrap_or_default())
+        self.contents.explain(failure, &self.outcome)
     }
 
     /// Keeps a warning, and tells the user.

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod failure;
 mod stray;
 pub(crate) mod unavailable;
+mod untraced;
 
 use std::io;
 use std::path::PathBuf;
@@ -81,7 +82,7 @@ pub enum Error {
     },
 
     /// A call into libdtrace failed.
-    #[error("{call} failed: {message}{}", in_parentheses(*.advice))]
+    #[error("{call} failed: {message}{}", in_parentheses(.advice.as_deref()))]
     Libdtrace {
         /// libdtrace's function, or another step of the worker.
         call: String,
@@ -90,13 +91,13 @@ pub enum Error {
         /// libdtrace's message.
         message: String,
         /// What to do, where libdtrace's message does not tell it.
-        advice: Option<&'static str>,
+        advice: Option<String>,
     },
 
     /// The kernel refused a probe that the script matches, or the program that libdtrace generated for it.
     /// Nothing is traced. Patterns of `fbt` can match functions that the kernel does not allow to be probed:
     /// exclude them. The kernel also refuses probes if the worker may not open enough files.
-    #[error("the kernel refused the probe {probe}: {message}{}", in_parentheses(*.advice))]
+    #[error("the kernel refused the probe {probe}: {message}{}", in_parentheses(.advice.as_deref()))]
     Enable {
         /// The probe: provider, module, function and name.
         probe: String,
@@ -105,7 +106,7 @@ pub enum Error {
         /// libdtrace's message.
         message: String,
         /// What to do, if it is known.
-        advice: Option<&'static str>,
+        advice: Option<String>,
     },
 
     /// The worker process did not start.

@@ -340,13 +340,14 @@ fn failure() -> impl Strategy<Value = FailureFrame> {
         FailureKind::Call,
         FailureKind::Surroundings,
     ]);
-    (kind, text(), any::<i32>(), text(), option::of(any::<u32>())).prop_map(
-        |(kind, attempt, number, message, script)| FailureFrame {
+    (kind, text(), any::<i32>(), text(), option::of(any::<u32>()), vec(text(), 0..3)).prop_map(
+        |(kind, attempt, number, message, script, needed)| FailureFrame {
             kind,
             attempt,
             number,
             message,
             script,
+            needed,
         },
     )
 }

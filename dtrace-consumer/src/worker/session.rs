@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +17,6 @@ use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
 use super::system::{self, Shortcoming};
-use crate::data::sentences;
 use crate::data::session_info::{ByteOrder, SessionInfo};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::PREPROCESS;
@@ -33,6 +33,11 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
         reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
     }
+    // The preparation covers the libraries that are left out.
+    let directory = job.syslibdir.as_deref();
+    let preprocessed = job.compile_flags & PREPROCESS != 0;
+    let missed = directory.map(|it| libraries::missed(it, &job.scripts, &job.omit, preprocessed));
+    let missed = missed.unwrap_or_default();
     // Threads that start later share the mounts.
     let shortcomings = system::prepare(&job);
     let control = Arc::new(Control::new());
@@ -40,7 +45,14 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
     let released = Cell::new(false);
     let (job, shortcomings) = (&job, &shortcomings[..]);
-    let session = Session { job, control: &control, shortcomings, owner, released: &released };
+    let session = Session {
+        job,
+        control: &control,
+        shortcomings,
+        missed: &missed,
+        owner,
+        released: &released,
+    };
     let result = session.run(channel);
     // The consumer kills a command that was not released.
     let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid);
@@ -59,6 +71,8 @@ struct Session<'s> {
     job: &'s Job,
     control: &'s Control,
     shortcomings: &'s [Shortcoming],
+    /// For each script the D libraries left out that define what it uses.
+    missed: &'s [Vec<String>],
     owner: Option<u32>,
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
@@ -81,7 +95,7 @@ impl Session<'_> {
         encoder.flush();
         let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
-        if let Err(failed) = compile(&mut compiling, job, self.shortcomings, &mut processes) {
+        if let Err(failed) = self.compile(&mut compiling, &mut processes) {
             // Processes that were grabbed must survive.
             if job.processes.iter().any(|process| matches!(process, Process::Grab(_))) {
                 compiling.abandon();
@@ -117,6 +131,25 @@ impl Session<'_> {
         Ok(compiling)
     }
 
+    /// Performs the steps from the processes to the last script.
+    fn compile(&self, compiling: &mut Compiling, processes: &mut Processes) -> Result<(), Failed> {
+        let job = self.job;
+        if let Some(target) = &job.target {
+            let process = Process::Created(target.clone());
+            set_target(compiling, target).map_err(|f| Failed::to_control(&process, f))?;
+        }
+        for process in &job.processes {
+            control(compiling, process, processes)?;
+        }
+        compiling.init().map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        for (index, script) in job.scripts.iter().enumerate() {
+            compiling
+                .compile(script, job.compile_flags)
+                .map_err(|failure| Failed::to_compile(job, index, self.missed, failure))?;
+        }
+        Ok(())
+    }
+
     /// Confines the worker, notifies the consumer and releases the processes, once tracing is on.
     fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
         for (pid, gate) in gates(self.job) {
@@ -139,42 +172,16 @@ impl Session<'_> {
 }
 
 fn set_options(compiling: &mut Compiling, job: &Job) -> Result<(), Failed> {
-    let syslibdir = job.syslibdir.as_ref().map(|dir| dir.to_string_lossy());
-    let first = syslibdir.iter().map(|dir| ("syslibdir", Some(&**dir)));
-    let others = job.options.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
-    for (name, value) in first.chain(others) {
+    let syslibdir = job.syslibdir.as_ref().map(|dir| dir.as_os_str().as_bytes());
+    let first = syslibdir.map(|dir| ("syslibdir", Some(dir)));
+    let others = job
+        .options
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_ref().map(|value| value.as_bytes())));
+    for (name, value) in first.into_iter().chain(others) {
         compiling.set_option(name, value).map_err(|failure| {
             let attempt = name.to_owned();
             Failed(FailureFrame { attempt, ..Failed::of(FailureKind::Option, failure).0 })
-        })?;
-    }
-    Ok(())
-}
-
-/// Performs the steps from the processes to the last script.
-fn compile(
-    compiling: &mut Compiling,
-    job: &Job,
-    shortcomings: &[Shortcoming],
-    processes: &mut Processes,
-) -> Result<(), Failed> {
-    if let Some(target) = &job.target {
-        let process = Process::Created(target.clone());
-        set_target(compiling, target).map_err(|f| Failed::to_control(&process, f))?;
-    }
-    for process in &job.processes {
-        control(compiling, process, processes)?;
-    }
-    compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
-    for (index, script) in job.scripts.iter().enumerate() {
-        compiling.compile(script, job.compile_flags).map_err(|failure| {
-            let mut failed = Failed::of(FailureKind::Compile, failure);
-            failed.0.script = u32::try_from(index).ok();
-            if let Some(library) = sentences::named_library(&failed.0.message) {
-                failed.0.kind = FailureKind::Library;
-                failed.0.attempt = library.to_owned();
-            }
-            failed
         })?;
     }
     Ok(())
