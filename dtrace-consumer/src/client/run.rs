@@ -10,6 +10,7 @@ use super::command::{self, Held, Waiting};
 use super::session::{self, Live};
 use super::settings::Settings;
 use crate::data::outcome::{EndedBy, Outcome};
+use crate::data::script::{Script, words_of};
 use crate::decode::consumer::Consumer;
 use crate::decode::speak;
 use crate::decode::stop::{Ending, Reason};
@@ -110,9 +111,7 @@ impl Processes {
         live: &mut Live<'_>,
         ending: &Arc<Ending>,
     ) -> Result<Running, Error> {
-        // A word in a comment is enough. The command then stops at its end needlessly.
-        let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
-        let wants_symbols = settings.scripts.iter().any(|it| it.mentions(&user_symbols));
+        let wants_symbols = wants_symbols(settings);
         let catch_up = || wants_symbols.then(|| live.catch_up());
         // The worker notices the end of those that libdtrace is attached to, but looks for the end of others
         // only from time to time.
@@ -183,4 +182,22 @@ impl Drop for Running {
             created.kill();
         });
     }
+}
+
+/// Returns whether the scripts may record functions of processes. A word in a comment is enough: the command then
+/// stops at its end needlessly. So is a part of a script that only the preprocessor knows.
+fn wants_symbols(settings: &Settings) -> bool {
+    const ACTIONS: [&str; 6] = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
+    let preprocessed = settings.compile_flags & PREPROCESS != 0;
+    let is_hidden = |script: &Script| {
+        script.mentions(&["include"]) || script.text.windows(2).any(|it| it == b"##")
+    };
+    let is_defined = |(name, value): &(String, Option<String>)| {
+        let value = value.as_deref().unwrap_or_default();
+        name == "define" && words_of(value).any(|word| ACTIONS.contains(&word))
+    };
+    let scripts = &settings.scripts;
+    scripts.iter().any(|it| it.mentions(&ACTIONS))
+        || preprocessed
+            && (scripts.iter().any(is_hidden) || settings.options.iter().any(is_defined))
 }
