@@ -29,9 +29,7 @@ use crate::data::outcome::CommandOutcome;
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::script::{Script, Specifier};
-use crate::data::session_info::{
-    ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
-};
+use crate::data::session_info::{OptionChange, ProcessEvent, ProgramInfo};
 use crate::data::warning::{Warning, WarningKind};
 
 /// A frame, with the data that it borrows.
@@ -185,33 +183,6 @@ fn found_type() -> impl Strategy<Value = KernelType> {
             size,
             members,
             enumerators,
-        },
-    )
-}
-
-fn omitted() -> impl Strategy<Value = OmittedLibrary> {
-    (text(), text()).prop_map(|(file, reason)| OmittedLibrary { file, reason })
-}
-
-pub(crate) fn session() -> impl Strategy<Value = SessionInfo> {
-    let platform = prop::sample::select(vec![
-        Platform::Linux,
-        Platform::FreeBsd,
-        Platform::MacOs,
-        Platform::Illumos,
-    ]);
-    let order = prop::sample::select(vec![ByteOrder::LittleEndian, ByteOrder::BigEndian]);
-    (text(), text(), platform, text(), text(), vec(omitted(), 0..3), order).prop_map(
-        |(library_version, library, platform, kernel, machine, omitted_libraries, byte_order)| {
-            SessionInfo {
-                library_version,
-                library,
-                platform,
-                kernel,
-                machine,
-                omitted_libraries,
-                byte_order,
-            }
         },
     )
 }
@@ -378,7 +349,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn plain() -> impl Strategy<Value = Frame<'static>> {
     let word = || option::of(any::<u64>());
     prop_oneof![
-        session().prop_map(Frame::Begin),
+        contents::session().prop_map(Frame::Begin),
         program().prop_map(Frame::Program),
         any::<[u64; 5]>().prop_map(|[load, open, compile, enable, go]| {
             Frame::Started(StepTimes { load, open, compile, enable, go })
