@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_created_process_is_held_where_evaltime_says_or_later() {
         let set = |value: &str| vec![("evaltime".to_owned(), Some(value.to_owned()))];
-        let at = |options: &[(String, Option<String>)], is_target| {
+        let at = |options: &[(String, Option<String>)], is_target: bool| {
             let place = Place::of_created(options, is_target.then_some(Hold::Entry));
             (place.at, place.attach)
         };
