@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Write};
 use std::mem;
-use std::process::{self, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -21,7 +21,7 @@ use dtrace_consumer::{
 
 /// Counts all system calls by number, with a single probe; leaves out those of tracing itself.
 const ALL: &str = "
-rawtp:raw_syscalls::sys_enter /pid != $pid && pid != $1/ { @calls[arg1] = count(); }
+rawtp:raw_syscalls::sys_enter /pid != $pid/ { @calls[arg1] = count(); }
 ";
 /// Counts only the calls of one process.
 const ONE: &str = "rawtp:raw_syscalls::sys_enter /pid == $1/ { @calls[arg1] = count(); }";
@@ -65,15 +65,15 @@ fn main() -> ExitCode {
 }
 
 fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
-    let (script, pid) = match cli.pid {
-        Some(pid) => (ONE, pid),
-        None => (ALL, process::id()),
+    let script = match cli.pid {
+        Some(pid) => Script::new(ONE).args([pid.to_string()]),
+        None => Script::new(ALL),
     };
     // Set up first, because Ctrl-C may come as soon as tracing is on.
     let stop = StopHandle::new();
     let on_interrupt = stop.clone();
     ctrlc::set_handler(move || on_interrupt.stop())?;
-    let mut session = trace(Script::new(script).args([pid.to_string()]));
+    let mut session = trace(script);
     if let Some(seconds) = cli.seconds {
         session = session.deadline(Duration::from_secs(seconds.into()));
     }

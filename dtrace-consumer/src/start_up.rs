@@ -5,15 +5,16 @@
 
 use std::panic::catch_unwind;
 
-use crate::stream::marker::{MARKER, MARKER_VALUE};
+use crate::stream::marker::{MARKER, Meaning, REFUSED, meaning};
 use crate::worker::{self, own_process, system};
 
 // Miri runs a function before main only if its type is exactly the expected one.
 #[cfg(not(miri))]
 ctor::declarative::ctor! {
-    // SAFETY: before main the standard library works, but two things need care. Descriptors 0 to 2 may be
-    // closed: a worker is started with all three open. A panic must not leave the hook: those of a worker are
-    // caught. In any other process the hook only reads the environment and returns.
+    // SAFETY: before main the standard library works, but three things need care. Descriptors 0 to 2 may be
+    // closed: a worker opens those that are. A panic must not leave the hook: those of a worker are
+    // caught. A shared library's initialiser may have started threads, so the hook changes nothing that they may
+    // be using. In a process that is no worker the hook only reads the environment and returns.
     #[ctor(unsafe)]
     fn before_main() {
         become_worker_if_asked();
@@ -22,27 +23,59 @@ ctor::declarative::ctor! {
 
 #[cfg_attr(miri, allow(dead_code))]
 fn become_worker_if_asked() {
-    if std::env::var_os(MARKER).is_none_or(|v| v != MARKER_VALUE)
-        || system::privileges_were_raised()
-    {
+    let Some(value) = std::env::var_os(MARKER) else { return };
+    if system::privileges_were_raised() {
         return;
     }
+    match meaning(&value, system::inode_of_input()) {
+        Meaning::Inherited => return,
+        Meaning::Worker => {}
+        // The program would run a second time, unexpectedly.
+        Meaning::Unknown => {
+            eprintln!(
+                "dtrace-consumer: this program was started as a worker ({MARKER}={}) by another version of \
+                 dtrace-consumer (build both programs with the same version, or remove the variable)",
+                value.display()
+            );
+            own_process::end(REFUSED);
+        }
+    }
     system::close_inherited_descriptors();
-    // SAFETY: this runs before main, so no other thread exists.
+    system::open_standard_descriptors();
+    // Programs that tracing starts do not need it. They recognise that it is not for them, so it may stay.
+    own_process::forget_variable(MARKER);
+    // SAFETY: a handler may be set at any time, and this one does nothing, so it may run at any time.
     unsafe {
-        // Programs that tracing starts with `system()` must not become workers.
-        std::env::remove_var(MARKER);
         // A write to a consumer that is gone should fail, not kill this process. Rust's own start-up sets
         // this later. A handler, unlike SIG_IGN, is not inherited by programs that tracing starts.
         libc::signal(libc::SIGPIPE, do_nothing as *const () as libc::sighandler_t);
         // Ctrl-C reaches the user's process, which then ends the session.
         libc::signal(libc::SIGINT, do_nothing as *const () as libc::sighandler_t);
     }
+    own_process::handle_signals_as_usual();
     let status = catch_unwind(worker::main).unwrap_or(101);
     own_process::end(status)
 }
 
 extern "C" fn do_nothing(_signal: i32) {}
+
+/// Returns why another process of this program would not become a worker, if this one did not.
+pub(crate) fn obstacle() -> Option<String> {
+    let value = std::env::var_os(MARKER)?;
+    // Such a process would start another one like it, and so on.
+    let was_to_be_worker = meaning(&value, system::inode_of_input()) != Meaning::Inherited;
+    was_to_be_worker.then(|| {
+        let why = if system::privileges_were_raised() {
+            "it has raised privileges (set-uid, set-gid or file capabilities)"
+        } else {
+            "its start-up hook did not run"
+        };
+        format!(
+            "{MARKER} is set in the environment, but this process did not become a worker: {why} (name a \
+             worker program with `worker(path)`, such as dtrace-worker)"
+        )
+    })
+}
 
 /// Returns the address of code of this crate, to find the file that it was loaded from.
 pub(crate) fn address_of_this_code() -> usize {

@@ -1,6 +1,5 @@
 //! How does a session receive what its command writes?
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::Read;
 use std::process::Stdio;
@@ -209,25 +208,33 @@ fn a_closure_may_take_longer_than_the_command() {
     assert!(outcome.output.is_none());
 }
 
+/// A process that is killed on drop, also where the test fails.
+struct Background(i32);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(self.0);
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+    }
+}
+
 fn a_background_process_cannot_hold_the_session() {
-    let lines = RefCell::new(Vec::new());
-    let outcome = shell("sleep 1000 & echo $!; exit 3")
+    let mut lines = Vec::new();
+    let outcome = shell("sleep 300 & echo $!; exit 3")
         .capture_output()
         .command_stdout(|line| {
-            lines.borrow_mut().push(text(line).to_owned());
+            lines.push(text(line).to_owned());
             Ok(())
         })
         .run()
         .expect("it runs");
     let output = kept(&outcome);
+    let background = Background(text(&output.stdout).trim().parse().expect("a pid"));
     assert!(output.cut_off);
     assert_eq!(outcome.command.and_then(|command| command.status.code()), Some(3));
-    let pid: i32 = text(&output.stdout).trim().parse().expect("a pid");
-    assert_eq!(lines.into_inner(), [pid.to_string()]);
+    assert_eq!(lines, [background.0.to_string()]);
     // It lives on: it is not the session's.
-    assert!(exists(pid));
-    let pid = nix::unistd::Pid::from_raw(pid);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("it is there");
+    assert!(exists(background.0));
 }
 
 fn a_command_may_close_its_streams_early() {

@@ -122,7 +122,11 @@ fn do_case(case: &str) {
             );
             report(session, sudo());
         }
-        "marker" => calls(Elevation::custom(["env", "DTRACE_CONSUMER_WORKER=1", "sudo", "-n"])),
+        "marker" => {
+            let set =
+                "export DTRACE_CONSUMER_WORKER=1:$(stat -L -c %i /proc/self/fd/0); exec \"$@\"";
+            calls(Elevation::custom(["sh", "-c", set, "sh", "sudo", "-n"]))
+        }
         "destructive" => {
             report(
                 trace("BEGIN { system(\"echo it ran\"); exit(0); }").flag("destructive"),

@@ -1,6 +1,7 @@
 //! How are programs traced? This is what happens unless an option selects another mode.
 
 use std::io::Write;
+use std::time::Duration;
 
 use dtrace_consumer::loss::{DropReport, Fault, LossPolicy};
 use dtrace_consumer::session::{OptionChange, ProcessEvent};
@@ -12,19 +13,19 @@ use crate::output::{self, Destination, Style};
 
 const NO_PROBES: &str = "no probes matched";
 
+/// How long an aborted session has to end.
+const ABORTING: Duration = Duration::from_millis(500);
+
+/// The exit status of a program that SIGINT ended, as shells give it.
+const INTERRUPTED: i32 = 130;
+
 pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     if arguments.programs.is_empty() {
         return Err("no probes specified".to_owned());
     }
     let out = output::open(arguments.output.as_deref())?;
     let stop = StopHandle::new();
-    let on_signal = stop.clone();
-    // Without a handler, Ctrl-C would end this program before everything is printed.
-    ctrlc::set_handler(move || {
-        println!();
-        on_signal.stop();
-    })
-    .map_err(|e| e.to_string())?;
+    end_on_signals(stop.clone())?;
 
     let session = arguments.session()?;
     let mut printer = Printer { arguments: &arguments, style: Style::default(), out };
@@ -53,6 +54,23 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
             }
         }
     }
+}
+
+/// Ends the session at the first Ctrl-C, with everything that was recorded, and this program at the second one.
+fn end_on_signals(stop: StopHandle) -> Result<(), String> {
+    let mut is_second = false;
+    ctrlc::set_handler(move || {
+        if std::mem::replace(&mut is_second, true) {
+            stop.abort();
+            std::thread::sleep(ABORTING);
+            // Output that nobody reads may hold the session up. The worker and the command end by themselves.
+            std::process::exit(INTERRUPTED);
+        }
+        stop.stop();
+        // Whoever reads the output may not do so now, and must not keep this thread from the next signal.
+        std::thread::spawn(|| println!());
+    })
+    .map_err(|e| e.to_string())
 }
 
 /// Prints everything that is delivered, like dtrace(1).

@@ -193,10 +193,11 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Limits the time that the worker may be silent while it starts, and after a request to stop. Exceeding
-    /// it kills the worker and ends the session with [`Error::WorkerSilent`](crate::Error::WorkerSilent). The
-    /// default is 5 minutes. libdtrace may need most of a minute for hundreds of probes, and more on slow
-    /// machines.
+    /// Limits the time that the worker may be silent. Exceeding it kills the worker and ends the session with
+    /// [`Error::WorkerSilent`](crate::Error::WorkerSilent); a traced command runs on. The default is 5 minutes
+    /// while the worker starts and after a request to stop: libdtrace may need most of a minute for hundreds of
+    /// probes, and more on slow machines. While tracing, when a worker with nothing to deliver says so every
+    /// ten seconds, the default is a minute, and a lower limit counts as a minute.
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.source.settings().silence_limit = Some(limit);
         self

@@ -14,8 +14,10 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 use dtrace_locate::locate::Libdtrace;
 use nix::sys::signal::Signal;
+use nix::sys::stat::fstat;
 
 use super::child::Signals;
+use super::descriptors::above_standard;
 use super::elevation::{self, Elevation};
 use super::settings::Settings;
 use super::system;
@@ -23,7 +25,7 @@ use super::terminal::without_terminal;
 use crate::error::Error;
 use crate::error::elevation::ElevationProblem;
 use crate::stream::elevated::{GREETING, INSTALLED_WORKERS, SERVE, VERSION};
-use crate::stream::marker::{MARKER, MARKER_VALUE};
+use crate::stream::marker::{MARKER, REFUSED, marker_for};
 
 /// How much of a worker's standard error to keep for messages, in bytes.
 const LAST_WORDS: u64 = 4096;
@@ -73,7 +75,16 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     let failed =
         |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
     let (channel, theirs) = UnixStream::pair().map_err(failed)?;
-    let stderr = if inherit_stderr { None } else { system::scratch_file() };
+    let channel = above_standard(channel).map_err(failed)?;
+    let theirs: UnixStream = above_standard(theirs).map_err(failed)?;
+    if *elevation == Elevation::None {
+        command.env(MARKER, marker_for(fstat(&theirs).map_err(|e| failed(e.into()))?.st_ino));
+    }
+    let stderr = if inherit_stderr {
+        None
+    } else {
+        system::scratch_file().and_then(|file| above_standard(file).ok())
+    };
     let written = match stderr.as_ref().and_then(|file| file.try_clone().ok()) {
         Some(file) => Stdio::from(file),
         None if inherit_stderr => Stdio::inherit(),
@@ -121,7 +132,7 @@ fn plain(program: &Path, library: Option<&Libdtrace>) -> Command {
         None => Command::new(program),
     };
     // Ctrl-C at the terminal should reach only the user's process.
-    command.env(MARKER, MARKER_VALUE).process_group(0);
+    command.process_group(0);
     command
 }
 
@@ -207,6 +218,13 @@ impl Worker {
         let status = match self.ended.recv_timeout(END_OF_WORKER) {
             Ok(Ok(status)) if status.signal() == Some(libc::SIGSYS) => {
                 format!("was killed by its system call filter ({status})")
+            }
+            Ok(Ok(status)) if status.code() == Some(REFUSED) => {
+                let reason = match self.last_words() {
+                    words if words.is_empty() => "it is a worker of another version".to_owned(),
+                    words => words,
+                };
+                return Error::WorkerStart { program: self.program.clone(), reason };
             }
             Ok(Ok(status)) => format!("ended ({status})"),
             Ok(Err(e)) => format!("ended ({e})"),

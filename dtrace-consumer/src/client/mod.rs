@@ -4,6 +4,7 @@ pub(crate) mod advise;
 mod child;
 mod command;
 mod connection;
+mod descriptors;
 pub(crate) mod elevation;
 mod hint;
 pub(crate) mod inquiry;

@@ -1,8 +1,8 @@
 //! How long does the consumer wait for a silent worker?
 //!
-//! While tracing, a worker may be silent for as long as nothing fires. While it starts, and after a request
-//! to stop, it should send something soon. If it does not, libdtrace hangs in a call, or something stopped
-//! the process.
+//! A worker that traces sends something every ten seconds even if nothing fires. While it starts, and after a
+//! request to stop, a single step may take long. If the worker sends nothing for longer than that, libdtrace
+//! hangs in a call, or something stopped the process.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -17,6 +17,9 @@ use crate::decode::stop::Ending;
 /// How long a worker may be silent by default: longer than any step takes on slow machines.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(300);
 
+/// How long a worker that traces may be silent by default, and at least: several times longer than it is.
+pub(crate) const WHILE_TRACING: Duration = Duration::from_secs(60);
+
 /// How often to check whether the worker has been asked to stop.
 const GLANCE: Duration = Duration::from_secs(1);
 
@@ -24,8 +27,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 pub(crate) struct Patient {
     channel: UnixStream,
     limit: Duration,
-    /// While tracing, time counts only from a request to stop.
-    tracing: Option<Arc<Ending>>,
+    /// While tracing: the limit, until the worker is asked to end.
+    tracing: Option<(Duration, Arc<Ending>)>,
     /// Each of its bytes ends a read.
     woken: Option<UnixStream>,
     was_woken: bool,
@@ -37,9 +40,9 @@ impl Patient {
         Ok(Patient { channel, limit, tracing: None, woken: None, was_woken: false })
     }
 
-    /// Marks that tracing is on: the worker may be silent until it is asked to end.
-    pub(crate) fn tracing(&mut self, ending: Arc<Ending>) {
-        self.tracing = Some(ending);
+    /// Marks that tracing is on. The worker may be silent up to `limit` until it is asked to end.
+    pub(crate) fn tracing(&mut self, limit: Duration, ending: Arc<Ending>) {
+        self.tracing = Some((limit, ending));
     }
 
     /// Lets each byte of `woken` end a read, which then fails with [`ErrorKind::WouldBlock`].
@@ -78,11 +81,14 @@ impl Patient {
 
     /// Returns whether the worker should have sent something since the wait `began`.
     fn is_overdue(&self, began: Instant) -> bool {
-        let since = match &self.tracing {
-            None => Some(began),
-            Some(ending) => ending.first().map(|(asked, _)| asked.max(began)),
+        let (since, limit) = match &self.tracing {
+            None => (began, self.limit),
+            Some((limit, ending)) => match ending.first() {
+                None => (began, *limit),
+                Some((asked, _)) => (asked.max(began), self.limit),
+            },
         };
-        since.is_some_and(|since| since.elapsed() >= self.limit)
+        since.elapsed() >= limit
     }
 }
 
@@ -126,12 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn silence_while_tracing_is_limited_from_the_request_to_stop_on() {
+    fn silence_while_tracing_has_a_limit_of_its_own_until_the_request_to_stop() {
         let (_theirs, mut patient) = patient();
         let ending = Arc::new(Ending::default());
-        patient.tracing(Arc::clone(&ending));
+        patient.tracing(20 * LIMIT, Arc::clone(&ending));
         let long_ago = Instant::now() - 10 * LIMIT;
         assert!(!patient.is_overdue(long_ago));
+        assert!(patient.is_overdue(Instant::now() - 20 * LIMIT));
         ending.ask(Reason::Stop);
         assert!(!patient.is_overdue(long_ago));
         let error = patient.read(&mut [0]).expect_err("nothing to read");

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::descriptors::above_standard;
 use super::patience::Patient;
 use crate::error::Error;
 use crate::stream::frame::Frame;
@@ -27,7 +28,7 @@ impl Tee {
     pub(super) fn new(source: Patient, path: Option<&Path>) -> Result<Tee, Error> {
         let copy = path.map(|path| {
             let path = path.to_owned();
-            match File::create(&path) {
+            match File::create(&path).and_then(above_standard) {
                 Ok(file) => Ok(Copy { file, path, length: 0, failure: None }),
                 Err(cause) => Err(Error::Recording { path, cause }),
             }

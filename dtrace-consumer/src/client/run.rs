@@ -11,6 +11,7 @@ use super::session::{self, Live};
 use super::settings::Settings;
 use crate::data::outcome::{EndedBy, Outcome};
 use crate::data::script::{Script, words_of};
+use crate::data::warning::{Warning, WarningKind};
 use crate::decode::consumer::Consumer;
 use crate::decode::speak;
 use crate::decode::stop::{Ending, Reason};
@@ -27,6 +28,10 @@ pub struct Traced {
     pub(crate) command: Command,
     pub(crate) output: Wanted,
 }
+
+/// Why the exit status of a command is unknown, and what to do.
+const UNKNOWN_STATUS: &str = "its exit status is unknown: this program ignores SIGCHLD, or waits for all of its \
+                              children elsewhere (wait only for those that are your own)";
 
 /// Runs a session. Calls `started` when tracing is on.
 pub(crate) fn run<'c>(
@@ -153,6 +158,8 @@ impl Running {
     fn trace(mut self, mut live: Live<'_>, ending: &Ending) -> Result<Outcome, Failure> {
         let mut delivered = live.deliver();
         let mut ended = None;
+        let first = self.command.as_ref().or(self.created.first());
+        let lost = first.map(Waiting::lost_status).unwrap_or_default();
         if let Some(command) = self.command.take() {
             if let Err(error) = &delivered
                 && !ending.is_asked()
@@ -172,6 +179,9 @@ impl Running {
             }
         }
         drop(self);
+        if lost.load(Ordering::Acquire) {
+            live.warn(Warning::new(WarningKind::UnknownStatus, "command", UNKNOWN_STATUS));
+        }
         live.finish(delivered, ended)
     }
 }

@@ -15,6 +15,7 @@ use super::command::place::{Hold, needed_by_message, needed_by_probe};
 use super::connection::{Connection, duplicate};
 use super::job::{check, job, known};
 use super::launch::Killer;
+use super::patience::WHILE_TRACING;
 use super::preflight::admit;
 use super::recording::Tee;
 use super::requests::{CatchUp, Requests};
@@ -22,6 +23,7 @@ use super::retry::{retry, widen};
 use super::settings::Settings;
 use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
 use crate::data::sentences;
+use crate::data::warning::Warning;
 use crate::decode::consumer::Consumer;
 use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::speak;
@@ -65,7 +67,7 @@ pub(crate) fn start<'c>(
     match connected {
         Ok((channel, killer, connection)) => {
             let line = Line::new(channel, killer, ending);
-            Ok(Live::new(dispatcher, connection, line, settings.delivery.deadline))
+            Ok(Live::new(dispatcher, connection, line, settings))
         }
         Err(error) => {
             ending.detach();
@@ -263,9 +265,11 @@ impl<'c> Live<'c> {
         dispatcher: Dispatcher<'c>,
         mut connection: Connection<Tee>,
         line: Line,
-        deadline: Option<Duration>,
+        settings: &Settings,
     ) -> Live<'c> {
-        connection.reader.source().source.tracing(Arc::clone(&line.ending));
+        let limit = settings.silence_limit.unwrap_or(WHILE_TRACING).max(WHILE_TRACING);
+        connection.reader.source().source.tracing(limit, Arc::clone(&line.ending));
+        let deadline = settings.delivery.deadline;
         let catch_up = CatchUp::new(line.requests.clone());
         Live { dispatcher, connection, line, deadline, catch_up, output: None }
     }
@@ -325,6 +329,11 @@ impl<'c> Live<'c> {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// Warns the user, and keeps the warning for the outcome.
+    pub(crate) fn warn(&mut self, warning: Warning) {
+        self.dispatcher.warn(warning);
     }
 
     /// Creates a request to wait for on another thread than the one that delivers.

@@ -16,7 +16,8 @@ use super::warning::Warning;
 pub struct Outcome {
     /// What ended the session.
     pub ended_by: EndedBy,
-    /// How the traced command, or the first created process, ended; `None` without one.
+    /// How the traced command, or the first created process, ended; `None` without one, or if that is unknown: a
+    /// warning of the kind [`UnknownStatus`](crate::session::WarningKind::UnknownStatus) tells why.
     pub command: Option<CommandOutcome>,
     /// What the command wrote; `None` unless
     /// [`capture_output`](crate::Session::capture_output) asked for it. A recording does not have it.

@@ -44,17 +44,25 @@ pub enum WarningKind {
     Misfit,
     /// [`read_option`](crate::Session::read_option) names an option that libdtrace does not have.
     UnknownOption,
+    /// The script sees the worker as a process of its own: `$pid` and other macro variables, or `pid` in the
+    /// worker, are not those of this program. The subject is the macro variable.
+    Apart,
+    /// The command has ended, and its exit status is unknown:
+    /// [`Outcome::command`](crate::Outcome::command) is `None`. The subject is `command`.
+    UnknownStatus,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.
     Other,
 }
 
 impl WarningKind {
-    const KNOWN: [WarningKind; 5] = [
+    const KNOWN: [WarningKind; 7] = [
         WarningKind::NeverFires,
         WarningKind::UnknownAggregation,
         WarningKind::UnmatchedProbe,
         WarningKind::Misfit,
         WarningKind::UnknownOption,
+        WarningKind::Apart,
+        WarningKind::UnknownStatus,
     ];
 
     /// Returns the kind with a number of the stream's format.

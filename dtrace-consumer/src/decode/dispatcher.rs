@@ -198,7 +198,7 @@ impl<'c> Dispatcher<'c> {
             Frame::CaughtUp => return Ok(Step::CaughtUp),
             Frame::Failure(failure) => return Ok(Step::Failed(failure)),
             Frame::End => return Ok(Step::End),
-            Frame::SnapshotBegin | Frame::Report(_) => {}
+            Frame::SnapshotBegin | Frame::Report(_) | Frame::Alive => {}
             Frame::Listed(_) | Frame::Found(_) | Frame::FoundType(_) => {}
         }
         Ok(Step::Continue)

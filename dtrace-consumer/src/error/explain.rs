@@ -44,6 +44,7 @@ pub(crate) fn explain(failure: FailureFrame, session: Session<'_>) -> Error {
             Error::Option { name: attempt, value, reason }
         }
         FailureKind::Refused => Error::Refused { what: attempt, reason: message },
+        FailureKind::NotBegun => Error::NotBegun,
         FailureKind::Process => Error::Process { attempt, number, message, advice: None },
         FailureKind::Load
         | FailureKind::Library

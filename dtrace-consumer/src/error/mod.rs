@@ -109,6 +109,15 @@ pub enum Error {
         advice: Option<String>,
     },
 
+    /// libdtrace enabled all probes, but `BEGIN` did not fire. No other probe fires before it, so the session
+    /// would never deliver anything.
+    #[error(
+        "tracing did not begin: libdtrace enabled the probes, but BEGIN did not fire, so no other probe ever \
+         will (check that the kernel's uprobes work, and that libdtrace lies on a file system that \
+         supports them)"
+    )]
+    NotBegun,
+
     /// The worker process did not start.
     #[error("cannot start the worker process {program}: {reason}")]
     WorkerStart {
@@ -315,6 +324,7 @@ debug_as_text! {
         Row(cause),
         Lost(cause),
         System { attempt, cause },
+        NotBegun,
         Aborted,
     }
 }

@@ -89,6 +89,8 @@ pub(crate) enum Frame<'a> {
     Contents(ContentsFrame),
     /// Why the session failed, if the worker could not report it. The consumer adds this to a recording.
     SessionFailed(SessionFailure),
+    /// The worker has had nothing else to send for a while.
+    Alive,
 }
 
 impl Frame<'_> {
@@ -123,6 +125,7 @@ impl Frame<'_> {
             Frame::Warning(_) => 27,
             Frame::Contents(_) => 28,
             Frame::SessionFailed(_) => 29,
+            Frame::Alive => 30,
         }
     }
 
@@ -170,7 +173,7 @@ impl Frame<'_> {
             Frame::SessionFailed(failure) => failure.put(b),
             Frame::FoundType(found) => b.put_option(found.as_ref(), |b, f| f.put(b)),
             Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End => {}
-            Frame::PrintaBegin | Frame::CaughtUp => {}
+            Frame::PrintaBegin | Frame::CaughtUp | Frame::Alive => {}
         }
     }
 }
@@ -178,7 +181,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Returns whether this version knows frames of `kind`. Readers skip the others.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=29).contains(&kind)
+        (1..=30).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -224,6 +227,7 @@ impl<'a> Frame<'a> {
             27 => Frame::Warning(Warning::take(t)?),
             28 => Frame::Contents(ContentsFrame::take(t)?),
             29 => Frame::SessionFailed(SessionFailure::take(t)?),
+            30 => Frame::Alive,
             _ => return Err(Malformed::new("frame kind", "unknown to this version")),
         })
     }

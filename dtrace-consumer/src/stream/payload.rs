@@ -107,6 +107,8 @@ pub(crate) enum FailureKind {
     Surroundings = 7,
     /// A worker that serves another user refuses a request. `attempt` names what it refuses.
     Refused = 8,
+    /// libdtrace has started tracing, but `BEGIN` did not fire, so that no probe ever will.
+    NotBegun = 9,
 }
 
 impl FailureKind {
@@ -121,6 +123,7 @@ impl FailureKind {
             K::Call,
             K::Surroundings,
             K::Refused,
+            K::NotBegun,
         ]
         .get(usize::from(n).checked_sub(1)?)
         .copied()

@@ -382,6 +382,7 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
         listed().prop_map(Frame::Listed),
         Just(Frame::PrintaBegin),
         Just(Frame::CaughtUp),
+        Just(Frame::Alive),
         (0u8..4, text(), text()).prop_map(|(kind, subject, message)| {
             Frame::Warning(Warning { kind: WarningKind::from_number(kind), subject, message })
         }),

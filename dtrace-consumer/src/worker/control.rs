@@ -24,6 +24,10 @@ use crate::stream::job::Command;
 /// How long a worker may stay inside libdtrace after its consumer has gone, before the process ends anyway.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How often to wake the working thread, so that the consumer learns that it is not stuck. libdtrace waits for
+/// a second, unless the option `switchrate` says otherwise.
+const BEAT: Duration = Duration::from_secs(20);
+
 /// The requests to the worker.
 pub(super) struct Control {
     stop: AtomicBool,
@@ -127,13 +131,15 @@ pub(super) fn listen(
     std::thread::Builder::new().name("control".to_owned()).spawn(move || {
         let mut next = interval.map(|every| Instant::now() + every);
         loop {
-            match wait(&channel, consumer.as_ref(), next) {
+            let beat = Instant::now() + BEAT;
+            match wait(&channel, consumer.as_ref(), next.map_or(beat, |next| next.min(beat))) {
                 Asked::Stop => control.stop.store(true, Ordering::Release),
                 Asked::CatchUp => control.catch_up.store(true, Ordering::Release),
-                Asked::Nothing => {
+                Asked::Nothing if next.is_some_and(|next| next <= Instant::now()) => {
                     control.snapshot.store(true, Ordering::Release);
                     next = interval.map(|every| Instant::now() + every);
                 }
+                Asked::Nothing => {}
                 Asked::Gone => {
                     control.abandon();
                     return;
@@ -154,20 +160,15 @@ enum Asked {
     Gone,
 }
 
-fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Option<Instant>) -> Asked {
+fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Instant) -> Asked {
     loop {
-        let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-            None => PollTimeout::NONE,
-            // Round up to whole milliseconds.
-            Some(left) => {
-                let left = left + Duration::from_micros(999);
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-            }
-        };
+        // Round up to whole milliseconds.
+        let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let watched = std::iter::once(channel.as_fd()).chain(consumer.map(AsFd::as_fd));
         let mut watched: Vec<_> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut watched, timeout) {
-            Ok(0) if until.is_some_and(|until| until <= Instant::now()) => return Asked::Nothing,
+            Ok(0) if until <= Instant::now() => return Asked::Nothing,
             Ok(0) | Err(Errno::EINTR) => continue,
             Ok(_) => {}
             Err(_) => return Asked::Gone,

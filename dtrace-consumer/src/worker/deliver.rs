@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use super::control::Control;
 use super::encode::encoder::Encoder;
 use super::failed::Failed;
-use super::libdtrace::{Sink, Tracing, Work};
+use super::libdtrace::{Tracing, Work};
 use super::processes::Processes;
 use super::system::dropped_by_kernel;
-use crate::data::session_info::ProcessEvent;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
 
@@ -56,23 +55,18 @@ fn trace(
         let firings = tracing.sink().firings();
         let work = tracing.work()?;
         let encoder = tracing.sink();
+        // The consumer asks after the end of a process, so that the end is found below.
+        let stops = control.take_stop();
+        let all_ended = processes.report_ends(encoder);
         encoder.flush();
+        encoder.break_silence();
         if encoder.is_broken() || encoder.has_given_up() || control.is_abandoned() {
             return Ok(());
         }
         if work == Work::Done {
             return drain(tracing, control);
         }
-        // The consumer asks after the end of a process, so that the end is found below.
-        let stops = control.take_stop();
-        for pid in processes.unattached_ended(encoder.processes_gone()) {
-            encoder.take(&Frame::Process(ProcessEvent { pid, gone: true, message: None }));
-        }
-        if let Some(unreported) = processes.all_ended(encoder.processes_gone()) {
-            for pid in unreported {
-                let event = ProcessEvent { pid, gone: true, message: None };
-                encoder.send(&Frame::Process(event));
-            }
+        if all_ended {
             break;
         }
         if stops {

@@ -9,6 +9,7 @@ mod control;
 mod deliver;
 pub(crate) mod elevated;
 mod encode;
+mod ending;
 mod failed;
 #[expect(unsafe_code, reason = "calls C and is called by it")]
 mod libdtrace;
@@ -19,6 +20,7 @@ pub(crate) mod own_process;
 mod processes;
 mod session;
 pub(crate) mod system;
+mod tracer;
 
 use self::channel::{first_message, require_own, take_channel};
 

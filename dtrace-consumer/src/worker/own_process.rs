@@ -1,4 +1,4 @@
-//! Ends the worker process, and clears its environment.
+//! Ends the worker process, and makes its environment and signals independent of who started it.
 
 /// Ends the process at once, without exit handlers. libdtrace's take seconds to free what the end of the
 /// process frees at once.
@@ -7,17 +7,42 @@ pub(crate) fn end(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Removes a variable from the environment, unless the process has several threads, which could be reading the
+/// environment.
+pub(crate) fn forget_variable(name: &str) {
+    if has_one_thread() {
+        // SAFETY: this is the only thread.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
+/// Undoes what the user's process does with its signals, which a worker inherits. libdtrace waits for its
+/// children, and signals its threads.
+pub(crate) fn handle_signals_as_usual() {
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+    // SAFETY: the default action is no code of this process.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Clears the environment except for a search path.
 ///
-/// # Panics
-/// Panics if the process has several threads, which could be reading the environment.
-pub(crate) fn forget_environment() {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-    assert_eq!(threads, 1, "clearing the environment requires a single thread");
+/// # Errors
+/// The process has several threads, which could be reading the environment.
+pub(crate) fn forget_environment() -> Result<(), String> {
+    if !has_one_thread() {
+        let problem = "cannot clear the environment: the process has several threads (do not preload libraries)";
+        return Err(problem.to_owned());
+    }
     // SAFETY: this is the only thread.
     unsafe {
         let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
         names.into_iter().for_each(|name| std::env::remove_var(name));
         std::env::set_var("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     }
+    Ok(())
+}
+
+/// Returns whether this thread is the process's only one, so that nobody else starts another.
+fn has_one_thread() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }

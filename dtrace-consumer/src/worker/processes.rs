@@ -2,6 +2,8 @@
 //!
 //! libdtrace reports the ends of those that it is attached to, except that its own thread for a process
 //! sometimes misses one and spins. So the kernel is asked as well: a session must end with its last process.
+//! And libdtrace takes a process that executes a program for ended (`system/linux/attachments.rs`), so its
+//! end is reported when it comes.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::system::watch_process;
+use super::encode::encoder::Encoder;
+use super::system::{was_let_go, watch_process};
+use crate::data::session_info::ProcessEvent;
+use crate::stream::frame::Frame;
 
 /// How long libdtrace may take to report the end of the last process.
 const GRACE: Duration = Duration::from_secs(2);
@@ -18,6 +23,10 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Processes {
     count: usize,
+    /// Those whose end the consumer knows.
+    reported: Vec<i32>,
+    /// Those that libdtrace takes for ended, and that may still run.
+    let_go: Vec<(i32, OwnedFd)>,
     watched: Vec<Watched>,
     /// Since when all of them have been known to have ended.
     ended: Option<Instant>,
@@ -47,29 +56,46 @@ impl Processes {
         Ok(())
     }
 
-    /// Returns the processes that have ended without libdtrace being attached to them, each once.
-    pub(super) fn unattached_ended(&mut self, reported: &[i32]) -> Vec<i32> {
-        let ended = self
+    /// Reports the processes that have ended. Returns whether all of the session have.
+    pub(super) fn report_ends(&mut self, encoder: &mut Encoder) -> bool {
+        for pid in encoder.take_processes_gone() {
+            match watch_process(pid).ok().filter(|_| was_let_go(pid)) {
+                Some(process) => self.let_go.push((pid, process)),
+                None => self.report(pid, encoder),
+            }
+        }
+        let (over, still): (Vec<_>, Vec<_>) =
+            self.let_go.drain(..).partition(|(_, process)| ended(process));
+        self.let_go = still;
+        over.into_iter().for_each(|(pid, _)| self.report(pid, encoder));
+        // libdtrace does not report those that it is not attached to.
+        let unattached = self
             .watched
             .iter()
-            .filter(|it| !it.attached && !reported.contains(&it.pid) && ended(&it.descriptor));
-        ended.map(|it| it.pid).collect()
+            .filter(|it| !it.attached && !self.reported.contains(&it.pid) && ended(&it.descriptor));
+        let unattached: Vec<i32> = unattached.map(|it| it.pid).collect();
+        unattached.into_iter().for_each(|pid| self.report(pid, encoder));
+        if let Some(missing) = self.missing() {
+            missing.into_iter().for_each(|pid| self.report(pid, encoder));
+            return true;
+        }
+        false
     }
 
-    /// Returns, if all processes have ended, those whose end libdtrace has not reported. `reported` has the
-    /// others.
-    pub(super) fn all_ended(&mut self, reported: &[i32]) -> Option<Vec<i32>> {
-        if self.count == 0 {
-            return None;
-        }
-        if reported.len() >= self.count {
-            return Some(Vec::new());
+    fn report(&mut self, pid: i32, encoder: &mut Encoder) {
+        encoder.send(&Frame::Process(ProcessEvent { pid, gone: true, message: None }));
+        self.reported.push(pid);
+    }
+
+    /// Returns, if all processes have ended, those whose end nobody has reported.
+    fn missing(&mut self) -> Option<Vec<i32>> {
+        let count = self.reported.len();
+        if self.count == 0 || count >= self.count {
+            return (self.count > 0).then(Vec::new);
         }
         let missing: Vec<_> =
-            self.watched.iter().filter(|it| !reported.contains(&it.pid)).collect();
-        if reported.len() + missing.len() < self.count
-            || missing.iter().any(|it| !ended(&it.descriptor))
-        {
+            self.watched.iter().filter(|it| !self.reported.contains(&it.pid)).collect();
+        if count + missing.len() < self.count || missing.iter().any(|it| !ended(&it.descriptor)) {
             return None;
         }
         let since = *self.ended.get_or_insert_with(Instant::now);

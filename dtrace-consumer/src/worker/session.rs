@@ -11,12 +11,14 @@ use super::answer::answer;
 use super::control::{self, Control};
 use super::deliver::deliver;
 use super::encode::encoder::Encoder;
+use super::ending;
 use super::failed::{Failed, surroundings_failed, with_shortcomings};
-use super::libdtrace::{CallFailure, Compiling, PLATFORM, Tracing, Wanted};
+use super::libdtrace::{CallFailure, Closing, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
 use super::never_fires;
 use super::processes::Processes;
 use super::system::{self, Shortcoming};
+use super::tracer::Tracer;
 use crate::data::session_info::{ByteOrder, SessionInfo};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::PREPROCESS;
@@ -43,7 +45,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
     let control = Arc::new(Control::new());
     let interval = job.snapshot_interval;
     control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
-    let released = Cell::new(false);
+    let (released, closing) = (Cell::new(false), Cell::new(None));
     let (job, shortcomings) = (&job, &shortcomings[..]);
     let session = Session {
         job,
@@ -52,17 +54,15 @@ pub(crate) fn serve(job: Job, channel: UnixStream, owner: Option<u32>) -> io::Re
         missed: &missed,
         owner,
         released: &released,
+        closing: &closing,
     };
     let result = session.run(channel);
-    // The consumer kills a command that was not released.
-    let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid);
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }
-    let _ = reporter.finish();
-    control.close();
-    system::end_tracing();
-    attached.for_each(system::outlive);
+    // The consumer kills a command that was not released.
+    let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid).collect();
+    ending::end(reporter, control, attached, closing.take());
     Ok(())
 }
 
@@ -76,6 +76,8 @@ struct Session<'s> {
     owner: Option<u32>,
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
+    /// Closes libdtrace, if it was opened.
+    closing: &'s Cell<Option<Closing>>,
 }
 
 impl Session<'_> {
@@ -83,25 +85,23 @@ impl Session<'_> {
         let job = self.job;
         let mut times = StepTimes::default();
         let mut clock = Clock(Instant::now());
-        let mut encoder = Encoder::new(channel);
+        let mut encoder = Encoder::new(
+            channel
+                .try_clone()
+                .map_err(|e| surroundings_failed("duplicating the channel to the consumer", &e))?,
+        );
         // Opening libdtrace may end the process.
         begin(&mut encoder, job);
         encoder.flush();
-        let mut compiling = self.open()?;
-        let uncorrected = system::correct_probe_places(compiling.code_address()).err();
+        let (tracer, mut compiling) = self.open(&channel)?;
+        self.closing.set(Some(compiling.closing()));
         times.open = clock.lap();
 
         encoder.send(&Frame::Begin(session_info(job, compiling.version())));
         encoder.flush();
         let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
-        if let Err(failed) = self.compile(&mut compiling, &mut processes) {
-            // Processes that were grabbed must survive.
-            if job.processes.iter().any(|process| matches!(process, Process::Grab(_))) {
-                compiling.abandon();
-            }
-            return Err(failed);
-        }
+        self.compile(&mut compiling, &mut processes)?;
         if libraries::needs_kernel_types(&job.scripts) {
             compiling.read_kernel_types();
         }
@@ -110,25 +110,26 @@ impl Session<'_> {
             return answer(&compiling, &mut encoder, &job.purpose);
         }
 
-        warn(&compiling, &mut encoder, job, uncorrected.as_ref())?;
+        warn(&compiling, &mut encoder, job, &tracer)?;
         let mut tracing = enable(compiling, encoder, job)?;
         times.enable = clock.lap();
         tracing.go().map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        Tracer::require_begun()?;
+        if let Some(warning) = Tracer::warning_once_on(job) {
+            tracing.sink().send(&Frame::Warning(warning));
+        }
         times.go = clock.lap();
         self.let_go(&mut tracing, times)?;
         deliver(&mut tracing, self.control, &mut processes, job)
     }
 
     /// Loads and opens libdtrace, and finds the descriptor that it will wait on.
-    fn open(&self) -> Result<Compiling, Failed> {
+    fn open(&self, channel: &UnixStream) -> Result<(Tracer, Compiling), Failed> {
         let before = system::wait_descriptors();
-        let compiling = Compiling::open(&self.job.library).map_err(|failure| {
-            let load = failure.call == "dlopen";
-            Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
-        })?;
+        let opened = Tracer::open(self.job, channel)?;
         let after = system::wait_descriptors();
         self.control.wake_through(after.difference(&before).next().copied());
-        Ok(compiling)
+        Ok(opened)
     }
 
     /// Performs the steps from the processes to the last script.
@@ -232,11 +233,12 @@ fn warn(
     compiling: &Compiling,
     encoder: &mut Encoder,
     job: &Job,
-    uncorrected: Option<&io::Error>,
+    tracer: &Tracer,
 ) -> Result<(), Failed> {
     let clauses = compiling.programs(false)?.into_iter().flat_map(|program| program.clauses);
     let clauses: Vec<_> = clauses.map(|clause| clause.probe).collect();
-    for warning in never_fires::warnings(compiling, job, &clauses, uncorrected) {
+    let never_fire = never_fires::warnings(compiling, job, &clauses, tracer.uncorrected.as_ref());
+    for warning in never_fire.into_iter().chain(tracer.warning(job)) {
         encoder.send(&Frame::Warning(warning));
     }
     Ok(())

@@ -82,7 +82,7 @@ unsafe extern "C" fn dtrace_errmsg(_: *mut dtrace_hdl_t, error: c_int) -> *const
 #[unsafe(no_mangle)]
 unsafe extern "C" fn dtrace_faultstr(_: *mut dtrace_hdl_t, _: c_int) -> *const c_char {
     enter!("dtrace_faultstr");
-    c"invalid address".as_ptr()
+    memory::text("invalid address")
 }
 
 #[unsafe(no_mangle)]
@@ -269,7 +269,10 @@ unsafe extern "C" fn dtrace_probe_info(
     let (number, list) = match state::listing() {
         Some(ListingOddity::Arguments(number)) => (number, memory::keep(argument)),
         Some(ListingOddity::NoArguments) => (3, ptr::null_mut()),
-        _ => (1, memory::keep(argument)),
+        _ => {
+            let number = state::plan().arguments.unwrap_or(1);
+            (number.cast_signed(), memory::list(vec![argument; number as usize]))
+        }
     };
     // SAFETY: the caller lets this function write to it.
     unsafe { ((*info).dtp_argv, (*info).dtp_argc) = (list, number) };
@@ -285,7 +288,7 @@ unsafe extern "C" fn ctf_type_name(
 ) -> *mut c_char {
     enter!("ctf_type_name");
     // SAFETY: the caller says how long the buffer is.
-    unsafe { state::print_into(buffer, length, c"int") };
+    unsafe { state::print_into(buffer, length, &state::name(c"int")) };
     buffer
 }
 
@@ -373,7 +376,7 @@ unsafe extern "C" fn dtrace_lookup_by_type(
     // SAFETY: the caller lets this function write to it; zeros are valid for integers and pointers.
     unsafe {
         info.write_bytes(0, 1);
-        ((*info).dtt_object, (*info).dtt_ctfp) = (c"vmlinux".as_ptr(), something());
+        ((*info).dtt_object, (*info).dtt_ctfp) = (memory::text("vmlinux"), something());
     }
     0
 }
@@ -387,7 +390,7 @@ unsafe extern "C" fn dtrace_addr2str(
 ) -> c_int {
     enter!("dtrace_addr2str", -1);
     // SAFETY: the caller says how long the buffer is.
-    unsafe { state::print_into(buffer, length as usize, c"vmlinux`stand_in+0x1") }
+    unsafe { state::print_into(buffer, length as usize, &state::name(c"vmlinux`stand_in+0x1")) }
 }
 
 #[unsafe(no_mangle)]
@@ -400,7 +403,7 @@ unsafe extern "C" fn dtrace_uaddr2str(
 ) -> c_int {
     enter!("dtrace_uaddr2str", -1);
     // SAFETY: the caller says how long the buffer is.
-    unsafe { state::print_into(buffer, length as usize, c"a.out`stand_in+0x1") }
+    unsafe { state::print_into(buffer, length as usize, &state::name(c"a.out`stand_in+0x1")) }
 }
 
 #[unsafe(no_mangle)]

@@ -26,6 +26,13 @@ pub struct Plan {
     pub listing: Option<ListingOddity>,
     /// The number of drops that each snapshot of the aggregations reports while it runs.
     pub drops_in_snapshot: u64,
+    /// The number of places in each entry's list by CPU; without it, entries have none. On other platforms than
+    /// Linux only whether it is set counts: their lists have a place for each configured CPU.
+    pub cpus: Option<u32>,
+    /// The text of every symbol and of every name of a type.
+    pub name: Option<String>,
+    /// How many arguments each probe has; 1 without it.
+    pub arguments: Option<u32>,
 }
 
 impl Plan {
@@ -119,6 +126,8 @@ pub struct Firing {
     pub records: Vec<Record>,
     /// The data that hold the records.
     pub data: Vec<u8>,
+    /// The prefix of flow indentation.
+    pub prefix: Option<String>,
     /// What is wrong with it, if anything.
     pub oddity: Option<Oddity>,
 }
@@ -184,8 +193,41 @@ pub struct Entry {
     pub key: i32,
     /// Its value.
     pub value: u64,
+    /// What it has instead of the value and the function `count()`.
+    pub other: Option<Value>,
     /// What is wrong with it, if anything.
     pub oddity: Option<EntryOddity>,
+}
+
+/// A value of an entry.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Value {
+    /// A `DTRACEAGG_`.
+    pub function: u16,
+    /// The parameters of the function.
+    pub signature: u64,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Entry {
+    /// Returns the entry's function, parameters and the bytes of its value, in which the number at the start is
+    /// greater by `more`.
+    pub(crate) fn whole_value(&self, more: u64) -> Value {
+        let own = || Value {
+            function: dtrace_sys::abi::DTRACEAGG_COUNT,
+            signature: 0,
+            bytes: self.value.to_ne_bytes().to_vec(),
+        };
+        let mut value = self.other.clone().unwrap_or_else(own);
+        if let Some(first) = value.bytes.first_chunk_mut() {
+            *first = u64::from_ne_bytes(*first).wrapping_add(more).to_ne_bytes();
+        }
+        if self.oddity == Some(EntryOddity::ShortValue) {
+            value.bytes.truncate(4);
+        }
+        value
+    }
 }
 
 /// An oddity of an entry.

@@ -29,6 +29,7 @@ pub mod prefix;
 pub mod processes;
 pub mod programs;
 pub mod sessions;
+pub mod surroundings;
 pub mod traced;
 pub mod user;
 

@@ -71,6 +71,7 @@ fn run(mode: &str, argument: &str) -> ! {
         "flood" => flood(number()),
         "beginner" => crate::beginner::run(argument),
         "consumer" => crate::consumer::run(argument),
+        "surrounded" => crate::surroundings::run(argument),
         _ => exit(99),
     }
     exit(0)

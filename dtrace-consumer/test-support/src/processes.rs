@@ -43,7 +43,8 @@ pub fn children() -> Vec<i32> {
     children_of(std::process::id()).collect()
 }
 
-pub(crate) fn children_of(pid: u32) -> impl Iterator<Item = i32> {
+/// The child processes of a process, by number.
+pub fn children_of(pid: u32) -> impl Iterator<Item = i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads
         .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())

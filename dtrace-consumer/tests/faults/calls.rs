@@ -113,7 +113,21 @@ pub(crate) fn plan_for(name: &str) -> Plan {
     }
 }
 
-/// Runs every use with `misdeed` in every function that it calls, at the first and the last call.
+/// The calls of one function in one use that go wrong in turn: all, unless there are more than this.
+const MOST_CALLS: u32 = 64;
+
+/// Returns which of a function's calls to let go wrong. Of very many, these are the first and the last ones, and
+/// some between them.
+fn chosen(times: u32) -> BTreeSet<u32> {
+    let few = MOST_CALLS / 4;
+    let step = (times / (2 * few)).max(1) as usize;
+    match times {
+        0..=MOST_CALLS => (1..=times).collect(),
+        _ => (1..=few).chain(times - few + 1..=times).chain((1..=times).step_by(step)).collect(),
+    }
+}
+
+/// Runs every use with each misdeed in every call of every function.
 pub(crate) fn with_each_call(
     misdeeds: &[Misdeed],
     check: impl Fn(&str, Misdeed, Result<(), Error>),
@@ -124,18 +138,19 @@ pub(crate) fn with_each_call(
         let plan = plan_for(name);
         for (call, times) in calls(&prefix, &plan, what) {
             called.insert(call.clone());
-            for misdeed in misdeeds {
-                for nth in [1, times].into_iter().take(if times > 1 { 2 } else { 1 }) {
-                    let fault = Fault { call: call.clone(), nth, misdeed: *misdeed };
-                    Plan { faults: vec![fault], ..plan.clone() }.put(&prefix.path);
-                    let notes = prefix.path.join(HAPPENED);
-                    std::fs::write(&notes, "").expect("the prefix is there");
-                    let result = what(&prefix.path);
-                    // Some are called or not as the command ends before the script or after it.
-                    if std::fs::metadata(&notes).is_ok_and(|notes| notes.len() > 0) {
-                        happened.insert(call.clone());
-                        check(&call, *misdeed, result);
-                    }
+            for (misdeed, nth) in misdeeds
+                .iter()
+                .flat_map(|misdeed| chosen(times).into_iter().map(move |nth| (*misdeed, nth)))
+            {
+                let fault = Fault { call: call.clone(), nth, misdeed };
+                Plan { faults: vec![fault], ..plan.clone() }.put(&prefix.path);
+                let notes = prefix.path.join(HAPPENED);
+                std::fs::write(&notes, "").expect("the prefix is there");
+                let result = what(&prefix.path);
+                // Some are called or not as the command ends before the script or after it.
+                if std::fs::metadata(&notes).is_ok_and(|notes| notes.len() > 0) {
+                    happened.insert(call.clone());
+                    check(&call, misdeed, result);
                 }
             }
         }

@@ -6,12 +6,16 @@
 
 mod calls;
 mod delivered;
+mod extents;
 mod stage;
+mod tracer;
 
 use calls::*;
 use delivered::*;
 use dtrace_test_support::live_tests;
+use extents::*;
 use stage::*;
+use tracer::*;
 
 live_tests! {
     needs: [Check(the_stand_in_can_be_loaded)],
@@ -19,7 +23,9 @@ live_tests! {
         the_stand_in_is_taken_for_libdtrace,
         firings_that_cannot_be_are_refused_and_those_before_them_arrive,
         drops_of_every_kind_are_counted,
+        macro_variables_that_are_not_this_programs_are_warned_of,
         entries_that_cannot_be_are_refused_and_what_was_before_them_arrives,
+        values_by_cpu_are_read_as_far_as_their_list_reaches,
     ],
     long: [
         each_call_that_fails_is_an_error_that_names_it_or_does_no_harm,
@@ -35,5 +41,8 @@ live_tests! {
         entries_of_which_something_is_missing_arrive_or_are_damaged,
         descriptions_of_probes_and_programs_that_cannot_be_are_refused,
         a_description_without_its_parts_is_not_handed_back_to_the_library,
+        values_of_every_size_are_read_to_their_end,
+        records_of_every_kind_end_with_their_data,
+        texts_of_every_length_arrive,
     ],
 }

@@ -69,7 +69,7 @@ pub(crate) fn number(n: i32) -> Firing {
         statement: 1,
         records: vec![Record { argument: 1, ..record(1, 0, 4) }],
         data: n.to_ne_bytes().to_vec(),
-        oddity: None,
+        ..Firing::default()
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn everything() -> Firing {
             &1u64.to_ne_bytes(),
         ]
         .concat(),
-        oddity: None,
+        ..Firing::default()
     }
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn plain_plan() -> Plan {
 }
 
 pub(crate) fn entry(key: i32, value: u64) -> Entry {
-    Entry { key, value, oddity: None }
+    Entry { key, value, ..Entry::default() }
 }
 
 /// What the closures of a session have seen.

@@ -12,6 +12,8 @@ mod unsupported;
 use std::convert::Infallible;
 use std::io;
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, never, select};
@@ -25,6 +27,7 @@ use self::place::Place;
 use self::unsupported as system;
 use super::child::Signals;
 use super::requests::CatchUp;
+use super::system::loses_statuses;
 use crate::data::outcome::CommandOutcome;
 use crate::decode::stop::Ending;
 use crate::error::Error;
@@ -108,9 +111,12 @@ impl Held {
         };
         // A process that libdtrace traces cannot have a second tracer.
         let catch_up = catch_up.filter(|_| self.gate.is_none());
-        let released = match &catch_up {
-            Some(_) => system::leave_stopped(&child),
-            None => system::release(&child, &signals, self.gate.is_some()),
+        // A tracer learns how the command ends even where the kernel forgets it.
+        let traced = catch_up.is_some() || (self.gate.is_none() && loses_statuses());
+        let released = if traced {
+            system::leave_stopped(&child)
+        } else {
+            system::release(&child, &signals, self.gate.is_some())
         };
         if let Err(e) = released {
             kill(&mut child, &signals);
@@ -119,19 +125,26 @@ impl Held {
         let began = Instant::now();
         let waiting = signals.clone();
         let (tell, ended) = crossbeam_channel::bounded(1);
+        let lost = Arc::<AtomicBool>::default();
+        let lose = Arc::clone(&lost);
         std::thread::Builder::new()
             .name("dtrace-command".to_owned())
             .spawn(move || {
-                let status = match catch_up {
-                    Some(catch_up) => system::run_to_exit(&child, &waiting, || catch_up.wait()),
-                    None => waiting.wait(&mut child),
+                let status = if traced {
+                    let at_exit = || catch_up.into_iter().for_each(CatchUp::wait);
+                    system::run_to_exit(&child, &waiting, at_exit)
+                } else {
+                    waiting.wait(&mut child)
                 };
                 let ran = began.elapsed();
+                if status.is_err() {
+                    lose.store(true, Ordering::Release);
+                }
                 let _ = tell.send(status.ok().map(|status| CommandOutcome { status, ran }));
                 at_end();
             })
             .map_err(system("start a thread"))?;
-        Ok(Waiting { signals, ended })
+        Ok(Waiting { signals, ended, lost })
     }
 }
 
@@ -159,9 +172,15 @@ fn failed(command: &Command, cause: io::Error) -> Error {
 pub(super) struct Waiting {
     signals: Signals,
     ended: Receiver<Option<CommandOutcome>>,
+    lost: Arc<AtomicBool>,
 }
 
 impl Waiting {
+    /// Returns what becomes true if the command has ended and nobody knows how.
+    pub(super) fn lost_status(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.lost)
+    }
+
     /// Returns whether the command still runs.
     pub(super) fn is_running(&self) -> bool {
         self.ended.is_empty()

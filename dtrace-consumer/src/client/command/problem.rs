@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::client::system::tracer_of;
+
 /// The longest first line that the kernel reads.
 const FIRST_LINE: u64 = 256;
 
@@ -19,6 +21,19 @@ pub(super) fn explained(error: io::Error, program: &str, directory: Option<&Path
     // A NUL byte, or a setting that makes no sense: it says so itself.
     if error.kind() == ErrorKind::InvalidInput {
         return error;
+    }
+    if error.kind() == ErrorKind::PermissionDenied
+        && let Some(tracer) = tracer_of(std::process::id())
+    {
+        let name = fs::read_to_string(format!("/proc/{tracer}/comm")).unwrap_or_default();
+        return io::Error::new(
+            error.kind(),
+            format!(
+                "{error}: process {tracer} ({}) already traces this program and what it starts, and a process \
+                 can have only one tracer (detach it, or do not let it follow child processes)",
+                name.trim()
+            ),
+        );
     }
     match problem(program, directory) {
         Some(why) => io::Error::new(error.kind(), format!("{error}: {why}")),

@@ -7,14 +7,14 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    ProcessHandle, is_usable_cpu, kernel, kernel_symbols, library_directories, own_executable,
-    privilege, scratch_file, tracer_of, unsupported,
+    ProcessHandle, is_usable_cpu, kernel, kernel_symbols, library_directories, loses_statuses,
+    own_executable, privilege, scratch_file, tracer_of, unsupported,
 };
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{
-    ProcessHandle, is_usable_cpu, kernel, kernel_symbols, library_directories, own_executable,
-    privilege, scratch_file, tracer_of, unsupported,
+    ProcessHandle, is_usable_cpu, kernel, kernel_symbols, library_directories, loses_statuses,
+    own_executable, privilege, scratch_file, tracer_of, unsupported,
 };

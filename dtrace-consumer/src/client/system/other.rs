@@ -73,3 +73,8 @@ impl ProcessHandle {
         match self.0 {}
     }
 }
+
+/// Returns whether the kernel forgets how the children of this process end.
+pub(in crate::client) fn loses_statuses() -> bool {
+    false
+}

@@ -29,7 +29,7 @@ use super::parameters::{DistributionParameters, ParameterEncoding};
 ///     syscall::read:return /self->at/ { @slow = quantize(timestamp - self->at); @time = avg(timestamp - self->at); }
 ///     tick-5s { exit(0); }";
 /// dtrace_consumer::trace(script)
-///     .option("aggpercpu", "")
+///     .flag("aggpercpu")
 ///     .walk(|entry| {
 ///         match entry.value() {
 ///             AggregationValue::Quantize(times) => {

@@ -43,7 +43,8 @@ pub fn serve(under_loader: bool) -> Result<Infallible, String> {
     })?;
     require_invoker(&peer)?;
     system::close_inherited_descriptors();
-    own_process::forget_environment();
+    own_process::forget_environment()?;
+    own_process::handle_signals_as_usual();
     std::env::set_current_dir("/").map_err(|e| format!("cannot change to /: {e}"))?;
     let configuration = Configuration::read()?;
     let library = library(&configuration)?;

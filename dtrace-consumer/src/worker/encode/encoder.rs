@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use super::ledger::{CpuDrops, Ledger};
 use crate::stream::frame::Frame;
@@ -13,13 +14,19 @@ use crate::worker::libdtrace::Sink;
 /// The size of a chunk that is written before the round ends.
 const PIECE: usize = 128 << 10;
 
+/// After how long a silence the worker says that it is alive.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// Writes frames to the channel, in chunks.
 pub(crate) struct Encoder {
     channel: UnixStream,
     out: Vec<u8>,
     /// Whether a write has failed. Nothing is written after that.
     broken: bool,
+    /// When something was last written.
+    wrote: Instant,
     firings: u64,
+    /// Processes whose end libdtrace has reported since the last look.
     processes_gone: Vec<i32>,
     given_up: bool,
     ledger: Ledger,
@@ -31,6 +38,7 @@ impl Encoder {
             channel,
             out: Vec::new(),
             broken: false,
+            wrote: Instant::now(),
             firings: 0,
             processes_gone: Vec::new(),
             given_up: false,
@@ -53,9 +61,10 @@ impl Encoder {
         self.firings
     }
 
-    /// Returns the processes whose end libdtrace has reported.
-    pub(crate) fn processes_gone(&self) -> &[i32] {
-        &self.processes_gone
+    /// Returns the processes whose end libdtrace has reported since the last call. Nothing was sent about
+    /// them.
+    pub(crate) fn take_processes_gone(&mut self) -> Vec<i32> {
+        std::mem::take(&mut self.processes_gone)
     }
 
     pub(crate) fn send(&mut self, frame: &Frame<'_>) {
@@ -70,10 +79,22 @@ impl Encoder {
     /// Writes the collected frames. A slow consumer makes this wait; the kernel's buffers then fill, and
     /// drops are counted. A consumer that is gone is noted.
     pub(crate) fn flush(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
         if !self.broken && self.channel.write_all(&self.out).is_err() {
             self.broken = true;
         }
+        self.wrote = Instant::now();
         self.out.clear();
+    }
+
+    /// Says that the worker is alive, if nothing else was written for a while.
+    pub(crate) fn break_silence(&mut self) {
+        if self.wrote.elapsed() >= SILENCE {
+            self.send(&Frame::Alive);
+            self.flush();
+        }
     }
 
     /// Ends the stream.
@@ -95,7 +116,7 @@ impl Sink for Encoder {
     fn take(&mut self, frame: &Frame<'_>) {
         match frame {
             Frame::Firing(_) => self.firings += 1,
-            Frame::Process(event) if event.gone => self.processes_gone.push(event.pid),
+            Frame::Process(event) if event.gone => return self.processes_gone.push(event.pid),
             Frame::Drop(report) => {
                 if let Some(report) = self.ledger.correct(report.clone()) {
                     self.send(&Frame::Drop(report));

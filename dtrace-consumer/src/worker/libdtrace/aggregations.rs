@@ -7,7 +7,7 @@ use std::rc::Rc;
 use dtrace_sys::abi::*;
 
 use super::context::Context;
-use super::delivered::{Misdelivered, bytes, owned};
+use super::delivered::{Misdelivered, bytes, list, owned};
 use super::describe::describe;
 use super::handle::{CallFailure, Handle};
 use super::platform::{self, Entry};
@@ -157,12 +157,15 @@ impl<S: Sink> Walk<'_, S> {
         if found.per_cpu.is_null() {
             return Ok(per_cpu);
         }
+        let number = self.context.cpus.get();
+        let number = number.ok_or_else(|| Misdelivered::new("a list by CPU of unknown length"))?;
+        // SAFETY: the number is that of the places for which the library allocates such a list.
+        let places = unsafe { list(found.per_cpu, number, "values by CPU")? };
         let size = found.value.len();
-        for cpu in 0..self.context.cpus {
-            // SAFETY: the list has a place for each possible CPU. It is null, or its data have the value at
-            // the same offset as the entry's own data.
+        for (cpu, data) in places.iter().enumerate() {
+            let data = data.cast_const();
+            // SAFETY: a place is null, or its data have the value at the same offset as the entry's own data.
             let value = unsafe {
-                let data = *found.per_cpu.add(cpu);
                 if data.is_null() {
                     &[]
                 } else {

@@ -1,10 +1,10 @@
 //! libdtrace before tracing.
 //!
-//! A session's phases are types: [`Compiling`] until the last script is compiled, [`Tracing`] from the first
-//! enabling on. The library dictates the order: options, target, `dtrace_init`, all compiles, handlers, all
+//! A session's phases are types: [`Loaded`] before anything is called, [`Compiling`] until the last script is
+//! compiled, [`Tracing`] from the first enabling on. The library dictates the order: options, target, `dtrace_init`, all compiles, handlers, all
 //! enablings, `dtrace_go`. Any other order writes beyond libdtrace's own tables, so a `Tracing` cannot
-//! compile. Handles are not closed: closing takes the library seconds, and the worker's end has the same
-//! effect at once.
+//! compile. Handles are closed only to release processes: closing takes the library seconds, and the worker's
+//! end has the same effect at once.
 //!
 //! Both types stay on one thread, as libdtrace requires: its compiler is a process-wide global. Their raw
 //! pointers make them `!Send`.
@@ -18,7 +18,7 @@ use dtrace_sys::abi::*;
 
 use super::context::Wanted;
 use super::delivered::owned;
-use super::handle::{CallFailure, Handle};
+use super::handle::{CallFailure, Closing, Handle, Use};
 use super::sink::Sink;
 use super::tracing::Tracing;
 use super::{platform, probes, processes, programs, scripts, symbols, types, usdt};
@@ -28,18 +28,14 @@ use crate::data::listing::ListedProbe;
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
 
-/// An open handle that can still compile scripts.
-pub(crate) struct Compiling {
-    handle: Handle,
-    programs: Vec<*mut dtrace_prog_t>,
-    /// libdtrace's handles of the processes that it controls. Only closing would release them.
-    processes: Vec<*mut dtrace_proc_handle_t>,
-    version: String,
+/// A library that is loaded. No handle is open.
+pub(crate) struct Loaded {
+    library: &'static Library,
 }
 
-impl Compiling {
-    /// Loads the library and opens a handle.
-    pub(crate) fn open(library: &Path) -> Result<Compiling, CallFailure> {
+impl Loaded {
+    /// Loads the library.
+    pub(crate) fn load(library: &Path) -> Result<Loaded, CallFailure> {
         let name = library.as_os_str().as_bytes();
         // SAFETY: the file is the libdtrace that the consumer located or that the user named. The user wants
         // its initialisers to run.
@@ -50,7 +46,17 @@ impl Compiling {
         })?;
         // The library stays loaded until the process ends, because libdtrace has its own threads and
         // handlers.
-        let library: &'static Library = Box::leak(Box::new(library));
+        Ok(Loaded { library: Box::leak(Box::new(library)) })
+    }
+
+    /// Returns an address in the library's code.
+    pub(crate) fn code_address(&self) -> usize {
+        self.library.api().dtrace_go as *const () as usize
+    }
+
+    /// Opens a handle.
+    pub(crate) fn open(self) -> Result<Compiling, CallFailure> {
+        let library = self.library;
         let api = library.api();
         let mut error = 0;
         // SAFETY: DTRACE_VERSION is the version that the loaded ABI was verified with, and `error` is valid
@@ -64,20 +70,28 @@ impl Compiling {
         let version = library.version().map_or_else(String::new, |v| v.to_string());
         Ok(Compiling {
             handle: Handle { api, raw },
+            used: Use::default(),
             programs: Vec::new(),
             processes: Vec::new(),
             version,
         })
     }
+}
 
+/// An open handle that can still compile scripts.
+pub(crate) struct Compiling {
+    handle: Handle,
+    used: Use,
+    programs: Vec<*mut dtrace_prog_t>,
+    /// libdtrace's handles of the processes that it controls. Only closing would release them.
+    processes: Vec<*mut dtrace_proc_handle_t>,
+    version: String,
+}
+
+impl Compiling {
     /// Returns the library's version, such as `2.0.7`.
     pub(crate) fn version(&self) -> &str {
         &self.version
-    }
-
-    /// Returns an address in the library's code.
-    pub(crate) fn code_address(&self) -> usize {
-        self.handle.api.dtrace_go as *const () as usize
     }
 
     pub(crate) fn set_option(
@@ -98,10 +112,9 @@ impl Compiling {
         Ok(())
     }
 
-    /// Releases processes that libdtrace has attached to, and removes its breakpoints from them.
-    pub(crate) fn abandon(self) {
-        // SAFETY: the handle is open, nothing was enabled, and it is not used afterwards.
-        unsafe { (self.handle.api.dtrace_close)(self.handle.raw) };
+    /// Returns what closes the handle.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing { handle: self.handle, used: Use::clone(&self.used) }
     }
 
     /// Grabs a running process for libdtrace to control. It is held until [`Tracing::release_processes`], and
@@ -193,7 +206,7 @@ impl Compiling {
     ) -> Result<(Tracing<S>, Vec<ProgramInfo>), CallFailure> {
         let handle = self.handle;
         // This takes `self`, so no compile can follow.
-        let tracing = Tracing::new(handle, sink, wanted, self.processes)?;
+        let tracing = Tracing::new((handle, self.used), sink, wanted, self.processes)?;
         let programs = self.programs.iter();
         let described: Vec<ProgramInfo> = programs
             .map(|program| programs::program_info(handle, *program, false))

@@ -10,7 +10,6 @@ use super::delivered::Misdelivered;
 use super::describe::resolve;
 use super::handle::Handle;
 use super::memstream::Memstream;
-use super::platform;
 use super::sink::{self, Sink};
 use super::told::Told;
 use crate::stream::frame::Frame;
@@ -37,8 +36,8 @@ pub(super) struct Context<S> {
     /// The stream that libdtrace prints to. It always needs one.
     pub(super) output: Memstream,
     pub(super) wanted: Wanted,
-    /// The length of libdtrace's lists by CPU.
-    pub(super) cpus: usize,
+    /// The length of libdtrace's lists by CPU, if it is known. Set when tracing is on.
+    pub(super) cpus: Cell<Option<usize>>,
     pub(super) told: RefCell<Told>,
     pub(super) pending: RefCell<Option<Pending>>,
     pub(super) text_ends: RefCell<Vec<u8>>,
@@ -101,7 +100,7 @@ impl<S: Sink> Context<S> {
             sink: RefCell::new(sink),
             output: Memstream::open()?,
             wanted,
-            cpus: platform::places_by_cpu(),
+            cpus: Cell::new(None),
             told: RefCell::default(),
             pending: RefCell::new(None),
             text_ends: RefCell::new(Vec::new()),

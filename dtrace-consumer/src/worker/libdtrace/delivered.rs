@@ -136,6 +136,12 @@ pub(super) unsafe fn owned(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
+/// Returns the text at the start of a buffer, up to its NUL or the end.
+pub(super) fn text_in(buffer: &[u8]) -> String {
+    let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
+    String::from_utf8_lossy(&buffer[..end]).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use std::ptr;

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 
 use dtrace_sys::abi::*;
 
+use super::delivered::text_in;
 use super::handle::Handle;
 use super::platform;
 use crate::data::record::{Action, RecordDescription};
@@ -39,6 +40,5 @@ pub(super) fn resolve(handle: Handle, pid: u32, address: u64) -> String {
             (handle.api.dtrace_uaddr2str)(handle.raw, pid, address, start, length);
         }
     }
-    let end = buffer.iter().position(|b| *b == 0).unwrap_or(buffer.len());
-    String::from_utf8_lossy(&buffer[..end]).into_owned()
+    text_in(&buffer)
 }

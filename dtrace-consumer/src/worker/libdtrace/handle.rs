@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::ptr;
+use std::rc::Rc;
 
 use dtrace_sys::Api;
 use dtrace_sys::abi::*;
@@ -26,11 +27,31 @@ impl CallFailure {
     }
 }
 
-/// An open libdtrace. It stays open until the process ends.
+/// An open libdtrace. It stays open until the session is over, mostly until the process ends.
 #[derive(Clone, Copy)]
 pub(super) struct Handle {
     pub(super) api: &'static Api,
     pub(super) raw: *mut dtrace_hdl_t,
+}
+
+/// Whoever has this may call libdtrace with the handle.
+pub(super) type Use = Rc<()>;
+
+/// Closes a handle once its session is over.
+pub(crate) struct Closing {
+    pub(super) handle: Handle,
+    pub(super) used: Use,
+}
+
+impl Closing {
+    /// Releases the processes that libdtrace is attached to, and removes its breakpoints from them. Then frees
+    /// what the handle has, which takes seconds. Does nothing while the session lasts.
+    pub(crate) fn close(self) {
+        if Rc::strong_count(&self.used) == 1 {
+            // SAFETY: the handle is open, and nobody else uses it. What callbacks get is never freed.
+            unsafe { (self.handle.api.dtrace_close)(self.handle.raw) };
+        }
+    }
 }
 
 impl Handle {

@@ -4,6 +4,7 @@
 //! this module does not depend on what happens to them.
 
 mod aggregations;
+mod bpf_maps;
 mod clause;
 mod compiling;
 mod context;
@@ -25,9 +26,10 @@ mod tracing;
 mod types;
 mod usdt;
 
-pub(crate) use compiling::Compiling;
+pub(crate) use bpf_maps::{BpfMap, own_maps};
+pub(crate) use compiling::{Compiling, Loaded};
 pub(crate) use context::Wanted;
-pub(crate) use handle::CallFailure;
-pub(crate) use platform::{PLATFORM, places_by_cpu};
+pub(crate) use handle::{CallFailure, Closing};
+pub(crate) use platform::PLATFORM;
 pub(crate) use sink::Sink;
 pub(crate) use tracing::{Tracing, Work};

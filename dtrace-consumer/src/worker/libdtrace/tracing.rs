@@ -7,7 +7,7 @@ use dtrace_sys::abi::*;
 
 use super::context::{Context, Wanted};
 use super::delivered::Misdelivered;
-use super::handle::{CallFailure, Handle};
+use super::handle::{CallFailure, Handle, Use};
 use super::sink::Sink;
 use super::{aggregations, handlers, platform};
 use crate::data::aggregation::Order;
@@ -24,6 +24,7 @@ pub(crate) enum Work {
 /// A handle with enabled scripts.
 pub(crate) struct Tracing<S> {
     handle: Handle,
+    _used: Use,
     context: *mut Context<S>,
     /// Processes that are still held.
     processes: Vec<*mut dtrace_proc_handle_t>,
@@ -32,7 +33,7 @@ pub(crate) struct Tracing<S> {
 impl<S: Sink> Tracing<S> {
     /// Installs the handlers. `processes` are held.
     pub(super) fn new(
-        handle: Handle,
+        (handle, used): (Handle, Use),
         sink: S,
         wanted: Wanted,
         processes: Vec<*mut dtrace_proc_handle_t>,
@@ -59,14 +60,16 @@ impl<S: Sink> Tracing<S> {
             let result = (api.dtrace_handle_proc)(raw, Some(handlers::process::<S>), arg);
             handle.check("dtrace_handle_proc", result)?;
         }
-        Ok(Tracing { handle, context, processes })
+        Ok(Tracing { handle, _used: used, context, processes })
     }
 
     /// Starts tracing.
     pub(crate) fn go(&mut self) -> Result<(), CallFailure> {
         // SAFETY: the handle is open, and the handlers are installed.
         let result = unsafe { platform::go(self.handle) };
-        self.handle.check("dtrace_go", result)
+        self.handle.check("dtrace_go", result)?;
+        self.context().cpus.set(platform::places_by_cpu());
+        Ok(())
     }
 
     /// Releases the processes that libdtrace controls.

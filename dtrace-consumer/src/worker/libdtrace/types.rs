@@ -7,7 +7,7 @@ use std::ptr;
 use dtrace_sys::Api;
 use dtrace_sys::abi::*;
 
-use super::delivered::owned;
+use super::delivered::{owned, text_in};
 use super::handle::Handle;
 use super::platform;
 use crate::data::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
@@ -75,14 +75,11 @@ impl Container {
     /// Returns the name of a type in C.
     pub(super) fn name(self, id: ctf_id_t) -> Option<String> {
         let name = self.api.ctf_type_name?;
-        let mut buffer: [c_char; 512] = [0; 512];
+        let mut buffer = [0u8; 512];
         // SAFETY: the container is open, libctf refuses unknown type ids, and the length is that of the
         // buffer.
-        unsafe {
-            let start = buffer.as_mut_ptr();
-            let named = name(self.raw, id, start, buffer.len());
-            (!named.is_null()).then(|| owned(start))
-        }
+        let named = unsafe { name(self.raw, id, buffer.as_mut_ptr().cast(), buffer.len()) };
+        (!named.is_null()).then(|| text_in(&buffer))
     }
 
     fn describe(self, module: String, id: ctf_id_t) -> Option<KernelType> {

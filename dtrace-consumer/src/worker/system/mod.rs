@@ -7,9 +7,12 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Peer, belongs_to, built_upon, close_inherited_descriptors, confine, correct_probe_places,
-    dropped_by_kernel, duplicate, end_tracing, give_up_privileges, let_run_to_gate, may_be_built,
-    open_gate, outlive, peer_of, prepare, privileges_were_raised, wait_descriptors, watch_process,
+    Answering, ConsumerIdentity, Peer, PidView, belongs_to, built_upon,
+    close_inherited_descriptors, come_between, confine, dropped_by_kernel, duplicate, end_tracing,
+    give_up_privileges, has_begun, inode_of_input, is_attached, keep_descriptors, let_run_to_gate,
+    may_be_built, open_gate, open_standard_descriptors, outlive, peer_of, prepare,
+    privileges_were_raised, refused_a_view, uprobe_type, wait_descriptors, was_let_go,
+    watch_attachments, watch_process,
 };
 
 use std::io;

@@ -17,7 +17,36 @@ mod of_the_platform {
     #[unsafe(no_mangle)]
     unsafe extern "C" fn dtrace_go(_: *mut dtrace_hdl_t, _: c_uint) -> c_int {
         enter!("dtrace_go", -1);
+        if let Some(cpus) = state::plan().cpus {
+            create_aggregations(cpus);
+        }
         0
+    }
+
+    /// Creates a map with a map of aggregations for each CPU, as the real library does.
+    fn create_aggregations(cpus: u32) {
+        const HASH: u32 = 1;
+        const ARRAY_OF_MAPS: u32 = 12;
+        /// The argument of `BPF_MAP_CREATE`, up to what is used.
+        #[repr(C)]
+        struct Attributes {
+            kind: u32,
+            key_size: u32,
+            value_size: u32,
+            entries: u32,
+            flags: u32,
+            inner: c_int,
+        }
+        let create = |kind, value_size, entries, inner| {
+            let attributes = Attributes { kind, key_size: 4, value_size, entries, flags: 0, inner };
+            // SAFETY: the kernel reads a structure of this size, which has only integers.
+            let map = unsafe {
+                libc::syscall(libc::SYS_bpf, 0, &raw const attributes, size_of::<Attributes>())
+            };
+            assert!(map >= 0, "BPF_MAP_CREATE: {}", std::io::Error::last_os_error());
+            map as c_int
+        };
+        create(ARRAY_OF_MAPS, 4, cpus, create(HASH, 8, 1, 0));
     }
 
     #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 //! Where is the process in its plan?
 
 use std::collections::HashMap;
-use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::Write;
 use std::mem::MaybeUninit;
@@ -122,6 +122,17 @@ pub(super) fn begin(name: &'static str) -> Option<Answer> {
 /// Returns the plan's oddity of probes and programs.
 pub(super) fn listing() -> Option<ListingOddity> {
     STATE.lock().expect("nobody panics").plan.listing
+}
+
+/// Returns the plan.
+pub(super) fn plan() -> Plan {
+    STATE.lock().expect("nobody panics").plan.clone()
+}
+
+/// Returns the plan's name of symbols and types, or the usual one.
+pub(super) fn name(usual: &CStr) -> CString {
+    let name = plan().name.map(|name| CString::new(name).expect("a plan's texts have no NUL"));
+    name.unwrap_or_else(|| usual.to_owned())
 }
 
 /// Writes a text like snprintf, and returns its length.

@@ -71,30 +71,33 @@ impl Consumer {
     }
 
     fn firing(self, firing: &Firing) -> Result<(), c_int> {
-        let (mut d, records) = memory::firing(firing);
+        let (d, records) = memory::firing(firing);
+        let d = memory::shortened(&d, memory::FIRING);
         let odd = |oddity| firing.oddity == Some(oddity);
-        match self.probe(&raw const d) {
+        match self.probe(d) {
             DTRACE_CONSUME_NEXT => return Ok(()),
             DTRACE_CONSUME_THIS => {}
             _ => return Err(ABORTED),
         }
         if odd(Oddity::Nested) {
-            self.probe(&raw const d);
+            self.probe(d);
         }
-        let start = d.dtpda_data;
+        // SAFETY: a firing of every length has this pointer.
+        let (data, start) = unsafe { (&raw mut (*d).dtpda_data, (*d).dtpda_data) };
         let mut index = 0;
         while index < firing.records.len() {
             let r = records.wrapping_add(index);
             // SAFETY: the consumer accepted the firing, so the list exists and has all of its records.
             let description = unsafe { &*r };
             // Like the real library: for a record, the data pointer points to that record.
-            d.dtpda_data = start.wrapping_add(description.dtrd_offset as usize);
+            // SAFETY: only this function uses the firing.
+            unsafe { *data = start.wrapping_add(description.dtrd_offset as usize) };
             let given: *const dtrace_recdesc_t = match firing.oddity {
                 Some(Oddity::ForeignRecord) => memory::keep(*description),
                 Some(Oddity::CrookedRecord) => memory::crooked(r),
                 _ => r,
             };
-            let d = if odd(Oddity::RecordOfNothing) { ptr::null() } else { &raw const d };
+            let d = if odd(Oddity::RecordOfNothing) { ptr::null() } else { d };
             match self.record(d, given) {
                 DTRACE_CONSUME_THIS => {
                     let format = memory::format(description);
@@ -132,7 +135,7 @@ impl Consumer {
             _ => 1,
         };
         for _ in 0..ends {
-            self.record(&raw const d, ptr::null());
+            self.record(d, ptr::null());
         }
         Ok(())
     }
@@ -147,21 +150,21 @@ impl Consumer {
             Event::LoneRecord => {
                 let firing = Firing { records: vec![crate::plan::Record::default()], ..plain };
                 let (d, records) = memory::firing(&firing);
-                match self.record(&raw const d, records) {
+                match self.record(memory::shortened(&d, memory::FIRING), records) {
                     DTRACE_CONSUME_THIS | DTRACE_CONSUME_NEXT => DTRACE_HANDLE_OK,
                     _ => DTRACE_HANDLE_ABORT,
                 }
             }
             Event::LoneEnd => {
                 let (d, _) = memory::firing(&plain);
-                self.record(&raw const d, ptr::null());
+                self.record(memory::shortened(&d, memory::FIRING), ptr::null());
                 DTRACE_HANDLE_OK
             }
             Event::Drop { kind, drops, missing } => report_drops(handlers, *kind, *drops, *missing),
             Event::Fault { probe, missing } => {
                 let (handler, Arg(arg)) = handlers.fault.expect("a handler");
-                let fault = memory::fault(*probe);
-                let fault = if *missing { ptr::null() } else { &raw const fault };
+                let fault = memory::keep(memory::fault(*probe));
+                let fault = if *missing { ptr::null() } else { fault };
                 // SAFETY: the callback accepts this, and gets the argument that was passed with it.
                 unsafe { handler(fault, arg) }
             }
@@ -170,11 +173,11 @@ impl Consumer {
                 let change = dtrace_setoptdata_t {
                     dtsda_handle: ptr::null_mut(),
                     dtsda_probe: ptr::null(),
-                    dtsda_option: c"quiet".as_ptr(),
+                    dtsda_option: memory::text("quiet"),
                     dtsda_oldval: DTRACEOPT_UNSET,
                     dtsda_newval: 1,
                 };
-                let change = if *missing { ptr::null() } else { &raw const change };
+                let change = if *missing { ptr::null() } else { memory::keep(change) };
                 // SAFETY: the callback accepts this, and gets the argument that was passed with it.
                 unsafe { handler(change, arg) }
             }
@@ -210,9 +213,9 @@ fn report_drops(handlers: Handlers, kind: i32, drops: u64, missing: bool) -> c_i
         dtdda_kind: kind,
         dtdda_drops: drops,
         dtdda_total: drops,
-        dtdda_msg: c"so many drops\n".as_ptr(),
+        dtdda_msg: memory::text("so many drops\n"),
     };
-    let report = if missing { ptr::null() } else { &raw const report };
+    let report = if missing { ptr::null() } else { memory::keep(report) };
     // SAFETY: the callback accepts this, and gets the argument that was passed with it.
     unsafe { handler(report, arg) }
 }
@@ -243,13 +246,15 @@ unsafe extern "C" fn dtrace_aggregate_print(
 }
 
 fn walk(function: Option<dtrace_aggregate_f>, arg: *mut c_void) -> c_int {
-    let entries: Vec<Entry> = STATE.lock().expect("nobody panics").plan.entries.clone();
+    let (entries, cpus): (Vec<Entry>, _) = {
+        let state = STATE.lock().expect("nobody panics");
+        (state.plan.entries.clone(), state.plan.cpus)
+    };
     let function = function.expect("a callback");
     for planned in &entries {
-        let entry = memory::entry(planned);
         let entry = match planned.oddity {
             Some(EntryOddity::NoEntry) => ptr::null(),
-            _ => &raw const entry,
+            _ => memory::shortened(&memory::entry(planned, cpus), memory::ENTRY),
         };
         // SAFETY: the callback accepts this, and gets the argument that was passed with it.
         match unsafe { function(entry, arg) } {

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use dtrace_sys::abi::*;
 
-use super::{bytes, crooked, keep, text};
+use super::{bytes, crooked, keep, list, text};
 use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
 
 /// Size of the header in front of the records in a firing's data: size, speculation, probe, statement.
@@ -28,8 +28,7 @@ fn record(r: &Record) -> dtrace_recdesc_t {
 }
 
 fn records(records: &[Record]) -> *mut dtrace_recdesc_t {
-    let list: Vec<dtrace_recdesc_t> = records.iter().map(record).collect();
-    Box::leak(list.into_boxed_slice()).as_mut_ptr()
+    list(records.iter().map(record).collect())
 }
 
 fn description(records: *mut dtrace_recdesc_t, number: i32) -> *mut dtrace_datadesc_t {
@@ -91,6 +90,10 @@ pub(crate) unsafe fn fill_description(into: *mut dtrace_probedesc_t, parts: bool
     }
 }
 
+/// The length of a firing in every version of the library, and of an entry.
+pub(crate) const FIRING: usize = size_of::<dtrace_probedata_t>();
+pub(crate) const ENTRY: usize = size_of::<dtrace_aggdata_t>();
+
 /// Makes a firing as the probe callback receives it, and its records.
 pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdesc_t) {
     let clause = clause(firing);
@@ -118,7 +121,7 @@ pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdes
             _ => bytes(&data),
         },
         dtpda_flow: 0,
-        dtpda_prefix: ptr::null(),
+        dtpda_prefix: firing.prefix.as_ref().map_or(ptr::null(), |prefix| text(prefix)),
         dtpda_indent: 0,
     };
     let records = if clause.is_null() || !clause.is_aligned() {
@@ -135,8 +138,8 @@ pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
     r.dtrd_format.cast_const().cast()
 }
 
-/// Makes an entry as a walk's callback receives it.
-pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
+/// Makes an entry as a walk's callback receives it, with values by CPU if there is a number of CPUs.
+pub(crate) fn entry(entry: &Entry, cpus: Option<u32>) -> dtrace_aggdata_t {
     let odd = |oddity| entry.oddity == Some(oddity);
     let plain = |action, offset, size| dtrace_recdesc_t {
         dtrd_action: action,
@@ -146,19 +149,19 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
         dtrd_format: ptr::null_mut(),
         dtrd_arg: 0,
     };
-    let list = |list: Vec<dtrace_recdesc_t>| Box::leak(list.into_boxed_slice()).as_mut_ptr();
+    let value = entry.whole_value(0);
     let function = match entry.oddity {
         Some(EntryOddity::Function(number)) => number,
-        _ => DTRACEAGG_COUNT,
+        _ => value.function,
     };
     let value_at = if odd(EntryOddity::ValueOutside) { u32::MAX } else { 8 };
-    let value_size = if odd(EntryOddity::ShortValue) { 4 } else { 8 };
+    let value_size = u32::try_from(value.bytes.len()).expect("a short value");
     let key_at = if odd(EntryOddity::KeyOutside) { 5 } else { 4 };
     let description = dtrace_aggdesc_t {
         dtagd_name: if odd(EntryOddity::NoName) { ptr::null_mut() } else { text("a") },
         dtagd_varid: 1,
         dtagd_flags: 0,
-        dtagd_sig: 0,
+        dtagd_sig: value.signature,
         dtagd_normal: 1,
         dtagd_ksize: 8,
         dtagd_dsize: 8 + value_size,
@@ -177,7 +180,11 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
         ]),
     };
     let keys = [1u32.to_ne_bytes(), entry.key.to_ne_bytes()].concat();
-    let data = [0u64.to_ne_bytes(), entry.value.to_ne_bytes()].concat();
+    // The library does not fill in the generation in front of a CPU's value.
+    let with_generation = |generation: u64, value: Vec<u8>| {
+        bytes(&[generation.to_ne_bytes().to_vec(), value].concat())
+    };
+    let on = |cpu| with_generation(u64::MAX, entry.whole_value(cpu).bytes);
     dtrace_aggdata_t {
         dtada_hdl: ptr::null_mut(),
         dtada_desc: match odd(EntryOddity::NoDescription) {
@@ -187,9 +194,9 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
         dtada_key: if odd(EntryOddity::NoKeys) { ptr::null_mut() } else { bytes(&keys) },
         dtada_data: match odd(EntryOddity::NoValue) {
             true => ptr::null_mut(),
-            false => bytes(&data[..8 + value_size as usize]),
+            false => with_generation(0, value.bytes),
         },
-        dtada_percpu: ptr::null_mut(),
+        dtada_percpu: cpus.map_or(ptr::null_mut(), |cpus| list((0..cpus.into()).map(on).collect())),
     }
 }
 

@@ -9,7 +9,9 @@ mod platform;
 #[path = "sun.rs"]
 mod platform;
 
+use std::alloc::Layout;
 use std::ffi::{CString, c_char};
+use std::ptr;
 
 use dtrace_sys::abi::{dtrace_ecbdesc_t, dtrace_stmtdesc_t};
 
@@ -28,6 +30,22 @@ pub(crate) fn keep<T>(value: T) -> *mut T {
 /// Makes an allocation of exactly these bytes that is never freed.
 pub(crate) fn bytes(bytes: &[u8]) -> *mut c_char {
     Box::leak(bytes.to_vec().into_boxed_slice()).as_mut_ptr().cast()
+}
+
+/// Makes a copy of the first `length` bytes of a value that is never freed.
+pub(crate) fn shortened<T>(value: &T, length: usize) -> *mut T {
+    let layout = Layout::from_size_align(length, align_of::<T>()).expect("a small layout");
+    // SAFETY: the length is not 0 and that of a part of the value.
+    unsafe {
+        let copy = std::alloc::alloc(layout);
+        copy.copy_from(ptr::from_ref(value).cast(), length);
+        copy.cast()
+    }
+}
+
+/// Makes a list that is never freed. One without elements is at an address that nobody may read.
+pub(crate) fn list<T>(list: Vec<T>) -> *mut T {
+    Box::leak(list.into_boxed_slice()).as_mut_ptr()
 }
 
 /// Returns a misaligned address within an existing object.

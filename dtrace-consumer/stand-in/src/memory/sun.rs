@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use dtrace_sys::abi::*;
 
-use super::{bytes, crooked, keep, text};
+use super::{bytes, crooked, keep, list, text};
 use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
 
 /// Size of the header in front of the records in a firing's data: the enabled probe's number, and padding.
@@ -111,6 +111,11 @@ pub(crate) unsafe fn fill_description(into: *mut dtrace_probedesc_t, parts: bool
     unsafe { *into = *probe(0, parts) };
 }
 
+/// The length of a firing in every version of the library, and of an entry: what FreeBSD's have had at their ends
+/// since 2024 is missing.
+pub(crate) const FIRING: usize = 64;
+pub(crate) const ENTRY: usize = 80;
+
 /// Makes a firing as the probe callback receives it, and its records.
 pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdesc_t) {
     let clause = clause(firing);
@@ -122,6 +127,9 @@ pub(crate) fn firing(firing: &Firing) -> (dtrace_probedata_t, *mut dtrace_recdes
     delivered.dtpda_edesc = clause;
     if firing.oddity != Some(Oddity::NoProbe) {
         delivered.dtpda_pdesc = probe(1, firing.oddity != Some(Oddity::NoNames));
+    }
+    if let Some(prefix) = &firing.prefix {
+        delivered.dtpda_prefix = text(prefix);
     }
     if firing.oddity != Some(Oddity::NoData) {
         delivered.dtpda_data = bytes(&data);
@@ -139,8 +147,8 @@ pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
     ptr::with_exposed_provenance(address)
 }
 
-/// Makes an entry as a walk's callback receives it.
-pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
+/// Makes an entry as a walk's callback receives it, with values by CPU if there is a number of CPUs.
+pub(crate) fn entry(entry: &Entry, cpus: Option<u32>) -> dtrace_aggdata_t {
     let odd = |oddity| entry.oddity == Some(oddity);
     let plain = |action, offset, size| dtrace_recdesc_t {
         dtrd_action: action,
@@ -151,12 +159,13 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
         dtrd_arg: 0,
         dtrd_uarg: 0,
     };
+    let value = entry.whole_value(0);
     let function = match entry.oddity {
         Some(EntryOddity::Function(number)) => number,
-        _ => DTRACEAGG_COUNT,
+        _ => value.function,
     };
     let value_at = if odd(EntryOddity::ValueOutside) { u32::MAX } else { 8 };
-    let value_size = if odd(EntryOddity::ShortValue) { 4 } else { 8 };
+    let value_size = u32::try_from(value.bytes.len()).expect("a short value");
     let key_at = if odd(EntryOddity::KeyOutside) { 5 } else { 4 };
     let records = [
         plain(DTRACEACT_DIFEXPR, 0, 4),
@@ -173,12 +182,7 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
         Some(EntryOddity::Keys(number)) => number,
         _ => 3,
     };
-    let data = [
-        &1u32.to_ne_bytes()[..],
-        &entry.key.to_ne_bytes(),
-        &entry.value.to_ne_bytes()[..value_size as usize],
-    ]
-    .concat();
+    let data = [&1u32.to_ne_bytes()[..], &entry.key.to_ne_bytes(), &value.bytes].concat();
     if !odd(EntryOddity::NoDescription) {
         let at = std::mem::offset_of!(dtrace_aggdesc_t, dtagd_rec);
         delivered.dtada_desc = with_records(head, at, &records);
@@ -188,6 +192,12 @@ pub(crate) fn entry(entry: &Entry) -> dtrace_aggdata_t {
     }
     delivered.dtada_size = data.len();
     delivered.dtada_normal = 1;
+    if cpus.is_some() {
+        // SAFETY: the call has no preconditions.
+        let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+        let on = |cpu: i64| bytes(&entry.whole_value(cpu.cast_unsigned()).bytes);
+        delivered.dtada_percpu = list((0..cpus).map(on).collect());
+    }
     delivered
 }
 

@@ -11,7 +11,9 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::ptr;
+use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
@@ -20,10 +22,15 @@ use nix::unistd::Pid;
 use super::stops::pid_of;
 use crate::client::child::Signals;
 
+/// How long to wait for a change that this process is told of, before looking for one that it is not told of.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Continues a stopped child of this process and waits for its end. Calls `at_exit` while the child is
 /// stopped there.
 ///
-/// If the child cannot be seized, it runs without that stop.
+/// If the child cannot be seized, it runs without that stop. If another thread of the program waits for all
+/// children, the kernel may tell only that one of a stop: so stops are looked for, too, and the status is read
+/// at the exit.
 pub(in crate::client) fn run_to_exit(
     child: &Child,
     signals: &Signals,
@@ -31,21 +38,25 @@ pub(in crate::client) fn run_to_exit(
 ) -> io::Result<ExitStatus> {
     let pid = pid_of(child)?;
     // It may still be on its way to the stop, and a continuation that comes before would be lost.
-    wait_for_change(pid)?;
+    wait_until_stopped(pid)?;
     // It fails if a debugger was faster, or a security module forbids it.
     let _ = ptrace::seize(pid, Options::PTRACE_O_TRACEEXIT);
     signals.send(Signal::SIGCONT);
     let mut at_exit = Some(at_exit);
+    let mut status_at_exit = None;
+    let changes = Changes::of(pid)?;
     loop {
-        wait_for_change(pid)?;
-        let status = signals
-            .during_wait(|| wait(pid), |status| !matches!(status, Ok(s) if !has_ended(*s)))?;
-        if has_ended(status) {
-            return Ok(ExitStatus::from_raw(status));
-        }
-        let signal = libc::WSTOPSIG(status);
-        match status >> 16 {
+        let change = match changes.next(signals, pid) {
+            Ok(status) if has_ended(status) => return Ok(ExitStatus::from_raw(status)),
+            Ok(status) => status,
+            // Another thread has waited for it.
+            Err(error) => return status_at_exit.ok_or(error),
+        };
+        let signal = libc::WSTOPSIG(change);
+        match change >> 16 {
             libc::PTRACE_EVENT_EXIT => {
+                let status = ptrace::getevent(pid).ok().and_then(|it| i32::try_from(it).ok());
+                status_at_exit = status.map(ExitStatus::from_raw);
                 if let Some(look) = at_exit.take() {
                     look();
                 }
@@ -54,6 +65,67 @@ pub(in crate::client) fn run_to_exit(
             libc::PTRACE_EVENT_STOP if is_stop(signal) => go_on(libc::PTRACE_LISTEN, pid, 0),
             libc::PTRACE_EVENT_STOP => go_on(libc::PTRACE_CONT, pid, 0),
             _ => go_on(libc::PTRACE_CONT, pid, signal),
+        }
+    }
+}
+
+/// Changes of a child's state, in the form of wait(2).
+struct Changes {
+    told: Receiver<io::Result<()>>,
+    /// Lets the waiting thread wait again, after the change that it has told was dealt with.
+    dealt_with: Sender<()>,
+}
+
+impl Changes {
+    /// Starts a thread that waits for changes of the child.
+    fn of(pid: Pid) -> io::Result<Changes> {
+        let (tell, told) = crossbeam_channel::bounded(0);
+        let (dealt_with, next) = crossbeam_channel::bounded(0);
+        std::thread::Builder::new().name("dtrace-wait".to_owned()).spawn(move || {
+            while tell.send(wait_for_change(pid)).is_ok() && next.recv().is_ok() {}
+        })?;
+        Ok(Changes { told, dealt_with })
+    }
+
+    /// Returns the next change, and reaps the child if it has ended. Fails if another thread has reaped it.
+    fn next(&self, signals: &Signals, pid: Pid) -> io::Result<i32> {
+        loop {
+            let status = match self.told.recv_timeout(LOOK) {
+                Ok(Ok(())) => {
+                    let ended = |status: &io::Result<Option<i32>>| matches!(status, Ok(Some(status)) if has_ended(*status));
+                    let status = signals.during_wait(|| wait(pid), ended)?;
+                    // Nobody waits any more after the end.
+                    let _ = self.dealt_with.send_timeout((), LOOK);
+                    status
+                }
+                Ok(Err(error)) => return Err(error),
+                // Told elsewhere, if at all.
+                Err(_) => untold(pid),
+            };
+            // Another thread may have been faster.
+            if let Some(status) = status {
+                return Ok(status);
+            }
+        }
+    }
+}
+
+/// Returns the state of a child that is stopped for its tracer, in the form of wait(2).
+fn untold(pid: Pid) -> Option<i32> {
+    let information = ptrace::getsiginfo(pid).ok()?;
+    // The origin of an ordinary signal is below or above.
+    let event = information.si_code >> 8;
+    let event = if (1..=libc::PTRACE_EVENT_STOP).contains(&event) { event } else { 0 };
+    Some(event << 16 | information.si_signo << 8 | 0x7f)
+}
+
+/// Waits until the child is stopped, whoever is told of it.
+fn wait_until_stopped(pid: Pid) -> io::Result<()> {
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        match stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next()) {
+            Some('T' | 't' | 'Z' | 'X') => return Ok(()),
+            _ => std::thread::sleep(Duration::from_micros(200)),
         }
     }
 }
@@ -82,16 +154,17 @@ fn wait_for_change(pid: Pid) -> io::Result<()> {
     }
 }
 
-fn wait(pid: Pid) -> io::Result<i32> {
+/// Returns a change, if there is one.
+fn wait(pid: Pid) -> io::Result<Option<i32>> {
+    let options = libc::__WALL | libc::WUNTRACED | libc::WNOHANG;
     let mut status = 0;
     loop {
         // SAFETY: waitpid writes only the status, which outlives the call.
-        match unsafe {
-            libc::waitpid(pid.as_raw(), &raw mut status, libc::__WALL | libc::WUNTRACED)
-        } {
+        match unsafe { libc::waitpid(pid.as_raw(), &raw mut status, options) } {
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Err(io::Error::last_os_error()),
-            _ => return Ok(status),
+            0 => return Ok(None),
+            _ => return Ok(Some(status)),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Makes a command spin until tracing is on.
 //!
 //! The gate is a short loop that checks a word below the end of the stack and continues the program once the
-//! word is not zero. It is written into the padding of the last page of the file's code, so it overwrites
-//! nothing of the program. Whoever may write to the process's memory can open the gate, even if the kernel
+//! word is not zero. It is written behind the end of a segment of code, into the rest of its last page, so it
+//! overwrites nothing of the program. Whoever may write to the process's memory can open the gate, even if the kernel
 //! forbids writing to code (`proc_mem.force_override`).
 //!
-//! If no file has enough padding, an instruction that jumps to itself replaces the next one. Restoring the
+//! If no file has enough room there, an instruction that jumps to itself replaces the next one. Restoring the
 //! original opens the gate. That requires a kernel that permits writing to code.
 //!
 //! A gate is at the entry point of the program, or at its `main`, which runs after the initialisers that
@@ -20,11 +20,11 @@ mod here {
     use std::fs;
     use std::io;
     use std::mem::{size_of, zeroed};
-    use std::ops::Range;
 
     use nix::sys::ptrace;
     use nix::unistd::Pid;
 
+    use super::super::padding::{self, mapped_code};
     use super::super::stops::wait_for_trap;
     use crate::client::command::place::Hold;
     use crate::stream::job::Gate;
@@ -57,6 +57,9 @@ mod here {
         0x50, 0x00, 0x00, 0x58, // ldr x16, 2f
         0x00, 0x02, 0x1f, 0xd6, // br x16; 2:
     ];
+
+    /// Length in bytes of the loop with the address that follows it. It is written in whole words.
+    const GATE: usize = (SPIN.len() + size_of::<u64>()).next_multiple_of(size_of::<u64>());
 
     /// Distance in bytes from the end of the stack to the word that the loop checks: beyond the frame of a
     /// signal handler, and within the stack that every program starts with.
@@ -92,7 +95,7 @@ mod here {
     pub(in super::super) fn put(pid: Pid, at: Hold) -> io::Result<Option<Gate>> {
         let Some((mut registers, next)) = advance(pid, at)? else { return Ok(None) };
         let word = *stack_pointer(&mut registers) - BELOW;
-        let (goes_on, gate) = match place(pid, SPIN.len() + size_of::<u64>())? {
+        let (goes_on, gate) = match padding::find(pid, GATE)? {
             Some(place) => {
                 replace(pid, place, &[SPIN, &next.to_ne_bytes()].concat())?;
                 replace(pid, word, &[0; 4])?;
@@ -140,41 +143,6 @@ mod here {
         }
         // It has written only below the current end of the stack.
         transfer(libc::PTRACE_SETREGSET, pid, &mut at_entry)?;
-        Ok(None)
-    }
-
-    /// Code of a file in a process's memory.
-    struct Mapped {
-        range: Range<u64>,
-        file: String,
-    }
-
-    fn mapped_code(pid: Pid) -> io::Result<Vec<Mapped>> {
-        let code = |line: &str| {
-            let mut fields = line.split_ascii_whitespace();
-            let (range, rights, file) = (fields.next()?, fields.next()?, fields.nth(3)?);
-            let (start, end) = range.split_once('-')?;
-            let number = |text: &str| u64::from_str_radix(text, 16).ok();
-            let range = number(start)?..number(end)?;
-            (rights == "r-xp" && file.starts_with('/'))
-                .then(|| Mapped { range, file: file.to_owned() })
-        };
-        Ok(fs::read_to_string(format!("/proc/{pid}/maps"))?.lines().filter_map(code).collect())
-    }
-
-    /// Finds padding of `length` bytes in a mapped file's code: the end of the last page, if all bytes are
-    /// equal, which they never are in code.
-    fn place(pid: Pid, length: usize) -> io::Result<Option<u64>> {
-        // Breakpoints and the gate are written in whole words.
-        let length = length.next_multiple_of(size_of::<u64>());
-        for code in mapped_code(pid)? {
-            let place = code.range.end - length as u64;
-            // The file may have been truncated meanwhile.
-            let Ok(tail) = read(pid, place, length) else { continue };
-            if tail.iter().all(|byte| *byte == tail[0]) {
-                return Ok(Some(place));
-            }
-        }
         Ok(None)
     }
 

@@ -22,7 +22,7 @@ use std::process::{Child, Command};
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 
 use super::gate;
@@ -38,7 +38,9 @@ pub(crate) fn prepare(command: &mut Command) {
     // calls are bare system calls, and the error is made from a number without allocation.
     unsafe {
         command.pre_exec(move || {
-            let held = end_with_the_parent(parent).and_then(|()| ptrace::traceme());
+            let held = end_with_the_parent(parent)
+                .and_then(|()| let_stop())
+                .and_then(|()| ptrace::traceme());
             held.map_err(|e: Errno| io::Error::from_raw_os_error(e as i32))
         });
     }
@@ -118,6 +120,13 @@ fn end_with_the_parent(parent: Pid) -> nix::Result<()> {
         return Err(Errno::ESRCH);
     }
     Ok(())
+}
+
+/// Unblocks the signal by which an exec stops. The program inherits what its parent blocks.
+fn let_stop() -> nix::Result<()> {
+    let mut signal = SigSet::empty();
+    signal.add(Signal::SIGTRAP);
+    signal.thread_unblock()
 }
 
 /// Asks the kernel to kill the held process when the thread that holds it ends.

@@ -6,6 +6,7 @@ mod exit_stop;
 mod gate;
 #[expect(unsafe_code, reason = "it runs code between fork and exec")]
 mod hold;
+mod padding;
 mod stops;
 
 use std::fs::File;

@@ -2,22 +2,45 @@
 
 use std::io;
 use std::process::Child;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+/// The longest pause between two looks.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Waits until the process stops at its exec or at a breakpoint. Passes other signals on.
+///
+/// This does not rely on being told of the stop: if another thread of the program waits for all children, the
+/// kernel may tell only that one.
 pub(super) fn wait_for_trap(pid: Pid) -> io::Result<()> {
+    let mut pause = Duration::from_micros(10);
     loop {
-        match waitpid(pid, None) {
-            Ok(WaitStatus::Stopped(_, Signal::SIGTRAP)) => return Ok(()),
-            Ok(WaitStatus::Stopped(_, signal)) => ptrace::cont(pid, signal)?,
+        let signal = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Stopped(_, signal)) => Some(signal),
+            // Only a stopped process has a signal to inspect.
+            Ok(WaitStatus::StillAlive) => ptrace::getsiginfo(pid)
+                .ok()
+                .and_then(|information| Signal::try_from(information.si_signo).ok()),
             Ok(status) => return Err(io::Error::other(format!("it ended at once: {status:?}"))),
-            Err(Errno::EINTR) => {}
+            Err(Errno::EINTR) => None,
+            Err(Errno::ECHILD) => {
+                let reason = "it ended at once, and this process has waited for it elsewhere";
+                return Err(io::Error::other(reason));
+            }
             Err(e) => return Err(e.into()),
+        };
+        match signal {
+            Some(Signal::SIGTRAP) => return Ok(()),
+            Some(signal) => ptrace::cont(pid, signal)?,
+            None => {
+                std::thread::sleep(pause);
+                pause = PAUSE.min(pause * 2);
+            }
         }
     }
 }

@@ -21,11 +21,21 @@ const CAPABILITIES: [u32; 2] = [21, 1];
 
 /// Checks whether this process may trace.
 pub(in crate::client) fn privilege() -> Check {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let Ok(status) = fs::read_to_string("/proc/self/status") else {
+        let detail = "unknown, because /proc/self/status cannot be read";
+        return Check::unmet("privilege", detail, "mount /proc");
+    };
     let effective = status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    if !in_first_user_namespace() {
+        return Check::unmet(
+            "privilege",
+            "this process is in a user namespace, where capabilities do not permit tracing the kernel",
+            "run it outside of the user namespace, such as a rootless container",
+        );
+    }
     match effective {
         Some(mask) if CAPABILITIES.iter().all(|n| mask >> n & 1 == 1) => {
             Check::met("privilege", "this process may load tracing programs into the kernel")
@@ -37,6 +47,13 @@ pub(in crate::client) fn privilege() -> Check {
              capabilities CAP_SYS_ADMIN and CAP_DAC_OVERRIDE",
         ),
     }
+}
+
+/// Returns whether the process is in the user namespace that the system has started with, whose number is
+/// fixed. An unreadable /proc is the subject of another check.
+fn in_first_user_namespace() -> bool {
+    let namespace = fs::read_link("/proc/self/ns/user");
+    namespace.map_or(true, |link| link.as_os_str() == "user:[4026531837]")
 }
 
 fn btf() -> Check {
@@ -69,7 +86,10 @@ fn debugfs() -> Check {
     if Path::new("/sys/kernel/debug/tracing/uprobe_events").exists() {
         return Check::met("debugfs", "mounted");
     }
-    let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let Ok(filesystems) = fs::read_to_string("/proc/filesystems") else {
+        let detail = "unknown, because /proc/filesystems cannot be read";
+        return Check::unmet("debugfs", detail, "mount /proc");
+    };
     if filesystems.split_whitespace().any(|word| word == "debugfs") {
         Check::met(
             "debugfs",
@@ -87,13 +107,20 @@ fn debugfs() -> Check {
 fn proc_files() -> Check {
     const FILE: &str = "/proc/sys/kernel/perf_event_max_stack";
     // libdtrace aborts without it.
-    if Path::new(FILE).exists() {
-        Check::met("proc", "mounted")
-    } else {
-        Check::unmet(
+    if !Path::new(FILE).exists() {
+        return Check::unmet(
             "proc",
             format!("{FILE} is missing"),
             "mount /proc, and boot a kernel built with CONFIG_PERF_EVENTS",
-        )
+        );
     }
+    // A process there with this process's number is another one.
+    if super::number_in_proc().ok() == Some(std::process::id()) {
+        return Check::met("proc", "mounted");
+    }
+    Check::unmet(
+        "proc",
+        "/proc does not show the processes of this PID namespace, so libdtrace would inspect others",
+        "mount the namespace's own: mount -t proc proc /proc",
+    )
 }

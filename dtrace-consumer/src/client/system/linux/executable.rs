@@ -4,19 +4,19 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::FsFlags;
+
 use crate::error::Error;
-use crate::start_up::address_of_this_code;
-use crate::stream::marker::MARKER;
+use crate::start_up::{address_of_this_code, obstacle};
 
 /// Returns this process's executable, if starting it again runs this crate's start-up hook.
 pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
-    // By pid, because a loader that is asked to run `/proc/self/exe` would run itself.
-    let program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
-    if std::env::var_os(MARKER).is_some() {
-        let reason = format!(
-            "{MARKER} is set in the environment, but this process did not become a worker: \
-             its start-up hook did not run"
-        );
+    // By pid, because a loader that is asked to run `/proc/self/exe` would run itself. What /proc calls this
+    // process is another process's number here if /proc belongs to another PID namespace.
+    let number = super::number_in_proc()
+        .map_err(|cause| Error::System { attempt: "find this process in /proc", cause })?;
+    let program = PathBuf::from(format!("/proc/{number}/exe"));
+    if let Some(reason) = obstacle() {
         return Err(Error::WorkerStart { program, reason });
     }
     if let Some(library) = foreign_home() {
@@ -26,6 +26,12 @@ pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
              `worker(path)`, such as dtrace-worker)"
         );
         return Err(Error::WorkerStart { program, reason });
+    }
+    if nix::sys::statvfs::statvfs(&program).is_ok_and(|it| it.flags().contains(FsFlags::ST_NOEXEC))
+    {
+        let reason = "its file system has been mounted noexec since this program started (mount it with exec, \
+                      or name a worker program elsewhere with `worker(path)`)";
+        return Err(Error::WorkerStart { program, reason: reason.to_owned() });
     }
     Ok(program)
 }

@@ -2,15 +2,23 @@
 
 mod checks;
 mod executable;
+#[expect(unsafe_code, reason = "system calls without a safe wrapper")]
 mod process;
 
 use std::fs::File;
+use std::io;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 pub(in crate::client) use checks::{kernel, privilege, unsupported};
 pub(in crate::client) use executable::{library_directories, own_executable};
-pub(in crate::client) use process::ProcessHandle;
+pub(in crate::client) use process::{ProcessHandle, loses_statuses};
+
+/// Returns the number by which /proc knows this process.
+fn number_in_proc() -> io::Result<u32> {
+    let link = std::fs::read_link("/proc/self")?;
+    link.to_str().and_then(|number| number.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+}
 
 /// Returns an unnamed file for a worker's standard error.
 pub(in crate::client) fn scratch_file() -> Option<File> {

@@ -1,9 +1,11 @@
-//! Sends signals to a process by a descriptor of it, which never comes to mean another process.
+//! Sends signals to a process by a descriptor of it, which never comes to mean another process, and finds out
+//! whether the kernel keeps how processes end.
 //!
 //! Every kernel that libdtrace supports has such descriptors (Linux 5.3).
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::ptr;
 
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -24,6 +26,17 @@ impl ProcessHandle {
         let signal = rustix::process::Signal::from_named_raw(signal as i32);
         Ok(pidfd_send_signal(&self.0, signal.ok_or(io::ErrorKind::InvalidInput)?)?)
     }
+}
+
+/// Returns whether the kernel forgets how the children of this process end, because it ignores SIGCHLD.
+pub(in crate::client) fn loses_statuses() -> bool {
+    // SAFETY: zeros are a valid value of the structure, which the call fills; it changes nothing.
+    let action = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGCHLD, ptr::null(), &raw mut action);
+        action
+    };
+    action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0
 }
 
 #[cfg(test)]

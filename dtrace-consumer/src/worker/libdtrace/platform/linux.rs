@@ -5,7 +5,8 @@ use std::ptr;
 
 use dtrace_sys::abi::*;
 
-use super::super::delivered::{Misdelivered, bytes, list, owned, reference, within};
+use super::super::bpf_maps::own_maps;
+use super::super::delivered::{Misdelivered, bytes, list, owned, reference, text_in, within};
 use super::super::handle::Handle;
 use super::{Entry, Names};
 use crate::data::probe::Probe;
@@ -149,8 +150,7 @@ pub(in crate::worker::libdtrace) unsafe fn format_of(
             )
         };
         if whole < buffer.len() {
-            buffer.truncate(buffer.iter().position(|b| *b == 0).unwrap_or(0));
-            return Some(String::from_utf8_lossy(&buffer).into_owned());
+            return Some(text_in(&buffer));
         }
         if whole > MOST_BYTES {
             return Some(String::new());
@@ -266,9 +266,19 @@ pub(in crate::worker::libdtrace) fn process_event(process: Process, _: bool) -> 
     (process.wrapping_abs(), process < 0)
 }
 
-/// Returns the length of libdtrace's lists by CPU: one place for each possible CPU.
-pub(crate) fn places_by_cpu() -> usize {
-    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());
-    last.map_or(0, |last| last + 1)
+/// Returns the length of libdtrace's lists by CPU; `None` if it is unknown. Tracing must be on.
+///
+/// The library allocates a place for each CPU up to the highest one that was online when it was opened. That may
+/// be fewer than the possible CPUs, and than those that are online now. It creates the map of its aggregations,
+/// the only array of maps that it has, with the same number of entries.
+pub(in crate::worker::libdtrace) fn places_by_cpu() -> Option<usize> {
+    const ARRAY_OF_MAPS: u32 = 12;
+    let (key_size, value_size) = (size_of::<u32>(), size_of::<u32>());
+    let mut maps = own_maps().into_iter().filter(|map| {
+        (map.kind, map.key_size, map.value_size) == (ARRAY_OF_MAPS, key_size, value_size)
+    });
+    match (maps.next(), maps.next()) {
+        (Some(map), None) => Some(map.entries),
+        _ => None,
+    }
 }

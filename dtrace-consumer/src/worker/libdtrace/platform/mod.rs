@@ -13,8 +13,8 @@ mod sun;
 #[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
 use sun as own;
 
+pub(crate) use own::PLATFORM;
 pub(super) use own::*;
-pub(crate) use own::{PLATFORM, places_by_cpu};
 
 /// An entry of an aggregation, validated as far as possible.
 pub(super) struct Entry<'a> {

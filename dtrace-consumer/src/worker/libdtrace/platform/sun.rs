@@ -261,9 +261,12 @@ pub(in crate::worker::libdtrace) fn process_event(_: Process, has_message: bool)
     (0, !has_message)
 }
 
-/// Returns the length of libdtrace's lists by CPU: one place for each possible CPU.
-pub(crate) fn places_by_cpu() -> usize {
-    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<usize>().ok());
-    last.map_or(0, |last| last + 1)
+/// Returns the length of libdtrace's lists by CPU; `None` if it is unknown.
+///
+/// The library allocates a place for each number up to `_SC_CPUID_MAX`. FreeBSD and macOS derive that from the
+/// number of configured CPUs, and it is never less on illumos.
+pub(in crate::worker::libdtrace) fn places_by_cpu() -> Option<usize> {
+    // SAFETY: the call has no preconditions.
+    let configured = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    usize::try_from(configured).ok().filter(|configured| *configured > 0)
 }

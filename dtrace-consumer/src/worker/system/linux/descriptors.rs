@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use super::uprobe_events;
 
@@ -21,12 +21,45 @@ pub(crate) fn end_tracing() {
     uprobe_events::remove_own();
 }
 
-/// Closes every descriptor but the standard three. The caller must not use one afterwards.
+/// Closes the files of all inherited descriptors but the standard three. The numbers stay in use, for /dev/null.
+///
+/// A descriptor without the flag close-on-exec may also be one that a library's initialiser has opened in this
+/// process, and that its code still uses. If its number were free, that code would read and write whatever this
+/// process opens next. A descriptor with the flag is not inherited.
 pub(crate) fn close_inherited_descriptors() {
-    // SAFETY: a worker calls this at its start, before the process has opened anything, and nothing here uses
-    // inherited descriptors. Old kernels lack the call; the descriptors then stay open.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32);
+    let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") else {
+        return;
+    };
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let fds = entries.filter_map(|fd| fd.file_name().to_str()?.parse::<i32>().ok());
+    for fd in fds.filter(|fd| *fd > libc::STDERR_FILENO) {
+        // SAFETY: neither call touches memory. Replacing a file is as safe for users of the descriptor as a
+        // file that fails; this function's own descriptors have the flag.
+        unsafe {
+            let flags = libc::fcntl(fd, libc::F_GETFD);
+            if flags != -1 && flags & libc::FD_CLOEXEC == 0 {
+                libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC);
+            }
+        }
+    }
+}
+
+/// Returns the inode of the standard input, if that is a socket.
+pub(crate) fn inode_of_input() -> Option<u64> {
+    let input = nix::sys::stat::fstat(std::io::stdin()).ok()?;
+    let is_socket = input.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+    is_socket.then_some(input.st_ino)
+}
+
+/// Opens `/dev/null` as each of standard input, output and error that is closed. Otherwise a file of this
+/// process would get its number, and what is printed would go there.
+pub(crate) fn open_standard_descriptors() {
+    loop {
+        // A new descriptor gets the lowest free number.
+        match std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+            Ok(file) if file.as_raw_fd() <= libc::STDERR_FILENO => drop(file.into_raw_fd()),
+            _ => return,
+        }
     }
 }
 

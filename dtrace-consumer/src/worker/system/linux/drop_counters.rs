@@ -7,7 +7,7 @@ use std::fs;
 use std::os::fd::RawFd;
 
 use crate::worker::encode::ledger::CpuDrops;
-use crate::worker::libdtrace::places_by_cpu;
+use crate::worker::libdtrace::{BpfMap, own_maps};
 
 /// `struct dt_bpf_cpuinfo` of 2.0.7, the only version that is loaded: its size, and the offsets of the CPU's
 /// number and the counters, in bytes.
@@ -18,28 +18,24 @@ const AGGREGATION: usize = 32;
 
 /// Reads the counters of every CPU. Returns none if the map is not found or has an unexpected layout.
 pub(crate) fn dropped_by_kernel() -> Vec<CpuDrops> {
-    let fds = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    let mut maps = fds.filter_map(|fd| fd.file_name().to_str()?.parse().ok()).filter_map(|fd| {
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-        has_counters(&info).then_some(fd)
-    });
-    let cpus = 0..u32::try_from(places_by_cpu()).unwrap_or(0);
+    let mut maps = own_maps().into_iter().filter(has_counters);
     match (maps.next(), maps.next()) {
-        (Some(map), None) => cpus.filter_map(|cpu| counters(map, cpu)).collect(),
+        (Some(map), None) => possible_cpus().filter_map(|cpu| counters(map.fd, cpu)).collect(),
         _ => Vec::new(),
     }
 }
 
-/// Returns whether a descriptor with this `fdinfo` is the map of the counters.
-fn has_counters(info: &str) -> bool {
-    let field = |name: &str| {
-        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"))?;
-        value.trim().parse::<usize>().ok()
-    };
-    const HASH: usize = 1;
-    field("map_type") == Some(HASH)
-        && field("key_size") == Some(size_of::<u32>())
-        && field("value_size") == Some(SIZE)
+/// Returns the numbers that a CPU can have.
+fn possible_cpus() -> std::ops::Range<u32> {
+    let possible = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = possible.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<u32>().ok());
+    0..last.map_or(0, |last| last.saturating_add(1))
+}
+
+/// Returns whether a map is that of the counters.
+fn has_counters(map: &BpfMap) -> bool {
+    const HASH: u32 = 1;
+    (map.kind, map.key_size, map.value_size) == (HASH, size_of::<u32>(), SIZE)
 }
 
 /// Returns the counters of a CPU; `None` if the CPU does not exist.
@@ -83,11 +79,10 @@ mod tests {
 
     #[test]
     fn the_map_of_counters_is_told_from_others_by_its_shape() {
-        let info = "pos:\t0\nflags:\t02000002\nmap_type:\t1\nkey_size:\t4\nvalue_size:\t72\n\
-                    max_entries:\t2\nmap_flags:\t0x0\n";
-        assert!(has_counters(info));
-        assert!(!has_counters(&info.replace("72", "32")));
-        assert!(!has_counters(&info.replace("map_type:\t1", "map_type:\t2")));
-        assert!(!has_counters("pos:\t0\nflags:\t0100000\n"));
+        let map = BpfMap { fd: 3, kind: 1, key_size: 4, value_size: 72, entries: 2 };
+        assert!(has_counters(&map));
+        assert!(!has_counters(&BpfMap { value_size: 32, ..map }));
+        assert!(!has_counters(&BpfMap { kind: 2, ..map }));
+        assert!(!has_counters(&BpfMap { key_size: 8, ..map }));
     }
 }

@@ -1,30 +1,43 @@
 //! What a worker requires of Linux.
 
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod attachments;
+#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
+mod bpf;
 mod built_probes;
 #[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
 mod called_function;
 mod confinement;
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod consumer_identity;
 #[expect(unsafe_code, reason = "it handles descriptors that libdtrace owns")]
 mod descriptors;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod drop_counters;
 mod held_process;
+#[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
+mod kernel_calls;
 mod mappings;
+mod pid_view;
 #[expect(unsafe_code, reason = "the auxiliary vector")]
 mod processes;
 mod surroundings;
 mod systemtap_notes;
 mod uprobe_events;
-#[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
+#[expect(unsafe_code, reason = "it reads what libdtrace passes to the kernel")]
 mod uprobe_places;
 
+pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{confine, give_up_privileges};
+pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use descriptors::{
-    close_inherited_descriptors, duplicate, end_tracing, wait_descriptors,
+    close_inherited_descriptors, duplicate, end_tracing, inode_of_input, open_standard_descriptors,
+    wait_descriptors,
 };
 pub(crate) use drop_counters::dropped_by_kernel;
 pub(crate) use held_process::{let_run_to_gate, open_gate, outlive};
+pub(crate) use kernel_calls::{come_between, has_begun, refused_a_view, uprobe_type};
+pub(crate) use pid_view::PidView;
 pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
 pub(crate) use surroundings::prepare;
-pub(crate) use uprobe_places::correct_probe_places;

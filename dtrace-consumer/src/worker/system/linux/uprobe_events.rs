@@ -1,16 +1,31 @@
 //! Uprobe events that workers have left in the kernel.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
+
+use super::pid_view::is_in_initial_namespace;
 
 pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
 
 /// Removes the uprobe events that killed consumers left behind: those named after a process that has ended,
 /// and those named after this process's own pid, on which libdtrace would fail.
-pub(super) fn remove_stale() {
+///
+/// # Errors
+/// Events that have this process's number are in use. The number is that of the PID namespace, so a process in
+/// another one may have it, too.
+pub(super) fn remove_stale() -> io::Result<()> {
     let own = std::process::id();
-    remove(|pid| pid == own || !Path::new(&format!("/proc/{pid}")).exists());
+    // In another PID namespace, the numbers of processes that exist are not known.
+    let knows_all = is_in_initial_namespace();
+    remove(|pid| pid == own || knows_all && !Path::new(&format!("/proc/{pid}")).exists());
+    let is_own = |line: &str| event_of_consumer(line).is_some_and(|(pid, _)| pid == own);
+    if events().lines().any(is_own) {
+        let reason = "a tracer in another PID namespace has the same number (start again: the next worker \
+                      has another one)";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, reason));
+    }
+    Ok(())
 }
 
 /// Removes the uprobe events that this process created.
@@ -19,8 +34,14 @@ pub(super) fn remove_own() {
     remove(|pid| pid == own);
 }
 
+/// Returns the list of events, empty if it cannot be read. Paths in it need not be UTF-8.
+fn events() -> String {
+    let events = fs::read(UPROBE_EVENTS).unwrap_or_default();
+    String::from_utf8_lossy(&events).into_owned()
+}
+
 fn remove(of: impl Fn(u32) -> bool) {
-    let Ok(events) = fs::read_to_string(UPROBE_EVENTS) else { return };
+    let events = events();
     let stale = events.lines().filter_map(event_of_consumer).filter(|(pid, _)| of(*pid));
     for (_, name) in stale {
         // The kernel refuses to remove one that another consumer in another pid namespace uses, as it should.

@@ -1,0 +1,134 @@
+//! Which processes is libdtrace attached to, and how does it let go of them?
+//!
+//! libdtrace attaches to processes as a debugger does: to those that it creates or grabs, and to those whose
+//! stacks it names. Two things go wrong there in 2.0.7.
+//!
+//! When such a process executes another program, libdtrace makes a new handle of it, without the functions
+//! that pass requests to the thread that is attached. The next look-up of a symbol waits in the wrong thread,
+//! holding the lock that the right one needs, for ever. So this module comes between libdtrace and the kernel:
+//! it replaces the function `waitpid`, detaches from a process that has executed a program, and reports to
+//! libdtrace that the process has ended. libdtrace's breakpoints have vanished with the old program. The next
+//! look-up attaches to the new program like to any other.
+//!
+//! Closing a handle releases processes, but only after all probes have been disabled, which takes up to
+//! seconds for hundreds of probes. Meanwhile nobody else can attach to the processes. So the descriptors of
+//! the probes are not closed until the processes are released: the function `close` is replaced as well.
+
+use std::collections::BTreeSet;
+use std::ffi::c_int;
+use std::io;
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use parking_lot::Mutex;
+
+use super::called_function;
+use super::held_process::is_traced;
+
+type WaitPid = unsafe extern "C" fn(libc::pid_t, *mut c_int, c_int) -> libc::pid_t;
+type Close = unsafe extern "C" fn(c_int) -> c_int;
+
+static WAITPID: OnceLock<WaitPid> = OnceLock::new();
+static CLOSE: OnceLock<Close> = OnceLock::new();
+
+/// The processes that libdtrace has waited for: it waits for all that it is attached to.
+static WAITED_FOR: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// The processes that were let go because they executed a program.
+static LET_GO: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Whether libdtrace's descriptors stay open for now.
+static KEEP_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Watches which processes the libdtrace that contains `inside` attaches to, and detaches it from those that
+/// execute a program.
+///
+/// # Errors
+/// libdtrace does not call these functions as expected.
+pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
+    let waitpid = |place: *mut usize| {
+        // SAFETY: the place is writable, and holds the address of the C library's `waitpid`, which has this
+        // type: libdtrace is opened with RTLD_NOW, so the loader has filled it in. The replacement has the
+        // same type.
+        unsafe {
+            let next: WaitPid = std::mem::transmute(*place);
+            if WAITPID.set(next).is_ok() {
+                *place = waits as *const () as usize;
+            }
+        }
+    };
+    let close = |place: *mut usize| {
+        // SAFETY: as above, for `close`.
+        unsafe {
+            let next: Close = std::mem::transmute(*place);
+            if CLOSE.set(next).is_ok() {
+                *place = closes as *const () as usize;
+            }
+        }
+    };
+    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet.
+    unsafe {
+        called_function::replace(inside, c"waitpid", waitpid)?;
+        called_function::replace(inside, c"close", close)
+    }
+}
+
+/// Returns whether the process was let go because it executed a program. libdtrace has reported its end
+/// then, or will do so.
+pub(crate) fn was_let_go(pid: i32) -> bool {
+    LET_GO.lock().contains(&pid)
+}
+
+/// Returns whether this process is attached to another one.
+pub(crate) fn is_attached() -> bool {
+    let waited_for = WAITED_FOR.lock().clone();
+    waited_for.into_iter().any(is_traced)
+}
+
+/// Keeps libdtrace's descriptors open while it closes its handle, so that it comes to the processes at once.
+/// The end of this process closes them.
+pub(crate) fn keep_descriptors() {
+    KEEP_OPEN.store(true, Ordering::Release);
+}
+
+/// Takes the place of `waitpid` for libdtrace.
+unsafe extern "C" fn waits(pid: libc::pid_t, status: *mut c_int, options: c_int) -> libc::pid_t {
+    // It is set before this function's address is.
+    let Some(next) = WAITPID.get() else { return -1 };
+    WAITED_FOR.lock().insert(pid);
+    // SAFETY: it is the caller's call.
+    let changed = unsafe { next(pid, status, options) };
+    // The wait for the program of a process that libdtrace itself starts has no options.
+    if changed > 0 && options & libc::__WALL != 0 && !status.is_null() {
+        // SAFETY: the call has written the status, which the caller owns.
+        let status = unsafe { &mut *status };
+        if *status >> 8 == libc::SIGTRAP | libc::PTRACE_EVENT_EXEC << 8 && detach(changed) {
+            LET_GO.lock().insert(changed);
+            // What waitpid(2) reports for exit(0).
+            *status = 0;
+        }
+    }
+    changed
+}
+
+/// Detaches from a stopped process, which then runs. Returns whether this thread was attached to it.
+fn detach(pid: libc::pid_t) -> bool {
+    let none = ptr::null_mut::<libc::c_void>();
+    // SAFETY: the request touches no memory of this process.
+    let result = unsafe { libc::ptrace(libc::PTRACE_DETACH, pid, none, none) };
+    result == 0 || Errno::last() != Errno::ESRCH
+}
+
+/// Takes the place of `close` for libdtrace.
+unsafe extern "C" fn closes(descriptor: c_int) -> c_int {
+    if KEEP_OPEN.load(Ordering::Acquire) {
+        return 0;
+    }
+    match CLOSE.get() {
+        // SAFETY: it is the caller's call.
+        Some(next) => unsafe { next(descriptor) },
+        None => -1,
+    }
+}

@@ -1,0 +1,191 @@
+//! What does libdtrace ask of the kernel, and what is asked instead?
+//!
+//! libdtrace makes its system calls for probes, programs and maps through the C library's `syscall`. This
+//! module comes between: it replaces the address that libdtrace calls, and changes some of the calls. All
+//! others are passed on as they are.
+
+use std::ffi::c_long;
+use std::panic::catch_unwind;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::{fs, io, ptr, slice};
+
+use super::bpf::{self, Instruction, Load, MAP_CREATE, PROG_LOAD};
+use super::called_function;
+use super::pid_view::PidView;
+use super::uprobe_places::{Attributes, corrected};
+
+/// `syscall(2)` with all arguments that a system call can have.
+type Syscall = unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
+
+/// What the calls are passed on to, and how they change.
+static NEXT: OnceLock<Next> = OnceLock::new();
+
+struct Next {
+    syscall: Syscall,
+    /// The type of uprobes in [`Attributes`], if the kernel has them.
+    uprobe: Option<u32>,
+    view: Option<PidView>,
+}
+
+/// Whether the kernel refused a program as it was changed, and has loaded it unchanged.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// The descriptor of the map in which the programs keep the state of tracing.
+static STATE: AtomicI32 = AtomicI32::new(-1);
+
+/// Comes between the kernel and the libdtrace that contains `inside`: corrects the places of probes, and
+/// changes programs to have this view of processes.
+///
+/// # Errors
+/// libdtrace does not call `syscall` as expected.
+pub(crate) fn come_between(inside: usize, view: Option<PidView>) -> io::Result<()> {
+    let uprobe = uprobe_type().ok();
+    let intercept = |place: *mut usize| {
+        // SAFETY: the place is writable, and holds the address of the C library's `syscall`: libdtrace is opened
+        // with RTLD_NOW, so the loader has filled it in and will not write to it again. Its declaration has
+        // variable arguments. They are passed like those of `Syscall`, because all are integers. The
+        // replacement is called in the same way. Both read as many arguments as a system call can have, and
+        // the kernel ignores those that a call does not have.
+        unsafe {
+            let syscall: Syscall = std::mem::transmute(*place);
+            // A second libdtrace in this process would be the same.
+            if NEXT.set(Next { syscall, uprobe, view }).is_ok() {
+                *place = passes_on as *const () as usize;
+            }
+        }
+    };
+    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet.
+    unsafe { called_function::replace(inside, c"syscall", intercept) }
+}
+
+/// Returns the kernel's number for uprobes.
+///
+/// # Errors
+/// The kernel has no uprobes.
+pub(crate) fn uprobe_type() -> io::Result<u32> {
+    let kind = fs::read_to_string("/sys/bus/event_source/devices/uprobe/type")?;
+    kind.trim().parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+}
+
+/// Returns whether the kernel refused a program that was changed for the view of processes.
+pub(crate) fn refused_a_view() -> bool {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// Returns whether tracing has begun, which it does when `BEGIN` fires; `None` if that cannot be found out.
+pub(crate) fn has_begun() -> Option<bool> {
+    /// The key of the activity, and its value before `BEGIN` has fired.
+    const ACTIVITY: u32 = 0;
+    const INACTIVE: u32 = 0;
+    let state = STATE.load(Ordering::Relaxed);
+    // SAFETY: only a map of such numbers is kept, and libdtrace never closes it.
+    let activity = (state >= 0).then(|| unsafe { bpf::number_at(state, ACTIVITY) })?.ok()?;
+    Some(activity != INACTIVE)
+}
+
+/// Takes the place of `syscall` for libdtrace.
+unsafe extern "C" fn passes_on(
+    number: c_long,
+    first: usize,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+) -> c_long {
+    // It is set before this function's address is.
+    let Some(next) = NEXT.get() else { return -1 };
+    // SAFETY: it is the caller's call.
+    let pass_on = |first, a| unsafe { (next.syscall)(number, first, a, b, c, d, e) };
+    match (number, low_half(first)) {
+        (libc::SYS_perf_event_open, _) => {
+            let given: *const Attributes = ptr::with_exposed_provenance(first);
+            // SAFETY: the first argument of this call points to attributes.
+            let changed = next.uprobe.and_then(|it| unsafe { corrected(given, low_half(a), it) });
+            let Some((mut attributes, file)) = changed else { return pass_on(first, a) };
+            attributes.path = file.as_ptr();
+            // The copy of the caller's attributes, and another path. Both outlive the call.
+            pass_on((&raw mut attributes).expose_provenance(), a)
+        }
+        (libc::SYS_bpf, PROG_LOAD) if b == size_of::<Load>() => {
+            let given: *const Load = ptr::with_exposed_provenance(a);
+            // SAFETY: the second argument of this call points to as many bytes of attributes as the third says.
+            let changed = next.view.and_then(|view| unsafe { changed(given, &view) });
+            let Some((load, _program)) = changed else { return pass_on(first, a) };
+            // The copy of the caller's attributes, with another program. Both outlive the call.
+            let loaded = pass_on(first, (&raw const load).expose_provenance());
+            if loaded >= 0 || is_busy() {
+                return loaded;
+            }
+            let loaded = pass_on(first, a);
+            REFUSED.fetch_or(loaded >= 0, Ordering::Relaxed);
+            loaded
+        }
+        (libc::SYS_bpf, MAP_CREATE) if b >= size_of::<Map>() => {
+            let created = pass_on(first, a);
+            // SAFETY: as for programs.
+            let is_state = unsafe { ptr::with_exposed_provenance::<Map>(a).as_ref() }
+                .is_some_and(Map::is_state);
+            if let (true, Ok(fd @ 0..)) = (is_state, i32::try_from(created)) {
+                STATE.store(fd, Ordering::Relaxed);
+            }
+            created
+        }
+        _ => pass_on(first, a),
+    }
+}
+
+/// The beginning of `union bpf_attr` for `BPF_MAP_CREATE`.
+#[repr(C)]
+struct Map {
+    /// The kind, and the sizes of keys and values.
+    shape: [u32; 3],
+    others: [u32; 4],
+    name: [u8; 16],
+}
+
+const _: () = assert!(std::mem::offset_of!(Map, name) == 28);
+
+impl Map {
+    /// Returns whether it is the array of 32-bit numbers in which the programs keep the state of tracing.
+    fn is_state(&self) -> bool {
+        self.shape == [2, 4, 4] && self.name.starts_with(b"state\0")
+    }
+}
+
+/// Returns the attributes with another program, and the program; `None` if nothing changes.
+///
+/// # Safety
+/// `given` points to the attributes of a program that is to be loaded.
+unsafe fn changed(given: *const Load, view: &PidView) -> Option<(Load, Vec<Instruction>)> {
+    // SAFETY: the caller guarantees it.
+    let mut load = *unsafe { given.as_ref() }?;
+    // Records of functions would have to describe a new one as well. libdtrace 2.0.7 passes none.
+    if load.function_records != 0 {
+        return None;
+    }
+    let start: *const Instruction =
+        ptr::with_exposed_provenance(usize::try_from(load.instructions).ok()?);
+    if start.is_null() || !start.is_aligned() {
+        return None;
+    }
+    // SAFETY: the attributes name the program's first instruction and their number.
+    let program = unsafe { slice::from_raw_parts(start, usize::try_from(load.length).ok()?) };
+    let program = catch_unwind(|| view.changed(program)).ok()??;
+    load.length = u32::try_from(program.len()).ok()?;
+    load.instructions = program.as_ptr().expose_provenance() as u64;
+    Some((load, program))
+}
+
+/// Returns whether the last call failed only because the kernel was busy. libdtrace then tries again.
+fn is_busy() -> bool {
+    io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
+}
+
+/// Returns the `int` that an argument passes; only the lower half of its register counts.
+fn low_half(argument: usize) -> i32 {
+    let bytes = argument.to_ne_bytes();
+    let low = if cfg!(target_endian = "little") { &bytes[..4] } else { &bytes[4..] };
+    low.try_into().map_or(0, i32::from_ne_bytes)
+}

@@ -1,0 +1,111 @@
+//! Who is the tracer, seen from a script?
+//!
+//! The consumer, as in dtrace(1): `$pid`, `$uid` and the other macro variables are its numbers, and `pid` is
+//! its number while the worker runs. In a PID namespace, all numbers are those of the namespace.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::failed::{Failed, surroundings_failed};
+use super::libdtrace::{CallFailure, Compiling, Loaded};
+use super::system::{self, Answering, ConsumerIdentity, PidView};
+use crate::data::warning::{Warning, WarningKind};
+use crate::stream::job::{Job, Purpose};
+use crate::stream::payload::{FailureFrame, FailureKind};
+
+/// The macro variables that are numbers of the tracer.
+const MACROS: [&str; 8] = ["pid", "ppid", "pgid", "sid", "uid", "euid", "gid", "egid"];
+
+/// What became of making scripts see the consumer as the tracer.
+pub(super) struct Tracer {
+    /// Why the macro variables have the worker's numbers.
+    not_consumer: Option<io::Error>,
+    /// Why nothing comes between libdtrace and the kernel.
+    not_between: Option<io::Error>,
+    /// Why places of probes cannot be corrected.
+    pub(super) uncorrected: Option<io::Error>,
+}
+
+impl Tracer {
+    /// Loads and opens libdtrace with the consumer at the other end of `channel` as the tracer.
+    pub(super) fn open(job: &Job, channel: &impl AsFd) -> Result<(Tracer, Compiling), Failed> {
+        let failed = |failure: CallFailure| {
+            let load = failure.call == "dlopen";
+            Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
+        };
+        let loaded = Loaded::load(&job.library).map_err(failed)?;
+        let inside = loaded.code_address();
+        let identity = system::peer_of(channel).and_then(|peer| ConsumerIdentity::of(&peer));
+        let identity = identity.and_then(|it| Ok((it.pid(), Answering::for_consumer(inside, it)?)));
+        let (consumer, answering, not_consumer) = match identity {
+            Ok((pid, answering)) => (Some(pid), Some(answering), None),
+            Err(e) => (None, None, Some(e)),
+        };
+        let compiling = loaded.open().map_err(failed)?;
+        drop(answering);
+        // Nothing else loads programs.
+        let view = (job.purpose == Purpose::Trace).then(|| PidView::of_worker(consumer));
+        let untranslated = |e: &io::Error| {
+            surroundings_failed("translating the numbers of processes in this PID namespace", e)
+        };
+        let view = view.transpose().map_err(|e| untranslated(&e))?;
+        let not_between = system::come_between(inside, view).err();
+        // Without it, processes that execute programs are as libdtrace sees them.
+        let _ = system::watch_attachments(inside);
+        // No probe would ever fire.
+        if let (Some(e), true) = (&not_between, view.is_some_and(|it| it.translates())) {
+            return Err(untranslated(e));
+        }
+        let unknown = system::uprobe_type().err();
+        let uncorrected = unknown.or_else(|| not_between.as_ref().map(copy_of));
+        Ok((Tracer { not_consumer, not_between, uncorrected }, compiling))
+    }
+
+    /// Returns a warning if the script sees the worker where dtrace(1) would show it the tracer.
+    pub(super) fn warning(&self, job: &Job) -> Option<Warning> {
+        let uses = |name: &&&str| job.scripts.iter().any(|script| script.uses_macro(name));
+        let (name, what, error) = match (&self.not_consumer, &self.not_between) {
+            (Some(error), _) => {
+                (MACROS.iter().find(uses)?, "it is the worker's number, not this program's", error)
+            }
+            (None, Some(error)) => {
+                (MACROS[..1].iter().find(uses)?, "`pid` differs from it in the worker", error)
+            }
+            (None, None) => return None,
+        };
+        Some(apart(name, what, error))
+    }
+
+    /// Returns a warning if the kernel refused a program that shows the worker as the consumer. This is known
+    /// once tracing is on.
+    pub(super) fn warning_once_on(job: &Job) -> Option<Warning> {
+        let uses = job.scripts.iter().any(|script| script.uses_macro("pid"));
+        let error = io::Error::other("the kernel refused a program that shows it otherwise");
+        (system::refused_a_view() && uses)
+            .then(|| apart("pid", "`pid` differs from it in the worker", &error))
+    }
+
+    /// Fails if tracing has not begun although libdtrace has started it.
+    pub(super) fn require_begun() -> Result<(), Failed> {
+        if system::has_begun() != Some(false) {
+            return Ok(());
+        }
+        Err(Failed(FailureFrame {
+            kind: FailureKind::NotBegun,
+            attempt: "dtrace_go".to_owned(),
+            number: 0,
+            message: "the probe BEGIN did not fire".to_owned(),
+            script: None,
+            needed: Vec::new(),
+        }))
+    }
+}
+
+fn apart(name: &str, what: &str, error: &io::Error) -> Warning {
+    let message = format!("{what}: {error} (exclude this program and its worker by `execname`)");
+    Warning::new(WarningKind::Apart, format!("${name}"), message)
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}

@@ -1,0 +1,210 @@
+//! What becomes of the processes that libdtrace is attached to, when they execute programs and when their
+//! session ends?
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dtrace_consumer::session::{EndedBy, Source};
+use dtrace_consumer::{Consumer, Error, Failure, Session, ValueRef, run_synchronous, trace};
+use dtrace_test_support::live_tests;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        a_created_process_that_executes_programs_is_traced_to_its_end,
+        functions_of_a_program_that_the_command_executes_have_names,
+        a_process_is_free_although_many_probes_are_still_to_be_disabled,
+        a_process_whose_stacks_were_named_is_free_as_soon_as_the_session_has_ended,
+    ],
+    long: [
+        a_grabbed_process_that_executes_programs_is_traced_to_its_end,
+        a_command_whose_functions_are_traced_may_execute_programs,
+        a_process_is_free_as_soon_as_its_session_has_ended,
+        a_process_is_free_as_soon_as_its_session_has_failed,
+    ],
+}
+
+/// What a hanging session fails by. None takes nearly as long.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Makes libdtrace look up symbols all the time.
+const STACKS: &str = "syscall:::entry /pid == $target/ { trace(execname); ustack(); }";
+
+/// A shell script that goes on in another program each time, until its counter is 0. It waits for a line at
+/// its beginning.
+const PROGRAMS: &str = r#"read line; n=8
+    script='n=$1; [ $n = 0 ] && exec true; sleep .05; exec sh -c "$0" "$0" $((n - 1))'
+    exec sh -c "$script" "$script" $n"#;
+
+/// A process that calls getppid(2) for each byte that it is sent, and answers.
+struct Answering(Child);
+
+impl Answering {
+    fn start() -> Answering {
+        let words = traced_program("answer", 1);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Answering(command.spawn().expect("this program starts"));
+        process.call();
+        process
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id().cast_signed()
+    }
+
+    fn ask(&mut self) {
+        self.0.stdin.as_mut().expect("a pipe").write_all(b".").expect("it reads");
+    }
+
+    fn call(&mut self) {
+        self.ask();
+        self.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
+    }
+
+    /// Fails unless nobody is attached to it, and it lives.
+    fn assert_free(mut self, when: &str) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it lives");
+        let tracer = status.lines().find(|line| line.starts_with("TracerPid:"));
+        assert_eq!(tracer, Some("TracerPid:\t0"), "{when}");
+        self.call();
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().expect("a child").success(), "{when}");
+    }
+}
+
+/// Runs the session, which must end with the last program of the process.
+fn traces_all_programs<S: Source, C: Consumer>(session: Session<S, C>) {
+    // Those of another CPU may come later than those that ran after them.
+    let mut programs = BTreeSet::new();
+    let mut gone = 0;
+    let outcome = session
+        .deadline(DEADLINE)
+        .chew(|firing| {
+            programs.extend(firing.values().next().map(|name| name.to_string()));
+            Ok(())
+        })
+        .on_process(|event| {
+            gone += u32::from(event.gone);
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_ne!(outcome.ended_by, EndedBy::Deadline, "{programs:?}");
+    assert!(gone <= 1, "its end was reported {gone} times");
+    assert!(["sh", "true"].iter().all(|name| programs.contains(*name)), "{programs:?}");
+}
+
+fn a_created_process_that_executes_programs_is_traced_to_its_end() {
+    traces_all_programs(trace(STACKS).option("evaltime", "exec").create(["sh", "-c", PROGRAMS]));
+}
+
+fn a_grabbed_process_that_executes_programs_is_traced_to_its_end() {
+    let mut command = Command::new("sh");
+    command.args(["-c", PROGRAMS]).stdin(Stdio::piped());
+    let mut process = command.spawn().expect("sh(1) starts");
+    let mut input = process.stdin.take().expect("a pipe");
+    let pid = process.id().cast_signed();
+    traces_all_programs(trace(STACKS).grab(pid).on_start(move |_| {
+        input.write_all(b"\n")?;
+        Ok(())
+    }));
+    assert!(process.wait().expect("a child").success());
+}
+
+fn a_command_whose_functions_are_traced_may_execute_programs() {
+    let script = format!("pid$target:libc.so.6:getenv:entry {{ }} {STACKS}");
+    traces_all_programs(run_synchronous(script, ["sh", "-c", PROGRAMS]).configure_command(
+        |command| {
+            command.stdin(Stdio::null());
+        },
+    ));
+}
+
+fn functions_of_a_program_that_the_command_executes_have_names() {
+    let program = traced_program("calls", 1);
+    let mut command = Command::new("sh");
+    // The shell calls getppid(2) when it starts. Its stack is named while it waits.
+    command.args(["-c", "sleep 2; exec \"$0\" \"$@\""]).args(program);
+    let mut innermost = Vec::new();
+    run_synchronous("syscall::getppid:entry /pid == $target/ { ustack(); }", command)
+        .deadline(DEADLINE)
+        .chew(|firing| {
+            let Some(ValueRef::Stack(stack)) = firing.values().next() else {
+                return Err("no stack".into());
+            };
+            let frame = stack.frames().next().expect("a frame");
+            innermost.push(frame.symbol().unwrap_or_default().to_owned());
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(innermost, ["getppid"; 2]);
+}
+
+fn a_process_is_free_as_soon_as_its_session_has_ended() {
+    for script in [
+        "BEGIN { exit(0); }",
+        "syscall::getppid:entry /pid == $target/ { trace(1); ustack(); exit(0); }",
+        "pid$target:libc.so.6:getppid:entry { trace(1); ustack(); exit(0); }",
+    ] {
+        let mut process = Answering::start();
+        let pid = process.pid();
+        trace(script)
+            .grab(pid)
+            .deadline(DEADLINE)
+            .on_start(|_| {
+                process.ask();
+                Ok(())
+            })
+            .out(|_| Ok(()))
+            .run()
+            .expect("the session comes to its end");
+        process.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
+        process.assert_free(script);
+    }
+}
+
+fn a_process_is_free_as_soon_as_its_session_has_failed() {
+    // While compiling, when probes are enabled, and while tracing.
+    for script in ["BEGIN { no_such(); }", "BEGIN { raise(0); }", "BEGIN { trace(1); }"] {
+        let process = Answering::start();
+        let result = trace(script)
+            .grab(process.pid())
+            .deadline(DEADLINE)
+            .chew(|_| Err("no more".into()))
+            .run();
+        let Err(Failure { error, .. }) = result else { panic!("{script}: {result:?}") };
+        assert!(!matches!(error, Error::Deadline { .. } | Error::WorkerDied { .. }), "{error}");
+        process.assert_free(script);
+    }
+}
+
+fn a_process_is_free_although_many_probes_are_still_to_be_disabled() {
+    let process = Answering::start();
+    let script = "syscall::s*:entry /pid == $target/ { trace(1); } BEGIN { exit(0); }";
+    let session = trace(script).grab(process.pid()).deadline(DEADLINE).chew(|_| Ok(()));
+    session.run().expect("the session comes to its end");
+    process.assert_free(script);
+}
+
+fn a_process_whose_stacks_were_named_is_free_as_soon_as_the_session_has_ended() {
+    let mut process = Answering::start();
+    let pid = process.pid();
+    let script = format!("syscall::getppid:entry /pid == {pid}/ {{ ustack(); exit(0); }}");
+    trace(script.clone())
+        .deadline(DEADLINE)
+        .on_start(|_| {
+            process.ask();
+            Ok(())
+        })
+        .out(|_| Ok(()))
+        .run()
+        .expect("the session comes to its end");
+    process.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
+    process.assert_free(&script);
+}

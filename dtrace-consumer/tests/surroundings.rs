@@ -1,0 +1,176 @@
+//! May the user's process be any process?
+//!
+//! A program traces in each of many surroundings. Either it gets the same data as elsewhere, or an error that
+//! names what is wrong and what to do, before anything has started. It never hangs, and what it is told of its
+//! command is true.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::surroundings::RESULT;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    serial,
+    needs: [Tracing],
+    tests: [
+        a_program_that_ignores_its_children_learns_how_its_command_ends,
+        another_thread_may_wait_for_all_children,
+        standard_descriptors_may_be_closed,
+    ],
+    long: [
+        signals_may_be_handled_in_any_way,
+        every_standard_descriptor_may_be_closed,
+        what_a_program_does_with_its_processes_does_not_matter,
+        the_programs_file_may_change_while_it_runs,
+    ],
+    needs: [Tracing, Root, Command("unshare")],
+    tests: [
+        a_foreign_proc_and_a_user_namespace_are_told_before_anything_starts,
+    ],
+    long: [
+        a_chroot_is_no_obstacle_and_its_missing_proc_is_named,
+        a_file_system_that_forbids_execution_since_is_named,
+    ],
+    needs: [Tracing, Command("strace")],
+    tests: [
+        a_tracer_that_follows_children_is_named,
+    ],
+}
+
+/// What each program says that traces as usual.
+const TRACED: &str = "1 firing, exit status: 3; 1 firing, exit status: 3; \
+                      1 firing, no command; 1 firing, no command";
+
+/// After how long a program hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A copy of this test's program, which may be changed, and a file for its result.
+struct Program {
+    directory: tempfile::TempDir,
+}
+
+impl Program {
+    fn new() -> Program {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let program = Program { directory };
+        fs::copy(&traced_program("", "")[0], program.file()).expect("a copy of this program");
+        program
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("program")
+    }
+
+    /// Returns what the program says in the surroundings that it makes itself, `how`, below those that
+    /// `launcher` makes, the beginning of its command line.
+    fn says(&self, launcher: &[&str], how: &str) -> String {
+        let result = self.directory.path().join("result");
+        let words = traced_program("surrounded", how);
+        let mut words: Vec<_> = launcher.iter().map(Into::into).chain(words).collect();
+        words[launcher.len()] = self.file().into();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).env(RESULT, &result).stdin(Stdio::null());
+        let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+        let began = Instant::now();
+        while child.try_wait().expect("a child").is_none() {
+            if began.elapsed() > PATIENCE {
+                child.kill().expect("a child");
+                panic!("{launcher:?} {how}: hangs");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        fs::read_to_string(result).unwrap_or_else(|error| panic!("{launcher:?} {how}: {error}"))
+    }
+}
+
+/// Returns what a program says; see [`Program::says`].
+fn says(launcher: &[&str], how: &str) -> String {
+    let (_lock, guard) = alone();
+    let said = Program::new().says(launcher, how);
+    orphans_ended();
+    guard.check();
+    said
+}
+
+fn all_trace(surroundings: &[&str]) {
+    for how in surroundings {
+        assert_eq!(says(&[], how), TRACED, "{how}");
+    }
+}
+
+fn a_program_that_ignores_its_children_learns_how_its_command_ends() {
+    all_trace(&["SIGCHLD ignored", "no zombies"]);
+    let usual = says(&[], "no program, as it is");
+    assert!(usual.starts_with("command: cannot start /no/such/program: "), "{usual}");
+    for how in ["SIGCHLD ignored", "no zombies", "children waited for elsewhere"] {
+        assert_eq!(says(&[], &format!("no program, {how}")), usual);
+    }
+}
+
+fn another_thread_may_wait_for_all_children() {
+    let said = says(&[], "children waited for elsewhere");
+    // Only a command that is traced to its end is not at the other thread's mercy.
+    let lost = TRACED.replacen("exit status: 3", "unknown status", 1);
+    assert!([TRACED, &lost].contains(&said.as_str()), "{said}");
+}
+
+fn standard_descriptors_may_be_closed() {
+    all_trace(&["closed 0 1 2"]);
+}
+
+fn every_standard_descriptor_may_be_closed() {
+    all_trace(&["closed 0", "closed 1", "closed 2", "closed 0 1", "closed 0 2", "closed 1 2"]);
+}
+
+fn signals_may_be_handled_in_any_way() {
+    all_trace(&["as it is", "SIGINT ignored", "SIGPIPE default", "a timer", "all signals blocked"]);
+}
+
+fn what_a_program_does_with_its_processes_does_not_matter() {
+    all_trace(&["forks that stay", "a reaper of orphans", "not dumpable", "memory locked"]);
+}
+
+fn the_programs_file_may_change_while_it_runs() {
+    all_trace(&["deleted", "renamed", "replaced"]);
+}
+
+/// A shell script in a mount namespace of its own, which ends by starting the program.
+fn after<'s>(setup: &'s str, words: &[&'s str]) -> Vec<&'s str> {
+    [&["unshare", "--mount", "sh", "-c", setup, "sh"], words].concat()
+}
+
+fn a_chroot_is_no_obstacle_and_its_missing_proc_is_named() {
+    let chroot = r#"mount --make-rprivate / && mount --rbind / /mnt && exec chroot /mnt "$@""#;
+    assert_eq!(says(&after(chroot, &[]), "as it is"), TRACED);
+    let without = r#"mount --make-rprivate / && mount --rbind / /mnt && umount -l /mnt/proc
+        exec chroot /mnt "$@""#;
+    let said = says(&after(without, &[]), "as it is");
+    assert!(said.starts_with("unavailable: ") && said.contains("mount /proc"), "{said}");
+    assert!(!said.contains("CAP_SYS_ADMIN") && !said.contains("CONFIG_DEBUG_FS"), "{said}");
+}
+
+fn a_file_system_that_forbids_execution_since_is_named() {
+    let setup = r#"mount --make-rprivate / && mount -t tmpfs t /mnt && cp "$1" /mnt/program || exit
+        shift; exec /mnt/program "$@""#;
+    let said = says(&after(setup, &[]), "noexec");
+    assert!(said.starts_with("start of the worker: ") && said.contains("noexec"), "{said}");
+}
+
+fn a_foreign_proc_and_a_user_namespace_are_told_before_anything_starts() {
+    let said = says(&["unshare", "--pid", "--fork"], "as it is");
+    assert!(said.starts_with("unavailable: ") && said.contains("PID namespace"), "{said}");
+    let said = says(&["unshare", "--user", "--map-root-user"], "as it is");
+    assert!(said.starts_with("unavailable: ") && said.contains("user namespace"), "{said}");
+}
+
+fn a_tracer_that_follows_children_is_named() {
+    let said = says(&["strace", "-f", "-o", "/dev/null"], "as it is");
+    assert!(said.starts_with("command: ") && said.contains("(strace) already traces"), "{said}");
+    assert!(said.ends_with("1 firing, no command"), "{said}");
+}
