@@ -84,6 +84,13 @@ fn report(prefix: &Path, done: Result<Installed, InstallError>) {
             // This file exists. Cargo would take a missing one for changed, at every build.
             println!("cargo::rerun-if-changed={}", manifest.display());
         }
+        Err(error @ InstallError::UnusablePath { .. }) => {
+            warn(&error.to_string());
+            println!(
+                "cargo::warning=unpack one elsewhere: dtrace-worker install --with-dtrace --prefix DIR, and \
+                 set {PREFIX_VARIABLE} to DIR"
+            );
+        }
         Err(error) => {
             warn(&error.to_string());
             println!(

@@ -245,10 +245,10 @@
 //!
 //! # Recordings
 //! [`record`](Session::record) writes what a session delivers to a file. [`replay()`] delivers it again, on
-//! any machine. A recording always holds firings and aggregations. It holds text if the session had an `out`
-//! handler or was [`formatted`](Session::formatted). A replay fails with [`Error::NotRecorded`] if the
-//! recording lacks what a handler needs. The replay of a session that failed fails with the same error.
-//! Commands of `system()` are not run on replay. `docs/stream.md` in the repository describes the format.
+//! any machine with the same byte order; elsewhere it fails with [`Error::RecordingByteOrder`]. A recording
+//! always holds firings and aggregations. It holds text if the session had an `out` handler or was
+//! [`formatted`](Session::formatted). A replay fails with [`Error::NotRecorded`] if the recording lacks what a
+//! handler needs. The replay of a session that failed fails with the same error. Commands of `system()` are not run on replay. `docs/stream.md` in the repository describes the format.
 //!
 //! A program that only replays can turn off the default feature `live`. Then there is no worker, no
 //! libdtrace, and fewer than two thirds of the dependencies.
@@ -427,7 +427,7 @@ pub mod session {
     #[cfg(feature = "live")]
     pub use crate::data::script::Specifier;
     pub use crate::data::session_info::{
-        OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
+        ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
     };
     pub use crate::data::warning::{Warning, WarningKind};
 }

@@ -2,14 +2,12 @@
 //!
 //! A typed error; never a hang, never silence.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 
 use dtrace_consumer::error::CompileError;
 use dtrace_consumer::session::WarningKind;
 use dtrace_consumer::{ConsumerThread, Error, Failure, Outcome, Script, run_synchronous, trace};
 use dtrace_test_support::live_tests;
-use dtrace_test_support::traced::traced_program;
 
 live_tests! {
     needs: [Tracing],
@@ -20,8 +18,6 @@ live_tests! {
         a_target_without_a_process_is_told,
         a_character_that_is_not_ascii_is_named_in_its_column,
         an_unknown_option_is_named,
-        a_command_that_does_not_exist_is_named,
-        the_exit_status_of_the_command_is_told,
         an_access_to_address_0_is_a_fault_of_its_probe,
         a_program_that_is_no_worker_is_told_and_not_waited_for,
     ],
@@ -38,8 +34,6 @@ live_tests! {
         a_wrong_value_of_an_option_is_named,
         options_that_would_end_the_worker_are_refused,
         destructive_actions_need_their_option,
-        a_command_that_cannot_be_executed_is_named,
-        a_command_that_is_killed_is_no_error_of_the_session,
         a_division_by_zero_is_a_fault_of_its_kind,
         a_library_of_another_version_is_not_loaded,
         a_conversion_that_libdtrace_cannot_carry_out_ends_the_session_with_its_words,
@@ -47,7 +41,6 @@ live_tests! {
     ],
     needs: [],
     tests: [
-        a_session_without_a_command_is_refused,
         an_empty_prefix_is_named_with_what_is_missing,
         a_file_that_is_no_libdtrace_is_not_loaded,
     ],
@@ -285,78 +278,6 @@ fn destructive_actions_need_their_option() {
     let error = error_of(script);
     assert!(error.to_string().contains("option `destructive`"), "{error}");
     run_synchronous(script, ["true"]).flag("destructive").run().expect("now it may");
-}
-
-fn a_command_that_does_not_exist_is_named() {
-    let result = run_synchronous("BEGIN { }", ["/no/such/command"]).run();
-    let Err(Failure { error: Error::Command { program, cause }, .. }) = result else {
-        panic!("{result:?}")
-    };
-    assert_eq!(program, "/no/such/command");
-    assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
-}
-
-fn a_command_that_cannot_be_executed_is_named() {
-    for (program, why) in [("/etc/passwd", "not executable"), ("/", "it is a directory")] {
-        for result in [
-            trace("BEGIN { }").create([program]).run(),
-            run_synchronous("BEGIN { }", [program]).run(),
-        ] {
-            let Err(Failure { error: Error::Command { program: named, cause }, .. }) = result
-            else {
-                panic!("{result:?}")
-            };
-            assert_eq!(named, program);
-            assert_eq!(cause.kind(), std::io::ErrorKind::PermissionDenied);
-            assert!(cause.to_string().contains(why), "{cause}");
-        }
-    }
-}
-
-fn a_session_without_a_command_is_refused() {
-    let empty = [
-        run_synchronous("BEGIN { }", [""; 0]).run(),
-        run_synchronous("BEGIN { }", ["", "argument"]).run(),
-    ];
-    for result in empty {
-        let Err(Failure { error: error @ Error::Command { .. }, .. }) = &result else {
-            panic!("{result:?}")
-        };
-        assert!(
-            error.to_string().starts_with("cannot start a command: no command given"),
-            "{error}"
-        );
-    }
-}
-
-fn a_command_that_is_killed_is_no_error_of_the_session() {
-    let mut values = Vec::new();
-    let outcome = run_synchronous(
-        "BEGIN { trace(1); } END { trace(2); }",
-        traced_program("killed", nix::sys::signal::Signal::SIGKILL as i32),
-    )
-    .chewrec(|record| {
-        values.push(record.get::<i32>()?);
-        Ok(())
-    })
-    .run()
-    .expect("the session comes to its end");
-    let command = outcome.command.expect("the command has ended");
-    assert_eq!(command.status.signal(), Some(nix::sys::signal::Signal::SIGKILL as i32));
-    assert!(!command.finished());
-    assert_eq!(values, [1, 2]);
-}
-
-fn the_exit_status_of_the_command_is_told() {
-    for (status, refused) in [(0, false), (7, false), (64, true)] {
-        let outcome = run_synchronous("BEGIN { }", traced_program("exit", status))
-            .run()
-            .expect("the session comes to its end");
-        let command = outcome.command.expect("the command has ended");
-        assert_eq!(command.status.code(), Some(status));
-        assert_eq!(command.finished(), status == 0);
-        assert_eq!(command.refused_its_arguments(), refused);
-    }
 }
 
 fn an_access_to_address_0_is_a_fault_of_its_probe() {

@@ -127,7 +127,7 @@ fn no_probe_matches_description_is_an_empty_list() {
 }
 
 /// The advice of an error of libdtrace.
-fn advice_of(failure: Failure) -> &'static str {
+fn advice_of(failure: Failure) -> String {
     match failure.error {
         Error::Libdtrace { call, advice: Some(advice), .. } if call == "dtrace_go" => advice,
         other => panic!("{other:?}"),
@@ -151,7 +151,7 @@ fn too_big_becomes_an_advice() {
 }
 
 /// The advice for an option with a value that is too large or too small.
-fn advice_for(option: &str, value: &str) -> &'static str {
+fn advice_for(option: &str, value: &str) -> String {
     let session = run_synchronous("BEGIN { @ = count(); trace(1); }", ["true"]);
     advice_of(session.option(option, value).run().expect_err("that cannot work"))
 }

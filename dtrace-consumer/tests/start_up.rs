@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use dtrace_consumer::{Error, Failure, run_synchronous};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::no_children;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -129,6 +130,8 @@ fn trace_a_created_process() {
         Ok(_) => println!("{calls} calls"),
         Err(failure) => println!("{failure}"),
     }
+    // The worker would become a child of the test.
+    no_children();
     std::process::exit(0);
 }
 

@@ -22,7 +22,8 @@
 //! constructors, and those of an unsupported version must not run.
 //!
 //! libdtrace does not support every path. Paths with whitespace, `#` or `à` are refused as
-//! [`Refusal::UnusablePath`]; in a private prefix, so are `:`, `;` and `$`.
+//! [`Refusal::UnusablePath`], and so are those of more than 1900 bytes; in a private prefix, so are `:`, `;`
+//! and `$`.
 
 mod cache;
 mod error;
@@ -38,6 +39,7 @@ mod trust;
 
 use std::path::Path;
 
+pub use crate::path::PathProblem;
 pub use crate::prefix::PREFIX_NAME;
 pub use error::{Candidate, LocateError};
 pub(crate) use image::examine;

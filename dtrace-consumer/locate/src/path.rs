@@ -4,17 +4,48 @@
 //! links resolved. The kernel splits such a definition at whitespace and ends it at `#`; neither can
 //! be quoted.
 //!
+//! libdtrace 2.0.7 cannot define one on a path that is longer than about 2000 bytes.
+//!
 //! The dynamic loader gets the directory as the caller named it. In its `--library-path`, `:` and `;`
 //! separate directories, and `$` starts a token such as `$LIB`.
 
+use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Returns the first character of the path that a prefix with its own dynamic loader does not
-/// support. The end of the path need not exist.
-pub(crate) fn unusable_in_prefix(path: &Path) -> Option<char> {
-    unusable_in_library_path(path).or_else(|| unusable_in_uprobe(path))
+/// The longest path of a file on which libdtrace defines uprobes, in bytes. A definition has other parts too.
+const LONGEST: usize = 1900;
+
+/// The length of libdtrace's path in a prefix, at most.
+const WITHIN_PREFIX: usize = 100;
+
+/// Why libdtrace does not support a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathProblem {
+    /// It contains this character.
+    Character(char),
+    /// It is too long.
+    Length,
+}
+
+/// `contains a space`
+impl fmt::Display for PathProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PathProblem::Character(character) => write!(f, "contains {}", describe(*character)),
+            PathProblem::Length => write!(f, "is longer than {LONGEST} bytes"),
+        }
+    }
+}
+
+/// Returns why a prefix with its own dynamic loader cannot have this path. The end of the path need not
+/// exist.
+pub(crate) fn unusable_in_prefix(path: &Path) -> Option<PathProblem> {
+    unusable_in_library_path(path)
+        .map(PathProblem::Character)
+        .or_else(|| unusable_in_uprobe_with(path, WITHIN_PREFIX))
 }
 
 /// Returns the first character that keeps the dynamic loader from searching the directory.
@@ -22,15 +53,23 @@ pub(crate) fn unusable_in_library_path(directory: &Path) -> Option<char> {
     first(directory, |byte| b":;$".contains(&byte))
 }
 
-/// Returns the first character that keeps the kernel from defining a uprobe on the file.
-pub(crate) fn unusable_in_uprobe(file: &Path) -> Option<char> {
+/// Returns what keeps the kernel from defining a uprobe on the file.
+pub(crate) fn unusable_in_uprobe(file: &Path) -> Option<PathProblem> {
+    unusable_in_uprobe_with(file, 0)
+}
+
+/// As [`unusable_in_uprobe`], for a file whose path is longer by so many bytes.
+fn unusable_in_uprobe_with(path: &Path, more: usize) -> Option<PathProblem> {
+    let path = real(path);
     // The kernel's isspace() is that of Latin-1, in which 0xa0 is a space. It is also the second
     // byte of `à` in UTF-8.
-    first(&real(file), |byte| matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0 | b'#'))
+    first(&path, |byte| matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0 | b'#'))
+        .map(PathProblem::Character)
+        .or_else(|| (path.as_os_str().len() + more > LONGEST).then_some(PathProblem::Length))
 }
 
 /// Names a character in a message.
-pub(crate) fn describe(character: char) -> String {
+fn describe(character: char) -> String {
     match character {
         ' ' => "a space".to_owned(),
         '\t' => "a tab".to_owned(),
@@ -76,11 +115,24 @@ mod tests {
     fn what_the_kernel_or_the_loader_takes_for_the_end_of_a_path_is_unusable() {
         let unusable = |path: &str| unusable_in_prefix(Path::new(path));
         for character in [' ', '\t', '\n', '#', '\u{a0}', 'à', ':', ';', '$'] {
-            assert_eq!(unusable(&format!("/none/a{character}b/p")), Some(character));
+            let problem = Some(PathProblem::Character(character));
+            assert_eq!(unusable(&format!("/none/a{character}b/p")), problem);
         }
         assert_eq!(unusable("/none/aäb,'\"%*(@=~`{|&<!?[\\/p"), None);
         let latin1 = Path::new(OsStr::from_bytes(b"/none/a\xa0b"));
-        assert_eq!(unusable_in_prefix(latin1), Some(char::REPLACEMENT_CHARACTER));
+        assert_eq!(
+            unusable_in_prefix(latin1),
+            Some(PathProblem::Character(char::REPLACEMENT_CHARACTER))
+        );
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_the_definition_of_a_uprobe_is_unusable() {
+        let path = |length: usize| PathBuf::from(format!("/{}", "d/".repeat(length / 2)));
+        assert_eq!(unusable_in_uprobe(&path(1880)), None);
+        assert_eq!(unusable_in_uprobe(&path(2000)), Some(PathProblem::Length));
+        assert_eq!(unusable_in_prefix(&path(1880)), Some(PathProblem::Length));
+        assert_eq!(unusable_in_prefix(&path(1700)), None);
     }
 
     #[test]
@@ -98,6 +150,7 @@ mod tests {
         ];
         for (target, link, expected) in links {
             symlink(path(target), path(link)).expect("a link");
+            let expected = expected.map(PathProblem::Character);
             assert_eq!(unusable_in_prefix(&path(link).join("not/yet")), expected, "{link}");
         }
     }

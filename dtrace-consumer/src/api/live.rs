@@ -70,7 +70,7 @@ impl<C> Session<Live, C> {
     /// [`Error::Compile`] if a script does not compile; otherwise the same as for a session.
     pub fn check(self) -> Result<Vec<ProgramInfo>, Error> {
         let settings = &self.source.settings;
-        inquiry::check(settings).map_err(|error| advised(settings, error))
+        inquiry::check(settings).map_err(|error| advised(settings, None, error))
     }
 
     /// Creates a query for the probes that the scripts' clauses match.

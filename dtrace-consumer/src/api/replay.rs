@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use super::session::{Session, sealed};
 use crate::data::outcome::{EndedBy, Outcome};
+use crate::data::session_info::ByteOrder;
 use crate::decode::consumer::Consumer;
 use crate::decode::delivery::Delivery;
 use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::failure::Failure;
-use crate::stream::frame::FORMAT_VERSION;
+use crate::stream::frame::{FORMAT_VERSION, Frame};
 use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
 use crate::stream::wire::Malformed;
 
@@ -155,6 +156,10 @@ fn deliver(
     while !ending.is_asked() {
         let position = reader.position();
         match reader.next().map_err(failed)? {
+            Some(Frame::Begin(info)) if info.byte_order != ByteOrder::OWN => {
+                let name = name.to_owned();
+                return Err(Error::RecordingByteOrder { name, found: info.byte_order });
+            }
             Some(frame) => match dispatcher.take(frame, position)? {
                 Step::Continue | Step::Started | Step::CaughtUp => {}
                 // What follows comes from the consumer, not the worker: how the command ended.

@@ -42,11 +42,11 @@ pub struct Traced {
 /// Functions of the command and of its libraries have probes too: `pid$target:a.out:main:entry`. They fire
 /// however the program was linked.
 ///
-/// If the script records functions of processes (`ustack()`, `usym()` and related actions), the command waits
-/// at its end, for two seconds at most, until the names of its functions have been looked up: later they are
-/// unavailable. It is traced for that (ptrace), so a set-uid program that it executes gets its privileges
-/// only if this process has them. A command with `pid` or USDT probes does not wait, because libdtrace is
-/// attached to it.
+/// If the script records functions of processes (`ustack()`, `usym()` and related actions), or may do so after
+/// preprocessing, because it includes a file or pastes words with `##`, the command waits at its end, for two
+/// seconds at most, until the names of its functions have been looked up: later they are unavailable. It is
+/// traced for that (ptrace), so a set-uid program that it executes gets its privileges only if this process has
+/// them. A command with `pid` or USDT probes does not wait, because libdtrace is attached to it.
 ///
 /// ```no_run
 /// use std::collections::BTreeMap;

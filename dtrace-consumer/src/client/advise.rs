@@ -13,15 +13,19 @@ use crate::stream::job::Purpose;
 /// How long a worker may be silent that lists all probes for advice.
 const LISTING: Duration = Duration::from_secs(30);
 
-/// Adds what the user can do about an error, as far as it is known.
-pub(crate) fn advised(settings: &Settings, mut error: Error) -> Error {
+/// Adds what the user can do about an error, as far as it is known. `command` is the session's `$target`.
+pub(crate) fn advised(settings: &Settings, command: Option<i32>, mut error: Error) -> Error {
+    let grabs = |pid| {
+        let is_it = |grabbed: i32| u32::try_from(grabbed) == Ok(pid);
+        command.is_some_and(is_it) || settings.grabbed.iter().copied().any(is_it)
+    };
     match &mut error {
         Error::Compile(error) => {
             if let Some(description) = sentences::unmatched_description(&error.message) {
                 let parts = near::parts(description).map(str::to_owned);
-                unmatched(settings, &parts, error);
+                unmatched(settings, &grabs, &parts, error);
             } else if error.advice.is_none() {
-                error.advice = uncompiled(settings, &error.message);
+                error.advice = uncompiled(&grabs, &error.message);
             }
         }
         Error::Process { attempt, advice, .. } => *advice = process(attempt),
@@ -30,17 +34,17 @@ pub(crate) fn advised(settings: &Settings, mut error: Error) -> Error {
     error
 }
 
-/// Returns whether libdtrace is to grab the process.
-fn grabs(settings: &Settings, pid: u32) -> bool {
-    settings.grabbed.iter().any(|grabbed| u32::try_from(*grabbed) == Ok(pid))
-}
-
 fn exists(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// Adds similar probes, and why the description matches none.
-fn unmatched(settings: &Settings, parts: &[String; 4], error: &mut CompileError) {
+fn unmatched(
+    settings: &Settings,
+    grabs: &dyn Fn(u32) -> bool,
+    parts: &[String; 4],
+    error: &mut CompileError,
+) {
     let only_where = Settings {
         access: settings.access.clone(),
         silence_limit: Some(settings.silence_limit.map_or(LISTING, |limit| limit.min(LISTING))),
@@ -51,8 +55,7 @@ fn unmatched(settings: &Settings, parts: &[String; 4], error: &mut CompileError)
     let Ok(probes) = inquiry::list(&only_where, everything) else { return };
     error.similar = near::similar(&parts.join(":"), &probes);
     let symbols = system::kernel_symbols();
-    let grabs = |pid| grabs(settings, pid);
-    let facts = Facts { probes: &probes, symbols: &symbols, exists, grabs: &grabs };
+    let facts = Facts { probes: &probes, symbols: &symbols, exists, grabs };
     if let Some(advice) = facts.unmatched(parts.each_ref().map(String::as_str)) {
         // A similar probe explains more than a list of all providers.
         let is_list = advice.starts_with("no provider matches");
@@ -60,10 +63,9 @@ fn unmatched(settings: &Settings, parts: &[String; 4], error: &mut CompileError)
     }
 }
 
-fn uncompiled(settings: &Settings, message: &str) -> Option<String> {
+fn uncompiled(grabs: &dyn Fn(u32) -> bool, message: &str) -> Option<String> {
     if let Some(pid) = hint::not_grabbed(message) {
-        let grabs = |pid| grabs(settings, pid);
-        return Facts { probes: &[], symbols: "", exists, grabs: &grabs }.ungrabbed(pid);
+        return Facts { probes: &[], symbols: "", exists, grabs }.ungrabbed(pid);
     }
     if message == "pid0 does not contain a valid pid" {
         return Some(NO_TARGET.to_owned());

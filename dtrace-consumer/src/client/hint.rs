@@ -18,7 +18,7 @@ pub(super) struct Facts<'f> {
     pub(super) symbols: &'f str,
     /// Whether a process exists.
     pub(super) exists: fn(u32) -> bool,
-    /// Whether the session is to grab a process.
+    /// Whether the session grabs a process, or has it as its command.
     pub(super) grabs: &'f dyn Fn(u32) -> bool,
 }
 

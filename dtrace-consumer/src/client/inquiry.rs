@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use super::command::place::where_to_hold;
 use super::connection::Connection;
-use super::job::{self, job};
+use super::job::{self, job, known};
 use super::preflight::admit;
 use super::retry::{retry, widen};
 use super::settings::Settings;
@@ -17,6 +18,7 @@ use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::error::explain::explain;
+use crate::stream::compile_flags::PREPROCESS;
 use crate::stream::frame::Frame;
 use crate::stream::job::{Process, Purpose};
 
@@ -80,7 +82,9 @@ fn collect<T>(
     loop {
         // They never run: they are killed when this is dropped.
         let created = &settings.created;
-        let held = created.start(&settings.scripts, &settings.options, true, &ending)?;
+        let preprocessed = settings.compile_flags & PREPROCESS != 0;
+        let target = where_to_hold(&settings.scripts, preprocessed);
+        let held = created.start(&settings.options, Some(target), &ending)?;
         job.processes.retain(|process| matches!(process, Process::Grab(_)));
         let processes = held.iter().map(|held| Process::Created(held.target()));
         job.processes.splice(..0, processes);
@@ -104,7 +108,7 @@ fn collect<T>(
                 Step::End => return Ok(items),
                 Step::Failed(failure) if retry(&mut job, &failure) => break,
                 Step::Failed(failure) => {
-                    return Err(explain(failure, &job.scripts, &job.options, &job.omit));
+                    return Err(explain(failure, known(&job, &[])));
                 }
             }
         }

@@ -8,8 +8,10 @@ use super::options;
 use super::retry::known_bad;
 use super::settings::Settings;
 use crate::data::aggregation::Mode;
+use crate::data::session_info::ProgramInfo;
 use crate::decode::consumer::Wants;
 use crate::error::Error;
+use crate::error::explain::Session;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
 use crate::stream::job::{Job, Process, Purpose};
 
@@ -52,6 +54,11 @@ pub(super) fn job(
         read_options: settings.read_options.clone(),
         snapshot_interval: settings.interval,
     })
+}
+
+/// Returns what is known of the session that a job is for, to explain its failure.
+pub(super) fn known<'s>(job: &'s Job, programs: &'s [ProgramInfo]) -> Session<'s> {
+    Session { scripts: &job.scripts, options: &job.options, omitted: &job.omit, programs }
 }
 
 /// The shortest interval between walks. A shorter one would leave no time for anything else.

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::command::output::Output;
-use super::command::place::Place;
+use super::command::place::{Hold, Place, where_to_hold};
 use super::command::{self, Held, Waiting};
 use super::session::{self, Live};
 use super::settings::Settings;
 use crate::data::outcome::{EndedBy, Outcome};
+use crate::data::script::{Script, words_of};
 use crate::data::warning::{Warning, WarningKind};
 use crate::decode::consumer::Consumer;
 use crate::decode::speak;
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::failure::Failure;
+use crate::stream::compile_flags::PREPROCESS;
 use crate::stream::job::{Job, Process};
 
 pub(crate) use super::command::output::Wanted;
@@ -48,8 +50,8 @@ pub(crate) fn run<'c>(
         command::prepare(command);
     }
     let mut processes = Processes::default();
-    let mut live = session::start(settings, consumer, ending, |job| {
-        processes.hold(settings, traced.as_mut(), ending)?;
+    let mut live = session::start(settings, consumer, ending, |job, needed| {
+        processes.hold(settings, traced.as_mut(), needed, ending)?;
         processes.describe(settings, job);
         Ok(())
     })?;
@@ -68,29 +70,33 @@ pub(crate) fn run<'c>(
 struct Processes {
     command: Option<Held>,
     created: Vec<Held>,
+    /// Where the probes of the scripts need the target to be held, as far as it was known at its start.
+    needed: Hold,
 }
 
 impl Processes {
-    /// Starts and holds them, unless they are held already.
+    /// Starts and holds them, unless they are held already. The target is held at `needed` or later.
     fn hold(
         &mut self,
         settings: &Settings,
         traced: Option<&mut Traced>,
+        needed: Hold,
         ending: &Ending,
     ) -> Result<(), Error> {
         let mut held = self.command.iter().chain(&self.created).peekable();
         // A worker that failed may have left breakpoints in a process that it had attached to.
-        if held.peek().is_some() && held.all(|it| !it.is_gone() && it.gate.is_none()) {
+        let is_started = needed <= self.needed && held.peek().is_some();
+        if is_started && held.all(|it| !it.is_gone() && it.gate.is_none()) {
             return Ok(());
         }
-        *self = Processes::default();
-        let is_target = traced.is_none();
+        let preprocessed = settings.compile_flags & PREPROCESS != 0;
+        let at = where_to_hold(&settings.scripts, preprocessed).max(needed);
+        *self = Processes { needed: at, ..Processes::default() };
+        let target = traced.is_none().then_some(at);
         if let Some(Traced { command, .. }) = traced {
-            let place = Place::of_target(&settings.scripts);
-            self.command = Some(Held::spawn(command, place, ending)?);
+            self.command = Some(Held::spawn(command, Place::of_target(at), ending)?);
         }
-        self.created =
-            settings.created.start(&settings.scripts, &settings.options, is_target, ending)?;
+        self.created = settings.created.start(&settings.options, target, ending)?;
         Ok(())
     }
 
@@ -110,9 +116,7 @@ impl Processes {
         live: &mut Live<'_>,
         ending: &Arc<Ending>,
     ) -> Result<Running, Error> {
-        // A word in a comment is enough. The command then stops at its end needlessly.
-        let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
-        let wants_symbols = settings.scripts.iter().any(|it| it.mentions(&user_symbols));
+        let wants_symbols = wants_symbols(settings);
         let catch_up = || wants_symbols.then(|| live.catch_up());
         // The worker notices the end of those that libdtrace is attached to, but looks for the end of others
         // only from time to time.
@@ -188,4 +192,22 @@ impl Drop for Running {
             created.kill();
         });
     }
+}
+
+/// Returns whether the scripts may record functions of processes. A word in a comment is enough: the command then
+/// stops at its end needlessly. So is a part of a script that only the preprocessor knows.
+fn wants_symbols(settings: &Settings) -> bool {
+    const ACTIONS: [&str; 6] = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
+    let preprocessed = settings.compile_flags & PREPROCESS != 0;
+    let is_hidden = |script: &Script| {
+        script.mentions(&["include"]) || script.text.windows(2).any(|it| it == b"##")
+    };
+    let is_defined = |(name, value): &(String, Option<String>)| {
+        let value = value.as_deref().unwrap_or_default();
+        name == "define" && words_of(value).any(|word| ACTIONS.contains(&word))
+    };
+    let scripts = &settings.scripts;
+    scripts.iter().any(|it| it.mentions(&ACTIONS))
+        || preprocessed
+            && (scripts.iter().any(is_hidden) || settings.options.iter().any(is_defined))
 }

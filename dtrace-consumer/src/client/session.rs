@@ -11,8 +11,9 @@ use dtrace_locate::locate::Libdtrace;
 use super::advise::advised;
 use super::command::Waiting;
 use super::command::output::Output;
+use super::command::place::{Hold, needed_by_message, needed_by_probe};
 use super::connection::{Connection, duplicate};
-use super::job::{check, job};
+use super::job::{check, job, known};
 use super::launch::Killer;
 use super::patience::WHILE_TRACING;
 use super::preflight::admit;
@@ -31,7 +32,7 @@ use crate::error::Error;
 use crate::error::explain::{explain, recordable};
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
-use crate::stream::job::{Command, Job, Purpose};
+use crate::stream::job::{Command, Job, Process, Purpose, Target};
 use crate::stream::payload::FailureFrame;
 
 /// How long to wait for the orderly end of a worker whose session has failed.
@@ -49,12 +50,13 @@ pub(crate) struct Live<'c> {
     output: Option<Output>,
 }
 
-/// Starts tracing. Each attempt has `hold` start the processes that the job is about.
+/// Starts tracing. Each attempt has `hold` start the processes that the job is about, held at the given place or
+/// a later one.
 pub(crate) fn start<'c>(
     settings: &Settings,
     consumer: impl Consumer + 'c,
     ending: &Arc<Ending>,
-    hold: impl FnMut(&mut Job) -> Result<(), Error>,
+    hold: impl FnMut(&mut Job, Hold) -> Result<(), Error>,
 ) -> Result<Live<'c>, Failure> {
     let system = (!settings.keep_system).then_some(run_system as fn(&[u8]));
     let mut dispatcher = Dispatcher::new(consumer, &settings.delivery).with_system(system);
@@ -83,17 +85,19 @@ fn connect(
     settings: &Settings,
     dispatcher: &mut Dispatcher<'_>,
     ending: &Ending,
-    mut hold: impl FnMut(&mut Job) -> Result<(), Error>,
+    mut hold: impl FnMut(&mut Job, Hold) -> Result<(), Error>,
 ) -> Result<Connection<Tee>, Error> {
     let began = Instant::now();
     check(settings)?;
     let library = admit(&settings.access)?;
     let mut job = job(settings, library.as_ref(), Purpose::Trace, dispatcher.wants())?;
     let mut attempts = 0;
+    let mut held = Hold::Exec;
     loop {
         attempts += 1;
-        hold(&mut job)?;
-        match attempt(settings, library.as_ref(), &job, dispatcher, ending)? {
+        hold(&mut job, held)?;
+        match attempt(settings, library.as_ref(), &job, held, dispatcher, ending)? {
+            Attempt::Unheld(needed) => held = needed,
             Attempt::Tracing(connection) => {
                 let timings = &mut dispatcher.outcome.timings;
                 timings.startup = began.elapsed();
@@ -102,9 +106,13 @@ fn connect(
             }
             Attempt::Failed(failure) => {
                 if !retry(&mut job, &failure) {
-                    let error = explain(failure, &job.scripts, &job.options, &job.omit);
+                    let error = explain(failure, known(&job, &dispatcher.outcome.programs));
                     // The search for advice may take as long as a start.
-                    return Err(if ending.is_asked() { error } else { advised(settings, error) });
+                    if ending.is_asked() {
+                        return Err(error);
+                    }
+                    let command = target_of(&job).map(|it| it.pid);
+                    return Err(advised(settings, command, error));
                 }
             }
             Attempt::Died(error) => {
@@ -119,24 +127,36 @@ fn connect(
 
 enum Attempt {
     Tracing(Connection<Tee>),
+    /// The command is held too early for the probes that the scripts have in it.
+    Unheld(Hold),
     /// The worker has sent the reason.
     Failed(FailureFrame),
     /// It died without sending one: libdtrace aborts if a D library that it relies on is missing.
     Died(Error),
 }
 
+/// Runs a worker until it traces or fails. The command is held at `hold` or later.
 fn attempt(
     settings: &Settings,
     library: Option<&Libdtrace>,
     job: &Job,
+    hold: Hold,
     dispatcher: &mut Dispatcher<'_>,
     ending: &Ending,
 ) -> Result<Attempt, Error> {
     let through = |source| Tee::new(source, settings.recording.as_deref());
     let mut connection = Connection::open(settings, library, job, ending, through)?;
+    // libdtrace has attached to a command at a gate, which is where the scripts seem to need it.
+    let unheld = target_of(job).filter(|it| it.gate.is_none()).map(|it| it.pid);
     loop {
         let step = match connection.next() {
-            Ok((frame, position)) => dispatcher.take(frame, position),
+            Ok((frame, position)) => {
+                let needed = unheld.and_then(|pid| needed(&frame, &dispatcher.outcome, pid));
+                if let Some(needed) = needed.filter(|needed| *needed > hold) {
+                    return Ok(Attempt::Unheld(needed));
+                }
+                dispatcher.take(frame, position)
+            }
             Err(error) => Err(error),
         };
         let error = match step {
@@ -158,6 +178,27 @@ fn attempt(
             Error::WorkerDied { .. } => Ok(Attempt::Died(error)),
             error => Err(error),
         };
+    }
+}
+
+/// Returns the process that is `$target`.
+fn target_of(job: &Job) -> Option<&Target> {
+    let created = job.processes.iter().find_map(|process| match process {
+        Process::Created(held) => Some(held),
+        Process::Grab(_) => None,
+    });
+    job.target.as_ref().or(created)
+}
+
+/// Returns where the command of this pid must be held, when libdtrace has compiled the scripts or has failed to.
+fn needed(frame: &Frame<'_>, outcome: &Outcome, pid: i32) -> Option<Hold> {
+    match frame {
+        Frame::Failure(failure) => needed_by_message(&failure.message, pid),
+        Frame::Started(_) => {
+            let clauses = outcome.programs.iter().flat_map(|program| &program.clauses);
+            clauses.filter_map(|clause| needed_by_probe(&clause.probe, pid)).max()
+        }
+        _ => None,
     }
 }
 

@@ -57,15 +57,11 @@ impl Script {
         words_of(&String::from_utf8_lossy(&self.text)).any(|word| words.contains(&word))
     }
 
-    /// Returns whether the text, without comments, uses a macro variable, such as `target` for `$target`.
+    /// Returns whether the code uses a macro variable, such as `target` for `$target`.
     pub(crate) fn uses_macro(&self, name: &str) -> bool {
-        let text = String::from_utf8_lossy(&self.text);
-        let mut parts = text.split("/*");
-        let code = parts.next().into_iter().chain(parts.map(|part| {
-            // What follows the end of the comment.
-            part.split_once("*/").map_or("", |(_, code)| code)
-        }));
-        code.flat_map(|code| code.split('$').skip(1))
+        let code = code_of(&String::from_utf8_lossy(&self.text), Directives::Keep);
+        code.split('$')
+            .skip(1)
             .any(|rest| words_of(rest).next() == Some(name) && rest.starts_with(name))
     }
 }
@@ -91,6 +87,50 @@ impl From<&String> for Script {
 /// Returns the words of a D text: identifiers, keywords, numbers.
 pub(crate) fn words_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
+}
+
+/// What becomes of the lines of a D text that begin with `#`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Directives {
+    /// The preprocessor may insert their text elsewhere.
+    Keep,
+    Remove,
+}
+
+/// Returns D source without comments and strings, which contain no names.
+pub(crate) fn code_of(text: &str, directives: Directives) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skipped = if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if c == '"' {
+            end_of_string(rest)
+        } else if c == '#' && directives == Directives::Remove {
+            rest.find('\n').unwrap_or(rest.len())
+        } else {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+            continue;
+        };
+        code.push(' ');
+        rest = &rest[skipped..];
+    }
+    code
+}
+
+/// Returns where the string at the start of `text` ends.
+fn end_of_string(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, b) in text.bytes().enumerate().skip(1) {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// What a program that is a single word describes.
@@ -121,12 +161,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_macro_is_used_outside_comments_only() {
+    fn a_macro_is_used_outside_comments_and_strings_only() {
         for (text, uses) in [
             ("syscall:::entry /pid == $target/ { }", true),
             ("/* one */ pid$target:::entry /* two */ { }", true),
             ("/* $target */ BEGIN { } /* $target", false),
             ("BEGIN { trace($targets); target = $1; trace($ target); }", false),
+            (r#"BEGIN { printf("$target /*"); } /* */ END { trace("\"$target"); }"#, false),
+            (r#"BEGIN { printf("/*"); trace($target); }"#, true),
+            ("#define T pid$target", true),
             ("", false),
         ] {
             assert_eq!(Script::new(text).uses_macro("target"), uses, "{text}");

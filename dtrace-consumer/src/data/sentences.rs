@@ -45,60 +45,9 @@ pub(crate) fn named_library(message: &str) -> Option<&str> {
     (path.starts_with('/') && name.ends_with(".d") && rest.starts_with(", line ")).then_some(name)
 }
 
-/// Returns advice for messages of libdtrace that do not name the remedy.
-pub(crate) fn advice(call: &str, message: &str) -> Option<&'static str> {
-    if call != "dtrace_go" {
-        return None;
-    }
-    if message.contains("estructive") {
-        return Some("the script uses destructive actions; set the option `destructive`");
-    }
-    if message.contains("Too many open files") {
-        return Some(FEW_DESCRIPTORS);
-    }
-    if message.contains("Too big") || message.contains("Cannot allocate memory") {
-        return Some(too_large(created_map(message).unwrap_or_default()));
-    }
-    match message {
-        "Memory allocation failure" => Some(
-            "there is not enough memory for the buffers of all CPUs; lower the option `bufsize`",
-        ),
-        "Enabling exceeds size of buffer" => Some(
-            "a firing or an aggregation does not fit its buffer; raise the option `bufsize` or `aggsize`",
-        ),
-        _ => None,
-    }
-}
-
-/// Advice where the worker's limit on open files is too low.
-pub(crate) const FEW_DESCRIPTORS: &str =
-    "each probe needs a descriptor; raise the hard limit on open files, `ulimit -Hn`";
-
 /// Returns the BPF map that was not created, from `failed to create BPF map 'mem': Too big`.
-fn created_map(message: &str) -> Option<&str> {
-    message.split_once("BPF map '")?.1.split('\'').next()
-}
-
-/// Returns which options to lower if the kernel does not create this BPF map.
-fn too_large(map: &str) -> &'static str {
-    match map {
-        "aggs" => "the aggregations are too large for the kernel; lower the option `aggsize`",
-        "mem" => "the data of a firing are too large for the kernel; lower the option `strsize`",
-        "scratchmem" => {
-            "scratch memory is too large for the kernel; lower the option `scratchsize` or `strsize`"
-        }
-        "dvars" | "tuples" => {
-            "dynamic variables are too large for the kernel; lower the option `dynvarsize` or `strsize`"
-        }
-        "strtab" | "lvars" | "gvars" => {
-            "the script's strings are too large for the kernel; lower the option `strsize`"
-        }
-        "buffers" => "the buffers are too large for the kernel; lower the option `bufsize`",
-        _ => {
-            "a buffer is too large for the kernel; lower the option `bufsize`, `aggsize`, `strsize` or \
-             `dynvarsize`"
-        }
-    }
+pub(crate) fn uncreated_map(message: &str) -> Option<&str> {
+    message.split_once("failed to create BPF map '")?.1.split('\'').next()
 }
 
 /// Returns whether the compiler failed to parse the script.
@@ -106,12 +55,9 @@ pub(crate) fn is_syntax_error(message: &str) -> bool {
     message.contains("[D_SYNTAX]")
 }
 
-/// Returns whether a compiler's message may be about something that a D library defines: a translator, a type,
-/// a constant.
-pub(crate) fn may_need_a_library(message: &str) -> bool {
-    let others = ["syntax error", "undefined function name", "failed to grab process"];
-    let is_other = others.iter().any(|it| message.contains(it));
-    !is_other && unmatched_description(message).is_none()
+/// Returns whether the compiler found no translator for an argument: `failed to resolve translated type for args[0]`.
+pub(crate) fn needs_a_translator(message: &str) -> bool {
+    message.contains("translated type")
 }
 
 /// Returns whether `dtrace_probe_iter` found no probe, which is a valid result.
@@ -145,18 +91,6 @@ mod tests {
         assert_eq!(verifier_reason(refused, printed), reason);
         assert_eq!(verifier_reason(refused, "another message"), None);
         assert_eq!(verifier_reason("Too big", printed), None);
-    }
-
-    #[test]
-    fn the_advice_names_the_option_of_the_map_that_is_too_large() {
-        for (map, option) in
-            [("aggs", "aggsize"), ("mem", "strsize"), ("dvars", "dynvarsize"), ("new", "bufsize")]
-        {
-            let message = format!("failed to create BPF map '{map}': Too big");
-            let advice = advice("dtrace_go", &message).unwrap_or_default();
-            assert!(advice.contains(option), "{map}: {advice}");
-        }
-        assert_eq!(advice("dtrace_work", "Too big"), None);
     }
 
     #[test]

@@ -29,6 +29,37 @@ impl Platform {
     }
 }
 
+/// The order of the bytes in traced data: that of the traced machine. A recording is replayed on a machine with
+/// the same byte order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum ByteOrder {
+    /// The least significant byte first, as on x86 and ARM.
+    LittleEndian,
+    /// The most significant byte first, as on IBM Z.
+    BigEndian,
+}
+
+impl ByteOrder {
+    /// The byte order of this machine.
+    pub(crate) const OWN: ByteOrder =
+        if cfg!(target_endian = "little") { ByteOrder::LittleEndian } else { ByteOrder::BigEndian };
+
+    pub(crate) fn from_number(n: u8) -> Option<ByteOrder> {
+        [ByteOrder::LittleEndian, ByteOrder::BigEndian].get(usize::from(n)).copied()
+    }
+}
+
+impl fmt::Display for ByteOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ByteOrder::LittleEndian => "little-endian",
+            ByteOrder::BigEndian => "big-endian",
+        })
+    }
+}
+
 /// The library, kernel and machine that a session's data come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -46,6 +77,8 @@ pub struct SessionInfo {
     /// D libraries that were omitted, because this kernel or library cannot compile them. Their translators
     /// and constants are unavailable to the script.
     pub omitted_libraries: Vec<OmittedLibrary>,
+    /// The byte order of the machine.
+    pub byte_order: ByteOrder,
 }
 
 /// A D library that was omitted from a session.

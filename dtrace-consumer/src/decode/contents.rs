@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::consumer::Wants;
+use crate::data::outcome::Outcome;
 use crate::data::script::Script;
-use crate::data::session_info::OmittedLibrary;
 use crate::data::warning::{Warning, WarningKind};
 use crate::error::Error;
-use crate::error::explain::explain;
+use crate::error::explain::{Session, explain};
 use crate::stream::contents::ContentsFrame;
 use crate::stream::payload::FailureFrame;
 
@@ -62,14 +62,17 @@ impl Contents {
     }
 
     /// Converts a worker's failure into an error, with the line of the script that did not compile.
-    pub(super) fn explain(&self, failure: FailureFrame, omitted: &[OmittedLibrary]) -> Error {
-        let Some(frame) = &self.0 else { return explain(failure, &[], &[], omitted) };
+    pub(super) fn explain(&self, failure: FailureFrame, outcome: &Outcome) -> Error {
+        let omitted = outcome.session.as_ref().map(|it| &it.omitted_libraries[..]);
+        let omitted = omitted.unwrap_or_default();
+        let known = Session { omitted, programs: &outcome.programs, ..Session::default() };
+        let Some(frame) = &self.0 else { return explain(failure, known) };
         let scripts: Vec<Script> = frame
             .scripts
             .iter()
             .map(|(name, text)| Script::new(text.clone()).named(name))
             .collect();
-        explain(failure, &scripts, &frame.options, omitted)
+        explain(failure, Session { scripts: &scripts, options: &frame.options, ..known })
     }
 
     /// Returns a warning for each aggregation that a handler names and the scripts do not have.

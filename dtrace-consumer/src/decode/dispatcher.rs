@@ -14,10 +14,11 @@ use super::consumer::{Consumer, Wants};
 use super::contents::{Contents, Demands, NamedAggregation};
 use super::delivery::Delivery;
 use super::described::Described;
-use super::firing::{Firing, Printed};
+use super::entry::OwnedEntry;
+use super::firing::Firing;
 use super::guard::call;
 use super::joined::Join;
-use super::kept::{Kept, PLACE};
+use super::kept::Kept;
 use super::notes::Notes;
 use super::ordered::Ordered;
 use super::speak;
@@ -69,7 +70,7 @@ pub(crate) struct Dispatcher<'c> {
     joins: Vec<Join>,
     named: BTreeSet<NamedAggregation>,
     /// The entries that the `printa()` of the next firing prints.
-    printed: Vec<Printed>,
+    printed: Vec<OwnedEntry>,
     printing: bool,
     /// Their size in bytes.
     printed_size: usize,
@@ -260,8 +261,9 @@ impl<'c> Dispatcher<'c> {
     /// Handles an entry of an aggregation: of a walk, or of a `printa()`.
     fn entry(&mut self, frame: EntryFrame<'_>, position: u64) -> Result<(), Error> {
         if self.printing {
-            self.printed_size += PLACE + frame.keys.len() + frame.value.len();
-            self.printed.push(Printed::new(&frame));
+            let entry = OwnedEntry::of_total(&frame);
+            self.printed_size += entry.size();
+            self.printed.push(entry);
             return Ok(());
         }
         let malformed =
@@ -349,8 +351,7 @@ impl<'c> Dispatcher<'c> {
 
     /// Converts a failure of the worker into an error.
     pub(crate) fn explain(&self, failure: FailureFrame) -> Error {
-        let omitted = self.outcome.session.as_ref().map(|it| &it.omitted_libraries[..]);
-        self.contents.explain(failure, omitted.unwrap_or_default())
+        self.contents.explain(failure, &self.outcome)
     }
 
     /// Keeps a warning, and tells the user.

@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::aggregated::Aggregated;
 use super::aggregation::Aggregation;
+use super::entry::OwnedEntry;
 use super::line;
 use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
@@ -18,7 +19,7 @@ use crate::data::value::{ValueKey, ValueRef};
 use crate::records::layout::Field;
 use crate::records::row_error::RowError;
 use crate::records::rows;
-use crate::stream::payload::{EntryFrame, FiringFrame};
+use crate::stream::payload::FiringFrame;
 
 /// One firing of one clause: its probe, and what its actions recorded.
 #[derive(Debug, Clone, Copy)]
@@ -28,33 +29,9 @@ pub struct Firing<'a> {
     pub(crate) statement: u32,
     pub(crate) fields: &'a [Field],
     pub(crate) symbols: &'a Symbols,
-    pub(crate) printed: &'a [Printed],
+    /// The entries that its `printa()` prints.
+    pub(crate) printed: &'a [OwnedEntry],
     pub(crate) aggregations: &'a HashMap<u32, Aggregation>,
-}
-
-/// An entry that a `printa()` prints, kept until its firing arrives.
-#[derive(Debug)]
-pub(crate) struct Printed {
-    aggregation: u32,
-    keys: Vec<u8>,
-    value: Vec<u8>,
-}
-
-impl Printed {
-    pub(crate) fn new(frame: &EntryFrame<'_>) -> Printed {
-        let EntryFrame { aggregation, keys, value, .. } = *frame;
-        Printed { aggregation, keys: keys.to_vec(), value: value.to_vec() }
-    }
-
-    fn frame(&self) -> EntryFrame<'_> {
-        EntryFrame {
-            aggregation: self.aggregation,
-            generation: 0,
-            keys: &self.keys,
-            value: &self.value,
-            per_cpu: &[],
-        }
-    }
 }
 
 /// The position of a firing in the flow of functions. Requires the option `flowindent`.

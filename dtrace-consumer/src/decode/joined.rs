@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use super::aggregated::Aggregated;
 use super::aggregation::Aggregation;
-use super::kept::PLACE;
+use super::entry::OwnedEntry;
 use crate::data::aggregation::AggregationValue;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::symbol::Symbols;
 use crate::data::value::ValueRef;
-use crate::stream::payload::EntryFrame;
 
 /// The entries of several aggregations that have the same keys.
 #[derive(Debug)]
@@ -60,9 +59,7 @@ pub(crate) struct Join {
 
 #[derive(Debug)]
 struct Row {
-    aggregation: u32,
-    keys: Vec<u8>,
-    value: Vec<u8>,
+    first: OwnedEntry,
     values: Vec<Option<AggregationValue>>,
 }
 
@@ -78,13 +75,10 @@ impl Join {
         let same = keys.get(4..).unwrap_or_default().to_vec();
         let position = *self.positions.entry(same).or_insert_with(|| {
             let values = self.names.len() * size_of::<Option<AggregationValue>>();
-            self.kept += PLACE + 2 * keys.len() + entry.frame.value.len() + values;
-            self.rows.push(Row {
-                aggregation: entry.frame.aggregation,
-                keys: keys.to_vec(),
-                value: entry.frame.value.to_vec(),
-                values: vec![None; self.names.len()],
-            });
+            let first = OwnedEntry::of_total(&entry.frame);
+            // The keys are kept twice.
+            self.kept += first.size() + keys.len() + values;
+            self.rows.push(Row { first, values: vec![None; self.names.len()] });
             self.rows.len() - 1
         });
         // The counts of a distribution.
@@ -107,15 +101,9 @@ impl Join {
         self.positions.clear();
         self.kept = 0;
         for row in std::mem::take(&mut self.rows) {
-            let frame = EntryFrame {
-                aggregation: row.aggregation,
-                generation: 0,
-                keys: &row.keys,
-                value: &row.value,
-                per_cpu: &[],
-            };
-            let aggregation = aggregations.get(&row.aggregation);
-            let first = aggregation.and_then(|a| Aggregated::new(a, frame, symbols).ok());
+            let aggregation = aggregations.get(&row.first.aggregation);
+            let first =
+                aggregation.and_then(|a| Aggregated::new(a, row.first.frame(), symbols).ok());
             if let Some(first) = first {
                 visit(&Joined { names: &self.names, first: &first, values: &row.values })?;
             }

@@ -9,6 +9,7 @@ pub(crate) mod contents;
 pub(crate) mod delivery;
 pub(crate) mod described;
 pub(crate) mod dispatcher;
+mod entry;
 pub(crate) mod event;
 pub(crate) mod firing;
 pub(crate) mod guard;

@@ -7,13 +7,12 @@ use std::collections::HashMap;
 
 use super::aggregated::Aggregated;
 use super::aggregation::Aggregation;
-use super::kept::PLACE;
+use super::entry::OwnedEntry;
 use crate::data::aggregation::{AggregationValue, Order};
 use crate::data::integer::{Integer, Sign};
 use crate::data::record::Action;
 use crate::data::symbol::Symbols;
 use crate::records::layout::Field;
-use crate::stream::payload::EntryFrame;
 
 /// Approximate size of what a key is sorted by, in bytes.
 const KEY: usize = 64;
@@ -30,11 +29,7 @@ pub(crate) struct Ordered {
 
 #[derive(Debug)]
 struct Entry {
-    aggregation: u32,
-    generation: u64,
-    keys: Vec<u8>,
-    raw: Vec<u8>,
-    per_cpu: Vec<u8>,
+    raw: OwnedEntry,
     value: AggregationValue,
 }
 
@@ -49,18 +44,11 @@ impl Ordered {
     }
 
     pub(crate) fn add(&mut self, entry: &Aggregated<'_>) {
-        let EntryFrame { aggregation, generation, keys, value: raw, per_cpu } = entry.frame;
+        let raw = OwnedEntry::of(&entry.frame);
         // The value is kept twice, as bytes and decoded.
-        self.kept += PLACE + keys.len() + 2 * raw.len() + per_cpu.len();
+        self.kept += raw.size() + entry.frame.value.len();
         self.kept += KEY * entry.aggregation.keys.len();
-        self.entries.push(Entry {
-            aggregation,
-            generation,
-            keys: keys.to_vec(),
-            raw: raw.to_vec(),
-            per_cpu: per_cpu.to_vec(),
-            value: entry.value.clone(),
-        });
+        self.entries.push(Entry { raw, value: entry.value.clone() });
     }
 
     /// Returns the approximate size of the collected entries, in bytes.
@@ -82,13 +70,7 @@ impl Ordered {
             entries.iter().filter_map(|entry| Place::of(entry, aggregations)).collect();
         places.sort_by(|a, b| a.compare(b, order));
         for Place { entry, aggregation, .. } in places {
-            let frame = EntryFrame {
-                aggregation: entry.aggregation,
-                generation: entry.generation,
-                keys: &entry.keys,
-                value: &entry.raw,
-                per_cpu: &entry.per_cpu,
-            };
+            let frame = entry.raw.frame();
             visit(&Aggregated { aggregation, frame, symbols, value: entry.value.clone() })?;
         }
         Ok(())
@@ -114,9 +96,10 @@ enum Key<'e> {
 
 impl<'e> Place<'e> {
     fn of(entry: &'e Entry, aggregations: &'e HashMap<u32, Aggregation>) -> Option<Place<'e>> {
-        let aggregation = aggregations.get(&entry.aggregation)?;
+        let aggregation = aggregations.get(&entry.raw.aggregation)?;
         let fields = &aggregation.keys;
-        let keys = fields.iter().map(|f| (f.description.size, Key::of(f, &entry.keys))).collect();
+        let keys =
+            fields.iter().map(|f| (f.description.size, Key::of(f, &entry.raw.keys))).collect();
         let layout = fields.iter().map(|f| (f.description.offset, f.description.size)).collect();
         Some(Place { entry, aggregation, keys, layout, value: entry.value.rank() })
     }

@@ -1,39 +1,47 @@
 //! Converts failures in a stream into errors, and errors into failures to record.
 
-use super::Error;
 use super::compile::CompileError;
+use super::{Error, untraced};
 use crate::data::loss::Losses;
 use crate::data::script::Script;
 use crate::data::sentences;
-use crate::data::session_info::OmittedLibrary;
+use crate::data::session_info::{OmittedLibrary, ProgramInfo};
 use crate::stream::contents::SessionFailure;
 use crate::stream::payload::{FailureFrame, FailureKind};
 
-/// Converts a worker's failure into an error. `scripts`, `options` and `omitted` D libraries are those of the
-/// session.
-pub(crate) fn explain(
-    failure: FailureFrame,
-    scripts: &[Script],
-    options: &[(String, Option<String>)],
-    omitted: &[OmittedLibrary],
-) -> Error {
-    let FailureFrame { kind, attempt, number, message, script } = failure;
+/// What is known of a session that failed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Session<'s> {
+    pub(crate) scripts: &'s [Script],
+    pub(crate) options: &'s [(String, Option<String>)],
+    /// The D libraries that were left out.
+    pub(crate) omitted: &'s [OmittedLibrary],
+    /// The scripts that libdtrace has enabled.
+    pub(crate) programs: &'s [ProgramInfo],
+}
+
+/// Converts a worker's failure into an error.
+pub(crate) fn explain(failure: FailureFrame, session: Session<'_>) -> Error {
+    let FailureFrame { kind, attempt, number, message, script, needed } = failure;
     match kind {
         FailureKind::Compile => {
-            let source = script.and_then(|n| scripts.get(n as usize));
+            let source = script.and_then(|n| session.scripts.get(n as usize));
             let (name, text) =
                 source.map_or(("script", &[][..]), |s| (s.name.as_str(), s.text.as_slice()));
             let mut error = CompileError::parse(name, text, &message);
             error.index = script.map_or(0, |n| n as usize);
-            if sentences::may_need_a_library(&error.message) {
-                error.omitted = omitted.to_vec();
-            }
+            let omitted = session.omitted.iter().filter(|it| needed.contains(&it.file));
+            error.omitted = omitted.cloned().collect();
             Error::Compile(Box::new(error))
         }
         FailureKind::Option => {
-            let value = options.iter().rfind(|(name, _)| *name == attempt);
+            let value = session.options.iter().rfind(|(name, _)| *name == attempt);
             let value = value.and_then(|(_, value)| value.clone());
-            Error::Option { name: attempt, value, reason: message }
+            let reason = match untraced::refused_option(&attempt, &message) {
+                Some(limit) => format!("{message} ({limit})"),
+                None => message,
+            };
+            Error::Option { name: attempt, value, reason }
         }
         FailureKind::Refused => Error::Refused { what: attempt, reason: message },
         FailureKind::NotBegun => Error::NotBegun,
@@ -43,11 +51,11 @@ pub(crate) fn explain(
         | FailureKind::Call
         | FailureKind::Surroundings => match sentences::refused_probe(&attempt, &message) {
             Some(probe) => {
-                let advice = advice_for(probe, &message, scripts);
+                let advice = untraced::refused_probe(probe, &message, session.programs);
                 Error::Enable { probe: probe.to_owned(), number, message, advice }
             }
             None => {
-                let advice = sentences::advice(&attempt, &message);
+                let advice = untraced::failed_call(&attempt, &message, session.options);
                 Error::Libdtrace { call: attempt, number, message, advice }
             }
         },
@@ -83,50 +91,5 @@ pub(crate) fn recordable(error: &Error) -> Option<SessionFailure> {
         Error::Aborted => Some(SessionFailure::Aborted),
         Error::Deadline { limit } => Some(SessionFailure::Deadline { limit: *limit }),
         _ => None,
-    }
-}
-
-/// Returns what to do about a probe that the kernel refused.
-fn advice_for(probe: &str, message: &str, scripts: &[Script]) -> Option<&'static str> {
-    if message.contains("Too many open files") {
-        return Some(sentences::FEW_DESCRIPTORS);
-    }
-    // libdtrace enables `BEGIN`, `END` and `ERROR` whether or not a script has them.
-    if probe.starts_with("dtrace:") {
-        return None;
-    }
-    let mut parts = probe.rsplit(':');
-    let (name, function) = (parts.next()?, parts.next().unwrap_or_default());
-    let word = if function.is_empty() { name } else { function };
-    let named = scripts.iter().any(|it| String::from_utf8_lossy(&it.text).contains(word));
-    // A script that names the probe has no pattern from which to exclude it.
-    (!named && !scripts.is_empty()).then_some("exclude it from the script's patterns")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn enabling(script: &str, reason: &str) -> String {
-        let failure = FailureFrame {
-            kind: FailureKind::Call,
-            attempt: "dtrace_go".to_owned(),
-            number: 0,
-            message: format!("Failed to enable fbt:vmlinux:tcp_shifted_skb:entry: {reason}"),
-            script: None,
-        };
-        explain(failure, &[Script::new(script)], &[], &[]).to_string()
-    }
-
-    #[test]
-    fn a_refused_probe_is_to_be_excluded_only_from_a_pattern() {
-        let refused = "Operation not supported";
-        assert!(
-            enabling("fbt::tcp_*:entry {}", refused)
-                .ends_with("(exclude it from the script's patterns)")
-        );
-        assert!(enabling("fbt::tcp_shifted_skb:entry {}", refused).ends_with(refused));
-        let text = enabling("fbt::tcp_*:entry {}", "Too many open files");
-        assert!(text.contains("ulimit -Hn") && !text.contains("exclude"), "{text}");
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod failure;
 mod stray;
 pub(crate) mod unavailable;
+mod untraced;
 
 use std::io;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use self::failure::Failure;
 pub use self::unavailable::{Check, Unavailable};
 use crate::data::debug::debug_as_text;
 use crate::data::loss::Losses;
+use crate::data::session_info::ByteOrder;
 use crate::records::row_error::RowError;
 pub use crate::stream::wire::Malformed;
 
@@ -80,7 +82,7 @@ pub enum Error {
     },
 
     /// A call into libdtrace failed.
-    #[error("{call} failed: {message}{}", in_parentheses(*.advice))]
+    #[error("{call} failed: {message}{}", in_parentheses(.advice.as_deref()))]
     Libdtrace {
         /// libdtrace's function, or another step of the worker.
         call: String,
@@ -89,13 +91,13 @@ pub enum Error {
         /// libdtrace's message.
         message: String,
         /// What to do, where libdtrace's message does not tell it.
-        advice: Option<&'static str>,
+        advice: Option<String>,
     },
 
     /// The kernel refused a probe that the script matches, or the program that libdtrace generated for it.
     /// Nothing is traced. Patterns of `fbt` can match functions that the kernel does not allow to be probed:
     /// exclude them. The kernel also refuses probes if the worker may not open enough files.
-    #[error("the kernel refused the probe {probe}: {message}{}", in_parentheses(*.advice))]
+    #[error("the kernel refused the probe {probe}: {message}{}", in_parentheses(.advice.as_deref()))]
     Enable {
         /// The probe: provider, module, function and name.
         probe: String,
@@ -104,7 +106,7 @@ pub enum Error {
         /// libdtrace's message.
         message: String,
         /// What to do, if it is known.
-        advice: Option<&'static str>,
+        advice: Option<String>,
     },
 
     /// libdtrace enabled all probes, but `BEGIN` did not fire. No other probe fires before it, so the session
@@ -225,6 +227,19 @@ pub enum Error {
         supported: u16,
     },
 
+    /// The recording was made on a machine with the other byte order. Traced data are recorded as the kernel wrote
+    /// them.
+    #[error(
+        "cannot replay {name}: its data are {found}, this machine is {} (replay it on a {found} machine)",
+        ByteOrder::OWN
+    )]
+    RecordingByteOrder {
+        /// The file, or a description of another source.
+        name: String,
+        /// The byte order of its data.
+        found: ByteOrder,
+    },
+
     /// The recording lacks what a handler needs, because its session did not record it.
     #[error("the recording has no {what}, which {wanted_by} needs ({remedy})")]
     NotRecorded {
@@ -301,6 +316,7 @@ debug_as_text! {
         Recording { path, cause },
         NotARecording { name, reason },
         RecordingVersion { name, found, supported },
+        RecordingByteOrder { name, found },
         NotRecorded { what, wanted_by, remedy },
         Setting { setting, reason },
         Callback { closure, cause },

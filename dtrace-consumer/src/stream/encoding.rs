@@ -15,7 +15,7 @@ use crate::data::outcome::CommandOutcome;
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::session_info::{
-    OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
+    ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
 };
 use crate::data::warning::{Warning, WarningKind};
 
@@ -125,6 +125,7 @@ impl Wire<'_> for SessionInfo {
         b.put_str(&self.kernel);
         b.put_str(&self.machine);
         b.put_list(self.omitted_libraries.iter(), |b, o| o.put(b));
+        b.put_u8(self.byte_order as u8);
     }
 
     fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
@@ -136,6 +137,11 @@ impl Wire<'_> for SessionInfo {
             kernel: t.string("kernel")?,
             machine: t.string("machine")?,
             omitted_libraries: t.list("omitted libraries", OmittedLibrary::take)?,
+            byte_order: match t.is_empty() {
+                true => ByteOrder::LittleEndian,
+                false => ByteOrder::from_number(t.u8("byte order")?)
+                    .ok_or(Malformed::new("byte order", "unknown to this version"))?,
+            },
         })
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct FailureFrame {
     pub(crate) message: String,
     /// The position of the script that failed.
     pub(crate) script: Option<u32>,
+    /// The D libraries that were left out although that script needs them.
+    pub(crate) needed: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,6 +258,7 @@ impl Wire<'_> for FailureFrame {
         b.put_i32(self.number);
         b.put_str(&self.message);
         b.put_option(self.script, |b, v| b.put_u32(v));
+        b.put_list(self.needed.iter(), |b, library| b.put_str(library));
     }
 
     fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
@@ -266,6 +269,10 @@ impl Wire<'_> for FailureFrame {
             number: t.i32("number")?,
             message: t.string("message")?,
             script: t.option("script", |t| t.u32("script"))?,
+            needed: match t.is_empty() {
+                true => Vec::new(),
+                false => t.list("needed libraries", |t| t.string("needed library"))?,
+            },
         })
     }
 }

@@ -29,9 +29,7 @@ use crate::data::outcome::CommandOutcome;
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::script::{Script, Specifier};
-use crate::data::session_info::{
-    OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
-};
+use crate::data::session_info::{OptionChange, ProcessEvent, ProgramInfo};
 use crate::data::warning::{Warning, WarningKind};
 
 /// A frame, with the data that it borrows.
@@ -189,29 +187,6 @@ fn found_type() -> impl Strategy<Value = KernelType> {
     )
 }
 
-fn omitted() -> impl Strategy<Value = OmittedLibrary> {
-    (text(), text()).prop_map(|(file, reason)| OmittedLibrary { file, reason })
-}
-
-pub(crate) fn session() -> impl Strategy<Value = SessionInfo> {
-    let platform = prop::sample::select(vec![
-        Platform::Linux,
-        Platform::FreeBsd,
-        Platform::MacOs,
-        Platform::Illumos,
-    ]);
-    (text(), text(), platform, text(), text(), vec(omitted(), 0..3)).prop_map(
-        |(library_version, library, platform, kernel, machine, omitted_libraries)| SessionInfo {
-            library_version,
-            library,
-            platform,
-            kernel,
-            machine,
-            omitted_libraries,
-        },
-    )
-}
-
 fn program() -> impl Strategy<Value = ProgramInfo> {
     (any::<u32>(), any::<u32>(), attributes(), attributes(), vec(listed(), 0..3)).prop_map(
         |(matches, record_generators, description_stability, statement_stability, clauses)| {
@@ -336,13 +311,14 @@ fn failure() -> impl Strategy<Value = FailureFrame> {
         FailureKind::Call,
         FailureKind::Surroundings,
     ]);
-    (kind, text(), any::<i32>(), text(), option::of(any::<u32>())).prop_map(
-        |(kind, attempt, number, message, script)| FailureFrame {
+    (kind, text(), any::<i32>(), text(), option::of(any::<u32>()), vec(text(), 0..3)).prop_map(
+        |(kind, attempt, number, message, script, needed)| FailureFrame {
             kind,
             attempt,
             number,
             message,
             script,
+            needed,
         },
     )
 }
@@ -373,7 +349,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn plain() -> impl Strategy<Value = Frame<'static>> {
     let word = || option::of(any::<u64>());
     prop_oneof![
-        session().prop_map(Frame::Begin),
+        contents::session().prop_map(Frame::Begin),
         program().prop_map(Frame::Program),
         any::<[u64; 5]>().prop_map(|[load, open, compile, enable, go]| {
             Frame::Started(StepTimes { load, open, compile, enable, go })

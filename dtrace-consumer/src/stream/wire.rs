@@ -119,6 +119,11 @@ impl<'a> Take<'a> {
         Take { rest: payload }
     }
 
+    /// Returns whether nothing is left: an earlier writer of the same version did not append more fields.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Malformed> {
         let (head, rest) = self
             .rest

@@ -4,7 +4,8 @@ use std::io;
 
 use super::libdtrace::CallFailure;
 use super::system::Shortcoming;
-use crate::stream::job::{Process, Target};
+use crate::data::sentences;
+use crate::stream::job::{Job, Process, Target};
 use crate::stream::payload::{FailureFrame, FailureKind};
 
 /// Why a session failed, as sent to the consumer.
@@ -19,7 +20,30 @@ impl Failed {
             number: failure.number,
             message: failure.message,
             script: None,
+            needed: Vec::new(),
         })
+    }
+
+    /// Creates the failure to compile a script, or a D library before it. `missed` are the libraries left out that
+    /// define what each script uses.
+    pub(super) fn to_compile(
+        job: &Job,
+        index: usize,
+        missed: &[Vec<String>],
+        failure: CallFailure,
+    ) -> Failed {
+        let Failed(mut frame) = Failed::of(FailureKind::Compile, failure);
+        frame.script = u32::try_from(index).ok();
+        if let Some(library) = sentences::named_library(&frame.message) {
+            frame.kind = FailureKind::Library;
+            frame.attempt = library.to_owned();
+        } else if sentences::needs_a_translator(&frame.message) {
+            // Any library may have it.
+            frame.needed = job.omit.iter().map(|it| it.file.clone()).collect();
+        } else {
+            frame.needed = missed.get(index).cloned().unwrap_or_default();
+        }
+        Failed(frame)
     }
 
     /// Creates the failure to start or grab a process.
@@ -47,6 +71,7 @@ pub(super) fn surroundings_failed(attempt: &str, error: &io::Error) -> Failed {
         number: error.raw_os_error().unwrap_or(0),
         message: error.to_string(),
         script: None,
+        needed: Vec::new(),
     })
 }
 

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::data::script::{Script, words_of};
+use crate::data::script::{Directives, Script, code_of, words_of};
 use crate::data::session_info::OmittedLibrary;
 
 /// Returns for each library file below `directory` whether to leave it visible.
@@ -27,6 +27,27 @@ pub(crate) fn wanted(
     }
 }
 
+/// Returns for each script which of the omitted libraries define a name that it uses, or are needed by those that
+/// do. Reads the libraries.
+pub(crate) fn missed(
+    directory: &Path,
+    scripts: &[Script],
+    omit: &[OmittedLibrary],
+    preprocessed: bool,
+) -> Vec<Vec<String>> {
+    let directives = if preprocessed { Directives::Keep } else { Directives::Remove };
+    let missed_by = |script: &Script| {
+        let code = code_of(&String::from_utf8_lossy(&script.text), directives);
+        let words: BTreeSet<String> = words_of(&code).map(str::to_owned).collect();
+        // What a file uses that the preprocessor inserts is not known.
+        let any = preprocessed && words.contains("include");
+        let needed = defining(directory, &words);
+        let missed = |file: &String| any || needed.contains(file);
+        omit.iter().map(|it| it.file.clone()).filter(missed).collect()
+    };
+    if omit.is_empty() { Vec::new() } else { scripts.iter().map(missed_by).collect() }
+}
+
 /// Returns the names of the libraries that the scripts need; `None` means all.
 fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
     let mut words = BTreeSet::new();
@@ -36,8 +57,13 @@ fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
         if has_directives(&text) || words_of(&text).any(needs_all) {
             return None;
         }
-        words.extend(words_of(&code_of(&text)).map(str::to_owned));
+        words.extend(words_of(&code_of(&text, Directives::Remove)).map(str::to_owned));
     }
+    Some(defining(directory, &words))
+}
+
+/// Returns the libraries that define one of the words, and those that they depend on.
+fn defining(directory: &Path, words: &BTreeSet<String>) -> BTreeSet<String> {
     let mut libraries: BTreeMap<String, Library> = BTreeMap::new();
     for file in d_libraries(directory) {
         let text = std::fs::read(&file).unwrap_or_default();
@@ -47,7 +73,7 @@ fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
     let mut needed: BTreeSet<String> = BTreeSet::new();
     let mut pending: Vec<&String> = libraries
         .iter()
-        .filter(|(_, library)| !library.defines.is_disjoint(&words))
+        .filter(|(_, library)| !library.defines.is_disjoint(words))
         .map(|(name, _)| name)
         .collect();
     while let Some(name) = pending.pop() {
@@ -56,7 +82,7 @@ fn needed(directory: &Path, scripts: &[Script]) -> Option<BTreeSet<String>> {
             pending.extend(depends);
         }
     }
-    Some(needed)
+    needed
 }
 
 /// Returns whether a script has directives, other than its interpreter and options.
@@ -98,7 +124,7 @@ impl Library {
                 _ => {}
             }
         }
-        let code = without_bodies(&code_of(text));
+        let code = without_bodies(&code_of(text, Directives::Remove));
         for statement in code.split(';') {
             let mut words = words_of(statement).skip_while(|w| w.starts_with("pragma"));
             match words.next() {
@@ -107,7 +133,16 @@ impl Library {
                     let declaration = statement.split(['=', '[']).next().unwrap_or(statement);
                     self.define(words_of(declaration).last());
                 }
-                Some("typedef") => self.define(words.last()),
+                Some("typedef") => {
+                    let words: Vec<&str> = words.collect();
+                    self.define(words.last().copied());
+                    // The end of a body: the type is defined here, and not only renamed.
+                    if let ["struct" | "union" | "enum", tag, _, ..] = words[..]
+                        && statement.contains('}')
+                    {
+                        self.define(Some(tag));
+                    }
+                }
                 Some("translator") => self.define(words.next()),
                 Some("struct" | "union" | "enum") => self.define(words.next()),
                 _ => {}
@@ -118,28 +153,6 @@ impl Library {
     fn define(&mut self, name: Option<&str>) {
         self.defines.extend(name.map(str::to_owned));
     }
-}
-
-/// Returns D source without comments, strings and directives, which contain no names.
-pub(crate) fn code_of(text: &str) -> String {
-    let mut code = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let skipped = if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if c == '"' {
-            end_of_string(rest)
-        } else if c == '#' {
-            rest.find('\n').unwrap_or(rest.len())
-        } else {
-            code.push(c);
-            rest = &rest[c.len_utf8()..];
-            continue;
-        };
-        code.push(' ');
-        rest = &rest[skipped..];
-    }
-    code
 }
 
 /// Returns D code without the text in braces: members and assignments of members.
@@ -155,20 +168,6 @@ pub(crate) fn without_bodies(code: &str) -> String {
             depth == 0
         })
         .collect()
-}
-
-/// Returns where the string at the start of `text` ends.
-fn end_of_string(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, b) in text.bytes().enumerate().skip(1) {
-        match b {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 /// Returns every D library file below `syslibdir`: `*.d` there and in its folders of kernel versions.
@@ -198,14 +197,16 @@ mod tests {
              #pragma D binding \"1.6.3\" tcp_state_string\n\
              inline string tcp_state_string[int32_t state] = \"x\";\n\
              typedef struct tcpinfo {\n\tint a;\n} tcpinfo_t;\n\
+             typedef struct task_struct kthread_t;\n\
              translator csinfo_t < void *p > {\n\ta = 1;\n};\n\
              inline int TCPS_X = 1;\n",
         );
         assert!(library.depends_on.contains("net.d"));
-        for name in ["tcp_state_string", "tcpinfo_t", "csinfo_t", "TCPS_X"] {
+        for name in ["tcp_state_string", "tcpinfo", "tcpinfo_t", "kthread_t", "csinfo_t", "TCPS_X"]
+        {
             assert!(library.defines.contains(name), "{name}");
         }
-        for name in ["int32_t", "state", "x", "a", "p"] {
+        for name in ["int32_t", "task_struct", "state", "x", "a", "p"] {
             assert!(!library.defines.contains(name), "{name}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,8 +20,7 @@ use super::processes::Processes;
 use super::served::Served;
 use super::system::{self, Reach, Shortcoming};
 use super::tracer::Tracer;
-use crate::data::sentences;
-use crate::data::session_info::SessionInfo;
+use crate::data::session_info::{ByteOrder, SessionInfo};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::PREPROCESS;
 use crate::stream::contents::ContentsFrame;
@@ -36,6 +36,11 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
         reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
         return reporter.finish();
     }
+    // The preparation covers the libraries that are left out.
+    let directory = job.syslibdir.as_deref();
+    let preprocessed = job.compile_flags & PREPROCESS != 0;
+    let missed = directory.map(|it| libraries::missed(it, &job.scripts, &job.omit, preprocessed));
+    let missed = missed.unwrap_or_default();
     let reach = Reach::of(&job);
     // Threads that start later share the mounts and the confinement.
     let shortcomings = system::prepare(&job, served.is_some());
@@ -57,6 +62,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
         shortcomings,
         served,
         reach,
+        missed: &missed,
         released: &released,
         closing: &closing,
     };
@@ -77,6 +83,8 @@ struct Session<'s> {
     shortcomings: &'s [Shortcoming],
     served: Option<Served>,
     reach: Reach,
+    /// For each script the D libraries left out that define what it uses.
+    missed: &'s [Vec<String>],
     /// Whether the processes to trace have been released.
     released: &'s Cell<bool>,
     /// Closes libdtrace, if it was opened.
@@ -104,7 +112,7 @@ impl Session<'_> {
         encoder.flush();
         let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
-        compile(&mut compiling, job, self.shortcomings, &mut processes)?;
+        self.compile(&mut compiling, &mut processes)?;
         if libraries::needs_kernel_types(&job.scripts) {
             compiling.read_kernel_types();
         }
@@ -135,6 +143,25 @@ impl Session<'_> {
         Ok(opened)
     }
 
+    /// Performs the steps from the processes to the last script.
+    fn compile(&self, compiling: &mut Compiling, processes: &mut Processes) -> Result<(), Failed> {
+        let job = self.job;
+        if let Some(target) = &job.target {
+            let process = Process::Created(target.clone());
+            set_target(compiling, target).map_err(|f| Failed::to_control(&process, f))?;
+        }
+        for process in &job.processes {
+            control(compiling, process, processes)?;
+        }
+        compiling.init().map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        for (index, script) in job.scripts.iter().enumerate() {
+            compiling
+                .compile(script, job.compile_flags)
+                .map_err(|failure| Failed::to_compile(job, index, self.missed, failure))?;
+        }
+        Ok(())
+    }
+
     /// Confines the worker, notifies the consumer and releases the processes, once tracing is on.
     fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
         for (pid, gate) in gates(self.job) {
@@ -157,42 +184,16 @@ impl Session<'_> {
 }
 
 fn set_options(compiling: &mut Compiling, job: &Job) -> Result<(), Failed> {
-    let syslibdir = job.syslibdir.as_ref().map(|dir| dir.to_string_lossy());
-    let first = syslibdir.iter().map(|dir| ("syslibdir", Some(&**dir)));
-    let others = job.options.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
-    for (name, value) in first.chain(others) {
+    let syslibdir = job.syslibdir.as_ref().map(|dir| dir.as_os_str().as_bytes());
+    let first = syslibdir.map(|dir| ("syslibdir", Some(dir)));
+    let others = job
+        .options
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_ref().map(|value| value.as_bytes())));
+    for (name, value) in first.into_iter().chain(others) {
         compiling.set_option(name, value).map_err(|failure| {
             let attempt = name.to_owned();
             Failed(FailureFrame { attempt, ..Failed::of(FailureKind::Option, failure).0 })
-        })?;
-    }
-    Ok(())
-}
-
-/// Performs the steps from the processes to the last script.
-fn compile(
-    compiling: &mut Compiling,
-    job: &Job,
-    shortcomings: &[Shortcoming],
-    processes: &mut Processes,
-) -> Result<(), Failed> {
-    if let Some(target) = &job.target {
-        let process = Process::Created(target.clone());
-        set_target(compiling, target).map_err(|f| Failed::to_control(&process, f))?;
-    }
-    for process in &job.processes {
-        control(compiling, process, processes)?;
-    }
-    compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
-    for (index, script) in job.scripts.iter().enumerate() {
-        compiling.compile(script, job.compile_flags).map_err(|failure| {
-            let mut failed = Failed::of(FailureKind::Compile, failure);
-            failed.0.script = u32::try_from(index).ok();
-            if let Some(library) = sentences::named_library(&failed.0.message) {
-                failed.0.kind = FailureKind::Library;
-                failed.0.attempt = library.to_owned();
-            }
-            failed
         })?;
     }
     Ok(())
@@ -305,6 +306,7 @@ fn session_info(job: &Job, library_version: &str) -> SessionInfo {
         kernel: field(|u| u.release()),
         machine: field(|u| u.machine()),
         omitted_libraries: job.omit.clone(),
+        byte_order: ByteOrder::OWN,
     }
 }
 

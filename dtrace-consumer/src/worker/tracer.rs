@@ -107,6 +107,7 @@ impl Tracer {
             number: 0,
             message: "the probe BEGIN did not fire".to_owned(),
             script: None,
+            needed: Vec::new(),
         }))
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::debug::debug_as_text;
 use crate::locate::SUPPORTED_VERSIONS;
-use crate::path;
+use crate::path::PathProblem;
 use crate::prefix::Unreadable;
 
 /// Why [`Installer::install`](super::Installer::install), [`status`](super::status) or
@@ -18,16 +18,15 @@ pub enum InstallError {
     UnsupportedHost(String),
     /// libdtrace does not support the path of the prefix.
     #[error(
-        "cannot install to {}: its path contains {}, which libdtrace does not support (choose \
-         another prefix)",
-        prefix.display(),
-        path::describe(*character)
+        "cannot install to {}: its path {problem}, which libdtrace does not support (choose another \
+         prefix)",
+        prefix.display()
     )]
     UnusablePath {
         /// The directory.
         prefix: PathBuf,
-        /// The first character in its path that libdtrace or its dynamic loader does not support.
-        character: char,
+        /// What is wrong with its path.
+        problem: PathProblem,
     },
     /// There is no keyring to check the signatures of packages.
     #[error(
@@ -121,7 +120,7 @@ pub enum InstallError {
 debug_as_text! {
     enum InstallError {
         UnsupportedHost(cause),
-        UnusablePath { prefix, character },
+        UnusablePath { prefix, problem },
         NoKeyring { looked },
         NoMirror { vendor },
         Unreachable { said },

@@ -59,8 +59,8 @@ impl Installer {
     pub fn install(&self, log: &mut dyn FnMut(&str)) -> Result<Installed, InstallError> {
         let prefix = std::path::absolute(&self.prefix)
             .map_err(|error| InstallError::io("resolve", &self.prefix, error))?;
-        if let Some(character) = path::unusable_in_prefix(&prefix) {
-            return Err(InstallError::UnusablePath { prefix, character });
+        if let Some(problem) = path::unusable_in_prefix(&prefix) {
+            return Err(InstallError::UnusablePath { prefix, problem });
         }
         if let Some(manifest) = self.usable(&prefix) {
             log(&format!("{} already has {manifest}", prefix.display()));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{PREFIX_VARIABLE, SUPPORTED_VERSIONS};
 use crate::debug::debug_as_text;
-use crate::path;
+use crate::path::PathProblem;
 use crate::prefix::{SONAME, Unreadable};
 
 /// Why a place was not used.
@@ -22,12 +22,9 @@ pub enum Refusal {
         /// The operating system's error.
         why: String,
     },
-    /// The path contains this character, which libdtrace or its dynamic loader does not support.
-    #[error(
-        "its path contains {}, which libdtrace does not support (move it to another path)",
-        path::describe(*.0)
-    )]
-    UnusablePath(char),
+    /// libdtrace or its dynamic loader does not support the path.
+    #[error("its path {0}, which libdtrace does not support (move it to another path)")]
+    UnusablePath(PathProblem),
     /// The file is not a shared library, or it is damaged.
     #[error("not an ELF file, or damaged")]
     NotALibrary,

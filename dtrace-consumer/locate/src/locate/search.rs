@@ -9,7 +9,7 @@ use super::image::examine;
 use super::system::{BUILT_IN, same_file, system_directories};
 use super::trust::require_trust;
 use super::{Candidate, Libdtrace, Loader, LocateError, Origin, PREFIX_VARIABLE, Refusal};
-use crate::path;
+use crate::path::{self, PathProblem};
 use crate::prefix::{self, PREFIX_NAME, SONAME};
 
 /// How many directories above the program's own are searched: enough for
@@ -188,7 +188,7 @@ impl Search {
         }
         let Some(ld_so) = prefix::find_loader(directory)? else { return Ok(None) };
         match path::unusable_in_library_path(directory) {
-            Some(character) => Err(Refusal::UnusablePath(character)),
+            Some(character) => Err(Refusal::UnusablePath(PathProblem::Character(character))),
             None => Ok(Some(Loader::of_prefix(ld_so, directory.to_owned(), &self.system))),
         }
     }
@@ -208,7 +208,7 @@ fn built_in(library: &str) -> Libdtrace {
 /// Checks that the kernel can define uprobes on the library, if it exists.
 fn require_path(library: &Path) -> Result<(), Refusal> {
     match path::unusable_in_uprobe(library) {
-        Some(character) if library.exists() => Err(Refusal::UnusablePath(character)),
+        Some(problem) if library.exists() => Err(Refusal::UnusablePath(problem)),
         _ => Ok(()),
     }
 }

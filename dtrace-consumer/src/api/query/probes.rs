@@ -58,6 +58,6 @@ impl Query<Probes> {
     pub fn list(self) -> Result<Vec<ListedProbe>, Error> {
         let Query { about: Probes { patterns, describe }, settings } = self;
         inquiry::list(&settings, Purpose::List { patterns, describe })
-            .map_err(|error| advised(&settings, error))
+            .map_err(|error| advised(&settings, None, error))
     }
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::place::Place;
+use super::place::{Hold, Place};
 use super::{Held, none_given, prepare};
-use crate::data::script::Script;
 use crate::decode::stop::Ending;
 use crate::error::Error;
 
@@ -34,9 +33,8 @@ impl Created {
     /// Starts all processes and holds them. The first one is the target unless there is a command.
     pub(in crate::client) fn start(
         &self,
-        scripts: &[Script],
         options: &[(String, Option<String>)],
-        mut is_target: bool,
+        mut target: Option<Hold>,
         ending: &Ending,
     ) -> Result<Vec<Held>, Error> {
         let mut held = Vec::new();
@@ -47,7 +45,7 @@ impl Created {
             if !std::mem::replace(is_prepared, true) {
                 prepare(command);
             }
-            let place = Place::of_created(scripts, options, std::mem::take(&mut is_target));
+            let place = Place::of_created(options, target.take());
             let process = Held::spawn(command, place, ending)?;
             process.require_no_pipes(command)?;
             held.push(process);

@@ -48,7 +48,7 @@ struct Ranked {
 }
 
 impl Distribution {
-    /// Decodes the counts of a distribution: little-endian 64-bit words. `normal` is libdtrace's factor (1 if
+    /// Decodes the counts of a distribution: 64-bit words in native byte order. `normal` is libdtrace's factor (1 if
     /// the script did not normalise).
     ///
     /// `data` holds counts only. In the Sun lineage the first word of an `lquantize` or `llquantize` value is

@@ -182,9 +182,9 @@ fn divide(dividend: i64, divisor: i64) -> i64 {
     if divisor == 0 { 0 } else { dividend.wrapping_div(divisor) }
 }
 
-/// Returns the little-endian words of `data`, without the bytes after the last whole word.
+/// Returns the words of `data`, in native byte order, without the bytes after the last whole word.
 pub(super) fn words(data: &[u8]) -> impl Iterator<Item = i64> {
-    data.as_chunks().0.iter().map(|&chunk| i64::from_le_bytes(chunk))
+    data.as_chunks().0.iter().map(|&chunk| i64::from_ne_bytes(chunk))
 }
 
 /// Returns the words of a value that has `N` of them.

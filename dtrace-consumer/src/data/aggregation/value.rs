@@ -87,7 +87,7 @@ impl AggregationValue {
     /// Decodes a value of either lineage.
     ///
     /// On Linux, `signature` is the aggregation's `dtagd_sig`, `data` the bytes of its value record as
-    /// little-endian words, without the generation word before them, and `normal` its `dtagd_normal`. For
+    /// words in native byte order, without the generation word before them, and `normal` its `dtagd_normal`. For
     /// [`ParameterEncoding::Sun`], `data` is the whole value record, which has the parameters of an
     /// `lquantize` or `llquantize` in its first word; `signature` is ignored.
     ///
@@ -114,7 +114,7 @@ impl AggregationValue {
                     expected: 8,
                     found: data.len(),
                 })?;
-                (word, counts) = (u64::from_le_bytes(*first), rest);
+                (word, counts) = (u64::from_ne_bytes(*first), rest);
             }
             let parameters = DistributionParameters::decode(function, encoding, word)?;
             Distribution::decode(parameters, counts, normal)

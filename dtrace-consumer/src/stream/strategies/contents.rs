@@ -7,7 +7,35 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::data::session_info::{ByteOrder, OmittedLibrary, Platform, SessionInfo};
 use crate::stream::contents::{ContentsFrame, SessionFailure};
+
+pub(super) fn omitted() -> impl Strategy<Value = OmittedLibrary> {
+    (text(), text()).prop_map(|(file, reason)| OmittedLibrary { file, reason })
+}
+
+pub(super) fn session() -> impl Strategy<Value = SessionInfo> {
+    let platform = prop::sample::select(vec![
+        Platform::Linux,
+        Platform::FreeBsd,
+        Platform::MacOs,
+        Platform::Illumos,
+    ]);
+    let order = prop::sample::select(vec![ByteOrder::LittleEndian, ByteOrder::BigEndian]);
+    (text(), text(), platform, text(), text(), vec(omitted(), 0..3), order).prop_map(
+        |(library_version, library, platform, kernel, machine, omitted_libraries, byte_order)| {
+            SessionInfo {
+                library_version,
+                library,
+                platform,
+                kernel,
+                machine,
+                omitted_libraries,
+                byte_order,
+            }
+        },
+    )
+}
 
 pub(super) fn contents() -> impl Strategy<Value = ContentsFrame> {
     let scripts = vec((text(), bytes()), 0..3);

@@ -60,7 +60,7 @@ fn job() -> impl Strategy<Value = Job> {
     let order = (0u8..9).prop_map(|n| Order::from_number(n).unwrap_or_default());
     let rest = (vec(text(), 0..3), option::of(any::<u64>().prop_map(Duration::from_nanos)));
     (
-        (purpose, text(), option::of(text()), vec(omitted(), 0..3)),
+        (purpose, text(), option::of(text()), vec(contents::omitted(), 0..3)),
         options,
         flags,
         vec(source, 0..3),

@@ -137,3 +137,19 @@ fn greet(mut channel: &UnixStream) -> io::Result<()> {
     let length = u8::try_from(VERSION.len()).map_err(io::Error::other)?;
     channel.write_all(&[&GREETING[..], &[length], VERSION.as_bytes()].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_libdtrace_is_for_an_administrator_to_install() {
+        let prefix = Some("/no/such/prefix".into());
+        let missing = Configuration { prefix, ..Configuration::default() };
+        let error = library(&missing).expect_err("nothing is there");
+        assert!(error.contains("/no/such/prefix: no libdtrace.so.2"), "{error}");
+        assert!(error.contains("dtrace-worker install --prefix"), "{error}");
+        // It belongs to the user, and such a worker ignores it.
+        assert!(!error.contains("DTRACE_CONSUMER_PREFIX"), "{error}");
+    }
+}

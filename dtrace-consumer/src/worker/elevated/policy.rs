@@ -28,6 +28,7 @@ fn refuse(what: impl Into<String>, why: impl Into<String>) -> Checked {
         number: 0,
         message: why.into(),
         script: None,
+        needed: Vec::new(),
     })
 }
 

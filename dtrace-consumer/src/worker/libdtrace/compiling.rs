@@ -97,7 +97,7 @@ impl Compiling {
     pub(crate) fn set_option(
         &mut self,
         name: &str,
-        value: Option<&str>,
+        value: Option<&[u8]>,
     ) -> Result<(), CallFailure> {
         self.handle.set_option(name, value)
     }

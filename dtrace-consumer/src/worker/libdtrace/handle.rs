@@ -72,7 +72,7 @@ impl Handle {
         if result == 0 { Ok(()) } else { Err(self.failure(call)) }
     }
 
-    pub(super) fn set_option(self, name: &str, value: Option<&str>) -> Result<(), CallFailure> {
+    pub(super) fn set_option(self, name: &str, value: Option<&[u8]>) -> Result<(), CallFailure> {
         let (Ok(c_name), Ok(c_value)) = (CString::new(name), value.map(CString::new).transpose())
         else {
             let message = "an option contains a NUL byte".to_owned();

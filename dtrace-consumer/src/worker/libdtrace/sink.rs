@@ -23,5 +23,12 @@ pub(super) fn panicked() -> Frame<'static> {
 
 fn failure(kind: FailureKind, attempt: &str, message: String) -> Frame<'static> {
     let attempt = attempt.to_owned();
-    Frame::Failure(FailureFrame { kind, attempt, number: 0, message, script: None })
+    Frame::Failure(FailureFrame {
+        kind,
+        attempt,
+        number: 0,
+        message,
+        script: None,
+        needed: Vec::new(),
+    })
 }

@@ -127,7 +127,7 @@ impl<S: Sink> Tracing<S> {
         name: &str,
         value: Option<&str>,
     ) -> Result<(), CallFailure> {
-        self.handle.set_option(name, value)
+        self.handle.set_option(name, value.map(str::as_bytes))
     }
 
     /// Returns the value of an option; `None` if it is not set. Fails if it does not exist.

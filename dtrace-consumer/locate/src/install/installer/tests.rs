@@ -29,8 +29,8 @@ fn nothing_is_installed_where_libdtrace_would_not_work() {
     for (name, expected) in [("a blank", ' '), ("a:colon", ':')] {
         let prefix = directory.path().join(name).join("libdtrace");
         let error = Installer::new(&prefix).install(&mut |_| {}).expect_err("refused");
-        let InstallError::UnusablePath { character, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(*character, expected);
+        let InstallError::UnusablePath { problem, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(*problem, path::PathProblem::Character(expected));
         assert!(error.to_string().contains("choose another prefix"), "{error}");
         assert!(!directory.path().join(name).exists());
     }

@@ -310,14 +310,14 @@ fn a_prefix_whose_path_breaks_libdtrace_is_refused_by_name() {
     for (name, character) in [("a blank", ' '), ("a#b", '#'), ("a:b", ':'), ("a;b", ';')] {
         tree.private(name, "2.0.7");
         let search = Search { caller: Some(tree.path(name)), ..tree.search() };
-        assert_eq!(refusals(&search), [Refusal::UnusablePath(character)]);
+        assert_eq!(refusals(&search), [Refusal::UnusablePath(PathProblem::Character(character))]);
         let text = search.run().expect_err("refused").to_string();
         assert!(text.contains(name) && text.contains("move it"), "{text}");
     }
     // libdtrace counts by its real path, the loader's directory by the path that was given.
     symlink(tree.path("a blank"), tree.path("link")).expect("a link");
     let search = Search { caller: Some(tree.path("link")), ..tree.search() };
-    assert_eq!(refusals(&search), [Refusal::UnusablePath(' ')]);
+    assert_eq!(refusals(&search), [Refusal::UnusablePath(PathProblem::Character(' '))]);
     symlink(tree.path("a:b"), tree.path("link to colon")).expect("a link");
     let search = Search { caller: Some(tree.path("link to colon")), ..tree.search() };
     assert!(search.run().is_ok());

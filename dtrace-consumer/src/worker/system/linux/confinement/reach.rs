@@ -3,9 +3,9 @@
 //! The answer decides how far the worker can be confined. It comes from the text of the scripts, before
 //! libdtrace has seen them. If in doubt, a job reaches out.
 
-use crate::data::script::{Script, Specifier, words_of};
+use crate::data::script::{Directives, Script, Specifier, code_of, words_of};
 use crate::stream::job::{Job, Purpose};
-use crate::worker::libraries::{code_of, has_directives, without_bodies};
+use crate::worker::libraries::{has_directives, without_bodies};
 
 /// What a job makes libdtrace do outside the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn may_probe_processes(script: &Script) -> bool {
         return true;
     }
     match script.specifier {
-        None => !headers(&without_bodies(&code_of(&text))).all(is_of_kernel),
+        None => !headers(&without_bodies(&code_of(&text, Directives::Remove))).all(is_of_kernel),
         Some(Specifier::Name) => !is_of_kernel(text.trim()),
         Some(Specifier::Provider) => !is_kernel_provider(text.trim()),
         Some(Specifier::Module | Specifier::Function) => true,

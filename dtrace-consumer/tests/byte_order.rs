@@ -1,0 +1,69 @@
+//! Is a recording of the other byte order refused, and not misread?
+
+use dtrace_consumer::session::ByteOrder;
+use dtrace_consumer::{Error, Failure, Outcome, replay_from};
+
+const GOLDEN: &[u8] = include_bytes!("data/recordings/v1.dtrace");
+
+/// The kind of a frame with which a stream begins.
+const BEGIN: u8 = 1;
+
+/// Returns the golden recording with a byte at the end of each begin frame. It has none, because its writer did not
+/// know that field.
+fn with(byte: u8) -> Vec<u8> {
+    let mut recording = Vec::new();
+    let mut rest = GOLDEN;
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = u32::from_le_bytes(*length);
+        let (frame, next) = after.split_at(length as usize);
+        let added: &[u8] = if frame[0] == BEGIN { &[byte] } else { &[] };
+        recording.extend((length + added.len() as u32).to_le_bytes());
+        recording.extend([frame, added].concat());
+        rest = next;
+    }
+    recording
+}
+
+fn replayed(recording: &[u8]) -> (usize, Result<Outcome, Failure>) {
+    let mut firings = 0;
+    let result = replay_from(recording)
+        .chew(|_| {
+            firings += 1;
+            Ok(())
+        })
+        .run();
+    (firings, result)
+}
+
+/// The number of the byte order that this machine does not have.
+const OTHER: u8 = if cfg!(target_endian = "little") { 1 } else { 0 };
+
+#[test]
+#[cfg_attr(target_endian = "big", ignore = "the golden recording is little-endian")]
+fn a_recording_of_this_byte_order_is_replayed() {
+    for recording in [GOLDEN.to_vec(), with(0)] {
+        let (firings, result) = replayed(&recording);
+        let order = result.expect("it is whole").session.expect("a session").byte_order;
+        assert!(firings > 0 && order == ByteOrder::LittleEndian, "{firings} {order}");
+    }
+}
+
+#[test]
+fn a_recording_of_the_other_byte_order_is_refused_before_its_first_firing() {
+    let (firings, result) = replayed(&with(OTHER));
+    let error = result.expect_err("its numbers cannot be read here").error;
+    assert_eq!(firings, 0);
+    assert!(matches!(error, Error::RecordingByteOrder { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("cannot replay the input") && text.contains("-endian machine)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_byte_order_that_does_not_exist_is_damage() {
+    let (firings, result) = replayed(&with(2));
+    let error = result.expect_err("there are two byte orders").error;
+    assert!(firings == 0 && matches!(error, Error::Stream { position: 0, .. }), "{error}");
+}
