@@ -44,9 +44,9 @@ impl<C> Session<Live, C> {
     ///
     /// The differences to [`command`](Session::command):
     ///
-    /// - It is held at its `main`, so that the script sees nothing that it does before. The option `evaltime`
-    ///   changes that: `exec` is before its first instruction, `preinit` and `postinit` are the entry point of
-    ///   the program, after the constructors of its libraries.
+    /// - It is held at its `main`, so the script sees nothing that it does before. The option
+    ///   `evaltime` changes that: `exec` holds it before its first instruction, `preinit` and
+    ///   `postinit` at the program's entry point, after the constructors of its libraries.
     /// - It is killed when the session ends.
     /// - Its end is an event for [`on_process`](Session::on_process).
     ///

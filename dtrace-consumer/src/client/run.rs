@@ -71,7 +71,7 @@ struct Processes {
 }
 
 impl Processes {
-    /// Starts and holds them, unless they are held already.
+    /// Starts and holds the processes, unless they are held already.
     fn hold(
         &mut self,
         settings: &Settings,
@@ -94,7 +94,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Names them in the worker's job.
+    /// Names the processes in the worker's job.
     fn describe(&self, settings: &Settings, job: &mut Job) {
         job.target = self.command.as_ref().map(Held::target);
         let created = self.created.iter().map(|held| Process::Created(held.target()));
@@ -102,7 +102,7 @@ impl Processes {
             created.chain(settings.grabbed.iter().copied().map(Process::Grab)).collect();
     }
 
-    /// Releases them when tracing is on.
+    /// Releases the processes when tracing is on.
     fn release(
         self,
         settings: &Settings,
@@ -110,7 +110,7 @@ impl Processes {
         live: &mut Live<'_>,
         ending: &Arc<Ending>,
     ) -> Result<Running, Error> {
-        // A word in a comment is enough. The command then stops at its end needlessly.
+        // A word in a comment matches, too. The command then stops at its end needlessly.
         let user_symbols = ["ustack", "jstack", "usym", "umod", "uaddr", "ufunc"];
         let wants_symbols = settings.scripts.iter().any(|it| it.mentions(&user_symbols));
         let catch_up = || wants_symbols.then(|| live.catch_up());

@@ -17,11 +17,11 @@ use crate::stream::payload::{FailureFrame, FailureKind};
 /// The macro variables that are numbers of the tracer.
 const MACROS: [&str; 8] = ["pid", "ppid", "pgid", "sid", "uid", "euid", "gid", "egid"];
 
-/// What became of making scripts see the consumer as the tracer.
+/// Which parts of making scripts see the consumer as the tracer have failed.
 pub(super) struct Tracer {
     /// Why the macro variables have the worker's numbers.
     not_consumer: Option<io::Error>,
-    /// Why nothing comes between libdtrace and the kernel.
+    /// Why libdtrace's system calls cannot be changed.
     not_between: Option<io::Error>,
     /// Why places of probes cannot be corrected.
     pub(super) uncorrected: Option<io::Error>,
