@@ -194,7 +194,7 @@ impl Worker {
                 Err((Some(ElevationProblem::NotAWorker), format!("it sent \"{began}\"")))
             }
             Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-                let waited = format!("nothing within {limit:?}");
+                let waited = format!("no greeting within {limit:?}");
                 let said = [waited, self.last_words()].into_iter().filter(|it| !it.is_empty());
                 Err((Some(ElevationProblem::Silent), said.collect::<Vec<_>>().join("; ")))
             }

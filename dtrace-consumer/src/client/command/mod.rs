@@ -87,7 +87,7 @@ impl Held {
         if self.pipes.are_none() {
             return Ok(());
         }
-        let reason = "nobody would read the pipe that its output is set to (let it inherit a \
+        let reason = "its output is set to a pipe that nobody would read (let it inherit a \
                       stream, or use `command` with `capture_output`)";
         Err(failed(command, io::Error::new(io::ErrorKind::InvalidInput, reason)))
     }

@@ -29,7 +29,7 @@ pub(super) fn wait_for_trap(pid: Pid) -> io::Result<()> {
             Ok(status) => return Err(io::Error::other(format!("it ended at once: {status:?}"))),
             Err(Errno::EINTR) => None,
             Err(Errno::ECHILD) => {
-                let reason = "it ended at once, and this process has waited for it elsewhere";
+                let reason = "it ended at once, and another thread has waited for it";
                 return Err(io::Error::other(reason));
             }
             Err(e) => return Err(e.into()),

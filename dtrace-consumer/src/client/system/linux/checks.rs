@@ -37,7 +37,7 @@ pub(in crate::client) fn privilege() -> Check {
         return Check::unmet(
             "privilege",
             "this process is in a user namespace, where capabilities do not permit tracing the kernel",
-            "run it outside of the user namespace, such as a rootless container",
+            "run it outside user namespaces, such as those of rootless containers",
         );
     }
     match effective {

@@ -29,8 +29,8 @@ pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
     }
     if nix::sys::statvfs::statvfs(&program).is_ok_and(|it| it.flags().contains(FsFlags::ST_NOEXEC))
     {
-        let reason = "its file system has been mounted noexec since this program started (mount it with exec, \
-                      or name a worker program elsewhere with `worker(path)`)";
+        let reason = "its file system was mounted noexec after this program started (mount it with \
+                      exec, or name a worker program elsewhere with `worker(path)`)";
         return Err(Error::WorkerStart { program, reason: reason.to_owned() });
     }
     Ok(program)

@@ -80,7 +80,7 @@ impl PidView {
         let translated = bpf::run(&translate)?.cast_signed();
         if translated != own {
             return Err(io::Error::other(format!(
-                "the kernel translates this process's number to {translated}, not to {own}"
+                "the kernel translates this process's PID to {translated}, not to {own}"
             )));
         }
         Ok(PidView { namespace: Some(namespace), ..view })

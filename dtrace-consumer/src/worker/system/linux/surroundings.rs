@@ -27,7 +27,7 @@ pub(crate) fn prepare(job: &Job, read_only: bool) -> Vec<Shortcoming> {
     shortcomings.extend(surroundings.provide_proc());
     shortcomings.extend(surroundings.provide_debugfs());
     shortcomings.extend(uprobe_events::remove_stale().err().map(|error| Shortcoming {
-        attempt: "name uprobe events after this process's number",
+        attempt: "name uprobe events after this process's PID",
         error,
     }));
     if let Some(dir) = &job.syslibdir {
