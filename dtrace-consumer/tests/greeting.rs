@@ -1,4 +1,4 @@
-//! What becomes of a session whose elevated worker is of another version, or is no worker?
+//! What happens to a session whose elevated worker is of another version, or is no worker?
 //!
 //! A shell takes the place of the program that grants privilege, and does what the worker would.
 

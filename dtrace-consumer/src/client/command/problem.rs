@@ -29,8 +29,8 @@ pub(super) fn explained(error: io::Error, program: &str, directory: Option<&Path
         return io::Error::new(
             error.kind(),
             format!(
-                "{error}: process {tracer} ({}) already traces this program and its children, and a \
-                 process can have only one tracer (detach it, or do not let it follow children)",
+                "{error}: process {tracer} ({}) already traces this program and its children, \
+                 and a process can have only one tracer (detach it, or do not let it follow children)",
                 name.trim()
             ),
         );

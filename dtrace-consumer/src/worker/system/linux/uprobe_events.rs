@@ -37,8 +37,8 @@ pub(super) fn remove_stale() -> io::Result<()> {
     remove(|pid| pid == own || knows_all && !Path::new(&format!("/proc/{pid}")).exists());
     let is_own = |line: &str| event_of_consumer(line).is_some_and(|(pid, _)| pid == own);
     if events().lines().any(is_own) {
-        let reason = "a tracer in another PID namespace has the same PID (start again: the next worker \
-                      has another one)";
+        let reason = "a tracer in another PID namespace has the same PID (start again: \
+                      the next worker has another one)";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, reason));
     }
     Ok(())
