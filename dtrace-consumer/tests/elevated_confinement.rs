@@ -119,7 +119,7 @@ fn libdtrace_finds_what_it_needs_in_a_confined_worker() {
     guard.check();
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     /// The worker is killed.

@@ -90,7 +90,7 @@ fn consume(how: &str) {
     }
 }
 
-/// What the consumer says, on a disk of so many bytes.
+/// What the consumer prints, on a disk of this size.
 fn with_disk(size: &str, setup: &str, how: &str) -> Vec<String> {
     let (_lock, guard) = alone();
     let script = format!(

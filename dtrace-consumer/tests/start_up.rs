@@ -1,4 +1,4 @@
-//! How does an executable become a worker, whatever its environment and libraries do?
+//! Does an executable become a worker, whatever its environment and libraries do?
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

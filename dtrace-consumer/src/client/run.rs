@@ -29,7 +29,8 @@ pub struct Traced {
 
 /// Why the exit status of a command is unknown, and what to do.
 const UNKNOWN_STATUS: &str = "its exit status is unknown: this program ignores SIGCHLD, or \
-                              another of its threads waits for all children (wait only for your own children)";
+                              another of its threads waits for all children (wait only \
+                              for your own children)";
 
 /// Runs a session. Calls `started` when tracing is on.
 pub(crate) fn run<'c>(

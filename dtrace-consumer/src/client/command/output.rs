@@ -225,7 +225,7 @@ struct Pump {
 
 struct Stream {
     stream: CommandStream,
-    /// `None` when nobody holds the other end any more.
+    /// `None` when the other end is closed.
     pipe: Option<File>,
     lines: bool,
     /// How much to keep; `None` for nothing.

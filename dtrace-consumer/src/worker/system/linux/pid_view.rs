@@ -28,7 +28,8 @@ use super::bpf::{self, Instruction};
 pub(crate) struct PidView {
     /// This process's number, as it knows it.
     own: i32,
-    /// The consumer's number, as this process knows it; `None` if the two are to be told apart.
+    /// The consumer's number, as this process knows it; `None` if scripts see the two as separate
+    /// processes.
     consumer: Option<i32>,
     /// The PID namespace of this process, if it is not the initial one.
     namespace: Option<Namespace>,
