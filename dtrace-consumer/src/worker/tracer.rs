@@ -57,7 +57,7 @@ impl Tracer {
         // Nothing else loads programs.
         let view = (job.purpose == Purpose::Trace).then(|| PidView::of_worker(consumer));
         let untranslated = |e: &io::Error| {
-            surroundings_failed("translating the PIDs of this PID namespace", e)
+            surroundings_failed("translating the process IDs of this PID namespace", e)
         };
         let view = view.transpose().map_err(|e| untranslated(&e))?;
         let not_between = system::come_between(inside, view, served.is_some()).err();
