@@ -1,5 +1,5 @@
-//! Does the example `dtrace` end as dtrace(1) does when nobody reads its output any more, and does it take the
-//! words that dtrace(1) takes?
+//! Does the example `dtrace` end as dtrace(1) does when nobody reads its output any more, and
+//! accept the words that dtrace(1) accepts?
 
 use std::ffi::OsString;
 use std::fs;

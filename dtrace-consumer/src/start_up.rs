@@ -12,9 +12,10 @@ use crate::worker::{self, own_process, system};
 #[cfg(not(miri))]
 ctor::declarative::ctor! {
     // SAFETY: before main the standard library works, but three things need care. Descriptors 0 to 2 may be
-    // closed: a worker opens those that are. A panic must not leave the hook: those of a worker are
-    // caught. A shared library's initialiser may have started threads, so the hook changes nothing that they may
-    // be using. In a process that is no worker the hook only reads the environment and returns.
+    // closed: a worker opens those that are. A panic must not leave the hook: a worker's panics are
+    // caught. A shared library's initialiser may have started threads, so the hook changes nothing
+    // that they may be using. In a process that is no worker the hook only reads the environment
+    // and returns.
     #[ctor(unsafe)]
     fn before_main() {
         become_worker_if_asked();
@@ -62,7 +63,7 @@ extern "C" fn do_nothing(_signal: i32) {}
 /// Returns why another process of this program would not become a worker, if this one did not.
 pub(crate) fn obstacle() -> Option<String> {
     let value = std::env::var_os(MARKER)?;
-    // Such a process would start another one like it, and so on.
+    // Such a process would start another one, and so on without end.
     let was_to_be_worker = meaning(&value, system::inode_of_input()) != Meaning::Inherited;
     was_to_be_worker.then(|| {
         let why = if system::privileges_were_raised() {

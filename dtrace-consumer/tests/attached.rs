@@ -1,5 +1,5 @@
-//! What becomes of the processes that libdtrace is attached to, when they execute programs and when their
-//! session ends?
+//! What happens to the processes that libdtrace is attached to, when they execute programs and when
+//! their session ends?
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +28,7 @@ live_tests! {
     ],
 }
 
-/// What a hanging session fails by. None takes nearly as long.
+/// When a session counts as hanging. None takes nearly as long.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Makes libdtrace look up symbols all the time.
@@ -66,7 +66,7 @@ impl Answering {
         self.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
     }
 
-    /// Fails unless nobody is attached to it, and it lives.
+    /// Fails unless it lives and nobody is attached to it.
     fn assert_free(mut self, when: &str) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it lives");
         let tracer = status.lines().find(|line| line.starts_with("TracerPid:"));

@@ -145,7 +145,7 @@ fn writes(scene: &Scene) -> Vec<(SystemCall, i64)> {
         (open(scene.precious(), libc::O_WRONLY), REFUSED),
         (open(scene.precious(), libc::O_RDWR), REFUSED),
         (open(scene.precious(), libc::O_WRONLY | libc::O_APPEND | libc::O_CLOEXEC), REFUSED),
-        // Neither for reading nor for writing, but for ioctl(2).
+        // Neither for reading nor for writing, only for ioctl(2).
         (open(scene.precious(), libc::O_ACCMODE), REFUSED),
         (call(437, [Number(libc::AT_FDCWD.into()), scene.precious()]), UNKNOWN), // openat2
     ];
@@ -214,7 +214,7 @@ fn on_the_kernel(loads: i64) -> Vec<(SystemCall, i64)> {
     table
 }
 
-/// Calls that are not known to be needed, and other ways to known ones.
+/// Calls that are not known to be needed, and other ways to make known ones.
 fn unknown(scene: &Scene) -> Vec<(SystemCall, i64)> {
     const X32: i64 = 0x4000_0000;
     // FS_IOC_SETFLAGS: it would make the file immutable through a descriptor for reading.

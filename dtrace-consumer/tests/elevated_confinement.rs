@@ -31,7 +31,7 @@ const SUDOERS: &str = "Defaults use_pty\nnobody ALL=(root) NOPASSWD: \
 const STAND_IN: &str = "/mnt/stand-in";
 
 ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
     #[ctor(unsafe)]
     fn before_main() {
         become_the_user();
@@ -119,7 +119,7 @@ fn libdtrace_finds_what_it_needs_in_a_confined_worker() {
     guard.check();
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     /// The worker is killed.
@@ -163,7 +163,7 @@ fn fate(script: &str, calls: &[SystemCall]) -> Fate {
 
 const PRECIOUS: &str = "/mnt/precious";
 
-/// What every elevated worker may do and not before it traces.
+/// What every elevated worker may and may not do before it traces.
 fn always() -> Vec<(&'static str, Vec<SystemCall>, Fate)> {
     let precious = || Text(PRECIOUS.to_owned());
     let here = || Number(libc::AT_FDCWD.into());

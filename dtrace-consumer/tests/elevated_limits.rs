@@ -1,4 +1,4 @@
-//! Does an elevated worker keep to the bounds of all numbers that a user sets?
+//! Does an elevated worker enforce the bounds of all numbers that a user sets?
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -30,7 +30,7 @@ const PERMITTED: System<'_> = System {
 };
 
 ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
     #[ctor(unsafe)]
     fn before_main() {
         match user::case().as_deref() {

@@ -1,4 +1,4 @@
-//! What becomes of a session whose recording fills the disk?
+//! What happens to a session whose recording fills the disk?
 //!
 //! The consumer is this binary, in a mount namespace with a small disk. The closures get everything, the
 //! error names the recording, and what was recorded before can be replayed.
@@ -30,7 +30,7 @@ const RECORDING: &str = "/mnt/recording";
 const CALLS: i32 = 3000;
 
 ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
     #[ctor(unsafe)]
     fn before_main() {
         let arguments: Vec<String> = std::env::args().collect();
@@ -90,7 +90,7 @@ fn consume(how: &str) {
     }
 }
 
-/// What the consumer says, on a disk of so many bytes.
+/// What the consumer prints, on a disk of this size.
 fn with_disk(size: &str, setup: &str, how: &str) -> Vec<String> {
     let (_lock, guard) = alone();
     let script = format!(
@@ -132,7 +132,8 @@ fn a_disk_that_is_full_from_the_beginning_costs_the_whole_recording() {
 
 fn a_disk_that_fills_under_a_recording_of_a_session_that_fails_is_told() {
     let said = with_disk("64k", "true", "worker dies");
-    // The death of the worker is the first error to be told; the recording is a beginning all the same.
+    // The worker's death is the first error, so it is reported. The recording is a beginning of the
+    // session nevertheless.
     assert!(said[0].starts_with("the worker process ended"), "{said:?}");
     assert!(SOME.contains(&recorded(&said)), "{said:?}");
 }

@@ -1,4 +1,4 @@
-//! What becomes of a session whose elevated worker is of another version, or is no worker?
+//! What happens to a session whose elevated worker is of another version, or is no worker?
 //!
 //! A shell takes the place of the program that grants privilege, and does what the worker would.
 
@@ -81,10 +81,10 @@ fn a_worker_that_stays_silent_is_given_up() {
         "printf DTrW >&0; sleep 20",
         "for c in D T r W; do printf $c >&0; sleep 1; done",
     ] {
-        let words = ["nothing within 2s", "--version"];
+        let words = ["no greeting within 2s", "--version"];
         assert_problem(commands, ElevationProblem::Silent, &words);
     }
-    let words = ["nothing within 2s; I am still busy", "--version"];
+    let words = ["no greeting within 2s; I am still busy", "--version"];
     assert_problem("echo I am still busy >&2; sleep 20", ElevationProblem::Silent, &words);
 }
 

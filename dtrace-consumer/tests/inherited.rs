@@ -35,7 +35,7 @@ live_tests! {
 const RUN: &str = "run-a-program";
 
 ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
     #[ctor(unsafe)]
     fn before_main() {
         let words: Vec<OsString> = std::env::args_os().collect();
@@ -90,7 +90,8 @@ fn runner(way: &str, words: &[OsString]) -> Vec<OsString> {
     all
 }
 
-/// What differs from a program that `std::process::Command` starts in the same surroundings, and why.
+/// What differs from a program that `std::process::Command` starts in the same surroundings, and
+/// why.
 const UNLIKE_STD: &[(&str, &[&str])] = &[
     // It must not outlive the process that would release it, or handle its breakpoints.
     ("parent-death signal", &TRACED),
@@ -108,7 +109,7 @@ const UNLIKE_DTRACE1: &[&str] = &[
     "SigIgn",
     // libdtrace starts its commands from a thread that has most signals blocked, and they stay blocked.
     "SigBlk",
-    // libdtrace leaves the pipe open with which it holds back the start of its command.
+    // libdtrace leaves open the pipe with which it holds back its command.
     "descriptors",
     // dtrace(1) raises it for itself.
     "limit Max open files",

@@ -1,8 +1,7 @@
-//! What can a user do to the processes of others through an elevated worker?
+//! What can a user do to other users' processes through an elevated worker?
 //!
-//! The worker may read what the kernel tells of them, but not control them. A process of root's looks at
-//! itself all the time: the kernel tells it who traces it. Meanwhile root watches which memory of processes the
-//! worker opens.
+//! The worker may read what the kernel shows of them, but not control them. A process of root
+//! constantly checks who traces it. Meanwhile root watches whose memory the worker opens.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,7 +32,7 @@ const SUDOERS: &str = "nobody ALL=(root) NOPASSWD: /usr/local/libexec/dtrace-wor
 const WATCHFUL: &str = "watchful";
 
 ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
     #[ctor(unsafe)]
     fn before_main() {
         let words: Vec<String> = std::env::args().collect();

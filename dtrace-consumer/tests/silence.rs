@@ -1,4 +1,5 @@
-//! Is a worker that hangs while it traces told from one that has nothing to deliver?
+//! Does a session distinguish a worker that hangs while it traces from one that has nothing to
+//! deliver?
 //!
 //! A worker that traces may be silent for a minute, so these tests take longer than that.
 
@@ -41,7 +42,7 @@ fn a_worker_that_hangs_while_tracing_is_an_error_and_its_command_runs_on() {
     };
     assert_eq!(outcome.firings, 1);
     assert_eq!(outcome.command.expect("it has ended").status.code(), Some(4));
-    // It was killed, and could not tidy up; the next one does it.
+    // It was killed, and could not clean up; the next one does that.
     no_children();
     next_session_works();
     guard.check();
@@ -50,7 +51,7 @@ fn a_worker_that_hangs_while_tracing_is_an_error_and_its_command_runs_on() {
 fn a_worker_that_waits_long_for_data_is_no_error() {
     let (_lock, guard) = alone();
     let outcome = trace("BEGIN { trace(1); } END { trace(2); }")
-        // For so long libdtrace does not return to the worker by itself.
+        // libdtrace does not return to the worker by itself for this long.
         .option("switchrate", "10m")
         .deadline(Duration::from_secs(80))
         .chew(|_| Ok(()))

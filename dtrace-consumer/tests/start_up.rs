@@ -1,4 +1,4 @@
-//! How does an executable become a worker, whatever its environment and libraries do?
+//! Does an executable become a worker, whatever its environment and libraries do?
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -105,7 +105,7 @@ fn a_library_with_a_thread_before_main_and_a_worker_leave_each_other_alone() {
 }
 
 ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
     #[ctor(unsafe)]
     fn before_main() {
         if std::env::args().skip(1).eq([CONSUMER]) {

@@ -1,8 +1,8 @@
-//! May the user's process be any process?
+//! Can the user's process trace in any state?
 //!
 //! A program traces in each of many surroundings. Either it gets the same data as elsewhere, or an error that
-//! names what is wrong and what to do, before anything has started. It never hangs, and what it is told of its
-//! command is true.
+//! names what is wrong and what to do, before anything has started. It never hangs, and what it
+//! learns about its command is true.
 
 use std::fs;
 use std::path::PathBuf;
@@ -115,7 +115,7 @@ fn a_program_that_ignores_its_children_learns_how_its_command_ends() {
 
 fn another_thread_may_wait_for_all_children() {
     let said = says(&[], "children waited for elsewhere");
-    // Only a command that is traced to its end is not at the other thread's mercy.
+    // The other thread can take the status of any command that is not traced to its end.
     let lost = |said: &str, status| said.replacen(status, "unknown status", 1);
     let (command, created) = (lost(TRACED, "exit status: 3"), lost(TRACED, "exit status: 0"));
     let both = lost(&command, "exit status: 0");

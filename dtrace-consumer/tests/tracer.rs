@@ -54,7 +54,7 @@ const NUMBERS: &str = "BEGIN {
 }";
 
 ctor::declarative::ctor! {
-    // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
     #[ctor(unsafe)]
     fn before_main() {
         do_a_case();

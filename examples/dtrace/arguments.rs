@@ -309,7 +309,7 @@ impl Arguments {
 
 /// Returns a word as text, which options and arguments of D programs have to be.
 fn text(word: OsString) -> Result<String, String> {
-    word.into_string().map_err(|word| format!("not text in UTF-8: {}", word.display()))
+    word.into_string().map_err(|word| format!("not UTF-8: {}", word.display()))
 }
 
 fn usage() -> String {

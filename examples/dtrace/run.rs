@@ -63,11 +63,12 @@ fn end_on_signals(stop: StopHandle) -> Result<(), String> {
         if std::mem::replace(&mut is_second, true) {
             stop.abort();
             std::thread::sleep(ABORTING);
-            // Output that nobody reads may hold the session up. The worker and the command end by themselves.
+            // Output that nobody reads may block the session. The worker and the command end by
+            // themselves.
             std::process::exit(INTERRUPTED);
         }
         stop.stop();
-        // Whoever reads the output may not do so now, and must not keep this thread from the next signal.
+        // The output may not be read now. That must not keep this thread from the next signal.
         std::thread::spawn(|| println!());
     })
     .map_err(|e| e.to_string())

@@ -37,16 +37,17 @@ pub fn trace(script: impl Into<Script>) -> Session<Live> {
 }
 
 impl<C> Session<Live, C> {
-    /// Starts a process to trace, as `dtrace -c` does. This process starts it, so that it runs as it would
-    /// alone, and holds it until tracing is on. The first created process is `$target`. The session ends with
-    /// the last process that was created or grabbed. Processes that still run when it ends otherwise, such as
-    /// by `exit()` in the script, are killed. Call it several times for several processes.
+    /// Starts a process to trace, as `dtrace -c` does. Your program starts it, so it runs as it
+    /// would without tracing, and holds it until tracing is on. The first created process is
+    /// `$target`. The session ends with the last process that was created or grabbed. If it ends
+    /// for another reason, such as `exit()` in the script, created processes that still run are
+    /// killed. Call this several times for several processes.
     ///
-    /// The differences to [`command`](Session::command):
+    /// The differences from [`command`](Session::command):
     ///
-    /// - It is held at its `main`, so that the script sees nothing that it does before. The option `evaltime`
-    ///   changes that: `exec` is before its first instruction, `preinit` and `postinit` are the entry point of
-    ///   the program, after the constructors of its libraries.
+    /// - It is held at its `main`, so the script sees nothing that it does before. The option
+    ///   `evaltime` changes that: `exec` holds it before its first instruction, `preinit` and
+    ///   `postinit` at the program's entry point, after the constructors of its libraries.
     /// - It is killed when the session ends.
     /// - Its end is an event for [`on_process`](Session::on_process).
     ///

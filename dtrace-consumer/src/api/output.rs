@@ -30,21 +30,21 @@ consumers! {
 }
 
 impl<C> Session<Traced, C> {
-    /// Keeps what the command writes to its standard output and standard error, instead of letting it write to
-    /// those of this process. It is in [`Outcome::output`](crate::Outcome::output), also of a session that
-    /// failed.
+    /// Keeps what the command writes to its standard output and standard error, instead of letting
+    /// it write to those of your program. [`Outcome::output`](crate::Outcome::output) has it, even
+    /// if the session failed.
     ///
-    /// The first 16 MiB of each stream are kept; [`output_limit`](Session::output_limit) changes that. What is
-    /// beyond is counted. The command never waits for room.
+    /// The first 16 MiB of each stream are kept; [`output_limit`](Session::output_limit) changes
+    /// that. The bytes beyond are counted. The command never waits for room.
     ///
-    /// Another process that the command has started may hold the streams after the command's end. It has a
-    /// second to close them. What it writes later is missing, and
-    /// [`CommandOutput::cut_off`](crate::session::CommandOutput::cut_off) is set; it then gets SIGPIPE when it
-    /// writes.
+    /// A process that the command has started may keep the streams open after the command's end. It
+    /// has one second to close them. What it writes later is missing, and
+    /// [`CommandOutput::cut_off`](crate::session::CommandOutput::cut_off) is set. Such a process
+    /// gets SIGPIPE when it writes.
     ///
     /// A stream that [`configure_command`](Session::configure_command) has set to
-    /// [`Stdio::piped`](std::process::Stdio::piped) is kept, too. Such an input is at its end: nobody writes to
-    /// it.
+    /// [`Stdio::piped`](std::process::Stdio::piped) is kept, too. A piped standard input is empty:
+    /// nobody writes to it.
     ///
     /// ```no_run
     /// let script = "syscall::openat:entry /pid == $target/ { @[copyinstr(arg1)] = count(); }";
@@ -68,9 +68,9 @@ impl<C> Session<Traced, C> {
     }
 
     /// Delivers what the command writes, line by line, to [`Consumer::command_stdout`] and
-    /// [`Consumer::command_stderr`], instead of letting it write to the streams of this process. The closures
-    /// [`command_stdout`](Session::command_stdout) and [`command_stderr`](Session::command_stderr) do that for
-    /// their stream themselves.
+    /// [`Consumer::command_stderr`], instead of letting it write to the streams of your program.
+    /// The closures of [`command_stdout`](Session::command_stdout) and
+    /// [`command_stderr`](Session::command_stderr) do not need this.
     pub fn command_lines(mut self) -> Self {
         self.source.traced.output.lines = [true; 2];
         self
@@ -78,15 +78,16 @@ impl<C> Session<Traced, C> {
 }
 
 impl<C: Consumer> Session<Traced, C> {
-    /// Calls the closure for each line that the command writes to its standard output, without the newline. It
-    /// is called on the session's thread, like all closures. If it is slow, the command waits once the pipe and
-    /// a megabyte are full.
+    /// Calls the closure for each line that the command writes to its standard output, without the
+    /// newline. It is called on the session's thread, like all closures. If it is slow, the command
+    /// waits when the pipe and a buffer of 1 MiB are full.
     ///
-    /// The last line may lack its newline. A line of more than 1 MiB comes in pieces. Lines of the two streams
-    /// come in the order in which they are read, which may differ from that in which they were written, and
-    /// have no fixed order relative to what the script records. If the session fails, the rest of the output is
-    /// read and discarded. About processes that hold the stream after the command's end see
-    /// [`capture_output`](Session::capture_output).
+    /// The last line may lack its newline. A line of more than 1 MiB comes in pieces. Lines of the
+    /// two streams come in the order in which they are read, which may differ from the order in
+    /// which they were written. They have no fixed order relative to what the script records. If
+    /// the session fails, the rest of the output is read and discarded.
+    /// [`capture_output`](Session::capture_output) explains what happens if a process keeps the
+    /// stream open after the command's end.
     ///
     /// ```no_run
     /// let mut warnings = 0;

@@ -193,12 +193,13 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Limits the time that the worker may be silent. Exceeding it kills the worker and ends the session with
-    /// [`Error::WorkerSilent`](crate::Error::WorkerSilent); a traced command runs on. The default is 5 minutes
-    /// while the worker starts and after a request to stop: libdtrace may need most of a minute for hundreds of
-    /// probes, and more on slow machines. While tracing, when a worker with nothing to deliver says so every
-    /// ten seconds, the default is a minute, and a lower limit counts as a minute. An elevated
-    /// worker must also greet within this limit, by default within 2 minutes.
+    /// Limits the time that the worker may be silent. A worker that exceeds it is killed, and the
+    /// session ends with [`Error::WorkerSilent`](crate::Error::WorkerSilent); a traced command runs
+    /// on. The default is 5 minutes while the worker starts and after a request to stop: libdtrace
+    /// may need most of a minute for hundreds of probes, and more on slow machines. While tracing,
+    /// a worker with nothing to deliver reports every ten seconds that it is alive. There the
+    /// default is one minute, and a lower limit counts as one minute. The limit also applies to the
+    /// greeting of an elevated worker; its default there is 2 minutes.
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.source.settings().silence_limit = Some(limit);
         self

@@ -24,14 +24,14 @@ pub struct Traced {
 /// everything recorded by then has been delivered to the handlers. `command` is the program and its
 /// arguments, or a [`std::process::Command`].
 ///
-/// The command inherits what it would inherit from this process without tracing: nothing of the worker, and
-/// none of the session's descriptors. It differs in one point: its parent-death signal is SIGKILL. Because it
-/// is held by ptrace(2), a set-uid program gets its privileges only if this process has `CAP_SYS_PTRACE`, as
-/// root has.
+/// The command inherits what it would inherit from your program without tracing: nothing from the
+/// worker, and none of the session's descriptors. Only its parent-death signal differs: it is
+/// SIGKILL. Because the command is held by ptrace(2), a set-uid program gets its privileges only if
+/// your program has `CAP_SYS_PTRACE`, as root does.
 ///
-/// [`capture_output`](Session::capture_output) keeps what it writes, and
-/// [`command_stdout`](Session::command_stdout) and [`command_stderr`](Session::command_stderr) receive it by
-/// line.
+/// [`capture_output`](Session::capture_output) keeps what the command writes.
+/// [`command_stdout`](Session::command_stdout) and [`command_stderr`](Session::command_stderr)
+/// receive it line by line.
 ///
 /// A [`StopHandle`](crate::StopHandle) or the [deadline](Session::deadline) ends the command with the session:
 /// it gets SIGTERM when everything has been delivered, and SIGKILL two seconds later. If the session fails

@@ -39,7 +39,7 @@ const TIDYING: Duration = Duration::from_secs(15);
 /// How long to wait for an elevated worker's greeting, unless the session has another limit of silence.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(120);
 
-/// How much of a greeting that is not a worker's to show, in bytes.
+/// How much to show of a greeting that is not a worker's, in bytes.
 const SHOWN: usize = 64;
 
 /// A running worker. It may be another user's process, which this one cannot kill; it ends when its channel
@@ -194,7 +194,7 @@ impl Worker {
                 Err((Some(ElevationProblem::NotAWorker), format!("it sent \"{began}\"")))
             }
             Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-                let waited = format!("nothing within {limit:?}");
+                let waited = format!("no greeting within {limit:?}");
                 let said = [waited, self.last_words()].into_iter().filter(|it| !it.is_empty());
                 Err((Some(ElevationProblem::Silent), said.collect::<Vec<_>>().join("; ")))
             }
@@ -226,7 +226,7 @@ impl Worker {
                 return self.channel.set_read_timeout(None);
             }
             let left = until.saturating_duration_since(Instant::now());
-            // What is no greeting is shown as far as it has arrived.
+            // Anything else is shown as far as it has arrived.
             let left = if begins_as_one { left } else { left.min(END_OF_WORKER) };
             self.channel.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             let read = (&self.channel).read(&mut byte);

@@ -1,8 +1,8 @@
 //! How long does the consumer wait for a silent worker?
 //!
 //! A worker that traces sends something every ten seconds even if nothing fires. While it starts, and after a
-//! request to stop, a single step may take long. If the worker sends nothing for longer than that, libdtrace
-//! hangs in a call, or something stopped the process.
+//! request to stop, a single step may take long. If the worker stays silent for longer than the
+//! limit, libdtrace hangs in a call, or something has stopped the process.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
@@ -17,7 +17,8 @@ use crate::decode::stop::Ending;
 /// How long a worker may be silent by default: longer than any step takes on slow machines.
 pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(300);
 
-/// How long a worker that traces may be silent by default, and at least: several times longer than it is.
+/// The default and the minimum of the limit while tracing: several times the interval of a live
+/// worker's messages.
 pub(crate) const WHILE_TRACING: Duration = Duration::from_secs(60);
 
 /// How often to check whether the worker has been asked to stop.
@@ -65,7 +66,7 @@ impl Patient {
         if !self.was_woken {
             return self.channel.read(buffer);
         }
-        // Who wakes it may have gone.
+        // The other end may be closed.
         if !matches!(woken.read(&mut [0]), Ok(1)) {
             self.woken = None;
         }

@@ -56,7 +56,8 @@ impl Tee {
 
 impl Copy {
     fn add(&mut self, frames: &[Frame<'_>], position: u64) {
-        // A recording that could not be written ends somewhere before. Nothing may follow there.
+        // A recording that could not be written ends somewhere within a frame. Nothing may follow
+        // there.
         if self.failure.is_some() || frames.is_empty() {
             return;
         }

@@ -30,8 +30,9 @@ pub struct Traced {
 }
 
 /// Why the exit status of a command is unknown, and what to do.
-const UNKNOWN_STATUS: &str = "its exit status is unknown: this program ignores SIGCHLD, or waits for all of its \
-                              children elsewhere (wait only for those that are your own)";
+const UNKNOWN_STATUS: &str = "its exit status is unknown: this program ignores SIGCHLD, or \
+                              another of its threads waits for all children (wait only \
+                              for your own children)";
 
 /// Runs a session. Calls `started` when tracing is on.
 pub(crate) fn run<'c>(
@@ -75,7 +76,7 @@ struct Processes {
 }
 
 impl Processes {
-    /// Starts and holds them, unless they are held already. The target is held at `needed` or later.
+    /// Starts and holds the processes, unless they are held already. The target is held at `needed` or later.
     fn hold(
         &mut self,
         settings: &Settings,
@@ -100,7 +101,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Names them in the worker's job.
+    /// Names the processes in the worker's job.
     fn describe(&self, settings: &Settings, job: &mut Job) {
         job.target = self.command.as_ref().map(Held::target);
         let created = self.created.iter().map(|held| Process::Created(held.target()));
@@ -108,7 +109,7 @@ impl Processes {
             created.chain(settings.grabbed.iter().copied().map(Process::Grab)).collect();
     }
 
-    /// Releases them when tracing is on.
+    /// Releases the processes when tracing is on.
     fn release(
         self,
         settings: &Settings,

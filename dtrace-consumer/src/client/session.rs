@@ -50,8 +50,8 @@ pub(crate) struct Live<'c> {
     output: Option<Output>,
 }
 
-/// Starts tracing. Each attempt has `hold` start the processes that the job is about, held at the given place or
-/// a later one.
+/// Starts tracing. In each attempt, `hold` starts the processes that the job names, and holds them at the given
+/// place or a later one.
 pub(crate) fn start<'c>(
     settings: &Settings,
     consumer: impl Consumer + 'c,
@@ -389,7 +389,7 @@ impl<'c> Live<'c> {
         ended
     }
 
-    /// Returns whether the script has not ended the session, and nobody else has asked for its end.
+    /// Returns whether the session goes on: neither the script nor anybody else has ended it.
     pub(crate) fn ended_by_itself(&self) -> bool {
         let asked = self.line.ending.first().map(|(_, reason)| reason);
         matches!(asked, None | Some(Reason::Command)) && self.dispatcher.outcome.exit.is_none()

@@ -16,8 +16,9 @@ use super::warning::Warning;
 pub struct Outcome {
     /// What ended the session.
     pub ended_by: EndedBy,
-    /// How the traced command, or the first created process, ended; `None` without one, or if that is unknown: a
-    /// warning of the kind [`UnknownStatus`](crate::session::WarningKind::UnknownStatus) tells why.
+    /// How the traced command, or the first created process, ended. `None` without one, or if its
+    /// status is unknown; a warning of the kind
+    /// [`UnknownStatus`](crate::session::WarningKind::UnknownStatus) then gives the reason.
     pub command: Option<CommandOutcome>,
     /// What the command wrote; `None` unless
     /// [`capture_output`](crate::Session::capture_output) asked for it. A recording does not have it.
@@ -111,11 +112,12 @@ pub struct CommandOutput {
     pub stdout: Vec<u8>,
     /// The beginning of its standard error, up to the limit.
     pub stderr: Vec<u8>,
-    /// How many bytes of its standard output were beyond the limit.
+    /// How many bytes of its standard output exceeded the limit.
     pub stdout_omitted: u64,
-    /// How many bytes of its standard error were beyond the limit.
+    /// How many bytes of its standard error exceeded the limit.
     pub stderr_omitted: u64,
-    /// Whether another process still held one of the streams when this ended. What it wrote later is missing.
+    /// Whether another process still had one of the streams open when reading ended. What it wrote
+    /// later is missing.
     pub cut_off: bool,
 }
 

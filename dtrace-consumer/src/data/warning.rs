@@ -44,8 +44,8 @@ pub enum WarningKind {
     Misfit,
     /// [`read_option`](crate::Session::read_option) names an option that libdtrace does not have.
     UnknownOption,
-    /// The script sees the worker as a process of its own: `$pid` and other macro variables, or `pid` in the
-    /// worker, are not those of this program. The subject is the macro variable.
+    /// The script sees the worker as a separate process: `$pid` and other macro variables, or `pid`
+    /// in the worker, do not have your program's values. The subject is the macro variable.
     Apart,
     /// The command has ended, and its exit status is unknown:
     /// [`Outcome::command`](crate::Outcome::command) is `None`. The subject is `command`.

@@ -20,10 +20,10 @@ pub enum ElevationProblem {
     Version,
     /// It, or the worker, failed for another reason, which its output tells.
     Failed,
-    /// It started something that does not greet as `dtrace-worker` does. Older versions did not greet either.
+    /// It started something that does not greet as `dtrace-worker` does, such as another program.
     NotAWorker,
-    /// The worker did not greet within [`silence_limit`](crate::Session::silence_limit), or two minutes if that is not
-    /// set.
+    /// The worker did not greet within [`silence_limit`](crate::Session::silence_limit), or within
+    /// two minutes if that is not set.
     Silent,
 }
 

@@ -113,7 +113,7 @@ pub enum Error {
     /// would never deliver anything.
     #[error(
         "tracing did not begin: libdtrace enabled the probes, but BEGIN did not fire, so no other probe ever \
-         will (check that the kernel's uprobes work, and that libdtrace lies on a file system that \
+         will (check that the kernel's uprobes work, and that libdtrace is on a file system that \
          supports them)"
     )]
     NotBegun,

@@ -1,8 +1,8 @@
 //! How does a process know that it was started as a worker?
 //!
-//! By an environment variable, which names the version of the protocol and the worker's channel. The variable
-//! may reach other processes than the one that it is for: a worker whose libraries have started threads cannot
-//! remove it, and then the programs that it starts inherit it. They do not have the channel.
+//! By an environment variable, which names the version of the protocol and the worker's channel.
+//! Other processes may inherit the variable: a worker whose libraries have started threads cannot
+//! remove it before it starts programs. Those programs do not have the channel.
 
 use std::ffi::OsStr;
 
@@ -25,9 +25,9 @@ pub(crate) fn marker_for(channel: u64) -> String {
 pub(crate) enum Meaning {
     /// The process is the worker.
     Worker,
-    /// The variable is for another process, which this one descends from.
+    /// The variable is for an ancestor of this process.
     Inherited,
-    /// The value is none of this version. Whoever set it expects a worker, not the program.
+    /// The value does not belong to this version. Whoever set it expects a worker, not the program.
     Unknown,
 }
 

@@ -24,8 +24,8 @@ use crate::stream::job::Command;
 /// How long a worker may stay inside libdtrace after its consumer has gone, before the process ends anyway.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How often to wake the working thread, so that the consumer learns that it is not stuck. libdtrace waits for
-/// a second, unless the option `switchrate` says otherwise.
+/// How often to wake the working thread, so that the consumer knows that it is not stuck. libdtrace
+/// waits for a second, unless the option `switchrate` sets another interval.
 const BEAT: Duration = Duration::from_secs(20);
 
 /// The requests to the worker.

@@ -1,4 +1,4 @@
-//! Ends a worker: what has to be done after the last data, and in which order?
+//! What does a worker do after the last data, and in which order?
 
 use std::sync::Arc;
 use std::thread;
@@ -25,7 +25,7 @@ pub(super) fn end(
     gated: Vec<i32>,
     closing: Option<Closing>,
 ) {
-    // Whoever comes first ends the stream.
+    // Whichever thread comes first ends the stream.
     let reporter = Arc::new(Mutex::new(Some(reporter)));
     let finish = move || {
         if let Some(reporter) = reporter.lock().take() {
@@ -33,8 +33,9 @@ pub(super) fn end(
         }
     };
     let Some(closing) = closing.filter(|_| system::is_attached()) else { return finish() };
-    // As soon as the stream has ended, others may attach to the processes. Only libdtrace's close releases
-    // them, and it goes on for seconds. So another thread waits for the release, and ends the process then.
+    // As soon as the stream has ended, others may attach to the processes. Only closing libdtrace's
+    // handle releases them, and that takes seconds. So another thread waits for the release, and
+    // then ends the process.
     system::keep_descriptors();
     let finish_after_all = finish.clone();
     let release = thread::Builder::new().name("release".to_owned()).spawn(move || {

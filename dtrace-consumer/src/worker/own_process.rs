@@ -16,11 +16,11 @@ pub(crate) fn forget_variable(name: &str) {
     }
 }
 
-/// Undoes what the user's process does with its signals, which a worker inherits. libdtrace waits for its
-/// children, and signals its threads.
+/// Restores the default handling of signals, because a worker inherits that of the user's process.
+/// libdtrace waits for its children, and signals its threads.
 pub(crate) fn handle_signals_as_usual() {
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
-    // SAFETY: the default action is no code of this process.
+    // SAFETY: the default action runs no code of this process.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 

@@ -1,9 +1,9 @@
 //! Watches the processes whose ends end a session.
 //!
-//! libdtrace reports the ends of those that it is attached to, except that its own thread for a process
-//! sometimes misses one and spins. So the kernel is asked as well: a session must end with its last process.
-//! And libdtrace takes a process that executes a program for ended (`system/linux/attachments.rs`), so its
-//! end is reported when it comes.
+//! libdtrace reports the end of each process that it is attached to, except that its own thread for
+//! a process sometimes misses it and spins. So the worker asks the kernel as well: a session must
+//! end with its last process. libdtrace also considers a process that executes a program to have
+//! ended (`system/linux/attachments.rs`); the worker reports its end when it really ends.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -23,9 +23,9 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Processes {
     count: usize,
-    /// Those whose end the consumer knows.
+    /// Those whose end has been reported to the consumer.
     reported: Vec<i32>,
-    /// Those that libdtrace takes for ended, and that may still run.
+    /// Those that libdtrace considers ended, but that may still run.
     let_go: Vec<(i32, OwnedFd)>,
     watched: Vec<Watched>,
     /// Since when all of them have been known to have ended.
@@ -56,7 +56,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Reports the processes that have ended. Returns whether all of the session have.
+    /// Reports the processes that have ended. Returns whether all processes of the session have.
     pub(super) fn report_ends(&mut self, encoder: &mut Encoder) -> bool {
         for pid in encoder.take_processes_gone() {
             match watch_process(pid).ok().filter(|_| was_let_go(pid)) {
@@ -87,7 +87,7 @@ impl Processes {
         self.reported.push(pid);
     }
 
-    /// Returns, if all processes have ended, those whose end nobody has reported.
+    /// If all processes have ended, returns those whose end nobody has reported.
     fn missing(&mut self) -> Option<Vec<i32>> {
         let count = self.reported.len();
         if self.count == 0 || count >= self.count {

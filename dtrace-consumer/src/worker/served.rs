@@ -1,4 +1,4 @@
-//! Whom does an elevated worker serve?
+//! Which user does an elevated worker serve?
 
 /// The user whom an elevated worker serves.
 #[derive(Debug, Clone, Copy)]

@@ -17,11 +17,11 @@ use crate::stream::payload::{FailureFrame, FailureKind};
 /// The macro variables that are numbers of the tracer.
 const MACROS: [&str; 8] = ["pid", "ppid", "pgid", "sid", "uid", "euid", "gid", "egid"];
 
-/// What became of making scripts see the consumer as the tracer.
+/// Which parts of making scripts see the consumer as the tracer have failed.
 pub(super) struct Tracer {
     /// Why the macro variables have the worker's numbers.
     not_consumer: Option<io::Error>,
-    /// Why nothing comes between libdtrace and the kernel.
+    /// Why libdtrace's system calls cannot be changed.
     not_between: Option<io::Error>,
     /// Why places of probes cannot be corrected.
     pub(super) uncorrected: Option<io::Error>,
@@ -57,7 +57,7 @@ impl Tracer {
         // Nothing else loads programs.
         let view = (job.purpose == Purpose::Trace).then(|| PidView::of_worker(consumer));
         let untranslated = |e: &io::Error| {
-            surroundings_failed("translating the numbers of processes in this PID namespace", e)
+            surroundings_failed("translating the process IDs of this PID namespace", e)
         };
         let view = view.transpose().map_err(|e| untranslated(&e))?;
         let not_between = system::come_between(inside, view, served.is_some()).err();
@@ -77,10 +77,10 @@ impl Tracer {
         let uses = |name: &&&str| job.scripts.iter().any(|script| script.uses_macro(name));
         let (name, what, error) = match (&self.not_consumer, &self.not_between) {
             (Some(error), _) => {
-                (MACROS.iter().find(uses)?, "it is the worker's number, not this program's", error)
+                (MACROS.iter().find(uses)?, "it has the worker's value, not this program's", error)
             }
             (None, Some(error)) => {
-                (MACROS[..1].iter().find(uses)?, "`pid` differs from it in the worker", error)
+                (MACROS[..1].iter().find(uses)?, "`pid` has another value in the worker", error)
             }
             (None, None) => return None,
         };
@@ -91,9 +91,9 @@ impl Tracer {
     /// once tracing is on.
     pub(super) fn warning_once_on(job: &Job) -> Option<Warning> {
         let uses = job.scripts.iter().any(|script| script.uses_macro("pid"));
-        let error = io::Error::other("the kernel refused a program that shows it otherwise");
+        let error = io::Error::other("the kernel refused the BPF program that changes it");
         (system::refused_a_view() && uses)
-            .then(|| apart("pid", "`pid` differs from it in the worker", &error))
+            .then(|| apart("pid", "`pid` has another value in the worker", &error))
     }
 
     /// Fails if tracing has not begun although libdtrace has started it.

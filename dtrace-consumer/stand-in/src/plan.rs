@@ -79,9 +79,9 @@ pub enum Argument {
     Number(i64),
     /// The address of a string.
     Text(String),
-    /// The address of so many words, with these values.
+    /// The address of this many words, with these values.
     Words(Vec<u64>),
-    /// The result of the system call before the last so many; 0 means the one before this.
+    /// The result of an earlier system call; 0 means the previous one, 1 the one before it.
     Result(usize),
     /// The number of this process.
     OwnProcess,

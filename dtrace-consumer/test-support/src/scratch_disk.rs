@@ -59,7 +59,7 @@ impl ScratchDisk {
 impl Drop for ScratchDisk {
     fn drop(&mut self) {
         if let Some(file) = &self.file {
-            // Whatever fails here, the test has had its result.
+            // Failures here do not matter: the test has its result.
             let _ = Command::new("losetup").args(["--detach", &self.path]).status();
             let _ = std::fs::remove_file(file);
         }

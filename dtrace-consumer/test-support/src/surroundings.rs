@@ -1,7 +1,7 @@
 //! In what surroundings may a program trace?
 //!
-//! A test binary as `traced-program surrounded HOW` changes its own surroundings, traces in them, and says in
-//! the file that [`RESULT`] names what came of it.
+//! A test binary that runs as `traced-program surrounded HOW` changes its own surroundings and
+//! traces in them. It writes the result to the file that [`RESULT`] names.
 
 use std::fs;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -55,7 +55,7 @@ fn started(_: &Outcome) -> CallbackResult {
 /// The standard descriptors that were closed.
 static CLOSED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
-/// Prints where nobody listens: what has got those numbers must not be this crate's.
+/// Prints to nobody: no descriptor of this crate may have got those numbers.
 fn print_to_closed() {
     for number in CLOSED.lock().iter() {
         // SAFETY: the call reads the text only.

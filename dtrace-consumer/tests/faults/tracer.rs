@@ -1,4 +1,4 @@
-//! Is the user told if a script sees the worker as the tracer?
+//! Does the user get a warning if a script sees the worker as the tracer?
 
 use dtrace_consumer::session::WarningKind;
 use dtrace_consumer::trace;

@@ -76,7 +76,7 @@ impl Held {
         self.process.is_none()
     }
 
-    /// Returns the process as the worker has to know it.
+    /// Returns the description of the process for the worker.
     pub(super) fn target(&self) -> Target {
         let pid = self.process.as_ref().map_or(0, |(child, _)| child.id().cast_signed());
         Target { pid, gate: self.gate.clone() }
@@ -87,7 +87,7 @@ impl Held {
         if self.pipes.are_none() {
             return Ok(());
         }
-        let reason = "nobody would read the pipe that its output is set to (let it inherit a \
+        let reason = "its output is set to a pipe that nobody would read (let it inherit a \
                       stream, or use `command` with `capture_output`)";
         Err(failed(command, io::Error::new(io::ErrorKind::InvalidInput, reason)))
     }
@@ -111,7 +111,7 @@ impl Held {
         };
         // A process that libdtrace traces cannot have a second tracer.
         let catch_up = catch_up.filter(|_| self.gate.is_none());
-        // A tracer learns how the command ends even where the kernel forgets it.
+        // A tracer learns how the command ends even if the kernel does not keep its status.
         let traced = catch_up.is_some() || (self.gate.is_none() && loses_statuses());
         let released = if traced {
             system::leave_stopped(&child)
@@ -176,7 +176,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Returns what becomes true if the command has ended and nobody knows how.
+    /// Returns a flag that becomes true if the command has ended with an unknown status.
     pub(super) fn lost_status(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.lost)
     }
@@ -205,7 +205,7 @@ impl Waiting {
                     recv(late) -> _ => return None,
                     recv(chunks) -> chunk => match chunk {
                         Ok(chunk) => take(&chunk),
-                        // The command, and all that it has started, have closed the streams.
+                        // The command and everything that it has started have closed the streams.
                         Err(_) => chunks = never(),
                     },
                 }

@@ -1,8 +1,8 @@
 //! Reads what a command writes to its standard output and standard error.
 //!
-//! A thread reads both pipes, so that a command is never kept waiting by another one's reader. It keeps what
-//! the outcome is to have, and sends what handlers are to receive by line to the session's thread, which it
-//! wakes. It waits for a slow handler, as a shell's pipe does.
+//! A thread reads both pipes, so that neither stream waits for the other one's reader. It keeps
+//! what the outcome needs, and sends what handlers receive line by line to the session's thread,
+//! which it wakes. It waits for a slow handler, as a shell's pipe does.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -91,7 +91,7 @@ pub(crate) struct Output {
     chunks: Receiver<Chunk>,
     /// Has a byte for each chunk.
     woken: Option<UnixStream>,
-    /// Closing it makes the thread read what is in the pipes, and end.
+    /// Closing it makes the thread read what is left in the pipes, and end.
     stop: Option<UnixStream>,
     thread: JoinHandle<CommandOutput>,
     lines: Lines,
@@ -127,7 +127,7 @@ impl Output {
         Ok(Output { chunks, woken, stop, thread, lines: Lines::default(), keeps })
     }
 
-    /// Returns what has a byte for each chunk. Call it once.
+    /// Returns the stream that has a byte for each chunk. Call it once.
     pub(crate) fn take_woken(&mut self) -> Option<UnixStream> {
         self.woken.take()
     }
@@ -146,8 +146,9 @@ impl Output {
         self.lines.feed(chunk, deliver)
     }
 
-    /// Waits until nobody holds the pipes any more, but not much longer than the command runs, nor at all in
-    /// a `hurry`. Calls `deliver` for the last lines until it fails. Returns what was to be kept.
+    /// Waits until all processes have closed the pipes, but not much longer than the command runs,
+    /// and not at all in a `hurry`. Calls `deliver` for the last lines until it fails. Returns what
+    /// was to be kept.
     pub(crate) fn finish<E>(
         mut self,
         hurry: bool,
@@ -197,7 +198,7 @@ impl Lines {
         Ok(())
     }
 
-    /// Delivers what no newline has followed.
+    /// Delivers the last line if it lacks a newline.
     fn finish<E>(
         &mut self,
         mut deliver: impl FnMut(CommandStream, &[u8]) -> Result<(), E>,
@@ -224,7 +225,7 @@ struct Pump {
 
 struct Stream {
     stream: CommandStream,
-    /// `None` when nobody holds the other end any more.
+    /// `None` when the other end is closed.
     pipe: Option<File>,
     lines: bool,
     /// How much to keep; `None` for nothing.
@@ -300,7 +301,7 @@ impl Pump {
         }
         // It fails when the session receives no more.
         if lines && self.sender.send(Chunk { stream, bytes }).is_ok() {
-            // It fails when the session has ended, and nobody reads it any more.
+            // It fails when the session has ended and nobody reads it.
             let _ = (&self.wake).write(&[0]);
         }
     }

@@ -18,7 +18,7 @@ pub(crate) fn none_given() -> io::Error {
 
 /// Adds the cause to the system's error, if it is known. `directory` is where the command is started.
 pub(super) fn explained(error: io::Error, program: &str, directory: Option<&Path>) -> io::Error {
-    // A NUL byte, or a setting that makes no sense: it says so itself.
+    // A NUL byte, or a setting that makes no sense: the error names it.
     if error.kind() == ErrorKind::InvalidInput {
         return error;
     }
@@ -29,8 +29,9 @@ pub(super) fn explained(error: io::Error, program: &str, directory: Option<&Path
         return io::Error::new(
             error.kind(),
             format!(
-                "{error}: process {tracer} ({}) already traces this program and what it starts, and a process \
-                 can have only one tracer (detach it, or do not let it follow child processes)",
+                "{error}: process {tracer} ({}) already traces this program and its children, \
+                 and a process can have only one tracer (detach it, or do not let it \
+                 follow children)",
                 name.trim()
             ),
         );

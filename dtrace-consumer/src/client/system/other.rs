@@ -27,7 +27,7 @@ pub(in crate::client) fn kernel() -> [Check; 0] {
     []
 }
 
-/// Checks what the kernel has to confine a worker.
+/// Checks which means of confining a worker the kernel has.
 pub(in crate::client) fn confinement(_: bool) -> Check {
     Check::unmet("confinement", "unknown on this system", "trace on Linux")
 }
@@ -79,7 +79,7 @@ impl ProcessHandle {
     }
 }
 
-/// Returns whether the kernel forgets how the children of this process end.
+/// Returns whether the kernel discards the exit status of this process's children.
 pub(in crate::client) fn loses_statuses() -> bool {
     false
 }

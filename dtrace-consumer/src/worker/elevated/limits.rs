@@ -1,4 +1,4 @@
-//! How large may each number be that a user sets for an elevated worker?
+//! What are the bounds of the numbers that a user sets for an elevated worker?
 //!
 //! docs/threat-model.md has the table.
 
@@ -17,13 +17,13 @@ pub(super) const SHORTEST_INTERVAL: u128 = 1;
 /// What an option's value may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// No number, and harmless whatever it is.
+    /// Not a number, and harmless whatever its value.
     Any,
-    /// At most so many bytes.
+    /// At most this many bytes.
     Size(u64),
-    /// At most so many of something.
+    /// At most this number.
     Number(u64),
-    /// 0, or at least so many nanoseconds.
+    /// 0, or at least this many nanoseconds.
     Interval(u64),
     /// `unlimited`, or a number of bytes.
     Unlimited,
@@ -121,7 +121,7 @@ impl Limit {
             ),
             Interval(least) => (
                 interval_of(value).is_some_and(|interval| interval == 0 || interval >= least),
-                format!("0 or at least {} µs between two times", least / 1000),
+                format!("0 or an interval of at least {} µs", least / 1000),
             ),
             Unlimited => {
                 (value == "unlimited" || size_of(value).is_some(), "a size or unlimited".to_owned())
@@ -192,7 +192,7 @@ fn interval_of(value: &str) -> Option<u64> {
     if unit.eq_ignore_ascii_case("hz") {
         return match SECOND.checked_div(number) {
             None => Some(0),
-            // More than one each nanosecond is 0 to libdtrace, too, but not what was meant.
+            // libdtrace rounds more than one per nanosecond to 0, which is not what the user meant.
             Some(0) => None,
             interval => interval,
         };

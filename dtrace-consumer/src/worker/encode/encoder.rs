@@ -14,7 +14,7 @@ use crate::worker::libdtrace::Sink;
 /// The size of a chunk that is written before the round ends.
 const PIECE: usize = 128 << 10;
 
-/// After how long a silence the worker says that it is alive.
+/// How long the worker may be silent before it reports that it is alive.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Writes frames to the channel, in chunks.
@@ -89,7 +89,7 @@ impl Encoder {
         self.out.clear();
     }
 
-    /// Says that the worker is alive, if nothing else was written for a while.
+    /// Reports that the worker is alive, if nothing else was written for a while.
     pub(crate) fn break_silence(&mut self) {
         if self.wrote.elapsed() >= SILENCE {
             self.send(&Frame::Alive);

@@ -34,7 +34,7 @@ pub(super) struct Handle {
     pub(super) raw: *mut dtrace_hdl_t,
 }
 
-/// Whoever has this may call libdtrace with the handle.
+/// The owner of this value may call libdtrace with the handle.
 pub(super) type Use = Rc<()>;
 
 /// Closes a handle once its session is over.
@@ -44,8 +44,8 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    /// Releases the processes that libdtrace is attached to, and removes its breakpoints from them. Then frees
-    /// what the handle has, which takes seconds. Does nothing while the session lasts.
+    /// Releases the processes that libdtrace is attached to, and removes its breakpoints from them.
+    /// Then frees the handle, which takes seconds. Does nothing while the session lasts.
     pub(crate) fn close(self) {
         if Rc::strong_count(&self.used) == 1 {
             // SAFETY: the handle is open, and nobody else uses it. What callbacks get is never freed.

@@ -6,8 +6,9 @@ use std::ptr::{self, NonNull};
 /// A stream of `open_memstream(3)`, which is rewound after each read.
 pub(super) struct Memstream {
     file: *mut libc::FILE,
-    /// Where the C library stores the buffer's address and length, whenever something is printed. It keeps this
-    /// address, so this is no `Box`: Rust may assume that nobody else writes to what a box owns.
+    /// Where the C library stores the buffer's address and length, whenever something is printed.
+    /// It keeps this address, so this must not be a `Box`: Rust may assume that nobody else writes
+    /// to what a box owns.
     buffer: NonNull<Buffer>,
 }
 

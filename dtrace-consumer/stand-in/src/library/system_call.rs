@@ -30,7 +30,8 @@ pub(super) fn make(call: &SystemCall, results: &[i64]) -> i64 {
         return make_as_32_bit(call.number, arguments);
     }
     let [a, b, c, d, e, f] = arguments;
-    // SAFETY: the plan's author answers for the call. Addresses are those of texts and words, which outlive it.
+    // SAFETY: the plan's author is responsible for the call. Addresses are those of texts and
+    // words, which outlive it.
     let result = unsafe { libc::syscall(call.number, a, b, c, d, e, f) };
     if result == -1 {
         return -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(0));

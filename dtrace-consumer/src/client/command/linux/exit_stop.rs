@@ -22,15 +22,16 @@ use nix::unistd::Pid;
 use super::stops::pid_of;
 use crate::client::child::Signals;
 
-/// How long to wait for a change that this process is told of, before looking for one that it is not told of.
+/// How long to wait for the kernel to report a change, before polling for one that it reported to
+/// another thread.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Continues a stopped child of this process and waits for its end. Calls `at_exit` while the child is
 /// stopped there.
 ///
-/// If the child cannot be seized, it runs without that stop. If another thread of the program waits for all
-/// children, the kernel may tell only that one of a stop: so stops are looked for, too, and the status is read
-/// at the exit.
+/// If the child cannot be seized, it runs without that stop. If another thread of the program waits
+/// for all children, the kernel may report a stop only to that thread. So this also polls for
+/// stops, and reads the status at the exit.
 pub(in crate::client) fn run_to_exit(
     child: &Child,
     signals: &Signals,
@@ -72,7 +73,7 @@ pub(in crate::client) fn run_to_exit(
 /// Changes of a child's state, in the form of wait(2).
 struct Changes {
     told: Receiver<io::Result<()>>,
-    /// Lets the waiting thread wait again, after the change that it has told was dealt with.
+    /// Lets the waiting thread wait again, after the change that it reported has been handled.
     dealt_with: Sender<()>,
 }
 
@@ -94,12 +95,12 @@ impl Changes {
                 Ok(Ok(())) => {
                     let ended = |status: &io::Result<Option<i32>>| matches!(status, Ok(Some(status)) if has_ended(*status));
                     let status = signals.during_wait(|| wait(pid), ended)?;
-                    // Nobody waits any more after the end.
+                    // Nobody waits after the end.
                     let _ = self.dealt_with.send_timeout((), LOOK);
                     status
                 }
                 Ok(Err(error)) => return Err(error),
-                // Told elsewhere, if at all.
+                // Reported to another thread, if at all.
                 Err(_) => untold(pid),
             };
             // Another thread may have been faster.
@@ -119,7 +120,7 @@ fn untold(pid: Pid) -> Option<i32> {
     Some(event << 16 | information.si_signo << 8 | 0x7f)
 }
 
-/// Waits until the child is stopped, whoever is told of it.
+/// Waits until the child is stopped, whichever thread the kernel reports it to.
 fn wait_until_stopped(pid: Pid) -> io::Result<()> {
     loop {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -2,8 +2,8 @@
 //!
 //! The gate is a short loop that checks a word below the end of the stack and continues the program once the
 //! word is not zero. It is written behind the end of a segment of code, into the rest of its last page, so it
-//! overwrites nothing of the program. Whoever may write to the process's memory can open the gate, even if the kernel
-//! forbids writing to code (`proc_mem.force_override`).
+//! overwrites nothing of the program. Whoever may write to the process's memory can open the gate,
+//! even if the kernel forbids writing to code (`proc_mem.force_override`).
 //!
 //! If no file has enough room there, an instruction that jumps to itself replaces the next one. Restoring the
 //! original opens the gate. That requires a kernel that permits writing to code.
@@ -68,8 +68,8 @@ mod here {
     /// Upper limit of the instructions at the entry point, including those that bind it to the C library.
     const STEPS: u32 = 100;
 
-    /// Runs a process that this thread has stopped at its exec up to the place to hold it. It stays at its
-    /// exec if its code is not this program's (32 bit).
+    /// Runs a process that this thread has stopped at its exec up to the place to hold it. It stays
+    /// at its exec if it is not of this program's architecture (32 bit).
     pub(in super::super) fn run_up_to(pid: Pid, at: Hold) -> io::Result<()> {
         advance(pid, at).map(drop)
     }
@@ -90,8 +90,8 @@ mod here {
         Ok(Some((registers, next)))
     }
 
-    /// Runs a process that this thread has stopped at its exec up to the place to hold it, and puts a gate
-    /// there. Returns `None` if its code is not this program's (32 bit).
+    /// Runs a process that this thread has stopped at its exec up to the place to hold it, and puts
+    /// a gate there. Returns `None` if it is not of this program's architecture (32 bit).
     pub(in super::super) fn put(pid: Pid, at: Hold) -> io::Result<Option<Gate>> {
         let Some((mut registers, next)) = advance(pid, at)? else { return Ok(None) };
         let word = *stack_pointer(&mut registers) - BELOW;

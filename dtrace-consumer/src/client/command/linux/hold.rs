@@ -48,8 +48,9 @@ pub(crate) fn prepare(command: &mut Command) {
 
 /// Starts a [prepared](prepare) command and holds it. Only the calling thread can [`release`] it.
 ///
-/// Calls `spawned` when it is a process. One that libdtrace is to attach to waits at a gate, unless it is held
-/// at its exec or this architecture has no gates. Any other stays in a stop of this thread's.
+/// Calls `spawned` once the process exists. A process that libdtrace is to attach to waits at a
+/// gate, unless it is held at its exec or this architecture has no gates. Any other stays stopped
+/// by this thread.
 pub(in crate::client) fn spawn_held(
     command: &mut Command,
     place: Place,

@@ -1,8 +1,9 @@
-//! Where is room in the memory of a program that nothing of the program uses?
+//! Where does a program's memory have room that the program does not use?
 //!
-//! A segment of code seldom ends where a page ends. The rest of its last page is mapped all the same, and shows
-//! what follows in the file. Only the file's program headers tell where the segment ends: what looks like
-//! padding may be constants, which some linkers put behind the code into the same segment.
+//! A segment of code rarely ends at a page boundary. The rest of its last page is mapped anyway,
+//! and shows what follows in the file. Only the file's program headers show where the segment ends:
+//! what looks like padding may be constants, which some linkers put after the code into the same
+//! segment.
 
 use std::fs::{self, File};
 use std::io;
@@ -105,7 +106,7 @@ fn ends_of_code(memory: &File, first: &Mapping) -> Option<Vec<u64>> {
     let base = first.range.start.wrapping_sub(address - address % page());
     let end_of_code = |entry: &&[u8]| {
         let (in_file, in_memory) = (word(entry, IN_FILE)?, word(entry, IN_MEMORY)?);
-        // Behind what is in the file, the kernel clears what is in memory only.
+        // The kernel clears what a segment has beyond the file's contents.
         let is_code = number::<4>(entry, FLAGS)? & EXECUTABLE != 0 && in_file == in_memory;
         let end = base.wrapping_add(word(entry, ADDRESS)?).checked_add(in_file)?;
         (is_code && in_file > 0).then_some(end)

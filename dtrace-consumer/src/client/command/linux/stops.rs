@@ -15,8 +15,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Waits until the process stops at its exec or at a breakpoint. Passes other signals on.
 ///
-/// This does not rely on being told of the stop: if another thread of the program waits for all children, the
-/// kernel may tell only that one.
+/// This polls instead of waiting for the stop: if another thread of the program waits for all
+/// children, the kernel may report the stop only to that thread.
 pub(super) fn wait_for_trap(pid: Pid) -> io::Result<()> {
     let mut pause = Duration::from_micros(10);
     loop {
@@ -29,7 +29,7 @@ pub(super) fn wait_for_trap(pid: Pid) -> io::Result<()> {
             Ok(status) => return Err(io::Error::other(format!("it ended at once: {status:?}"))),
             Err(Errno::EINTR) => None,
             Err(Errno::ECHILD) => {
-                let reason = "it ended at once, and this process has waited for it elsewhere";
+                let reason = "it ended at once, and another thread has waited for it";
                 return Err(io::Error::other(reason));
             }
             Err(e) => return Err(e.into()),

@@ -37,7 +37,7 @@ pub(in crate::client) fn privilege() -> Check {
         return Check::unmet(
             "privilege",
             "this process is in a user namespace, where capabilities do not permit tracing the kernel",
-            "run it outside of the user namespace, such as a rootless container",
+            "run it outside user namespaces, such as those of rootless containers",
         );
     }
     match effective {
@@ -53,8 +53,8 @@ pub(in crate::client) fn privilege() -> Check {
     }
 }
 
-/// Returns whether the process is in the user namespace that the system has started with, whose number is
-/// fixed. An unreadable /proc is the subject of another check.
+/// Returns whether the process is in the initial user namespace, whose inode number is fixed.
+/// Another check reports an unreadable /proc.
 fn in_first_user_namespace() -> bool {
     let namespace = fs::read_link("/proc/self/ns/user");
     namespace.map_or(true, |link| link.as_os_str() == "user:[4026531837]")
@@ -118,7 +118,7 @@ fn proc_files() -> Check {
             "mount /proc, and boot a kernel built with CONFIG_PERF_EVENTS",
         );
     }
-    // A process there with this process's number is another one.
+    // There, the process with this PID is another one.
     if super::number_in_proc().ok() == Some(std::process::id()) {
         return Check::met("proc", "mounted");
     }
@@ -129,7 +129,7 @@ fn proc_files() -> Check {
     )
 }
 
-/// Checks what the kernel has to confine a worker. Only an elevated worker requires it.
+/// Checks which means of confining a worker the kernel has. Only an elevated worker requires them.
 pub(in crate::client) fn confinement(is_elevated: bool) -> Check {
     let actions = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
     let filters = actions.split_whitespace().any(|action| action == "kill_process");
@@ -159,6 +159,6 @@ fn landlock_version() -> Option<u32> {
         all().handle_access(AccessFs::IoctlDev).is_ok(),
         all().scope(Scope::Signal).is_ok(),
     ];
-    // Each version has what the one before has.
+    // Each version includes the previous one.
     (1..).zip(has).take_while(|(_, has)| *has).map(|(version, _)| version).last()
 }

@@ -11,8 +11,8 @@ use crate::start_up::{address_of_this_code, obstacle};
 
 /// Returns this process's executable, if starting it again runs this crate's start-up hook.
 pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
-    // By pid, because a loader that is asked to run `/proc/self/exe` would run itself. What /proc calls this
-    // process is another process's number here if /proc belongs to another PID namespace.
+    // By PID, because a loader that is asked to run `/proc/self/exe` would run itself. The PID
+    // comes from /proc, because /proc may belong to another PID namespace.
     let number = super::number_in_proc()
         .map_err(|cause| Error::System { attempt: "find this process in /proc", cause })?;
     let program = PathBuf::from(format!("/proc/{number}/exe"));
@@ -29,8 +29,8 @@ pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
     }
     if nix::sys::statvfs::statvfs(&program).is_ok_and(|it| it.flags().contains(FsFlags::ST_NOEXEC))
     {
-        let reason = "its file system has been mounted noexec since this program started (mount it with exec, \
-                      or name a worker program elsewhere with `worker(path)`)";
+        let reason = "its file system was mounted noexec after this program started (mount it with \
+                      exec, or name a worker program elsewhere with `worker(path)`)";
         return Err(Error::WorkerStart { program, reason: reason.to_owned() });
     }
     Ok(program)
@@ -59,7 +59,7 @@ pub(in crate::client) fn library_directories() -> Vec<PathBuf> {
         let directory = file.parent().filter(|directory| {
             is_library && !directory.starts_with("/usr/lib") && !directory.starts_with("/lib")
         });
-        // The loader's argument separates directories by these.
+        // The loader's argument uses these as separators.
         let is_sayable = |it: &&Path| !it.as_os_str().as_bytes().iter().any(is_separator);
         if let Some(directory) = directory.filter(is_sayable)
             && !directories.iter().any(|it| it == directory)

@@ -14,7 +14,7 @@ pub(in crate::client) use checks::{confinement, kernel, privilege, unsupported};
 pub(in crate::client) use executable::{library_directories, own_executable};
 pub(in crate::client) use process::{ProcessHandle, loses_statuses};
 
-/// Returns the number by which /proc knows this process.
+/// Returns this process's PID in /proc.
 fn number_in_proc() -> io::Result<u32> {
     let link = std::fs::read_link("/proc/self")?;
     link.to_str().and_then(|number| number.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())

@@ -1,5 +1,5 @@
-//! Sends signals to a process by a descriptor of it, which never comes to mean another process, and finds out
-//! whether the kernel keeps how processes end.
+//! Sends signals to a process by its descriptor, which never refers to another process, and finds
+//! out whether the kernel keeps the exit status of children.
 //!
 //! Every kernel that libdtrace supports has such descriptors (Linux 5.3).
 
@@ -10,7 +10,7 @@ use std::ptr;
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
-/// A process, whether it still runs or not.
+/// A process, running or ended.
 #[derive(Debug)]
 pub(in crate::client) struct ProcessHandle(OwnedFd);
 
@@ -28,7 +28,8 @@ impl ProcessHandle {
     }
 }
 
-/// Returns whether the kernel forgets how the children of this process end, because it ignores SIGCHLD.
+/// Returns whether the kernel discards the exit status of this process's children, because it
+/// ignores SIGCHLD.
 pub(in crate::client) fn loses_statuses() -> bool {
     // SAFETY: zeros are a valid value of the structure, which the call fills; it changes nothing.
     let action = unsafe {

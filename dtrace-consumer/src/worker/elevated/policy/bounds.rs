@@ -73,7 +73,7 @@ fn every_number_of_a_request_has_a_bound() {
         let gate = Some(Gate { address: 1, opening: vec![0; n] });
         Job { target: Some(Target { pid: own, gate }), ..job() }
     });
-    // One more is less here.
+    // Here, exceeding the bound means being smaller.
     assert_bound("the interval of walks", 0, "1 ms", |n| {
         let interval = Duration::from_millis(1).saturating_sub(Duration::from_nanos(n as u64));
         Job { snapshot_interval: Some(interval), ..job() }

@@ -269,8 +269,8 @@ pub(in crate::worker::libdtrace) fn process_event(process: Process, _: bool) -> 
 /// Returns the length of libdtrace's lists by CPU; `None` if it is unknown. Tracing must be on.
 ///
 /// The library allocates a place for each CPU up to the highest one that was online when it was opened. That may
-/// be fewer than the possible CPUs, and than those that are online now. It creates the map of its aggregations,
-/// the only array of maps that it has, with the same number of entries.
+/// be fewer than the possible CPUs, and than those that are online now. Its map of aggregations,
+/// which is its only array of maps, has the same number of entries.
 pub(in crate::worker::libdtrace) fn places_by_cpu() -> Option<usize> {
     const ARRAY_OF_MAPS: u32 = 12;
     let (key_size, value_size) = (size_of::<u32>(), size_of::<u32>());

@@ -3,16 +3,18 @@
 //! libdtrace attaches to processes as a debugger does: to those that it creates or grabs, and to those whose
 //! stacks it names. Two things go wrong there in 2.0.7.
 //!
-//! When such a process executes another program, libdtrace makes a new handle of it, without the functions
-//! that pass requests to the thread that is attached. The next look-up of a symbol waits in the wrong thread,
-//! holding the lock that the right one needs, for ever. So this module comes between libdtrace and the kernel:
-//! it replaces the function `waitpid`, detaches from a process that has executed a program, and reports to
-//! libdtrace that the process has ended. libdtrace's breakpoints have vanished with the old program. The next
-//! look-up attaches to the new program like to any other.
+//! When such a process executes another program, libdtrace makes a new handle for it, without the
+//! functions that pass requests to the attached thread. The next look-up of a symbol then waits in
+//! the wrong thread forever, and holds the lock that the right one needs. So this module comes
+//! between libdtrace and the kernel: it replaces the function `waitpid`, detaches from a process
+//! that has executed a program, and reports to libdtrace that the process has ended. libdtrace's
+//! breakpoints have vanished with the old program. The next look-up attaches to the new program as
+//! to any other.
 //!
 //! Closing a handle releases processes, but only after all probes have been disabled, which takes up to
-//! seconds for hundreds of probes. Meanwhile nobody else can attach to the processes. So the descriptors of
-//! the probes are not closed until the processes are released: the function `close` is replaced as well.
+//! seconds for hundreds of probes. Meanwhile nobody else can attach to the processes. So this
+//! module also replaces the function `close`: it leaves the descriptors of the probes open, and
+//! libdtrace comes to the processes at once.
 
 use std::collections::BTreeSet;
 use std::ffi::c_int;
@@ -39,7 +41,7 @@ static WAITED_FOR: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 /// The processes that were let go because they executed a program.
 static LET_GO: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// Whether libdtrace's descriptors stay open for now.
+/// Whether libdtrace's descriptors stay open when it closes them.
 static KEEP_OPEN: AtomicBool = AtomicBool::new(false);
 
 /// Watches which processes the libdtrace that contains `inside` attaches to, and detaches it from those that
@@ -75,20 +77,20 @@ pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
     }
 }
 
-/// Returns whether the process was let go because it executed a program. libdtrace has reported its end
-/// then, or will do so.
+/// Returns whether the process was let go because it executed a program. If so, libdtrace has
+/// reported its end, or will.
 pub(crate) fn was_let_go(pid: i32) -> bool {
     LET_GO.lock().contains(&pid)
 }
 
-/// Returns whether this process is attached to another one.
+/// Returns whether this process is attached to any other.
 pub(crate) fn is_attached() -> bool {
     let waited_for = WAITED_FOR.lock().clone();
     waited_for.into_iter().any(is_traced)
 }
 
-/// Keeps libdtrace's descriptors open while it closes its handle, so that it comes to the processes at once.
-/// The end of this process closes them.
+/// Keeps libdtrace's descriptors open while it closes its handle, so that it releases the processes
+/// at once. The end of this process closes them.
 pub(crate) fn keep_descriptors() {
     KEEP_OPEN.store(true, Ordering::Release);
 }

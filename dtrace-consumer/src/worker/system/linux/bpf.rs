@@ -1,4 +1,4 @@
-//! What does a worker ask the kernel's BPF itself?
+//! Which bpf(2) requests does the worker make itself?
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -21,7 +21,7 @@ const MAP_LOOKUP_ELEM: i32 = 1;
 pub(super) const PROG_LOAD: i32 = 5;
 const PROG_TEST_RUN: i32 = 10;
 
-/// The type of programs that [`run`] loads: the kernel runs them in the process that asks.
+/// The type of programs that [`run`] loads. The kernel runs them in the calling process.
 const RAW_TRACEPOINT: u32 = 17;
 
 /// The part of `union bpf_attr` for `BPF_PROG_LOAD` that matters here.

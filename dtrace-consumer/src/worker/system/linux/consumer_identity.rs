@@ -1,9 +1,9 @@
-//! Whose numbers are `$pid`, `$uid` and the other macro variables?
+//! Whose values do `$pid`, `$uid` and the other macro variables have?
 //!
-//! In dtrace(1) they are those of the process that consumes. libdtrace reads them from the process that it
-//! runs in, when it is opened. Here this is the worker, which may have another user, group, session and
-//! parent. So the functions that libdtrace calls meanwhile are replaced by functions that answer for the
-//! consumer.
+//! In dtrace(1) they have those of the consuming process. When libdtrace is opened, it reads them
+//! from the process that it runs in. Here this is the worker, which may have another user, group,
+//! session and parent. So the functions that libdtrace calls for this are replaced by functions
+//! that answer for the consumer.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -68,7 +68,7 @@ fn lacks(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the consumer's status lacks {name}"))
 }
 
-/// Whom the replacements answer for.
+/// The consumer that the replacements answer for.
 static CONSUMER: OnceLock<ConsumerIdentity> = OnceLock::new();
 
 /// Defines the functions that libdtrace calls instead, and lists them with the names of those that they replace.
@@ -99,8 +99,7 @@ replacements! {
     getegid() -> gid_t = egid;
 }
 
-/// The time during which libdtrace takes the consumer's numbers for those of its own process. It ends when
-/// this is dropped.
+/// While this value exists, libdtrace takes the consumer's numbers for those of its own process.
 #[must_use]
 pub(crate) struct Answering {
     inside: usize,

@@ -1,13 +1,13 @@
 //! Which processes may libdtrace control?
 //!
-//! libdtrace attaches to a process, and opens its memory, whenever a script names one: by a probe with a process
-//! id, and to find the names of `ustack()`, `uaddr()`, `usym()`, `umod()` and `ufunc()`. Attaching stops the
-//! process. libdtrace then sets breakpoints in its dynamic linker. If that is impossible, names come from the
-//! files that the kernel shows of the process.
+//! libdtrace attaches to a process, and opens its memory, whenever a script names one: by a probe
+//! with a process id, or to find the names of `ustack()`, `uaddr()`, `usym()`, `umod()` and
+//! `ufunc()`. Attaching stops the process. libdtrace then sets breakpoints in its dynamic linker.
+//! If it cannot attach, it takes names from the files that the kernel shows of the process.
 //!
 //! So this module comes between libdtrace and the kernel. It replaces two functions that libdtrace calls:
-//! `open64`, which fails for the memory of other processes, because libdtrace then does not try to attach; and
-//! `ptrace`, which fails to attach. Nothing depends on how a script names a process.
+//! `open64`, which fails for the memory of other processes, because libdtrace then does not try to
+//! attach; and `ptrace`, which fails to attach. So it does not matter how a script names a process.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::io;
@@ -23,7 +23,7 @@ use super::processes::belongs_to;
 /// The processes that libdtrace may control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Controllable {
-    /// Those of one user.
+    /// Only those of one user.
     OfUser(u32),
     None,
 }
@@ -126,7 +126,7 @@ fn may_control(pid: i32) -> bool {
     }
 }
 
-/// Returns the process whose memory the path leads to, or -1 for one that the path does not number.
+/// Returns the process whose memory the path leads to, or -1 if the path does not contain its PID.
 fn process_of(path: &[u8]) -> Option<i32> {
     let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
     let process = (parts.next()? == b"proc").then(|| parts.next())??;

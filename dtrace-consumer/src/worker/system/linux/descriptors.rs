@@ -21,7 +21,8 @@ pub(crate) fn end_tracing() {
     uprobe_events::remove_own();
 }
 
-/// Closes the files of all inherited descriptors but the standard three. The numbers stay in use, for /dev/null.
+/// Points all inherited descriptors except the standard three at `/dev/null`. Their numbers stay in
+/// use.
 ///
 /// A descriptor without the flag close-on-exec may also be one that a library's initialiser has opened in this
 /// process, and that its code still uses. If its number were free, that code would read and write whatever this

@@ -1,4 +1,4 @@
-//! What does libdtrace ask of the kernel, and what is asked instead?
+//! Which system calls does libdtrace make, and how are they changed?
 //!
 //! libdtrace makes its system calls for probes, programs and maps through the C library's `syscall`. This
 //! module comes between: it replaces the address that libdtrace calls, and changes some of the calls. All
@@ -30,15 +30,15 @@ struct Next {
     view: Option<PidView>,
 }
 
-/// Whether the kernel refused a program as it was changed, and has loaded it unchanged.
+/// Whether the kernel refused a changed program, which was then loaded unchanged.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// The descriptor of the map in which the programs keep the state of tracing.
 static STATE: AtomicI32 = AtomicI32::new(-1);
 
 /// Comes between the kernel and the libdtrace that contains `inside`: corrects the places of probes, and
-/// changes programs to have this view of processes. `only_known` is whether to refuse probes in files that
-/// the traced process has not mapped.
+/// changes programs to have this view of processes. `only_known` makes it refuse probes in files
+/// that the traced process has not mapped.
 ///
 /// # Errors
 /// libdtrace does not call `syscall` as expected.

@@ -1,4 +1,4 @@
-//! Is a file the one that a process has mapped?
+//! Is this file the one that a process has mapped?
 
 use std::fs::{self, File, OpenOptions};
 use std::num::NonZeroUsize;
@@ -25,7 +25,7 @@ impl Identity {
         Some(Identity { major: number(major)?, minor: number(minor)?, inode: inode.parse().ok()? })
     }
 
-    /// Returns the identity that the kernel tells of an open file.
+    /// Returns the identity that the kernel reports for an open file.
     fn of(file: &File) -> Option<Identity> {
         let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
         let device = metadata.dev();
@@ -60,7 +60,7 @@ fn open(path: &Path) -> Option<File> {
 pub(super) fn open_if_it_is(path: &Path, named: Identity) -> Option<File> {
     let file = open(path)?;
     let identity = Identity::of(&file)?;
-    // Overlays and btrfs have other numbers among mappings than elsewhere.
+    // Overlays and btrfs report other numbers for mappings than elsewhere.
     (identity == named || Identity::when_mapped(&file) == Some(named)).then_some(file)
 }
 

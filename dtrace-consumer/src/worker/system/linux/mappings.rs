@@ -28,7 +28,8 @@ struct Mapping {
 /// Where code is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// A path that leads to the mapped file while the mapping exists, whatever has become of the file's own path.
+    /// A path that leads to the mapped file while the mapping exists, even if the file's own path
+    /// does not.
     pub(super) link: PathBuf,
     /// The file that was mapped.
     pub(super) file: Identity,

@@ -1,11 +1,12 @@
-//! Which number of a process does a D script see?
+//! Which PIDs does a D script see?
 //!
 //! libdtrace runs in the worker, and its BPF programs ask the kernel for the number of the process in which
-//! a probe fires. Two answers would surprise a script:
+//! a probe fires. Two answers would surprise a script's author:
 //!
-//! - In dtrace(1) the tracer is the process that consumes, and `pid == $pid` selects it. Here, the consumer
-//!   and its worker are two processes. `$pid` is the consumer's number, so `pid` must be too while the worker
-//!   runs. Otherwise what the worker writes to the consumer passes `/pid != $pid/`, and tracing feeds itself.
+//! - In dtrace(1) the tracer is the consuming process, and `pid == $pid` selects it. Here, the
+//!   consumer and its worker are two processes. `$pid` is the consumer's PID, so `pid` must be
+//!   that, too, while the worker runs. Otherwise what the worker writes to the consumer passes
+//!   `/pid != $pid/`, and tracing feeds itself.
 //! - The kernel answers with the number in the initial PID namespace. In a container, all other numbers that
 //!   libdtrace and the script have are those of the container: `$target`, the number that `BEGIN` expects, the
 //!   one that symbols are looked up with. Nothing would ever fire.
@@ -27,7 +28,8 @@ use super::bpf::{self, Instruction};
 pub(crate) struct PidView {
     /// This process's number, as it knows it.
     own: i32,
-    /// The consumer's number, as this process knows it; `None` if the two are to be told apart.
+    /// The consumer's number, as this process knows it; `None` if scripts see the two as separate
+    /// processes.
     consumer: Option<i32>,
     /// The PID namespace of this process, if it is not the initial one.
     namespace: Option<Namespace>,
@@ -49,7 +51,7 @@ const NAMESPACE: &str = "/proc/self/ns/pid";
 /// The file number of the initial PID namespace. The kernel has reserved it.
 const INITIAL: u64 = 0xefff_fffc;
 
-/// What is added to the numbers of processes outside the namespace. No process has a number this large.
+/// Added to the numbers of processes outside the namespace. No process has a number this large.
 const OUTSIDE: i32 = 1 << 30;
 
 /// Returns whether this process's numbers of processes are those of the whole system.
@@ -79,7 +81,7 @@ impl PidView {
         let translated = bpf::run(&translate)?.cast_signed();
         if translated != own {
             return Err(io::Error::other(format!(
-                "the kernel translates this process's number to {translated}, not to {own}"
+                "the kernel translates this process's PID to {translated}, not to {own}"
             )));
         }
         Ok(PidView { namespace: Some(namespace), ..view })
@@ -200,7 +202,7 @@ impl Use {
             .filter(|it| matches!(it.code, JUMP_IF_EQUAL | JUMP_UNLESS_EQUAL) && it.registers == 0);
         match compares {
             _ if !takes_process => Use::Other,
-            // Only these programs begin with it.
+            // Only the programs of `BEGIN` and `END` begin with it.
             Some(compared) if at <= 1 && compared.immediate == own => Use::WorkerOnly,
             Some(_) => Use::Other,
             None => Use::Variable,

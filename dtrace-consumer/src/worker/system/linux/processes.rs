@@ -23,7 +23,7 @@ pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
 
 /// Returns a descriptor of the process that becomes readable when the process ends.
 pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
-    // A pid is positive; rustix takes that for granted.
+    // A PID is positive; rustix relies on that.
     let pid = Some(pid).filter(|pid| *pid > 0).and_then(Pid::from_raw);
     Ok(pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?)
 }

@@ -1,8 +1,9 @@
 //! Prepares what libdtrace needs around it, without changing the system.
 //!
 //! libdtrace looks for the kernel's tracing files only below debugfs, and reads every D library that it
-//! finds. The worker gets a private mount namespace. There, debugfs is mounted if it is missing, proc if that of
-//! another PID namespace is mounted, and `/dev/null` covers D libraries that are not wanted. This is invisible outside, and ends with the worker.
+//! finds. The worker gets a private mount namespace. There, debugfs is mounted if it is missing,
+//! and proc(5) if that of another PID namespace is mounted. `/dev/null` covers unwanted D
+//! libraries. This is invisible outside, and ends with the worker.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ pub(crate) fn prepare(job: &Job, read_only: bool) -> Vec<Shortcoming> {
     shortcomings.extend(surroundings.provide_proc());
     shortcomings.extend(surroundings.provide_debugfs());
     shortcomings.extend(uprobe_events::remove_stale().err().map(|error| Shortcoming {
-        attempt: "name uprobe events after this process's number",
+        attempt: "name uprobe events after this process's PID",
         error,
     }));
     if let Some(dir) = &job.syslibdir {
@@ -67,8 +68,8 @@ impl Surroundings {
         (Surroundings { private: shortcoming.is_none(), covered: Vec::new() }, shortcoming)
     }
 
-    /// Mounts the proc(5) of this PID namespace, if there is that of another one. libdtrace looks for its own
-    /// process and for those that it traces there, by their numbers in this one.
+    /// Mounts the proc(5) of this PID namespace over that of another one. There libdtrace looks for
+    /// its own process and for those that it traces, by their PIDs in this namespace.
     fn provide_proc(&self) -> Option<Shortcoming> {
         let own = std::process::id().to_string();
         let is_own = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*own);

@@ -9,7 +9,7 @@ use super::pid_view::is_in_initial_namespace;
 
 pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
 
-/// The file, open for removing events when this process can no longer open it.
+/// The file, kept open for removing events when this process can no longer open it.
 static KEPT: OnceLock<File> = OnceLock::new();
 
 /// Keeps the file open for [`remove_own`].
@@ -28,17 +28,17 @@ fn open() -> io::Result<File> {
 /// and those named after this process's own pid, on which libdtrace would fail.
 ///
 /// # Errors
-/// Events that have this process's number are in use. The number is that of the PID namespace, so a process in
-/// another one may have it, too.
+/// Events with this process's PID are in use. The PID is that of the PID namespace, so a process in
+/// another namespace may have the same one.
 pub(super) fn remove_stale() -> io::Result<()> {
     let own = std::process::id();
-    // In another PID namespace, the numbers of processes that exist are not known.
+    // The PIDs in other PID namespaces are unknown here.
     let knows_all = is_in_initial_namespace();
     remove(|pid| pid == own || knows_all && !Path::new(&format!("/proc/{pid}")).exists());
     let is_own = |line: &str| event_of_consumer(line).is_some_and(|(pid, _)| pid == own);
     if events().lines().any(is_own) {
-        let reason = "a tracer in another PID namespace has the same number (start again: the next worker \
-                      has another one)";
+        let reason = "a tracer in another PID namespace has the same PID (start again: \
+                      the next worker has another one)";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, reason));
     }
     Ok(())

@@ -25,12 +25,12 @@ use super::systemtap_notes::noted_offsets;
 pub(super) struct Rules {
     /// The type of uprobes in [`Attributes`].
     pub(super) uprobe: u32,
-    /// Whether to refuse places of which nothing is known, as a worker does that serves another user: the user
-    /// chooses the path.
+    /// Whether to refuse places about which nothing is known. A worker that serves another user
+    /// does so, because that user chooses the path.
     pub(super) only_known: bool,
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 pub(super) enum Corrected {
     /// It is made with other attributes and another path, which leads to the open file.
     At {
@@ -107,9 +107,9 @@ enum Right {
         file: File,
         offset: u64,
     },
-    /// The process has not mapped such code.
+    /// The process has not mapped code at that place.
     Unknown,
-    /// The mapped file can no longer be found: the process runs another program by now.
+    /// The mapped file can no longer be found: the process now runs another program.
     Changed,
 }
 

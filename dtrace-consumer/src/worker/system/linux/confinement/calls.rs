@@ -4,7 +4,7 @@
 //! other C libraries, versions of glibc and the runtimes of sanitizers make for the same purposes. They read
 //! files, use open descriptors and the process's own memory, threads and signals, and wait.
 
-/// Calls that are allowed. What some of them may be used for depends on the session.
+/// Calls that are allowed. Some of them are restricted further, depending on the session.
 pub(super) const ALLOWED: &[libc::c_long] = &[
     // Tracing.
     libc::SYS_bpf,
@@ -222,7 +222,7 @@ pub(super) const MAP_COMMANDS: &[u32] = &[
     21, 22, 24, 25, 26, 27,
 ];
 
-/// Calls at which the process is killed. No C library makes them by itself.
+/// Calls that kill the process. No C library makes them by itself.
 pub(super) const FORBIDDEN: &[libc::c_long] = &[
     // Starting programs.
     libc::SYS_execve,
@@ -231,7 +231,7 @@ pub(super) const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_fork,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_vfork,
-    // Talking to anybody but the consumer, whose channel is already open.
+    // Communicating with anybody but the consumer, whose channel is already open.
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_bind,

@@ -55,7 +55,7 @@ pub(super) fn forbid_what_tracing_does_not_need(reach: Reach) -> io::Result<()> 
         forbidden.insert(*call, modes.into_iter().collect::<io::Result<_>>()?);
     }
     let own = std::process::id();
-    // Whoever traces may set the limits of all processes.
+    // A worker may have the privilege to set the limits of all processes.
     let others = rule([is_not(0, 0)?, is_not(0, own)?])?;
     forbidden.insert(libc::SYS_prlimit64, vec![others]);
     if !reach.process_probes {

@@ -1,8 +1,8 @@
-//! Where may a worker write that does not look into other processes?
+//! Where may a worker write if it does not look into other processes?
 //!
-//! Landlock confines it to the kernel's tracing files. It also denies access to the memory of processes
-//! outside, which makes it useless for sessions that read symbols there. It applies to the calling thread and
-//! to those started later.
+//! Landlock confines it to the kernel's tracing files. It also denies access to the memory of other
+//! processes, so sessions that read symbols there cannot use it. It applies to the calling thread
+//! and to threads started later.
 
 use std::io;
 use std::path::Path;
@@ -14,11 +14,12 @@ use landlock::{
 
 use crate::worker::system::linux::uprobe_events::UPROBE_EVENTS;
 
-/// The newest version whose rights are asked for. A kernel that lacks some of them grants the others.
+/// The newest version whose rights are denied. A kernel that does not know some of them denies the
+/// others.
 const NEWEST: ABI = ABI::V6;
 
-/// Denies every change of files outside the tracing file system, starting programs, TCP, connecting to
-/// abstract sockets and signals to processes outside, as far as the kernel has Landlock.
+/// Denies every change of files outside the tracing file system, starting programs, TCP, connecting
+/// to abstract sockets and signals to other processes, as far as the kernel's Landlock can.
 pub(super) fn confine_writing() -> io::Result<()> {
     let denied = AccessFs::from_all(NEWEST) & !(AccessFs::ReadFile | AccessFs::ReadDir);
     let mut ruleset = Ruleset::default()

@@ -4,15 +4,15 @@
 //! worker gives up what libdtrace was not seen to need, in three steps:
 //!
 //! 1. At its start: capabilities, and privileges from the files of programs.
-//! 2. An elevated worker, before it opens libdtrace: starting programs, creating and changing files, talking
-//!    to others, and all system calls that no session makes. Its mounts are read-only, except for the kernel's
-//!    tracing files. If the session does not look at other processes, Landlock also confines writing to those
-//!    files.
+//! 2. An elevated worker, before it opens libdtrace: starting programs, creating and changing
+//!    files, communicating with others, and all system calls that no session makes. Its mounts are
+//!    read-only, except for the kernel's tracing files. If the session does not look at other
+//!    processes, Landlock also confines writing to those files.
 //! 3. When tracing is on: the same system calls, and opening any file for writing. Loading programs into the
 //!    kernel, attaching to processes and sending signals stay allowed only if the session needs them.
 //!
-//! The second step is for elevated workers only: others may preprocess scripts, create processes and write
-//! object files, all of which an elevated worker refuses.
+//! The second step is for elevated workers only: others may preprocess scripts and write object
+//! files, both of which an elevated worker refuses.
 
 mod calls;
 mod capabilities;
@@ -30,8 +30,8 @@ pub(super) use read_only::make_read_only;
 
 use super::uprobe_events;
 
-/// Confines this thread, and those that it starts, before libdtrace is opened. Only for workers that refuse to
-/// start programs and to change files for their user.
+/// Confines this thread, and those that it starts, before libdtrace is opened. Only for workers
+/// that start no programs and change no files for their user.
 pub(crate) fn confine_before_opening(reach: Reach) -> io::Result<()> {
     if !reach.other_processes() {
         landlock::confine_writing()?;

@@ -1,7 +1,7 @@
 //! What does a job make libdtrace do outside the worker?
 //!
-//! The answer decides how far the worker can be confined. It comes from the text of the scripts, before
-//! libdtrace has seen them. If in doubt, a job reaches out.
+//! The answer decides how far the worker can be confined. It comes from the text of the scripts,
+//! before libdtrace has seen them. In case of doubt, the job counts as reaching out.
 
 use crate::data::script::{Directives, Script, Specifier, code_of, words_of};
 use crate::stream::job::{Job, Purpose};
@@ -54,7 +54,8 @@ impl Reach {
     }
 }
 
-/// Returns whether a word of a script, or one that a macro argument may supply, is such a word.
+/// Returns whether `is_such` holds for a word of a script, or for one that a macro argument may
+/// supply.
 fn has_word(script: &Script, is_such: impl Fn(&str) -> bool) -> bool {
     let text = String::from_utf8_lossy(&script.text);
     let arguments = script.arguments.iter().chain([&script.argument_zero]);
@@ -100,7 +101,7 @@ fn headers(code: &str) -> impl Iterator<Item = &str> {
 fn is_of_kernel(description: &str) -> bool {
     match description.split_once(':') {
         Some((provider, _)) => is_kernel_provider(provider),
-        // The name alone. Other names may be those of a probe in any process.
+        // A name alone. Any other name may belong to a probe in some process.
         None => {
             matches!(description, "BEGIN" | "END" | "ERROR")
                 || description.starts_with("tick-")

@@ -1,7 +1,8 @@
 //! Makes the worker's mounts read-only.
 //!
-//! The worker has its own mount namespace, so this changes nothing for others. It covers files that are opened
-//! by their path. Paths that lead through another process, `/proc/PID/root`, leave the namespace.
+//! The worker has its own mount namespace, so this changes nothing for others. It applies to files
+//! that are opened by their path. Paths that lead through another process, `/proc/PID/root`, leave
+//! the namespace.
 
 use std::ffi::CString;
 use std::io;

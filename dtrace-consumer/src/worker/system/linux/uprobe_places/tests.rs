@@ -32,8 +32,8 @@ impl Drop for Shells {
     }
 }
 
-/// A process that runs the first shell, and executes the second one when it is told to. Where that is permitted, both
-/// are at the same addresses.
+/// A process that runs the first shell, and executes the second one on request. Where that is
+/// permitted, both are at the same addresses.
 struct Process {
     child: Child,
     said: BufReader<ChildStdout>,
