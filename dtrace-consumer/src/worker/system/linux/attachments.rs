@@ -1,7 +1,7 @@
 //! Which processes is libdtrace attached to, and how does it let go of them?
 //!
-//! libdtrace attaches to processes as a debugger does: to those that it creates or grabs, and to those whose
-//! stacks it names. Two things go wrong there in 2.0.7.
+//! libdtrace attaches to processes as a debugger does: to those that it grabs, and to those whose stacks it
+//! names. Two things go wrong there in 2.0.7.
 //!
 //! When such a process executes another program, libdtrace makes a new handle for it, without the
 //! functions that pass requests to the attached thread. The next look-up of a symbol then waits in
