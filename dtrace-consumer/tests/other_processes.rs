@@ -192,7 +192,7 @@ fn nothing_that_names_a_process_controls_it() {
         ("usdt", "shop"),
         ("usdt pattern", "shop"),
         ("check", "matches: 0"),
-        ("matched", "[]"),
+        ("matched", "does not match any probes"),
         ("list", "[]"),
         ("grab", "refuses to grab a process"),
     ] {

@@ -75,11 +75,11 @@ pub(super) fn run(program: &[Instruction]) -> io::Result<u32> {
     Ok(attributes.returned)
 }
 
-/// Returns an element of a map.
+/// Returns the element of a map under a 32-bit key.
 ///
 /// # Safety
-/// Its keys and values are 32-bit numbers.
-pub(super) unsafe fn number_at(map: RawFd, key: u32) -> io::Result<u32> {
+/// The map has keys of 32 bits and values of `N` bytes.
+pub(super) unsafe fn look_up<const N: usize>(map: RawFd, key: u32) -> io::Result<[u8; N]> {
     #[repr(C)]
     struct Lookup {
         map: u32,
@@ -88,12 +88,12 @@ pub(super) unsafe fn number_at(map: RawFd, key: u32) -> io::Result<u32> {
         value: u64,
         flags: u64,
     }
-    let mut value = 0u32;
+    let mut value = [0; N];
     let lookup = Lookup {
         map: map.cast_unsigned(),
         padding: 0,
         key: (&raw const key).expose_provenance() as u64,
-        value: (&raw mut value).expose_provenance() as u64,
+        value: value.as_mut_ptr().expose_provenance() as u64,
         flags: 0,
     };
     // SAFETY: key and value outlive the call, and have the sizes of the map's, as the caller guarantees.

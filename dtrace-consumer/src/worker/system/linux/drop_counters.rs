@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::fd::RawFd;
 
+use super::bpf;
 use crate::worker::encode::ledger::CpuDrops;
 use crate::worker::libdtrace::{BpfMap, own_maps};
 
@@ -40,33 +41,12 @@ fn has_counters(map: &BpfMap) -> bool {
 
 /// Returns the counters of a CPU; `None` if the CPU does not exist.
 fn counters(map: RawFd, cpu: u32) -> Option<CpuDrops> {
-    /// The argument of `BPF_MAP_LOOKUP_ELEM`.
-    #[repr(C)]
-    struct Lookup {
-        map: u32,
-        padding: u32,
-        key: u64,
-        value: u64,
-        flags: u64,
-    }
-    const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
-    let mut value = [0u8; SIZE];
-    let lookup = Lookup {
-        map: map.cast_unsigned(),
-        padding: 0,
-        key: (&raw const cpu).expose_provenance() as u64,
-        value: value.as_mut_ptr().expose_provenance() as u64,
-        flags: 0,
-    };
-    // SAFETY: the map's description gives keys of 4 bytes and values of SIZE bytes, so the kernel reads `cpu`
-    // and writes to `value` within their bounds, and both outlive the call. libdtrace keeps the descriptor
-    // open as long as its handle, which is never closed.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_ELEM, &raw const lookup, size_of::<Lookup>())
-    };
+    // SAFETY: the map's description gives keys of 4 bytes and values of SIZE bytes. libdtrace keeps the
+    // descriptor open as long as its handle, which is closed when nothing is delivered any more.
+    let value = unsafe { bpf::look_up::<SIZE>(map, cpu) }.ok()?;
     let number = |at: usize| value[at..].first_chunk().map(|b| u64::from_ne_bytes(*b));
     let own = value[CPU..].first_chunk().map(|b| u32::from_ne_bytes(*b));
-    (result == 0 && own == Some(cpu)).then_some(CpuDrops {
+    (own == Some(cpu)).then_some(CpuDrops {
         cpu,
         principal: number(PRINCIPAL)?,
         aggregation: number(AGGREGATION)?,

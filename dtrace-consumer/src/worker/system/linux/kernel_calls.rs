@@ -87,8 +87,8 @@ pub(crate) fn has_begun() -> Option<bool> {
     const INACTIVE: u32 = 0;
     let state = STATE.load(Ordering::Relaxed);
     // SAFETY: only a map of such numbers is kept, and libdtrace never closes it.
-    let activity = (state >= 0).then(|| unsafe { bpf::number_at(state, ACTIVITY) })?.ok()?;
-    Some(activity != INACTIVE)
+    let activity = (state >= 0).then(|| unsafe { bpf::look_up(state, ACTIVITY) })?.ok()?;
+    Some(u32::from_ne_bytes(activity) != INACTIVE)
 }
 
 /// Takes the place of `syscall` for libdtrace.
