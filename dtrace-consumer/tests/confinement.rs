@@ -228,6 +228,11 @@ fn unknown(scene: &Scene) -> Vec<(SystemCall, i64)> {
         (call(libc::SYS_fcntl, [Earlier(4), Number(libc::F_GETFD.into())]), WORKS),
         (numbers(libc::SYS_ioctl, [0, libc::TIOCSTI.cast_signed()]), UNKNOWN),
         (numbers(libc::SYS_clone3, [0, 0]), UNKNOWN),
+        (numbers(libc::SYS_clone, [libc::SIGCHLD.into()]), REFUSED),
+        (
+            numbers(libc::SYS_clone, [(libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD).into()]),
+            REFUSED,
+        ),
         (numbers(libc::SYS_tkill, [0, 0]), UNKNOWN),
         (numbers(libc::SYS_shmget, [0, 4096, 0o1600]), UNKNOWN),
         (call(libc::SYS_mq_open, [Text("queue".into()), Number(0o102)]), UNKNOWN),
@@ -292,8 +297,6 @@ fn deadly(scene: &Scene) -> Vec<(&'static str, SystemCall)> {
     let mut calls = vec![
         ("execve", call(libc::SYS_execve, [program()])),
         ("execveat", call(libc::SYS_execveat, [here(), program()])),
-        ("clone", numbers(libc::SYS_clone, [libc::SIGCHLD.into()])),
-        ("clone with memory", numbers(libc::SYS_clone, [(libc::CLONE_VM | libc::SIGCHLD).into()])),
         ("create", create(libc::O_CREAT)),
         ("create for reading", open(new(), libc::O_CREAT)),
         ("truncate by open", open(precious(), libc::O_TRUNC)),
@@ -411,7 +414,7 @@ fn of_numbers() -> Vec<(&'static str, SystemCall)> {
         SYS_quotactl,
     ];
     #[cfg(target_arch = "x86_64")]
-    calls.extend(calls![SYS_kexec_file_load, SYS_fork, SYS_vfork, SYS_iopl, SYS_ioperm]);
+    calls.extend(calls![SYS_kexec_file_load, SYS_iopl, SYS_ioperm]);
     calls
 }
 

@@ -18,11 +18,13 @@ live_tests! {
         a_session_ends_with_the_last_of_its_processes,
         a_grabbed_process_goes_on_when_the_session_ends,
         a_grabbed_process_that_ends_ends_the_session,
+        a_process_that_is_grabbed_twice_is_grabbed_once,
         a_created_process_does_not_outlive_its_session,
         a_created_process_does_not_outlive_a_session_that_fails,
         a_session_goes_on_after_a_created_process_while_a_grabbed_one_runs,
         probes_of_a_created_process_can_be_listed_without_running_it,
         what_cannot_be_controlled_is_named,
+        a_packet_that_is_captured_does_not_end_the_worker,
     ],
 }
 
@@ -109,6 +111,20 @@ fn a_grabbed_process_goes_on_when_the_session_ends() {
         program.answered();
         program.end();
     }
+}
+
+fn a_process_that_is_grabbed_twice_is_grabbed_once() {
+    let program = Program::start("answer");
+    let pid = program.pid();
+    let script = "BEGIN { exit(0); }";
+    let outcome = trace(script)
+        .grab(pid)
+        .grab(pid)
+        .deadline(std::time::Duration::from_secs(20))
+        .run()
+        .expect("it runs");
+    assert_eq!(outcome.ended_by, EndedBy::Script);
+    program.end();
 }
 
 fn a_grabbed_process_that_ends_ends_the_session() {
@@ -222,4 +238,24 @@ fn what_cannot_be_controlled_is_named() {
             format!("cannot grab process {pid}: No such process (there is no process {pid})");
         assert_eq!(grab(pid), expected);
     }
+}
+
+/// libdtrace tries to start tshark(1) for it.
+fn a_packet_that_is_captured_does_not_end_the_worker() {
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = socket.send_to(b"packet", "127.0.0.1:9");
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        });
+        let script = "rawtp:net::net_dev_queue /pid == $pid/
+            { pcap((struct sk_buff *)arg0, PCAP_ETHER); exit(0); }";
+        let outcome = trace(script).deadline(std::time::Duration::from_secs(20)).run();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        outcome
+    });
+    assert_eq!(outcome.expect("it runs").ended_by, EndedBy::Script);
 }

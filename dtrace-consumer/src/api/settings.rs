@@ -163,9 +163,12 @@ impl<S: Traces, C> Session<S, C> {
 
     /// Grabs a running process for libdtrace to control, as `dtrace -p` does. It is stopped until tracing is
     /// on. The first process is `$target`. The session ends with the last process that was created or
-    /// grabbed. A grabbed process continues after the session.
+    /// grabbed. A grabbed process continues after the session. Grabbing one twice is like grabbing it once.
     pub fn grab(mut self, pid: i32) -> Self {
-        self.source.settings().grabbed.push(pid);
+        let grabbed = &mut self.source.settings().grabbed;
+        if !grabbed.contains(&pid) {
+            grabbed.push(pid);
+        }
         self
     }
 

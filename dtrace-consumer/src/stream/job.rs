@@ -73,6 +73,17 @@ pub(crate) struct Job {
     pub(crate) snapshot_interval: Option<Duration>,
 }
 
+impl Job {
+    /// Returns the processes that are held until tracing is on.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Target> {
+        let created = self.processes.iter().filter_map(|process| match process {
+            Process::Created(held) => Some(held),
+            Process::Grab(_) => None,
+        });
+        self.target.iter().chain(created)
+    }
+}
+
 /// A command that is held until tracing is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {

@@ -73,7 +73,8 @@ fn trace(
             break;
         }
         if control.take_catch_up() && catch_up(tracing, control, job)? == Work::Done {
-            return Ok(());
+            processes.report_ends(tracing.sink());
+            return drain(tracing, control);
         }
         if control.take_snapshot() {
             snapshot(tracing, job)?;

@@ -14,6 +14,9 @@ use super::{own_process, system};
 /// How long libdtrace may take to release the processes that it is attached to.
 const RELEASING: Duration = Duration::from_secs(3);
 
+/// How long it may take in all. If this process ended earlier, it would leave breakpoints that nobody handles.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// How often to check whether it has.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -25,6 +28,7 @@ pub(super) fn end(
     gated: Vec<i32>,
     closing: Option<Closing>,
 ) {
+    let is_attached = system::is_attached() || gated.iter().copied().any(system::is_traced);
     // Whichever thread comes first ends the stream.
     let reporter = Arc::new(Mutex::new(Some(reporter)));
     let finish = move || {
@@ -32,7 +36,7 @@ pub(super) fn end(
             finish(reporter, &control, &gated);
         }
     };
-    let Some(closing) = closing.filter(|_| system::is_attached()) else { return finish() };
+    let Some(closing) = closing.filter(|_| is_attached) else { return finish() };
     // As soon as the stream has ended, others may attach to the processes. Only closing libdtrace's
     // handle releases them, and that takes seconds. So another thread waits for the release, and
     // then ends the process.
@@ -40,10 +44,14 @@ pub(super) fn end(
     let finish_after_all = finish.clone();
     let release = thread::Builder::new().name("release".to_owned()).spawn(move || {
         let began = Instant::now();
-        while system::is_attached() && began.elapsed() < RELEASING {
-            thread::sleep(LOOK);
-        }
+        let wait = |longest| {
+            while system::is_attached() && began.elapsed() < longest {
+                thread::sleep(LOOK);
+            }
+        };
+        wait(RELEASING);
         finish();
+        wait(LONGEST);
         own_process::end(0)
     });
     closing.close();

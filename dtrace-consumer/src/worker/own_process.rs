@@ -43,6 +43,6 @@ pub(crate) fn forget_environment() -> Result<(), String> {
 }
 
 /// Returns whether this thread is the process's only one, so that nobody else starts another.
-fn has_one_thread() -> bool {
+pub(crate) fn has_one_thread() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }

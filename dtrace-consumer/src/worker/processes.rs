@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The processes of a session.
 #[derive(Default)]
 pub(super) struct Processes {
-    count: usize,
+    known: Vec<i32>,
     /// Those whose end has been reported to the consumer.
     reported: Vec<i32>,
     /// Those that libdtrace considers ended, but that may still run.
@@ -40,9 +40,14 @@ struct Watched {
 }
 
 impl Processes {
+    /// Returns whether a process has been added.
+    pub(super) fn contain(&self, pid: i32) -> bool {
+        self.known.contains(&pid)
+    }
+
     /// Adds a process that was grabbed.
     pub(super) fn grabbed(&mut self, pid: i32) {
-        self.count += 1;
+        self.known.push(pid);
         // Where it has ended already, libdtrace reports that.
         let process = watch_process(pid);
         let process = process.map(|descriptor| Watched { pid, descriptor, attached: true });
@@ -51,7 +56,7 @@ impl Processes {
 
     /// Adds a process that was created.
     pub(super) fn created(&mut self, pid: i32, attached: bool) -> io::Result<()> {
-        self.count += 1;
+        self.known.push(pid);
         self.watched.push(Watched { pid, descriptor: watch_process(pid)?, attached });
         Ok(())
     }
@@ -90,12 +95,14 @@ impl Processes {
     /// If all processes have ended, returns those whose end nobody has reported.
     fn missing(&mut self) -> Option<Vec<i32>> {
         let count = self.reported.len();
-        if self.count == 0 || count >= self.count {
-            return (self.count > 0).then(Vec::new);
+        if self.known.is_empty() || count >= self.known.len() {
+            return (!self.known.is_empty()).then(Vec::new);
         }
         let missing: Vec<_> =
             self.watched.iter().filter(|it| !self.reported.contains(&it.pid)).collect();
-        if count + missing.len() < self.count || missing.iter().any(|it| !ended(&it.descriptor)) {
+        if count + missing.len() < self.known.len()
+            || missing.iter().any(|it| !ended(&it.descriptor))
+        {
             return None;
         }
         let since = *self.ended.get_or_insert_with(Instant::now);

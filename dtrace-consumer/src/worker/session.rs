@@ -16,9 +16,10 @@ use super::failed::{Failed, surroundings_failed, with_shortcomings};
 use super::libdtrace::{CallFailure, Closing, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
 use super::never_fires;
+use super::own_process;
 use super::processes::Processes;
 use super::served::Served;
-use super::system::{self, Reach, Shortcoming};
+use super::system::{self, Reach, Shortcoming, Threads};
 use super::tracer::Tracer;
 use crate::data::session_info::{ByteOrder, SessionInfo};
 use crate::data::warning::{Warning, WarningKind};
@@ -42,8 +43,21 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
     let missed = directory.map(|it| libraries::missed(it, &job.scripts, &job.omit, preprocessed));
     let missed = missed.unwrap_or_default();
     let reach = Reach::of(&job);
+    // Another thread would be one that a library of the user's program has started.
+    let threads = if served.is_some() || own_process::has_one_thread() {
+        Threads::All
+    } else {
+        Threads::This
+    };
     // Threads that start later share the mounts and the confinement.
-    let shortcomings = system::prepare(&job, served.is_some());
+    let shortcomings = match system::prepare(&job, served.is_some()) {
+        Ok(shortcomings) => shortcomings,
+        Err(e) => {
+            begin(&mut reporter, &job);
+            reporter.send(&Frame::Failure(surroundings_failed("making mounts read-only", &e).0));
+            return reporter.finish();
+        }
+    };
     if served.is_some()
         && let Err(e) = system::confine_before_opening(reach)
     {
@@ -62,6 +76,7 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
         shortcomings,
         served,
         reach,
+        threads,
         missed: &missed,
         released: &released,
         closing: &closing,
@@ -83,6 +98,8 @@ struct Session<'s> {
     shortcomings: &'s [Shortcoming],
     served: Option<Served>,
     reach: Reach,
+    /// The threads to confine.
+    threads: Threads,
     /// For each script the D libraries left out that define what it uses.
     missed: &'s [Vec<String>],
     /// Whether the processes to trace have been released.
@@ -128,6 +145,7 @@ impl Session<'_> {
         Tracer::require_begun()?;
         if let Some(warning) = Tracer::warning_once_on(job) {
             tracing.sink().send(&Frame::Warning(warning));
+            tracing.sink().flush();
         }
         times.go = clock.lap();
         self.let_go(&mut tracing, times)?;
@@ -151,6 +169,14 @@ impl Session<'_> {
             set_target(compiling, target).map_err(|f| Failed::to_control(&process, f))?;
         }
         for process in &job.processes {
+            // A target at a gate is held already.
+            if let (Process::Grab(pid), Some(Target { pid: target, gate: Some(_) })) =
+                (process, &job.target)
+                && pid == target
+            {
+                processes.grabbed(*pid);
+                continue;
+            }
             control(compiling, process, processes)?;
         }
         compiling.init().map_err(|f| with_shortcomings(f, self.shortcomings))?;
@@ -168,7 +194,7 @@ impl Session<'_> {
             system::open_gate(pid, gate, self.served.map(|it| it.uid))
                 .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
-        match system::confine(self.reach) {
+        match system::confine(self.threads, self.reach) {
             Err(e) if self.served.is_some() => {
                 return Err(surroundings_failed("confining the worker", &e));
             }
@@ -209,11 +235,7 @@ fn set_target(compiling: &mut Compiling, target: &Target) -> Result<(), CallFail
 
 /// Returns the processes that libdtrace attaches to at a gate.
 fn gates(job: &Job) -> impl Iterator<Item = (i32, &Gate)> {
-    let created = job.processes.iter().filter_map(|process| match process {
-        Process::Created(held) => Some(held),
-        Process::Grab(_) => None,
-    });
-    job.target.iter().chain(created).filter_map(|held| Some((held.pid, held.gate.as_ref()?)))
+    job.held().filter_map(|held| Some((held.pid, held.gate.as_ref()?)))
 }
 
 /// Makes libdtrace grab or know a process, and watches for its end.
@@ -224,6 +246,8 @@ fn control(
 ) -> Result<(), Failed> {
     let failed = |failure| Failed::to_control(process, failure);
     match process {
+        // libdtrace would wait forever when it continued a process for the second time.
+        Process::Grab(pid) if processes.contain(*pid) => Ok(()),
         Process::Grab(pid) => {
             compiling.grab(*pid).map_err(failed)?;
             processes.grabbed(*pid);
@@ -252,6 +276,8 @@ fn warn(
     for warning in never_fire.into_iter().chain(tracer.warning(job)) {
         encoder.send(&Frame::Warning(warning));
     }
+    // Enabling may end the process.
+    encoder.flush();
     Ok(())
 }
 

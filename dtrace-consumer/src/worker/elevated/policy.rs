@@ -59,12 +59,14 @@ impl Policy<'_> {
 
     fn check_limits(&self, job: &Job) -> Checked {
         let arguments = job.scripts.iter().map(|source| source.arguments.len()).sum();
-        let (patterns, symbols) = match &job.purpose {
-            Purpose::List { patterns, .. } => (patterns.len(), 0),
-            Purpose::Lookup { names, addresses } => (0, names.len().max(addresses.len())),
-            Purpose::Types { names } => (names.len(), 0),
+        let (asked, what, most) = match &job.purpose {
+            Purpose::List { patterns, .. } => (patterns.len(), "patterns", MOST),
+            Purpose::Lookup { names, addresses } => {
+                (names.len().max(addresses.len()), "symbols", MOST_SYMBOLS)
+            }
+            Purpose::Types { names } => (names.len(), "types", MOST),
             Purpose::Trace | Purpose::Check | Purpose::Header { .. } | Purpose::Link { .. } => {
-                (0, 0)
+                (0, "questions", MOST)
             }
         };
         let counts = [
@@ -73,14 +75,13 @@ impl Policy<'_> {
             ("options", job.options.len() + job.read_options.len(), MOST),
             ("omitted D libraries", job.omit.len(), MOST),
             ("processes", job.processes.len(), MOST),
-            ("patterns", patterns, MOST),
-            ("symbols", symbols, MOST_SYMBOLS),
+            (what, asked, most),
         ];
         if let Some((what, count, most)) = counts.into_iter().find(|(_, count, most)| count > most)
         {
             return refuse(format!("{count} {what}"), format!("at most {most} are permitted"));
         }
-        let opening = job.target.iter().filter_map(|target| target.gate.as_ref());
+        let opening = job.held().filter_map(|held| held.gate.as_ref());
         let opening = opening.map(|gate| gate.opening.len()).max().unwrap_or(0);
         if opening > LONGEST_OPENING {
             let why = format!("at most {LONGEST_OPENING} are permitted");

@@ -63,7 +63,7 @@ fn every_number_of_a_request_has_a_bound() {
     of("omitted D libraries", &|n| Job { omit: vec![library(); n], ..job() });
     of("processes", &|n| Job { processes: vec![Process::Grab(own); n], ..job() });
     of("patterns", &|n| asks(Purpose::List { patterns: words(n), describe: true }));
-    of("patterns", &|n| asks(Purpose::Types { names: words(n) }));
+    of("types", &|n| asks(Purpose::Types { names: words(n) }));
 
     let of = |with: &dyn Fn(usize) -> Job| assert_bound("symbols", 1 << 16, "65536", with);
     of(&|n| asks(Purpose::Lookup { names: words(n), addresses: Vec::new() }));
@@ -72,6 +72,10 @@ fn every_number_of_a_request_has_a_bound() {
     assert_bound("to write 17 bytes", 16, "16", |n| {
         let gate = Some(Gate { address: 1, opening: vec![0; n] });
         Job { target: Some(Target { pid: own, gate }), ..job() }
+    });
+    assert_bound("to write 17 bytes", 16, "16", |n| {
+        let gate = Some(Gate { address: 1, opening: vec![0; n] });
+        Job { processes: vec![Process::Created(Target { pid: own, gate })], ..job() }
     });
     // Here, exceeding the bound means being smaller.
     assert_bound("the interval of walks", 0, "1 ms", |n| {

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, pidfd_send_signal};
 
@@ -15,6 +15,9 @@ use crate::stream::job::Gate;
 
 /// How often to check whether a process that is not a child has ended.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long libdtrace may take to let go of a process.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Continues the process up to its gate, where it spins.
 pub(crate) fn let_run_to_gate(pid: i32) {
@@ -27,25 +30,35 @@ pub(crate) fn is_traced(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
     let tracer: Option<u32> = tracer.and_then(|id| id.trim().parse().ok()).filter(|id| *id != 0);
+    // A process that has ended stays traced until it is waited for.
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    if state.is_some_and(|state| state.trim_start().starts_with(['Z', 'X'])) {
+        return false;
+    }
     // The tracer is a thread, which has its own id.
     tracer.is_some_and(|thread| Path::new(&format!("/proc/self/task/{thread}")).exists())
 }
 
 /// Opens the gate. If `owner` is given, the process must belong to that user.
 pub(crate) fn open_gate(pid: i32, gate: &Gate, owner: Option<u32>) -> io::Result<()> {
+    let is_foreign = || owner.is_some_and(|owner| !belongs_to(pid, owner));
+    // Another process may have this number by now. The open file refers to the memory of the program that runs
+    // when it is opened. One with more privilege that runs before or after is not written to.
+    if is_foreign() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     let memory = File::options().write(true).open(format!("/proc/{pid}/mem"))?;
-    // The open file refers to the memory of the current program. If the process runs another program with
-    // more privilege by now, that program is not written to.
-    if owner.is_some_and(|owner| !belongs_to(pid, owner)) {
+    if is_foreign() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     memory.write_all_at(&gate.opening, gate.address)
 }
 
-/// Waits for the end of a process that libdtrace has attached to. If this process ended first, it would leave
+/// Waits until libdtrace lets go of a process, or the process ends. If this process ended first, it would leave
 /// breakpoints that nobody handles.
 pub(crate) fn outlive(pid: i32) {
-    while is_traced(pid) {
+    let began = Instant::now();
+    while is_traced(pid) && began.elapsed() < LONGEST {
         std::thread::sleep(LOOK);
     }
 }

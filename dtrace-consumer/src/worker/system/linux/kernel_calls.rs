@@ -127,11 +127,13 @@ unsafe extern "C" fn passes_on(
         (libc::SYS_bpf, PROG_LOAD) if b == size_of::<Load>() => {
             let given: *const Load = ptr::with_exposed_provenance(a);
             // SAFETY: the second argument of this call points to as many bytes of attributes as the third says.
-            let changed = next.view.and_then(|view| unsafe { changed(given, &view) });
-            let Some((load, _program)) = changed else { return pass_on(first, a) };
+            let changed =
+                next.view.and_then(|view| Some((view, unsafe { changed(given, &view) }?)));
+            let Some((view, (load, _program))) = changed else { return pass_on(first, a) };
             // The copy of the caller's attributes, with another program. Both outlive the call.
             let loaded = pass_on(first, (&raw const load).expose_provenance());
-            if loaded >= 0 || is_busy() {
+            // Where numbers of processes are translated, no predicate of an unchanged program would ever hold.
+            if loaded >= 0 || is_busy() || view.translates() {
                 return loaded;
             }
             let loaded = pass_on(first, a);

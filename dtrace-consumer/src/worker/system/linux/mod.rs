@@ -33,7 +33,7 @@ mod uprobe_places;
 
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use built_probes::{built_upon, may_be_built};
-pub(crate) use confinement::{Reach, confine, confine_before_opening, give_up_privileges};
+pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use controllable::{Controllable, limit_control};
 pub(crate) use descriptors::{
@@ -41,7 +41,7 @@ pub(crate) use descriptors::{
     wait_descriptors,
 };
 pub(crate) use drop_counters::dropped_by_kernel;
-pub(crate) use held_process::{let_run_to_gate, open_gate, outlive};
+pub(crate) use held_process::{is_traced, let_run_to_gate, open_gate, outlive};
 pub(crate) use kernel_calls::{come_between, has_begun, refused_a_view, uprobe_type};
 pub(crate) use pid_view::PidView;
 pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};

@@ -6,6 +6,7 @@
 //! libraries. This is invisible outside, and ends with the worker.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -13,15 +14,22 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::confinement::make_read_only;
 use super::uprobe_events::{self, UPROBE_EVENTS};
-use crate::stream::job::{Job, Process};
+use crate::stream::job::Job;
 use crate::worker::libraries::{self, d_libraries};
 use crate::worker::system::Shortcoming;
 
 const DEBUGFS: &str = "/sys/kernel/debug";
 
+/// What in `/proc` belongs to the system, not to a process, and can be written to.
+const OF_THE_SYSTEM: [&str; 5] =
+    ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
+
 /// Prepares what libdtrace needs. If `read_only` is set, makes the rest read-only. Returns the preparations
 /// that failed.
-pub(crate) fn prepare(job: &Job, read_only: bool) -> Vec<Shortcoming> {
+///
+/// # Errors
+/// The rest cannot be made read-only.
+pub(crate) fn prepare(job: &Job, read_only: bool) -> io::Result<Vec<Shortcoming>> {
     let (mut surroundings, shortcoming) = Surroundings::enter();
     let mut shortcomings = Vec::from_iter(shortcoming);
     shortcomings.extend(surroundings.provide_proc());
@@ -35,18 +43,10 @@ pub(crate) fn prepare(job: &Job, read_only: bool) -> Vec<Shortcoming> {
         shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
     }
     if read_only {
-        surroundings.forbid_changes(has_gate(job));
+        // The worker itself opens the memory of a process at a gate for writing.
+        surroundings.forbid_changes(job.held().any(|held| held.gate.is_some()))?;
     }
-    shortcomings
-}
-
-/// Returns whether a held process is at a gate. The worker itself opens its memory for writing.
-fn has_gate(job: &Job) -> bool {
-    let created = job.processes.iter().filter_map(|process| match process {
-        Process::Created(held) => Some(held),
-        Process::Grab(_) => None,
-    });
-    job.target.iter().chain(created).any(|held| held.gate.is_some())
+    Ok(shortcomings)
 }
 
 /// A private mount namespace.
@@ -111,14 +111,24 @@ impl Surroundings {
     }
 
     /// Makes everything read-only that libdtrace does not write to.
-    fn forbid_changes(&self, except_processes: bool) {
+    fn forbid_changes(&self, except_processes: bool) -> io::Result<()> {
         if !self.private {
-            return;
+            return Ok(());
         }
         let processes = except_processes.then_some(Path::new("/proc"));
         let writable: Vec<&Path> = [Path::new(DEBUGFS)].into_iter().chain(processes).collect();
         let covered: Vec<&Path> = self.covered.iter().map(PathBuf::as_path).collect();
-        // Old kernels cannot do it. Filters and Landlock do not depend on it.
-        let _ = make_read_only(&writable, &covered);
+        let mut except = Vec::new();
+        if except_processes {
+            except.extend(OF_THE_SYSTEM.map(Path::new).into_iter().filter(|it| it.exists()));
+        }
+        for path in &except {
+            mount(Some(*path), *path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        }
+        match make_read_only(&writable, &except, &covered) {
+            // Linux before 5.12. The filters do not depend on it.
+            Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+            made => made,
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Which system calls does a worker need, and which are attacks?
 //!
 //! The calls that are allowed are those that the sessions of the test suite make with glibc, and those that
-//! other C libraries, versions of glibc and the runtimes of sanitizers make for the same purposes. They read
-//! files, use open descriptors and the process's own memory, threads and signals, and wait.
+//! other versions of glibc and the runtimes of sanitizers make for the same purposes. They read files, use open
+//! descriptors and the process's own memory, threads and signals, and wait. musl signals its threads by
+//! `tkill`, which is not among them: there, `abort` ends the worker by another signal.
 
 /// Calls that are allowed. Some of them are restricted further, depending on the session.
 pub(super) const ALLOWED: &[libc::c_long] = &[
@@ -203,7 +204,7 @@ pub(super) const DEVICE_REQUESTS: &[u32] = &[
     libc::FIONCLEX as u32,
 ];
 
-/// Commands of fcntl(2) that are allowed: descriptors and their flags, and locks.
+/// Commands of fcntl(2) that are allowed: descriptors and their flags, not locks.
 pub(super) const DESCRIPTOR_COMMANDS: &[u32] = &[
     libc::F_DUPFD as u32,
     libc::F_DUPFD_CLOEXEC as u32,
@@ -215,22 +216,26 @@ pub(super) const DESCRIPTOR_COMMANDS: &[u32] = &[
 
 /// Commands of bpf(2) that read and change existing maps, by their numbers in `linux/bpf.h`.
 pub(super) const MAP_COMMANDS: &[u32] = &[
-    // BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY
-    1, 2, 3, 4, // BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD
-    14, 15,
-    // BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_FREEZE, and the four commands for many elements
-    21, 22, 24, 25, 26, 27,
+    // 1 to 4: BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_GET_NEXT_KEY.
+    // 14 and 15: BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD.
+    // 21 and 22: BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_MAP_FREEZE.
+    // 24 to 27: the four commands for many elements.
+    1, 2, 3, 4, 14, 15, 21, 22, 24, 25, 26, 27,
 ];
 
-/// Calls that kill the process. No C library makes them by itself.
-pub(super) const FORBIDDEN: &[libc::c_long] = &[
-    // Starting programs.
-    libc::SYS_execve,
-    libc::SYS_execveat,
+/// Calls that start a process, and are refused. Those that then start a program kill the process.
+pub(super) const STARTING: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_vfork,
+];
+
+/// Calls that kill the process. glibc makes none of them unless it is asked to.
+pub(super) const FORBIDDEN: &[libc::c_long] = &[
+    // Starting programs.
+    libc::SYS_execve,
+    libc::SYS_execveat,
     // Communicating with anybody but the consumer, whose channel is already open.
     libc::SYS_socket,
     libc::SYS_socketpair,

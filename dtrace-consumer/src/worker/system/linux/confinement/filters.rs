@@ -1,14 +1,14 @@
 //! How does the kernel learn which system calls a worker may make?
 //!
-//! By seccomp filters, which apply to all threads and cannot be removed. Of several filters, the strictest
+//! By seccomp filters, which cannot be removed. Of several filters, the strictest
 //! result counts. There are three results:
 //!
 //! - **The process is killed** at calls that no C library makes by itself, such as starting a program. They
 //!   are an attack or a bug, and the session's error names the reason.
 //! - **"Function not implemented"** is the result of calls that are not known to be needed, and of those that
 //!   newer kernels have. C libraries then fall back to older calls.
-//! - **"Operation not permitted"** is the result of known calls with arguments that are not needed, such as
-//!   opening a file for writing. Libraries try that in passing, and handle the failure.
+//! - **"Operation not permitted"** is the result of starting a process, and of known calls with arguments that
+//!   are not needed, such as opening a file for writing. Libraries try that in passing, and handle the failure.
 //!
 //! A filter kills a process that makes a call of another architecture, such as those of 32-bit programs.
 
@@ -17,16 +17,27 @@ use std::io;
 
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    apply_filter_all_threads,
+    apply_filter, apply_filter_all_threads,
 };
 
-use super::calls::{ALLOWED, DESCRIPTOR_COMMANDS, DEVICE_REQUESTS, FORBIDDEN, MAP_COMMANDS, PERF};
+use super::calls::{
+    ALLOWED, DESCRIPTOR_COMMANDS, DEVICE_REQUESTS, FORBIDDEN, MAP_COMMANDS, PERF, STARTING,
+};
 use super::reach::Reach;
+
+/// The threads that are confined. Those that they start later are confined as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// All threads of the process.
+    All,
+    /// The calling one. Others may belong to libraries of the user's program, which may do anything.
+    This,
+}
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Forbids what no session does when tracing is on, and no session of an elevated worker does before.
-pub(super) fn forbid_what_no_session_does() -> io::Result<()> {
+pub(super) fn forbid_what_no_session_does(threads: Threads) -> io::Result<()> {
     let any = |calls: &[libc::c_long]| -> Rules {
         calls.iter().map(|call| (*call, Vec::new())).collect()
     };
@@ -34,20 +45,23 @@ pub(super) fn forbid_what_no_session_does() -> io::Result<()> {
     allowed.insert(libc::SYS_ioctl, requests()?);
     allowed.insert(libc::SYS_fcntl, each(1, DESCRIPTOR_COMMANDS)?);
     let mut killed = any(FORBIDDEN);
-    // Threads may be started, but not processes. The newer call, clone3, has its flags behind a pointer, which
-    // a filter cannot read. It is not on the list, so C libraries use the older one.
-    killed.insert(libc::SYS_clone, vec![rule([bits(0, libc::CLONE_THREAD, 0)?])?]);
+    // Threads may be started, but not processes: libdtrace tries to start tshark(1) for pcap(), and goes on
+    // without it. The newer call, clone3, has its flags behind a pointer, which a filter cannot read. It is not
+    // on the list, so C libraries use the older one.
+    let mut refused = any(STARTING);
+    refused.insert(libc::SYS_clone, vec![rule([bits(0, libc::CLONE_THREAD, 0)?])?]);
     for (call, flags) in OPENING {
         let creates = [libc::O_CREAT, libc::O_TRUNC, TEMPORARY];
         let creates = creates.map(|flag| bits(*flags, flag, flag).and_then(|bits| rule([bits])));
         killed.insert(*call, creates.into_iter().collect::<io::Result<_>>()?);
     }
-    apply(allowed, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
-    apply(killed, SeccompAction::Allow, SeccompAction::KillProcess)
+    apply(threads, allowed, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow)?;
+    apply(threads, refused, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))?;
+    apply(threads, killed, SeccompAction::Allow, SeccompAction::KillProcess)
 }
 
 /// Forbids what only starting to trace needs, and what only some sessions need.
-pub(super) fn forbid_what_tracing_does_not_need(reach: Reach) -> io::Result<()> {
+pub(super) fn forbid_what_tracing_does_not_need(threads: Threads, reach: Reach) -> io::Result<()> {
     let mut forbidden = Rules::new();
     for (call, flags) in OPENING {
         let modes = [libc::O_WRONLY, libc::O_RDWR, libc::O_ACCMODE];
@@ -72,7 +86,7 @@ pub(super) fn forbid_what_tracing_does_not_need(reach: Reach) -> io::Result<()> 
         forbidden.insert(libc::SYS_kill, vec![rule([is_not(0, own)?, is_not(1, 0)?])?]);
         forbidden.insert(libc::SYS_tgkill, vec![rule([is_not(0, own)?])?]);
     }
-    apply(forbidden, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
+    apply(threads, forbidden, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
 }
 
 /// The bit that makes a file without a name. The C library's constant also has that of directories.
@@ -120,10 +134,19 @@ fn rule(conditions: impl Into<Vec<SeccompCondition>>) -> io::Result<SeccompRule>
     SeccompRule::new(conditions.into()).map_err(io::Error::other)
 }
 
-fn apply(rules: Rules, otherwise: SeccompAction, action: SeccompAction) -> io::Result<()> {
+fn apply(
+    threads: Threads,
+    rules: Rules,
+    otherwise: SeccompAction,
+    action: SeccompAction,
+) -> io::Result<()> {
     let machine = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
     let program: seccompiler::BpfProgram = SeccompFilter::new(rules, otherwise, action, machine)
         .and_then(TryInto::try_into)
         .map_err(io::Error::other)?;
-    apply_filter_all_threads(&program).map_err(io::Error::other)
+    match threads {
+        Threads::All => apply_filter_all_threads(&program),
+        Threads::This => apply_filter(&program),
+    }
+    .map_err(io::Error::other)
 }

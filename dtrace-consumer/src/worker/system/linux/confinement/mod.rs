@@ -25,6 +25,7 @@ mod read_only;
 use std::io;
 
 pub(crate) use capabilities::give_up_privileges;
+pub(crate) use filters::Threads;
 pub(crate) use reach::Reach;
 pub(super) use read_only::make_read_only;
 
@@ -36,15 +37,15 @@ pub(crate) fn confine_before_opening(reach: Reach) -> io::Result<()> {
     if !reach.other_processes() {
         landlock::confine_writing()?;
     }
-    filters::forbid_what_no_session_does()
+    filters::forbid_what_no_session_does(Threads::All)
 }
 
-/// Confines all threads, including libdtrace's, when tracing is on.
-pub(crate) fn confine(reach: Reach) -> io::Result<()> {
+/// Confines threads when tracing is on: all, including libdtrace's, or only this one.
+pub(crate) fn confine(threads: Threads, reach: Reach) -> io::Result<()> {
     // It is needed at the end, and no file can be opened for writing then.
     uprobe_events::keep_open();
-    filters::forbid_what_no_session_does()?;
-    filters::forbid_what_tracing_does_not_need(reach)
+    filters::forbid_what_no_session_does(threads)?;
+    filters::forbid_what_tracing_does_not_need(threads, reach)
 }
 
 #[cfg(test)]

@@ -57,17 +57,20 @@ impl Reach {
 /// Returns whether `is_such` holds for a word of a script, or for one that a macro argument may
 /// supply.
 fn has_word(script: &Script, is_such: impl Fn(&str) -> bool) -> bool {
+    has_text(script, |text| words_of(text).any(&is_such))
+}
+
+/// Returns whether `is_such` holds for the text of a script, or for one that a macro argument may supply.
+fn has_text(script: &Script, is_such: impl Fn(&str) -> bool) -> bool {
     let text = String::from_utf8_lossy(&script.text);
     let arguments = script.arguments.iter().chain([&script.argument_zero]);
-    std::iter::once(&*text)
-        .chain(arguments.map(String::as_str))
-        .any(|it| words_of(it).any(&is_such))
+    std::iter::once(&*text).chain(arguments.map(String::as_str)).any(is_such)
 }
 
 /// Returns whether libdtrace names addresses in processes for a script.
 fn names_addresses(script: &Script) -> bool {
     has_word(script, |word| OF_PROCESSES.contains(&word))
-        || has_address_conversion(&String::from_utf8_lossy(&script.text))
+        || has_text(script, has_address_conversion)
 }
 
 /// Returns whether a text has the conversion `%A` of printf(), which names an address in a process.
@@ -165,6 +168,8 @@ mod tests {
         ] {
             assert!(names_addresses(&Script::new(text).args(["uaddr"])), "{text}");
         }
+        let by_argument = Script::new("BEGIN { printf($$1, arg0); }").args(["%A"]);
+        assert!(names_addresses(&by_argument));
         assert!(!names_addresses(&Script::new("BEGIN { printf(\"%d %a: A\", 1); stack(); }")));
     }
 }

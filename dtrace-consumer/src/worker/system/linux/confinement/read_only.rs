@@ -14,19 +14,22 @@ const READ_ONLY: u64 = 1;
 const NO_DEVICES: u64 = 4;
 
 /// Makes all mounts below `/` read-only and their device files unusable, except that files below the
-/// `writable` paths can be written to, and that the `devices` can be used. Kernels before 5.12 cannot.
+/// `writable` paths can be written to, apart from those at `except`, and that the `devices` can be used. Paths
+/// that are not mount points are left as they are. Kernels before 5.12 cannot do it.
 pub(in crate::worker::system::linux) fn make_read_only(
     writable: &[&Path],
+    except: &[&Path],
     devices: &[&Path],
 ) -> io::Result<()> {
     change(Path::new("/"), libc::AT_RECURSIVE, READ_ONLY | NO_DEVICES, 0)?;
-    for path in writable {
-        change(path, libc::AT_RECURSIVE, 0, READ_ONLY)?;
-    }
+    // Where giving back fails, as it does for paths that are not mount points, more is forbidden.
     for path in devices {
-        change(path, 0, 0, NO_DEVICES)?;
+        let _ = change(path, 0, 0, NO_DEVICES);
     }
-    Ok(())
+    for path in writable {
+        let _ = change(path, libc::AT_RECURSIVE, 0, READ_ONLY);
+    }
+    except.iter().try_for_each(|path| change(path, libc::AT_RECURSIVE, READ_ONLY, 0))
 }
 
 /// Sets and clears attributes of the mount at a path.

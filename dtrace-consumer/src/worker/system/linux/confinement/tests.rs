@@ -1,6 +1,6 @@
 //! A process that confines itself is ended at what it may not do.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
 
 use super::*;
@@ -14,11 +14,15 @@ const NOTHING: Reach = Reach { target: false, memory: false, process_probes: fal
 #[cfg_attr(miri, ignore = "files, and processes")]
 fn a_confined_process_is_ended_at_what_it_may_not_do() {
     if let Ok(what) = std::env::var(DO) {
-        confine(NOTHING).expect("confining this process");
+        confine(Threads::All, NOTHING).expect("confining this process");
         match what.as_str() {
             "read" => drop(std::fs::read("/proc/self/status").expect("reading is allowed")),
             "thread" => std::thread::spawn(|| ()).join().expect("threads are allowed"),
-            "exec" => drop(Command::new("/bin/true").status()),
+            "exec" => drop(Command::new("/bin/true").exec()),
+            "process" => {
+                let refused = Command::new("/bin/true").status().expect_err("it cannot start");
+                assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
+            }
             "create" => drop(std::fs::File::create("/dev/null")),
             "connect" => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
             other => panic!("{other}?"),
@@ -29,6 +33,7 @@ fn a_confined_process_is_ended_at_what_it_may_not_do() {
     for (what, signal) in [
         ("read", None),
         ("thread", None),
+        ("process", None),
         ("exec", Some(libc::SIGSYS)),
         ("create", Some(libc::SIGSYS)),
         ("connect", Some(libc::SIGSYS)),
