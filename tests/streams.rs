@@ -1,5 +1,6 @@
 //! Do sessions work in async programs, whatever runs their tasks?
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -13,6 +14,7 @@ use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::{children, wait_until};
 use dtrace_test_support::traced::call;
 use futures::StreamExt;
+use tokio::time::MissedTickBehavior;
 
 live_tests! {
     serial,
@@ -110,20 +112,37 @@ fn other_tasks_run_while_a_session_starts_and_waits() {
     // One thread for everything: a session that blocked it would keep the clock from ticking.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
-        let ticks = async {
+        let seen = Cell::new(0_u64);
+        let clock = async || {
             let mut clock = tokio::time::interval(Duration::from_millis(1));
+            // Those that it is late with do not count.
+            clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
                 clock.tick().await;
+                seen.set(seen.get() + 1);
             }
         };
         let session = async {
-            let mut events = trace("tick-100ms { exit(0); } END { trace(7); }").stream(1).await?;
-            assert_eq!(numbers(&mut events).await, [7]);
+            let begun = seen.get();
+            // A session that blocks the thread ends with its deadline.
+            let session = trace("END { trace(7); }").deadline(Duration::from_secs(60));
+            let mut events = session.stream(1).await?;
+            assert!(seen.get() > begun + 5, "{} ticks during the start", seen.get() - begun);
+            let stop = events.stop_handle();
+            let (begun, ender) = (seen.get(), async || {
+                while seen.get() < begun + 5 {
+                    tokio::task::yield_now().await;
+                }
+                stop.stop();
+            });
+            let (numbers, ()) = tokio::join!(numbers(&mut events), ender());
+            assert_eq!(numbers, [7]);
+            assert!(seen.get() >= begun + 5, "{} ticks while it waits", seen.get() - begun);
             events.finish().await
         };
         tokio::select! {
-            () = ticks => unreachable!("it has no end"),
-            outcome = session => assert_eq!(outcome.expect("it ends").ended_by, EndedBy::Script),
+            () = clock() => unreachable!("it has no end"),
+            outcome = session => assert_eq!(outcome.expect("it ends").ended_by, EndedBy::Stop),
         }
     });
     guard.check();

@@ -10,7 +10,7 @@ use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::{children, wait_until};
 use dtrace_test_support::sessions::next_session_works;
-use dtrace_test_support::traced::call;
+use dtrace_test_support::traced::{call, calls_of_this_thread};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -36,12 +36,6 @@ live_tests! {
         finish_does_not_wait_for_a_full_channel,
         a_session_that_fails_ends_the_events_and_finish_says_why,
     ],
-}
-
-/// A clause about the calls of the thread that asks.
-fn calls_of_this_thread(action: &str) -> String {
-    let (pid, tid) = (nix::unistd::getpid(), nix::unistd::gettid());
-    format!("syscall::getppid:entry /pid == {pid} && tid == {tid}/ {{ {action} }}")
 }
 
 fn counting(capacity: usize) -> Events {

@@ -3,13 +3,10 @@
 //! The command itself compares what is mapped of its file and of the C library with the files. Function tracing
 //! writes breakpoints: only the traced function may differ, for a few bytes.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use dtrace_consumer::run_synchronous;
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::programs::compile;
 
 live_tests! {
     needs: [Tracing, Command("cc")],
@@ -78,14 +75,6 @@ int main(int argc, char **argv) {
 }
 "#;
 
-fn compile(to: &Path, options: &[&str]) {
-    let mut cc = Command::new("cc");
-    cc.args(options).args(["-O1", "-x", "c", "-o"]).arg(to).arg("-").stdin(Stdio::piped());
-    let mut cc = cc.spawn().expect("cc(1) starts");
-    cc.stdin.take().expect("a pipe").write_all(PROGRAM.as_bytes()).expect("cc reads");
-    assert!(cc.wait().expect("a child").success(), "{options:?} does not compile");
-}
-
 fn code_and_constants_of_a_command_are_its_own_with_code_in_its_own_segment_or_not() {
     let (_alone, guard) = alone();
     let directory = tempfile::tempdir().expect("a directory");
@@ -98,7 +87,7 @@ fn code_and_constants_of_a_command_are_its_own_with_code_in_its_own_segment_or_n
     for (index, options) in cases.iter().enumerate() {
         let program = directory.path().join(format!("program{index}"));
         let report = directory.path().join(format!("report{index}"));
-        compile(&program, options);
+        compile(PROGRAM, &[&["-O1"], &options[..]].concat(), &program);
         let mut calls = 0;
         run_synchronous("pid$target::traced:entry { @ = count(); }", [&program, &report])
             .walk(|entry| {

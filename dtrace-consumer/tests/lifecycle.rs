@@ -11,7 +11,7 @@ use dtrace_test_support::consumer::{Consumer, Stage};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::{children, orphans_ended, wait_until};
-use dtrace_test_support::traced::{call, traced_program};
+use dtrace_test_support::traced::{call, calls_of_this_thread, traced_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -38,12 +38,6 @@ live_tests! {
         a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending,
         sessions_follow_each_other,
     ],
-}
-
-/// A script about the calls of the thread that asks.
-fn calls_of_this_thread(action: &str) -> String {
-    let (pid, tid) = (nix::unistd::getpid(), nix::unistd::gettid());
-    format!("syscall::getppid:entry /pid == {pid} && tid == {tid}/ {{ {action} }}")
 }
 
 fn counting(script: &str) -> (ConsumerThread, Arc<AtomicU64>) {

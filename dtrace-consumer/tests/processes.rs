@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use dtrace_consumer::session::EndedBy;
 use dtrace_consumer::{Error, Failure, Outcome, trace};
+use dtrace_test_support::answering::Answering;
+use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::wait_until;
+use dtrace_test_support::processes::wait_until_gone;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -28,39 +27,8 @@ live_tests! {
     ],
 }
 
-/// A program that calls getppid(2) for each byte that it is sent, and answers.
-struct Program(Child);
-
-impl Program {
-    fn start(mode: &str) -> Program {
-        let words = traced_program(mode, 1);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut program = Program(command.spawn().expect("this program starts"));
-        program.ask();
-        program.answered();
-        program
-    }
-
-    fn pid(&self) -> i32 {
-        self.0.id().cast_signed()
-    }
-
-    fn ask(&mut self) {
-        self.0.stdin.as_mut().expect("a pipe").write_all(b".").expect("it reads");
-    }
-
-    fn answered(&mut self) {
-        self.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
-    }
-
-    fn end(mut self) {
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().expect("a child").success());
-    }
-}
-
 fn a_session_ends_with_the_last_of_its_processes() {
+    let (_lock, guard) = alone();
     let (mut calls, mut gone) = (BTreeMap::new(), Vec::new());
     let script = "syscall::getppid:entry { @[pid, pid == $target] = count(); }";
     let outcome = trace(script)
@@ -85,12 +53,14 @@ fn a_session_ends_with_the_last_of_its_processes() {
     let of = |call: &(bool, i64)| gone.iter().filter(|pid| calls.get(pid) == Some(call)).count();
     assert_eq!(gone.len(), 2, "{gone:?}");
     assert_eq!((of(&(true, 3)), of(&(false, 5))), (1, 1), "{calls:?} {gone:?}");
+    guard.check();
 }
 
 fn a_grabbed_process_goes_on_when_the_session_ends() {
+    let (_lock, guard) = alone();
     // libdtrace has breakpoints where libraries are loaded: one that stays would kill the process.
     for mode in ["answer", "load"] {
-        let mut program = Program::start(mode);
+        let mut program = Answering::start(mode);
         let mut calls = 0;
         let pid = program.pid();
         trace("syscall::getppid:entry /pid == $target/ { trace(1); exit(0); }")
@@ -111,6 +81,7 @@ fn a_grabbed_process_goes_on_when_the_session_ends() {
         program.answered();
         program.end();
     }
+    guard.check();
 }
 
 fn a_process_that_is_grabbed_twice_is_grabbed_once() {
@@ -128,7 +99,8 @@ fn a_process_that_is_grabbed_twice_is_grabbed_once() {
 }
 
 fn a_grabbed_process_that_ends_ends_the_session() {
-    let program = Program::start("answer");
+    let (_lock, guard) = alone();
+    let program = Answering::start("answer");
     let pid = program.pid();
     let (mut program, mut gone) = (Some(program), Vec::new());
     trace("BEGIN { trace($target); }")
@@ -145,9 +117,11 @@ fn a_grabbed_process_that_ends_ends_the_session() {
         .run()
         .expect("it runs");
     assert_eq!(gone, [(pid, true)]);
+    guard.check();
 }
 
 fn a_created_process_does_not_outlive_its_session() {
+    let (_lock, guard) = alone();
     let mut pid = 0;
     trace("BEGIN { trace($target); exit(0); }")
         .create(["sleep", "1000"])
@@ -158,10 +132,12 @@ fn a_created_process_does_not_outlive_its_session() {
         .run()
         .expect("it runs");
     assert_ne!(pid, 0);
-    wait_until("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+    wait_until_gone(&[pid]);
+    guard.check();
 }
 
 fn a_created_process_does_not_outlive_a_session_that_fails() {
+    let (_lock, guard) = alone();
     // One that libdtrace is attached to, and one that it is not.
     for probe in ["BEGIN", "BEGIN, pid$target:libc.so.6:exit:entry"] {
         let mut pid = 0;
@@ -175,12 +151,14 @@ fn a_created_process_does_not_outlive_a_session_that_fails() {
             .expect_err("the closure fails");
         assert!(matches!(failure.error, Error::Callback { .. }), "{failure:?}");
         assert_ne!(pid, 0);
-        wait_until("it is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+        wait_until_gone(&[pid]);
     }
+    guard.check();
 }
 
 fn a_session_goes_on_after_a_created_process_while_a_grabbed_one_runs() {
-    let program = Program::start("answer");
+    let (_lock, guard) = alone();
+    let program = Answering::start("answer");
     let pid = program.pid();
     let (mut program, mut gone) = (Some(program), Vec::new());
     let outcome = trace("BEGIN { @ = count(); }")
@@ -197,9 +175,11 @@ fn a_session_goes_on_after_a_created_process_while_a_grabbed_one_runs() {
         .expect("it runs");
     assert_eq!((gone.len(), gone.last()), (2, Some(&pid)));
     assert!(outcome.command.is_some_and(|command| command.finished()));
+    guard.check();
 }
 
 fn probes_of_a_created_process_can_be_listed_without_running_it() {
+    let (_lock, guard) = alone();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("made");
     let session = || {
@@ -211,9 +191,11 @@ fn probes_of_a_created_process_can_be_listed_without_running_it() {
     assert_eq!(listed[0].probe.function, "exit");
     assert_eq!(session().check().expect("it compiles").len(), 1);
     assert!(!file.exists());
+    guard.check();
 }
 
 fn what_cannot_be_controlled_is_named() {
+    let (_lock, guard) = alone();
     let message = |result: Result<Outcome, Failure>| match result.map_err(|f| f.error) {
         Err(error @ (Error::Process { .. } | Error::Command { .. })) => error.to_string(),
         other => panic!("{other:?}"),
@@ -238,6 +220,7 @@ fn what_cannot_be_controlled_is_named() {
             format!("cannot grab process {pid}: No such process (there is no process {pid})");
         assert_eq!(grab(pid), expected);
     }
+    guard.check();
 }
 
 /// libdtrace tries to start tshark(1) for it.

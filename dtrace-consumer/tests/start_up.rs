@@ -1,13 +1,12 @@
 //! Does an executable become a worker, whatever its environment and libraries do?
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use dtrace_consumer::{Error, Failure, run_synchronous};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::no_children;
+use dtrace_test_support::programs::compile;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -27,17 +26,6 @@ const MARKER: &str = "DTRACE_CONSUMER_WORKER";
 
 /// The argument with which this binary traces.
 const CONSUMER: &str = "not-a-test";
-
-/// Compiles a C source, and returns what was made.
-fn compile(directory: &Path, name: &str, options: &[&str], source: &str) -> PathBuf {
-    let made = directory.join(name);
-    let mut cc = Command::new("cc");
-    cc.args(options).args(["-x", "c", "-o"]).arg(&made).args(["-", "-lpthread"]);
-    let mut cc = cc.stdin(Stdio::piped()).spawn().expect("cc(1) starts");
-    cc.stdin.take().expect("a pipe").write_all(source.as_bytes()).expect("cc reads");
-    assert!(cc.wait().expect("a child").success(), "{name} does not compile");
-    made
-}
 
 /// Starts a thread that uses the environment and a descriptor for as long as the process lives, as a library
 /// that writes a log may. It ends the process if somebody else changes the environment, or if the descriptor
@@ -89,7 +77,8 @@ __attribute__((constructor)) static void begin(void) {
 fn a_library_with_a_thread_before_main_and_a_worker_leave_each_other_alone() {
     let (_alone, guard) = alone();
     let directory = tempfile::tempdir().expect("a directory");
-    let library = compile(directory.path(), "library.so", &["-shared", "-fPIC"], LIBRARY);
+    let library = directory.path().join("library.so");
+    compile(LIBRARY, &["-shared", "-fPIC"], &library);
     // Every process is given the library: consumer, worker, and the program that the worker starts, which
     // inherits the marker and yet must not become a worker.
     let exe = std::env::current_exe().expect("the test knows its own file");
@@ -177,7 +166,8 @@ fn a_worker_of_another_version_is_refused() {
          execl(\"{0}\", \"{0}\", (char *)0); return 1; }}\n",
         exe.display()
     );
-    let worker = compile(directory.path(), "worker", &[], &source);
+    let worker = directory.path().join("worker");
+    compile(&source, &[], &worker);
     let result = run_synchronous("BEGIN { }", ["true"]).worker(&worker).run();
     let Err(Failure { error: Error::WorkerStart { program, reason }, .. }) = result else {
         panic!("{result:?}")

@@ -7,11 +7,10 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::processes::{Killed, orphans_ended, wait_until};
 use dtrace_test_support::surroundings::RESULT;
 use dtrace_test_support::traced::traced_program;
 
@@ -47,9 +46,6 @@ live_tests! {
 const TRACED: &str = "1 firing, exit status: 3; 1 firing, exit status: 3; \
                       1 firing, exit status: 0; 1 firing, no command";
 
-/// After how long a program hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 /// A copy of this test's program, which may be changed, and a file for its result.
 struct Program {
     directory: tempfile::TempDir,
@@ -76,15 +72,10 @@ impl Program {
         words[launcher.len()] = self.file().into();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env(RESULT, &result).stdin(Stdio::null());
-        let mut child = command.stderr(Stdio::null()).spawn().expect("the program starts");
-        let began = Instant::now();
-        while child.try_wait().expect("a child").is_none() {
-            if began.elapsed() > PATIENCE {
-                child.kill().expect("a child");
-                panic!("{launcher:?} {how}: hangs");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let child = command.stderr(Stdio::null()).spawn().expect("the program starts");
+        let mut child = Killed(child);
+        let what = format!("{launcher:?} {how}: the program has ended");
+        wait_until(&what, || child.0.try_wait().expect("a child").is_some());
         fs::read_to_string(result).unwrap_or_else(|error| panic!("{launcher:?} {how}: {error}"))
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::kernel_objects::{Object, held_by};
-use crate::processes::descendants_of;
+use crate::processes::{children, descendants_of};
 
 /// How often to look. A worker has its programs and maps for much longer.
 const LOOK: Duration = Duration::from_millis(20);
@@ -31,6 +31,8 @@ pub(crate) struct Watch {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Seen {
     pub(crate) processes: BTreeSet<i32>,
+    /// Those of them that were children of another process of the test. When that has ended, nobody else reaps them.
+    pub(crate) indirect: BTreeSet<i32>,
     pub(crate) objects: BTreeSet<Object>,
 }
 
@@ -64,8 +66,16 @@ impl Drop for Watch {
 
 /// Adds what the descendants have now. `sizes` are their numbers of descriptors when they were last looked at.
 fn look(sizes: &mut BTreeMap<i32, u64>, seen: &Mutex<Seen>) {
-    for pid in descendants_of(std::process::id()) {
-        seen.lock().processes.insert(pid);
+    let descendants = descendants_of(std::process::id());
+    // Looked at afterwards: what has become a child meanwhile counts as one.
+    let direct = children();
+    for pid in descendants {
+        let mut seen_so_far = seen.lock();
+        seen_so_far.processes.insert(pid);
+        if !direct.contains(&pid) {
+            seen_so_far.indirect.insert(pid);
+        }
+        drop(seen_so_far);
         // The kernel says since 6.2 how many descriptors there are; before, it says 0.
         let size = fs::metadata(format!("/proc/{pid}/fd")).map_or(0, |it| it.size());
         if size == 0 || sizes.insert(pid, size) != Some(size) {

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::family::Watch;
 use crate::kernel_objects::{self, Object};
-use crate::processes::{exists, no_children, wait_or, wait_until};
+use crate::processes::{children, exists, no_children, reap, wait_or, wait_until};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -65,7 +65,10 @@ impl Guard {
         let new = |now: BTreeSet<String>, before: &BTreeSet<String>| -> Vec<String> {
             now.difference(before).cloned().collect()
         };
-        no_children();
+        wait_until("no child process remains", || {
+            reap(self.family.seen().indirect);
+            children().is_empty()
+        });
         assert_eq!(mounts(), self.mounts, "mounts remain");
         wait_until("descriptors are closed", || new(descriptors(), &self.descriptors).is_empty());
         let seen = self.family.seen();

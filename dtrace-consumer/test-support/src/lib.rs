@@ -15,6 +15,7 @@
 //! Tests are plain functions `fn name()`. One that is not in the list is dead code, which the compiler reports.
 //! The file has `harness = false` in `Cargo.toml`, since the macro defines `main`.
 
+pub mod answering;
 pub mod beginner;
 pub mod consumer;
 pub mod dtrace1;

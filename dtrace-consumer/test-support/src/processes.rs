@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use nix::sys::wait::waitpid;
+use nix::errno::Errno;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 
 /// How long a test waits before it takes what it waits for as failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `done` holds.
 ///
@@ -33,8 +36,26 @@ pub fn no_children() {
 
 /// Waits until all processes have ended whose parent ended before, and reaps them as init(8) would. There
 /// must be no other children.
+///
+/// # Panics
+/// If one lives for two minutes.
 pub fn orphans_ended() {
-    while waitpid(None, None).is_ok() {}
+    wait_until("all orphans have ended", || {
+        while matches!(has_ended(None), Ok(true)) {}
+        has_ended(None) == Err(Errno::ECHILD)
+    });
+}
+
+/// Reaps those of these processes that have ended and were left to this process.
+pub(crate) fn reap(orphans: impl IntoIterator<Item = i32>) {
+    for pid in orphans {
+        let _ = has_ended(Some(Pid::from_raw(pid)));
+    }
+}
+
+/// Whether this child, or any, has just ended. It is reaped then.
+fn has_ended(child: Option<Pid>) -> nix::Result<bool> {
+    waitpid(child, Some(WaitPidFlag::WNOHANG)).map(|status| status.pid().is_some())
 }
 
 /// The child processes of this process, by number.
@@ -75,4 +96,14 @@ pub fn wait_until_gone(processes: &[i32]) {
 #[must_use]
 pub fn exists(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// A child that is killed where the test fails before it has ended.
+#[derive(Debug)]
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
 }

@@ -1,7 +1,8 @@
-//! How do tests run the examples the way users do?
+//! How do tests run the examples the way users do, and programs in C?
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 /// Returns the path of an example. Cargo puts examples into a directory beside that of the running test.
 ///
@@ -18,6 +19,18 @@ pub fn example(name: &str) -> PathBuf {
         program.display()
     );
     program
+}
+
+/// Compiles a C source to `file`.
+///
+/// # Panics
+/// If there is no compiler, or the source is wrong.
+pub fn compile(source: &str, options: &[&str], file: &Path) {
+    let mut cc = Command::new("cc");
+    cc.args(options).args(["-x", "c", "-o"]).arg(file).args(["-", "-lpthread"]);
+    let mut cc = cc.stdin(Stdio::piped()).spawn().expect("cc(1) starts");
+    cc.stdin.take().expect("a pipe").write_all(source.as_bytes()).expect("cc reads");
+    assert!(cc.wait().expect("a child").success(), "{}: {options:?}", file.display());
 }
 
 /// Returns what a program wrote to standard output.

@@ -17,6 +17,13 @@ pub fn traced_program(mode: &str, argument: impl ToString) -> Vec<OsString> {
     vec![exe.into(), WORD.into(), mode.into(), argument.to_string().into()]
 }
 
+/// A clause about the calls that this thread makes.
+#[must_use]
+pub fn calls_of_this_thread(action: &str) -> String {
+    let (pid, tid) = (nix::unistd::getpid(), nix::unistd::gettid());
+    format!("syscall::getppid:entry /pid == {pid} && tid == {tid}/ {{ {action} }}")
+}
+
 /// Calls getppid(2) so many times.
 pub fn call(times: i32) {
     for _ in 0..times {

@@ -1,0 +1,67 @@
+//! How does a test have a process call getppid(2) when it wants that?
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use crate::traced::traced_program;
+
+/// A process that calls getppid(2) for each byte that it is sent, and answers. It ends with this value at the
+/// latest.
+#[derive(Debug)]
+pub struct Answering(Child);
+
+impl Answering {
+    /// Starts this test binary as `traced-program MODE 1`, and waits for its first answer.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start(mode: &str) -> Answering {
+        let words = traced_program(mode, 1);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Answering(command.spawn().expect("this program starts"));
+        process.ask();
+        process.answered();
+        process
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.0.id().cast_signed()
+    }
+
+    /// Has it call.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn ask(&mut self) {
+        self.0.stdin.as_mut().expect("a pipe").write_all(b".").expect("it reads");
+    }
+
+    /// Waits until it has called.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn answered(&mut self) {
+        self.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
+    }
+
+    /// Ends it.
+    ///
+    /// # Panics
+    /// If something else has ended it.
+    pub fn end(mut self) {
+        drop(self.0.stdin.take());
+        let status = self.0.wait().expect("a child");
+        assert!(status.success(), "{status}");
+    }
+}
+
+impl Drop for Answering {
+    /// Where a test fails, it may be held by a tracer.
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
