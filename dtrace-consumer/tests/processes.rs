@@ -87,15 +87,22 @@ fn a_grabbed_process_goes_on_when_the_session_ends() {
 fn a_process_that_is_grabbed_twice_is_grabbed_once() {
     let program = Program::start("answer");
     let pid = program.pid();
-    let script = "BEGIN { exit(0); }";
-    let outcome = trace(script)
+    let (mut program, mut gone) = (Some(program), Vec::new());
+    let outcome = trace("BEGIN { trace($target); }")
         .grab(pid)
         .grab(pid)
         .deadline(std::time::Duration::from_secs(20))
+        .rows(|_: i32| {
+            program.take().expect("once").end();
+            Ok(())
+        })
+        .on_process(|event| {
+            gone.push(event.pid);
+            Ok(())
+        })
         .run()
         .expect("it runs");
-    assert_eq!(outcome.ended_by, EndedBy::Script);
-    program.end();
+    assert_eq!((outcome.ended_by, gone), (EndedBy::Script, vec![pid]));
 }
 
 fn a_grabbed_process_that_ends_ends_the_session() {
