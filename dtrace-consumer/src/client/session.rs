@@ -380,7 +380,7 @@ impl<'c> Live<'c> {
             }
         });
         let is_wanted = delivered.is_ok();
-        let (kept, rest) = output.finish(ending.is_aborted(), |stream, line| match is_wanted {
+        let (kept, rest) = output.finish(&ending, |stream, line| match is_wanted {
             true => dispatcher.command_line(stream, line),
             false => Ok(()),
         });
