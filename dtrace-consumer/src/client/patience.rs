@@ -48,7 +48,14 @@ enum Look {
 impl Patient {
     pub(crate) fn new(channel: UnixStream, limit: Duration) -> io::Result<Patient> {
         channel.set_read_timeout(Some(GLANCE.min(limit).max(Duration::from_millis(1))))?;
-        Ok(Patient { channel, limit, tracing: None, woken: None, was_woken: false, silent_since: None })
+        Ok(Patient {
+            channel,
+            limit,
+            tracing: None,
+            woken: None,
+            was_woken: false,
+            silent_since: None,
+        })
     }
 
     /// Marks that tracing is on. The worker may be silent up to `limit` until it is asked to end.
