@@ -346,7 +346,10 @@ mod tests {
         let mut lines = Lines::default();
         let mut lengths = Vec::new();
         for bytes in [vec![b'a'; LINE], b"\n".to_vec(), b"\nb\n".to_vec()] {
-            let deliver = |_, line: &[u8]| Ok::<(), ()>(lengths.push(line.len()));
+            let deliver = |_, line: &[u8]| {
+                lengths.push(line.len());
+                Ok::<(), ()>(())
+            };
             lines.feed(&chunk(bytes), deliver).expect("nothing fails");
         }
         assert_eq!(lengths, [LINE, 0, 1]);
