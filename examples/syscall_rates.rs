@@ -11,6 +11,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::mem;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -73,15 +74,19 @@ fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let stop = StopHandle::new();
     let on_interrupt = stop.clone();
     ctrlc::set_handler(move || on_interrupt.stop())?;
-    let mut session = trace(script);
-    if let Some(seconds) = cli.seconds {
-        session = session.deadline(Duration::from_secs(seconds.into()));
-    }
-    session
+    let rates = Rates {
+        top: cli.top,
+        limit: cli.seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        stop: stop.clone(),
+        since: Instant::now(),
+        recent: BTreeMap::new(),
+        total: 0,
+    };
+    trace(script)
         .stop_handle(&stop)
         .mode(Mode::Delta)
         .walk_every(Duration::from_secs(cli.interval.into()))
-        .consumer(Rates { top: cli.top, since: Instant::now(), recent: BTreeMap::new(), total: 0 })
+        .consumer(rates)
         .run()?;
     Ok(())
 }
@@ -89,6 +94,9 @@ fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
 /// Counts the calls of each interval, and lists them when it ends.
 struct Rates {
     top: usize,
+    /// How long to trace.
+    limit: Option<Duration>,
+    stop: StopHandle,
     since: Instant,
     /// The calls since the last list, by number.
     recent: BTreeMap<u32, i64>,
@@ -98,6 +106,14 @@ struct Rates {
 impl Consumer for Rates {
     fn on_start(&mut self, _: &Outcome) -> CallbackResult {
         self.since = Instant::now();
+        if let Some(limit) = self.limit {
+            // A deadline of the session would include its start.
+            let stop = self.stop.clone();
+            thread::spawn(move || {
+                thread::sleep(limit);
+                stop.stop();
+            });
+        }
         Ok(())
     }
 

@@ -27,6 +27,7 @@ live_tests! {
         a_closure_that_panics_ends_the_session_but_not_the_command,
         a_closure_may_take_longer_than_the_command,
         a_background_process_cannot_hold_the_session,
+        a_background_process_that_keeps_writing_cannot_hold_the_session,
         a_command_may_close_its_streams_early,
         a_command_that_writes_on_after_the_scripts_end_is_read_to_its_end,
         a_command_that_never_stops_writing_keeps_the_session_from_nothing,
@@ -237,6 +238,25 @@ fn a_background_process_cannot_hold_the_session() {
     assert_eq!(lines, [background.0.to_string()]);
     // It lives on: it is not the session's.
     assert!(exists(background.0));
+}
+
+fn a_background_process_that_keeps_writing_cannot_hold_the_session() {
+    // It ignores that nobody reads it any more.
+    let writes = "trap '' PIPE; while :; do echo y; done 2>/dev/null";
+    let mut background = None;
+    let outcome = shell(&format!("sh -c \"{writes}\" & echo $!; exit 3"))
+        .capture_output()
+        .command_stdout(|line| {
+            if line != b"y" {
+                background = Some(Background(text(line).parse().expect("a pid")));
+            }
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert!(kept(&outcome).cut_off);
+    assert_eq!(outcome.command.and_then(|command| command.status.code()), Some(3));
+    assert!(exists(background.expect("its number").0));
 }
 
 fn a_command_may_close_its_streams_early() {

@@ -21,6 +21,7 @@ live_tests! {
         a_program_that_ignores_its_children_learns_how_its_command_ends,
         another_thread_may_wait_for_all_children,
         standard_descriptors_may_be_closed,
+        the_programs_name_may_be_cut_within_a_character,
     ],
     long: [
         signals_may_be_handled_in_any_way,
@@ -44,23 +45,24 @@ live_tests! {
 
 /// What each program says that traces as usual.
 const TRACED: &str = "1 firing, exit status: 3; 1 firing, exit status: 3; \
-                      1 firing, exit status: 0; 1 firing, no command";
+                      1 firing, exit status: 0; 1 firing, no command; out\\n, error\\n";
 
 /// A copy of this test's program, which may be changed, and a file for its result.
 struct Program {
     directory: tempfile::TempDir,
+    name: &'static str,
 }
 
 impl Program {
-    fn new() -> Program {
+    fn new(name: &'static str) -> Program {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let program = Program { directory };
+        let program = Program { directory, name };
         fs::copy(&traced_program("", "")[0], program.file()).expect("a copy of this program");
         program
     }
 
     fn file(&self) -> PathBuf {
-        self.directory.path().join("program")
+        self.directory.path().join(self.name)
     }
 
     /// Returns what the program says in the surroundings that it makes itself, `how`, below those that
@@ -83,7 +85,7 @@ impl Program {
 /// Returns what a program says; see [`Program::says`].
 fn says(launcher: &[&str], how: &str) -> String {
     let (_lock, guard) = alone();
-    let said = Program::new().says(launcher, how);
+    let said = Program::new("program").says(launcher, how);
     orphans_ended();
     guard.check();
     said
@@ -116,6 +118,13 @@ fn another_thread_may_wait_for_all_children() {
 
 fn standard_descriptors_may_be_closed() {
     all_trace(&["closed 0 1 2"]);
+}
+
+fn the_programs_name_may_be_cut_within_a_character() {
+    let (_lock, guard) = alone();
+    // The system keeps 15 bytes of it.
+    assert_eq!(Program::new("fourteen-bytesé").says(&[], "as it is"), TRACED);
+    guard.check();
 }
 
 fn every_standard_descriptor_may_be_closed() {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 use dtrace_consumer::event::AggregatedEvent;
 use dtrace_consumer::{ValueRef, run_synchronous};
@@ -17,6 +18,7 @@ live_tests! {
     tests: [
         functions_of_a_command_that_ends_at_once_have_names,
         a_command_whose_functions_are_asked_for_ends_as_it_would,
+        a_command_whose_name_is_cut_within_a_character_is_let_go,
         a_command_whose_functions_are_asked_for_can_be_stopped_and_continued,
         stacks_of_a_firing_and_of_keys_fold_to_the_same_line,
     ],
@@ -60,6 +62,19 @@ fn a_command_whose_functions_are_asked_for_ends_as_it_would() {
         let status = outcome.expect("it runs").command.expect("it ran").status;
         assert_eq!((status.code(), status.signal()), (code, signal));
     }
+}
+
+fn a_command_whose_name_is_cut_within_a_character_is_let_go() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    // The system keeps 15 bytes of it.
+    let file = directory.path().join("fourteen-bytesé");
+    let mut words = traced_program("exit", 7);
+    fs::copy(&words[0], &file).expect("a copy of this program");
+    words[0] = file.into();
+    let script = "syscall::getppid:entry /pid == $target/ { ustack(); }";
+    let outcome = run_synchronous(script, words).deadline(Duration::from_secs(60)).run();
+    let status = outcome.expect("it runs").command.expect("it ran").status;
+    assert_eq!(status.code(), Some(7));
 }
 
 fn a_command_whose_functions_are_asked_for_can_be_stopped_and_continued() {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use dtrace_consumer::record::{Action, FlowKind};
 use dtrace_consumer::{CallbackResult, Firing};
@@ -77,10 +78,14 @@ impl Style {
             match output.action() {
                 Some(Action::System) => {
                     out.flush()?;
-                    let command = output.text().into_owned();
-                    std::process::Command::new("/bin/sh").arg("-c").arg(command).status()?;
+                    let command = OsStr::from_bytes(output.bytes());
+                    let shell =
+                        std::process::Command::new("/bin/sh").arg("-c").arg(command).status();
+                    if let Err(e) = shell {
+                        eprintln!("dtrace: cannot run a command of system(): {}", reason(&e));
+                    }
                 }
-                Some(Action::Freopen) => match reopened(&output.text()) {
+                Some(Action::Freopen) => match reopened(OsStr::from_bytes(output.bytes())) {
                     Ok(reopened) => *out = reopened,
                     Err(e) => eprintln!(
                         "dtrace: couldn't freopen() \"{}\": {}",
@@ -117,10 +122,10 @@ impl Style {
 }
 
 /// Opens the file of `freopen()`. `freopen("")` returns to standard output; libdtrace reports it as a dot.
-fn reopened(name: &str) -> io::Result<Destination> {
+fn reopened(name: &OsStr) -> io::Result<Destination> {
     if name.is_empty() || name == "." {
         Ok(Destination::Standard(io::stdout()))
     } else {
-        append(OsStr::new(name)).map(Destination::File)
+        append(name).map(Destination::File)
     }
 }

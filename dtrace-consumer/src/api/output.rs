@@ -43,8 +43,9 @@ impl<C> Session<Traced, C> {
     /// gets SIGPIPE when it writes.
     ///
     /// A stream that [`configure_command`](Session::configure_command) has set to
-    /// [`Stdio::piped`](std::process::Stdio::piped) is kept, too. A piped standard input is empty:
-    /// nobody writes to it.
+    /// [`Stdio::piped`](std::process::Stdio::piped) is kept, too, without this method. Otherwise this
+    /// replaces the standard output and standard error that `configure_command` has set. A piped
+    /// standard input is empty: nobody writes to it.
     ///
     /// ```no_run
     /// let script = "syscall::openat:entry /pid == $target/ { @[copyinstr(arg1)] = count(); }";
@@ -61,7 +62,8 @@ impl<C> Session<Traced, C> {
         self
     }
 
-    /// Limits how much of each stream [`capture_output`](Session::capture_output) keeps, in bytes.
+    /// Limits how much of each stream [`capture_output`](Session::capture_output) keeps, in bytes. It
+    /// has no effect where nothing is kept.
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.source.traced.output.limit = bytes;
         self
@@ -70,7 +72,8 @@ impl<C> Session<Traced, C> {
     /// Delivers what the command writes, line by line, to [`Consumer::command_stdout`] and
     /// [`Consumer::command_stderr`], instead of letting it write to the streams of your program.
     /// The closures of [`command_stdout`](Session::command_stdout) and
-    /// [`command_stderr`](Session::command_stderr) do not need this.
+    /// [`command_stderr`](Session::command_stderr) do not need this. It replaces the standard output
+    /// and standard error that [`configure_command`](Session::configure_command) has set.
     pub fn command_lines(mut self) -> Self {
         self.source.traced.output.lines = [true; 2];
         self

@@ -91,7 +91,9 @@ impl<C> Session<Live, C> {
 }
 
 impl<C> Session<Traced, C> {
-    /// Changes the command before it is started: its environment, directory, standard streams.
+    /// Changes the command before it is started: its environment, directory, standard streams. A
+    /// stream that the session reads, as for [`capture_output`](Session::capture_output), goes to the
+    /// session nevertheless.
     pub fn configure_command(mut self, configure: impl FnOnce(&mut Command)) -> Self {
         configure(&mut self.source.traced.command);
         self

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
 
@@ -43,6 +43,18 @@ impl Signals {
             *process = None;
         }
         result
+    }
+
+    /// Kills the child with this id, and reaps it: nobody else will wait for it.
+    pub(super) fn kill_and_reap(&self, id: u32) {
+        self.send(Signal::SIGKILL);
+        let pid = Pid::from_raw(id.cast_signed());
+        let goes_on = |waited| match waited {
+            // If this process traces it, it may report a stop first.
+            Ok(status) => !matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)),
+            Err(error) => error == Errno::EINTR,
+        };
+        self.during_wait(|| while goes_on(waitpid(pid, None)) {}, |()| true);
     }
 
     /// Waits for the child's end, and reaps it.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use dtrace_locate::locate::Libdtrace;
 
@@ -39,9 +40,14 @@ impl<R: Read> Connection<R> {
             }
         });
         worker.greet(settings)?;
-        let attempt = "set a time limit for reading from the worker";
+        let attempt = "set a time limit for the channel to the worker";
         let limit = settings.silence_limit.unwrap_or(SILENCE_LIMIT);
         let source = Patient::new(duplicate(&worker)?, limit)
+            .map_err(|cause| Error::System { attempt, cause })?;
+        // A job may be larger than what the channel holds.
+        worker
+            .channel
+            .set_write_timeout(Some(limit.max(Duration::from_millis(1))))
             .map_err(|cause| Error::System { attempt, cause })?;
         let mut reader = FrameReader::new(through(source)?);
         if let Some(bytes) = settings.frame_limit {
@@ -53,10 +59,11 @@ impl<R: Read> Connection<R> {
             let reason = format!("it may have at most {REQUEST_LIMIT} bytes");
             return Err(Error::Refused { what, reason });
         }
-        if (&worker.channel).write_all(&message).is_err() {
-            return Err(worker.post_mortem());
+        match (&worker.channel).write_all(&message) {
+            Ok(()) => Ok(Connection { reader, worker }),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(silent(&worker)),
+            Err(_) => Err(worker.post_mortem()),
         }
-        Ok(Connection { reader, worker })
     }
 
     /// Reads the next frame. Returns it with its position in the stream.
@@ -72,8 +79,7 @@ impl<R: Read> Connection<R> {
             Ok(Some(frame)) => Ok(Some((frame, position))),
             Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(ReadError::Io(e)) if e.kind() == io::ErrorKind::TimedOut => {
-                self.worker.kill();
-                Err(Error::WorkerSilent { last_words: self.worker.last_words() })
+                Err(silent(&self.worker))
             }
             // If the channel ends before the stream's last frame, the worker has ended.
             Ok(None) | Err(ReadError::Io(_) | ReadError::Truncated { .. }) => {
@@ -82,6 +88,12 @@ impl<R: Read> Connection<R> {
             Err(ReadError::Malformed { position, cause }) => Err(Error::Stream { position, cause }),
         }
     }
+}
+
+/// Kills a worker that does not answer, and returns the error.
+fn silent(worker: &Worker) -> Error {
+    worker.kill();
+    Error::WorkerSilent { last_words: worker.last_words() }
 }
 
 /// Returns another descriptor of the channel to a worker.

@@ -109,7 +109,7 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
         let _ = child.wait();
         failed(e)
     })?;
-    let reaper = signals.clone();
+    let (reaper, id) = (signals.clone(), child.id());
     let (tell, ended) = crossbeam_channel::bounded(1);
     // A thread waits for the worker, which may end long after the session.
     std::thread::Builder::new()
@@ -117,7 +117,12 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
         .spawn(move || {
             let _ = tell.send(reaper.wait(&mut child));
         })
-        .map_err(failed)?;
+        .map_err(|e| {
+            // One that is another user's process ends with its channel.
+            let _ = channel.shutdown(Shutdown::Both);
+            signals.kill_and_reap(id);
+            failed(e)
+        })?;
     Ok(Worker { channel, program, signals, ended, stderr })
 }
 

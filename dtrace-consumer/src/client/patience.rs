@@ -33,12 +33,29 @@ pub(crate) struct Patient {
     /// Each of its bytes ends a read.
     woken: Option<UnixStream>,
     was_woken: bool,
+    /// Since when nothing was there to read. Reads that are woken do not end the silence.
+    silent_since: Option<Instant>,
+}
+
+/// What a look at the channel has yielded.
+enum Look {
+    /// As many bytes; none at its end.
+    Read(usize),
+    Nothing,
+    Woken,
 }
 
 impl Patient {
     pub(crate) fn new(channel: UnixStream, limit: Duration) -> io::Result<Patient> {
         channel.set_read_timeout(Some(GLANCE.min(limit).max(Duration::from_millis(1))))?;
-        Ok(Patient { channel, limit, tracing: None, woken: None, was_woken: false })
+        Ok(Patient {
+            channel,
+            limit,
+            tracing: None,
+            woken: None,
+            was_woken: false,
+            silent_since: None,
+        })
     }
 
     /// Marks that tracing is on. The worker may be silent up to `limit` until it is asked to end.
@@ -51,37 +68,49 @@ impl Patient {
         self.woken = Some(woken);
     }
 
-    /// Reads from the channel. Fails with [`ErrorKind::Interrupted`] if it is woken: at once while there is
-    /// nothing to read, and every second time if there is, so that neither of the two keeps the other waiting.
-    fn read_unless_woken(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(woken) = &mut self.woken else { return self.channel.read(buffer) };
-        let mut watched = [self.channel.as_fd(), woken.as_fd()]
-            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
-        let glance = PollTimeout::try_from(GLANCE).unwrap_or(PollTimeout::ZERO);
-        if poll(&mut watched, glance)? == 0 {
-            return Err(ErrorKind::WouldBlock.into());
+    /// Reads from the channel, unless it is woken: at once while there is nothing to read, and every second time
+    /// if there is, so that neither of the two keeps the other waiting.
+    fn look(&mut self, buffer: &mut [u8]) -> io::Result<Look> {
+        if let Some(woken) = &mut self.woken {
+            let mut watched = [self.channel.as_fd(), woken.as_fd()]
+                .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN));
+            let glance = PollTimeout::try_from(GLANCE).unwrap_or(PollTimeout::ZERO);
+            if poll(&mut watched, glance)? == 0 {
+                return Ok(Look::Nothing);
+            }
+            let [has_data, is_woken] = watched.map(|it| it.any().unwrap_or(true));
+            self.was_woken = is_woken && !(has_data && self.was_woken);
+            if self.was_woken {
+                // The other end may be closed.
+                if !matches!(woken.read(&mut [0]), Ok(1)) {
+                    self.woken = None;
+                }
+                return Ok(Look::Woken);
+            }
         }
-        let [has_data, is_woken] = watched.map(|it| it.any().unwrap_or(true));
-        self.was_woken = is_woken && !(has_data && self.was_woken);
-        if !self.was_woken {
-            return self.channel.read(buffer);
+        match self.channel.read(buffer) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(Look::Nothing),
+            read => read.map(Look::Read),
         }
-        // The other end may be closed.
-        if !matches!(woken.read(&mut [0]), Ok(1)) {
-            self.woken = None;
-        }
-        Err(ErrorKind::Interrupted.into())
+    }
+
+    /// Returns whether the channel has data, or has ended.
+    fn has_data(&self) -> bool {
+        let mut channel = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
+        // If the look fails, so does the next read.
+        poll(&mut channel, PollTimeout::ZERO) != Ok(0)
     }
 
     /// Marks that the worker should end soon.
     pub(crate) fn hurry(&mut self, limit: Duration) {
         self.woken = None;
         self.tracing = None;
+        self.silent_since = None;
         self.limit = self.limit.min(limit);
     }
 
-    /// Returns whether the worker should have sent something since the wait `began`.
-    fn is_overdue(&self, began: Instant) -> bool {
+    /// Returns whether the worker should have sent something between the time when the wait `began` and `now`.
+    fn is_overdue(&self, began: Instant, now: Instant) -> bool {
         let (since, limit) = match &self.tracing {
             None => (began, self.limit),
             Some((limit, ending)) => match ending.first() {
@@ -89,25 +118,31 @@ impl Patient {
                 Some((asked, _)) => (asked.max(began), self.limit),
             },
         };
-        since.elapsed() >= limit
+        now.saturating_duration_since(since) >= limit
     }
 }
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let began = Instant::now();
+        let began = *self.silent_since.get_or_insert_with(Instant::now);
         loop {
-            match self.read_unless_woken(buffer) {
-                // A reader would try again at once after an interruption.
-                Err(e) if e.kind() == ErrorKind::Interrupted => {
-                    return Err(ErrorKind::WouldBlock.into());
+            let is_woken = match self.look(buffer) {
+                Ok(Look::Read(length)) => {
+                    self.silent_since = None;
+                    return Ok(length);
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    if self.is_overdue(began) {
-                        return Err(ErrorKind::TimedOut.into());
-                    }
-                }
-                result => return result,
+                Ok(Look::Woken) => true,
+                Ok(Look::Nothing) => false,
+                // By a signal that the program handles.
+                Err(e) if e.kind() == ErrorKind::Interrupted => false,
+                Err(e) => return Err(e),
+            };
+            // The time may have passed in a handler, or while this process was stopped.
+            if self.is_overdue(began, Instant::now()) && !self.has_data() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            if is_woken {
+                return Err(ErrorKind::WouldBlock.into());
             }
         }
     }
@@ -137,12 +172,29 @@ mod tests {
         let (_theirs, mut patient) = patient();
         let ending = Arc::new(Ending::default());
         patient.tracing(20 * LIMIT, Arc::clone(&ending));
-        let long_ago = Instant::now() - 10 * LIMIT;
-        assert!(!patient.is_overdue(long_ago));
-        assert!(patient.is_overdue(Instant::now() - 20 * LIMIT));
+        let began = Instant::now();
+        assert!(!patient.is_overdue(began, began + 19 * LIMIT));
+        assert!(patient.is_overdue(began, began + 20 * LIMIT));
         ending.ask(Reason::Stop);
-        assert!(!patient.is_overdue(long_ago));
+        let (asked, _) = ending.first().expect("it was asked");
+        assert!(!patient.is_overdue(began - 10 * LIMIT, asked));
+        assert!(patient.is_overdue(began - 10 * LIMIT, asked + LIMIT));
         let error = patient.read(&mut [0]).expect_err("nothing to read");
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_worker_that_is_silent_times_out_though_something_else_wakes_the_reader() {
+        let (_theirs, mut patient) = patient();
+        let (woken, mut wake) = UnixStream::pair().expect("a socket pair");
+        patient.wake_by(woken);
+        let error = loop {
+            io::Write::write_all(&mut wake, b".").expect("writing to an open socket");
+            match patient.read(&mut [0]) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                result => break result.expect_err("nothing to read"),
+            }
+        };
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     }
 

@@ -38,7 +38,16 @@ impl Requests {
 #[derive(Debug, Clone)]
 pub(crate) struct CatchUp {
     requests: Requests,
-    waiting: Arc<Mutex<Vec<Sender<()>>>>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+/// Those who wait. The worker may answer two requests at once, so it gets the next one after its answer.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// They wait for the answer to the request that was sent.
+    asked: Vec<Sender<()>>,
+    /// They came after that request. Its answer may lack what they wait for.
+    later: Vec<Sender<()>>,
 }
 
 impl CatchUp {
@@ -50,14 +59,59 @@ impl CatchUp {
     /// long.
     pub(crate) fn wait(self) {
         let (tell, caught_up) = crossbeam_channel::bounded(0);
-        self.waiting.lock().push(tell);
-        if self.requests.send(&Command::CatchUp) {
-            let _ = caught_up.recv_timeout(CATCHING_UP);
+        {
+            let mut waiting = self.waiting.lock();
+            waiting.later.push(tell);
+            if waiting.asked.is_empty() {
+                self.ask(&mut waiting);
+            }
+        }
+        let _ = caught_up.recv_timeout(CATCHING_UP);
+    }
+
+    /// Sends a request for all who wait.
+    fn ask(&self, waiting: &mut Waiting) {
+        waiting.asked = std::mem::take(&mut waiting.later);
+        if !waiting.asked.is_empty() && !self.requests.send(&Command::CatchUp) {
+            waiting.asked.clear();
         }
     }
 
-    /// Ends all waits: the worker has caught up, or accepts no more requests.
+    /// Ends the waits for the request that was sent: the worker has caught up.
+    pub(super) fn caught_up(&self) {
+        self.ask(&mut self.waiting.lock());
+    }
+
+    /// Ends all waits: the worker accepts no more requests.
     pub(super) fn done(&self) {
-        self.waiting.lock().clear();
+        *self.waiting.lock() = Waiting::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "sockets")]
+    fn an_answer_ends_only_the_waits_that_began_before_its_request() {
+        let (channel, _worker) = UnixStream::pair().expect("a socket pair");
+        let catch_up = CatchUp::new(Requests::new(channel));
+        let wait = || {
+            let (tell, caught_up) = crossbeam_channel::bounded(0);
+            catch_up.waiting.lock().later.push(tell);
+            caught_up
+        };
+        let ended = |wait: &crossbeam_channel::Receiver<()>| {
+            wait.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected)
+        };
+        let first = wait();
+        catch_up.caught_up();
+        let second = wait();
+        assert!(!ended(&first) && !ended(&second));
+        catch_up.caught_up();
+        assert!(ended(&first) && !ended(&second));
+        catch_up.caught_up();
+        assert!(ended(&second));
     }
 }

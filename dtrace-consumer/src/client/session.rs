@@ -307,7 +307,7 @@ impl<'c> Live<'c> {
             };
             match self.dispatcher.take(frame, position)? {
                 Step::Continue | Step::Started => {}
-                Step::CaughtUp => self.catch_up.done(),
+                Step::CaughtUp => self.catch_up.caught_up(),
                 Step::End => return Ok(()),
                 // The worker goes on to deliver its data. The first failure is the cause.
                 Step::Failed(failure) => return Err(self.dispatcher.explain(failure)),
@@ -380,7 +380,7 @@ impl<'c> Live<'c> {
             }
         });
         let is_wanted = delivered.is_ok();
-        let (kept, rest) = output.finish(ending.is_aborted(), |stream, line| match is_wanted {
+        let (kept, rest) = output.finish(&ending, |stream, line| match is_wanted {
             true => dispatcher.command_line(stream, line),
             false => Ok(()),
         });

@@ -119,13 +119,13 @@ pub trait Consumer {
         Ok(())
     }
 
-    /// Called for each line that the traced command writes to its standard output, if the session reads it; see
+    /// Called for each line that the traced command writes to its standard output. The session reads it only with
     /// [`command_lines`](crate::Session::command_lines). `line` lacks the newline.
     fn command_stdout(&mut self, line: &[u8]) -> CallbackResult {
         Ok(())
     }
 
-    /// Called for each line that the traced command writes to its standard error, if the session reads it; see
+    /// Called for each line that the traced command writes to its standard error. The session reads it only with
     /// [`command_lines`](crate::Session::command_lines). `line` lacks the newline.
     fn command_stderr(&mut self, line: &[u8]) -> CallbackResult {
         Ok(())

@@ -75,6 +75,8 @@ pub(crate) struct Dispatcher<'c> {
     /// Their size in bytes.
     printed_size: usize,
     kept: Kept,
+    /// The warnings that came from workers that failed to start. The next one may repeat them.
+    warned: Vec<Warning>,
     started: bool,
 }
 
@@ -99,6 +101,7 @@ impl<'c> Dispatcher<'c> {
             printing: false,
             printed_size: 0,
             kept: Kept::up_to(delivery.memory_limit),
+            warned: Vec::new(),
             started: false,
         }
     }
@@ -116,6 +119,7 @@ impl<'c> Dispatcher<'c> {
 
     /// Forgets a worker that failed to start; the next one describes everything anew.
     pub(crate) fn restart(&mut self) {
+        self.warned.append(&mut self.outcome.warnings);
         self.outcome = Outcome { timings: self.outcome.timings, ..Outcome::default() };
         self.described = Described::default();
         self.contents = Contents::default();
@@ -356,7 +360,9 @@ impl<'c> Dispatcher<'c> {
 
     /// Keeps a warning, and tells the user.
     pub(crate) fn warn(&mut self, warning: Warning) {
-        speak::warn(&warning.to_string());
+        if !self.warned.contains(&warning) {
+            speak::warn(&warning.to_string());
+        }
         self.outcome.warnings.push(warning);
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn run(how: &str) -> ! {
         }
         None => {
             surround(how);
-            vec![command(""), command("ustack();"), created(), spawned()]
+            vec![command(""), command("ustack();"), created(), spawned(), captured()]
         }
     };
     let file = std::env::var_os(RESULT).expect("a file for the result");
@@ -67,6 +67,18 @@ fn print_to_closed() {
 fn created() -> String {
     let script = "syscall::exit_group:entry /pid == $target/ { trace(1); }";
     told(trace(script).create(["true"]).chew(|_| Ok(())).run())
+}
+
+/// Reads what a command writes to both streams.
+fn captured() -> String {
+    let words = ["sh", "-c", "echo out; echo error >&2"];
+    match run_synchronous("BEGIN { }", words).capture_output().on_start(started).run() {
+        Ok(outcome) => {
+            let output = outcome.output.unwrap_or_default();
+            [output.stdout, output.stderr].map(|it| it.escape_ascii().to_string()).join(", ")
+        }
+        Err(failure) => told(Err(failure)),
+    }
 }
 
 /// Traces in a thread.

@@ -10,7 +10,9 @@ mod problem;
 mod unsupported;
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +29,7 @@ use self::place::Place;
 use self::unsupported as system;
 use super::child::Signals;
 use super::requests::CatchUp;
-use super::system::loses_statuses;
+use super::system::{loses_statuses, scratch_file};
 use crate::data::outcome::CommandOutcome;
 use crate::decode::stop::Ending;
 use crate::error::Error;
@@ -57,6 +59,11 @@ impl Held {
         place: Place,
         ending: &Ending,
     ) -> Result<Held, Error> {
+        // The standard library does not survive a start that fails if the kernel reaps the child.
+        if let Some(cause) = loses_statuses().then(|| problem::expected(command)).flatten() {
+            return Err(failed(command, cause));
+        }
+        let standard = occupy_standard();
         let held = system::spawn_held(command, place, |signals| {
             let signals = signals.clone();
             ending.attach(move |reason| {
@@ -66,6 +73,7 @@ impl Held {
             });
         });
         ending.detach();
+        drop(standard);
         let (mut child, signals, gate) = held.map_err(|cause| failed(command, cause))?;
         let pipes = Pipes::of(&mut child);
         Ok(Held { process: Some((child, signals)), gate, pipes })
@@ -123,7 +131,7 @@ impl Held {
             return Err(system("continue the command")(e));
         }
         let began = Instant::now();
-        let waiting = signals.clone();
+        let (waiting, id) = (signals.clone(), child.id());
         let (tell, ended) = crossbeam_channel::bounded(1);
         let lost = Arc::<AtomicBool>::default();
         let lose = Arc::clone(&lost);
@@ -143,7 +151,10 @@ impl Held {
                 let _ = tell.send(status.ok().map(|status| CommandOutcome { status, ran }));
                 at_end();
             })
-            .map_err(system("start a thread"))?;
+            .map_err(|e| {
+                signals.kill_and_reap(id);
+                system("start a thread")(e)
+            })?;
         Ok(Waiting { signals, ended, lost })
     }
 }
@@ -156,6 +167,14 @@ impl Drop for Held {
     }
 }
 
+/// Occupies the numbers of standard input, output and error as long as the result is kept, if they are free. The
+/// pipes that a start makes would get them: their ends in the child would be closed at the exec, and what this
+/// program prints would go to their other ends.
+fn occupy_standard() -> Vec<File> {
+    let occupy = || scratch_file().filter(|file| file.as_raw_fd() <= libc::STDERR_FILENO);
+    std::iter::from_fn(occupy).collect()
+}
+
 fn kill(child: &mut Child, signals: &Signals) {
     signals.send(Signal::SIGKILL);
     let _ = child.wait();
@@ -164,7 +183,7 @@ fn kill(child: &mut Child, signals: &Signals) {
 /// Returns the error for a command that did not start.
 fn failed(command: &Command, cause: io::Error) -> Error {
     let program = command.get_program().to_string_lossy().into_owned();
-    let cause = problem::explained(cause, &program, command.get_current_dir());
+    let cause = problem::explained(cause, command);
     Error::Command { program, cause }
 }
 

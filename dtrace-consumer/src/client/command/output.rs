@@ -12,13 +12,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, select};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::system;
+use crate::client::descriptors::above_standard;
 use crate::data::outcome::{CommandOutput, CommandStream};
+use crate::decode::stop::Ending;
 use crate::error::Error;
 
 /// How long to wait, after the command's end, for processes that still hold its pipes.
@@ -107,7 +109,7 @@ impl Output {
 
     fn try_start(pipes: Pipes, wanted: Wanted) -> io::Result<Output> {
         let (sender, chunks) = crossbeam_channel::bounded(CHUNKS);
-        let ((woken, wake), (stop, stopped)) = (UnixStream::pair()?, UnixStream::pair()?);
+        let ((woken, wake), (stop, stopped)) = (pair()?, pair()?);
         woken.set_nonblocking(true)?;
         wake.set_nonblocking(true)?;
         let mut streams = Vec::new();
@@ -147,37 +149,59 @@ impl Output {
     }
 
     /// Waits until all processes have closed the pipes, but not much longer than the command runs,
-    /// and not at all in a `hurry`. Calls `deliver` for the last lines until it fails. Returns what
-    /// was to be kept.
+    /// and not at all after an abort. Calls `deliver` for the last lines until it fails or the
+    /// session is aborted. Returns what was to be kept.
     pub(crate) fn finish<E>(
         mut self,
-        hurry: bool,
+        ending: &Ending,
         mut deliver: impl FnMut(CommandStream, &[u8]) -> Result<(), E>,
     ) -> (Option<CommandOutput>, Result<(), E>) {
         let mut result = Ok(());
-        let until = Instant::now() + if hurry { Duration::ZERO } else { LINGERING };
+        let until = Instant::now() + LINGERING;
+        let aborted = ending.aborted();
         loop {
+            // A process that keeps writing leaves no time without a chunk.
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || ending.is_aborted() {
+                self.stop = None;
+            }
             let chunk = match &self.stop {
-                Some(_) => self.chunks.recv_deadline(until),
-                None => self.chunks.recv().map_err(RecvTimeoutError::from),
+                Some(_) => select! {
+                    recv(self.chunks) -> chunk => chunk,
+                    recv(aborted) -> _ => continue,
+                    default(left) => continue,
+                },
+                None => self.chunks.recv(),
             };
-            match chunk {
-                Ok(chunk) if result.is_ok() => result = self.lines.feed(&chunk, &mut deliver),
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => self.stop = None,
-                Err(RecvTimeoutError::Disconnected) => break,
+            // It fails when the pipes have ended, or are read no more.
+            let Ok(chunk) = chunk else { break };
+            if result.is_ok() && !ending.is_aborted() {
+                result = self.lines.feed(&chunk, &mut deliver);
             }
         }
-        if result.is_ok() {
+        if result.is_ok() && !ending.is_aborted() {
             result = self.lines.finish(deliver);
         }
         (self.thread.join().ok().filter(|_| self.keeps), result)
     }
 }
 
+fn pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (one, other) = UnixStream::pair()?;
+    Ok((above_standard(one)?, above_standard(other)?))
+}
+
 /// Splits output into lines.
 #[derive(Default)]
-struct Lines([Vec<u8>; 2]);
+struct Lines([Line; 2]);
+
+/// The beginning of a line.
+#[derive(Default)]
+struct Line {
+    bytes: Vec<u8>,
+    /// Whether a piece of it has been delivered.
+    has_pieces: bool,
+}
 
 impl Lines {
     fn feed<E>(
@@ -188,11 +212,16 @@ impl Lines {
         let line = &mut self.0[chunk.stream as usize];
         for part in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
             let rest = part.strip_suffix(b"\n");
-            line.extend_from_slice(rest.unwrap_or(part));
-            if rest.is_some() || line.len() >= LINE {
-                let delivered = deliver(chunk.stream, line);
-                line.clear();
+            line.bytes.extend_from_slice(rest.unwrap_or(part));
+            let is_whole = rest.is_some();
+            // The newline may come alone, after the last piece.
+            let is_delivered = is_whole && line.has_pieces && line.bytes.is_empty();
+            if (is_whole && !is_delivered) || line.bytes.len() >= LINE {
+                let delivered = deliver(chunk.stream, &line.bytes);
+                *line = Line { bytes: Vec::new(), has_pieces: !is_whole };
                 delivered?;
+            } else if is_whole {
+                line.has_pieces = false;
             }
         }
         Ok(())
@@ -206,8 +235,8 @@ impl Lines {
         for (stream, line) in
             [CommandStream::Stdout, CommandStream::Stderr].into_iter().zip(&self.0)
         {
-            if !line.is_empty() {
-                deliver(stream, line)?;
+            if !line.bytes.is_empty() {
+                deliver(stream, &line.bytes)?;
             }
         }
         Ok(())
@@ -304,5 +333,25 @@ impl Pump {
             // It fails when the session has ended and nobody reads it.
             let _ = (&self.wake).write(&[0]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newline_after_the_last_piece_of_a_line_is_no_line() {
+        let chunk = |bytes: Vec<u8>| Chunk { stream: CommandStream::Stdout, bytes };
+        let mut lines = Lines::default();
+        let mut lengths = Vec::new();
+        for bytes in [vec![b'a'; LINE], b"\n".to_vec(), b"\nb\n".to_vec()] {
+            let deliver = |_, line: &[u8]| {
+                lengths.push(line.len());
+                Ok::<(), ()>(())
+            };
+            lines.feed(&chunk(bytes), deliver).expect("nothing fails");
+        }
+        assert_eq!(lengths, [LINE, 0, 1]);
     }
 }

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 
 use super::stops::pid_of;
 use crate::client::child::Signals;
+use crate::client::lossy::read_lossy;
 
 /// How long to wait for the kernel to report a change, before polling for one that it reported to
 /// another thread.
@@ -39,13 +40,15 @@ pub(in crate::client) fn run_to_exit(
 ) -> io::Result<ExitStatus> {
     let pid = pid_of(child)?;
     // It may still be on its way to the stop, and a continuation that comes before would be lost.
-    wait_until_stopped(pid)?;
+    // Nobody else would continue it.
+    wait_until_stopped(pid).inspect_err(|_| signals.kill_and_reap(child.id()))?;
     // It fails if a debugger was faster, or a security module forbids it.
     let _ = ptrace::seize(pid, Options::PTRACE_O_TRACEEXIT);
     signals.send(Signal::SIGCONT);
     let mut at_exit = Some(at_exit);
     let mut status_at_exit = None;
-    let changes = Changes::of(pid)?;
+    // Nobody else would let it pass its stops.
+    let changes = Changes::of(pid).inspect_err(|_| signals.kill_and_reap(child.id()))?;
     loop {
         let change = match changes.next(signals, pid) {
             Ok(status) if has_ended(status) => return Ok(ExitStatus::from_raw(status)),
@@ -81,7 +84,7 @@ impl Changes {
     /// Starts a thread that waits for changes of the child.
     fn of(pid: Pid) -> io::Result<Changes> {
         let (tell, told) = crossbeam_channel::bounded(0);
-        let (dealt_with, next) = crossbeam_channel::bounded(0);
+        let (dealt_with, next) = crossbeam_channel::bounded(1);
         std::thread::Builder::new().name("dtrace-wait".to_owned()).spawn(move || {
             while tell.send(wait_for_change(pid)).is_ok() && next.recv().is_ok() {}
         })?;
@@ -95,8 +98,8 @@ impl Changes {
                 Ok(Ok(())) => {
                     let ended = |status: &io::Result<Option<i32>>| matches!(status, Ok(Some(status)) if has_ended(*status));
                     let status = signals.during_wait(|| wait(pid), ended)?;
-                    // Nobody waits after the end.
-                    let _ = self.dealt_with.send_timeout((), LOOK);
+                    // There is room: the thread reports once for each of these.
+                    let _ = self.dealt_with.send(());
                     status
                 }
                 Ok(Err(error)) => return Err(error),
@@ -123,7 +126,7 @@ fn untold(pid: Pid) -> Option<i32> {
 /// Waits until the child is stopped, whichever thread the kernel reports it to.
 fn wait_until_stopped(pid: Pid) -> io::Result<()> {
     loop {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let stat = read_lossy(format!("/proc/{pid}/stat"))?;
         match stat.rsplit_once(") ").and_then(|(_, fields)| fields.chars().next()) {
             Some('T' | 't' | 'Z' | 'X') => return Ok(()),
             _ => std::thread::sleep(Duration::from_micros(200)),

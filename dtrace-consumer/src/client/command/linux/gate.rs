@@ -112,7 +112,7 @@ mod here {
     fn run_to(pid: Pid, address: u64, there: &mut libc::user_regs_struct) -> io::Result<()> {
         let original = replace(pid, address, BREAKPOINT)?;
         ptrace::cont(pid, None)?;
-        wait_for_trap(pid)?;
+        wait_for_trap(pid, ptrace::cont)?;
         replace(pid, address, &original)?;
         transfer(libc::PTRACE_GETREGSET, pid, there)?;
         // Some machines stop after the breakpoint, others at it.
@@ -131,7 +131,7 @@ mod here {
         };
         for _ in 0..STEPS {
             ptrace::step(pid, None)?;
-            wait_for_trap(pid)?;
+            wait_for_trap(pid, ptrace::step)?;
             let Some(mut now) = registers(pid)? else { break };
             if within(*counter(&mut now), "/libc.so") {
                 let main = *first_argument(&mut now);

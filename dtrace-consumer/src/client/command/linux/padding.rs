@@ -5,12 +5,14 @@
 //! what looks like padding may be constants, which some linkers put after the code into the same
 //! segment.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use nix::unistd::Pid;
+
+use crate::client::lossy::read_lossy;
 
 /// A part of a file in a process's memory.
 pub(super) struct Mapping {
@@ -34,7 +36,7 @@ fn mappings(pid: Pid) -> io::Result<Vec<Mapping>> {
         let (range, offset) = (number(start)?..number(end)?, number(offset)?);
         Some(Mapping { range, file, is_code: rights == "r-xp", offset, identity })
     };
-    Ok(fs::read_to_string(format!("/proc/{pid}/maps"))?.lines().filter_map(mapping).collect())
+    Ok(read_lossy(format!("/proc/{pid}/maps"))?.lines().filter_map(mapping).collect())
 }
 
 /// Returns the code of files in a process's memory.

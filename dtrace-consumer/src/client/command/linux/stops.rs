@@ -13,11 +13,15 @@ use nix::unistd::Pid;
 /// The longest pause between two looks.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Waits until the process stops at its exec or at a breakpoint. Passes other signals on.
+/// Waits until the process stops at its exec, at a breakpoint or after a step. Passes other signals on with
+/// `go_on`, [`ptrace::cont`] or [`ptrace::step`].
 ///
 /// This polls instead of waiting for the stop: if another thread of the program waits for all
 /// children, the kernel may report the stop only to that thread.
-pub(super) fn wait_for_trap(pid: Pid) -> io::Result<()> {
+pub(super) fn wait_for_trap(
+    pid: Pid,
+    go_on: impl Fn(Pid, Option<Signal>) -> nix::Result<()>,
+) -> io::Result<()> {
     let mut pause = Duration::from_micros(10);
     loop {
         let signal = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
@@ -36,7 +40,7 @@ pub(super) fn wait_for_trap(pid: Pid) -> io::Result<()> {
         };
         match signal {
             Some(Signal::SIGTRAP) => return Ok(()),
-            Some(signal) => ptrace::cont(pid, signal)?,
+            Some(signal) => go_on(pid, Some(signal))?,
             None => {
                 std::thread::sleep(pause);
                 pause = PAUSE.min(pause * 2);

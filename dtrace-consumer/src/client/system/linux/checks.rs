@@ -7,6 +7,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, Scope,
 };
 
+use crate::client::lossy::read_lossy;
 use crate::error::unavailable::Check;
 
 /// Returns why live tracing is impossible on this system, if it is.
@@ -25,7 +26,7 @@ const CAPABILITIES: [u32; 2] = [21, 1];
 
 /// Checks whether this process may trace.
 pub(in crate::client) fn privilege() -> Check {
-    let Ok(status) = fs::read_to_string("/proc/self/status") else {
+    let Ok(status) = read_lossy("/proc/self/status") else {
         let detail = "unknown, because /proc/self/status cannot be read";
         return Check::unmet("privilege", detail, "mount /proc");
     };

@@ -10,6 +10,8 @@ use std::io;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::client::lossy::read_lossy;
+
 pub(in crate::client) use checks::{confinement, kernel, privilege, unsupported};
 pub(in crate::client) use executable::{library_directories, own_executable};
 pub(in crate::client) use process::{ProcessHandle, loses_statuses};
@@ -27,19 +29,19 @@ pub(in crate::client) fn scratch_file() -> Option<File> {
 
 /// Returns the kernel's symbols, as in `/proc/kallsyms`; empty if they cannot be read.
 pub(in crate::client) fn kernel_symbols() -> String {
-    std::fs::read_to_string("/proc/kallsyms").unwrap_or_default()
+    read_lossy("/proc/kallsyms").unwrap_or_default()
 }
 
 /// Returns which process traces another one, if any does.
 pub(in crate::client) fn tracer_of(pid: u32) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = read_lossy(format!("/proc/{pid}/status")).ok()?;
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
     tracer.trim().parse().ok().filter(|tracer| *tracer != 0)
 }
 
 /// Returns whether this process may run on the CPU with the given number.
 pub(in crate::client) fn is_usable_cpu(number: u64) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = read_lossy("/proc/self/status").unwrap_or_default();
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     allowed.is_some_and(|list| {
         list.trim().split(',').any(|range| {

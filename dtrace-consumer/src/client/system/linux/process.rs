@@ -10,6 +10,8 @@ use std::ptr;
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
+use crate::client::descriptors::above_standard;
+
 /// A process, running or ended.
 #[derive(Debug)]
 pub(in crate::client) struct ProcessHandle(OwnedFd);
@@ -18,7 +20,7 @@ impl ProcessHandle {
     /// Opens the process with this id. A child keeps its id until somebody waits for it.
     pub(in crate::client) fn open(id: u32) -> io::Result<ProcessHandle> {
         let pid = Pid::from_raw(id.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(ProcessHandle(pidfd_open(pid, PidfdFlags::empty())?))
+        above_standard(pidfd_open(pid, PidfdFlags::empty())?).map(ProcessHandle)
     }
 
     /// Sends a signal. Fails if the process has been waited for, or may not be signalled.

@@ -6,13 +6,14 @@
 //! that answer for the consumer.
 
 use std::ffi::CStr;
+use std::io;
 use std::sync::OnceLock;
-use std::{fs, io};
 
 use libc::{gid_t, pid_t, uid_t};
 use nix::unistd::{self, Pid};
 
 use super::called_function;
+use super::lossy::read_lossy;
 use super::processes::Peer;
 
 /// The numbers of a consumer.
@@ -38,7 +39,7 @@ impl ConsumerIdentity {
         if peer.pid <= 0 {
             return Err(io::Error::other("the consumer is in another PID namespace"));
         }
-        let status = fs::read_to_string(format!("/proc/{}/status", peer.pid))?;
+        let status = read_lossy(format!("/proc/{}/status", peer.pid))?;
         let number = |name: &str, at| field(&status, name, at).ok_or_else(|| lacks(name));
         let pid = Pid::from_raw(peer.pid);
         Ok(ConsumerIdentity {

@@ -2,7 +2,7 @@
 //!
 //! The client holds it at its exec or at a gate.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, pidfd_send_signal};
 
+use super::lossy::read_lossy;
 use super::processes::{belongs_to, watch_process};
 use crate::stream::job::Gate;
 
@@ -27,7 +28,7 @@ pub(crate) fn let_run_to_gate(pid: i32) {
 
 /// Returns whether this process traces the given one, as a debugger does.
 pub(crate) fn is_traced(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
     let tracer: Option<u32> = tracer.and_then(|id| id.trim().parse().ok()).filter(|id| *id != 0);
     // A process that has ended stays traced until it is waited for.

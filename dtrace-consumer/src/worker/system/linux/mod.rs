@@ -19,6 +19,7 @@ mod drop_counters;
 mod held_process;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
 mod kernel_calls;
+mod lossy;
 #[expect(unsafe_code, reason = "it maps a file")]
 mod mapped_file;
 mod mappings;

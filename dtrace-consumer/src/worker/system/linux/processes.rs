@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::lossy::read_lossy;
+
 /// The process at the other end of a channel.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
@@ -30,7 +32,7 @@ pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
 
 /// Returns whether the process has only this user's ids, and the user may inspect it.
 pub(crate) fn belongs_to(pid: i32, uid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
     let mut ids = ids.split_ascii_whitespace().map(|id| id.parse::<u32>().ok());
     // The real, effective, saved and file-system ids. The kernel assigns a process's files in /proc to root
