@@ -85,7 +85,8 @@ fn a_grabbed_process_goes_on_when_the_session_ends() {
 }
 
 fn a_process_that_is_grabbed_twice_is_grabbed_once() {
-    let program = Program::start("answer");
+    let (_lock, guard) = alone();
+    let program = Answering::start("answer");
     let pid = program.pid();
     let (mut program, mut gone) = (Some(program), Vec::new());
     let outcome = trace("BEGIN { trace($target); }")
@@ -103,6 +104,7 @@ fn a_process_that_is_grabbed_twice_is_grabbed_once() {
         .run()
         .expect("it runs");
     assert_eq!((outcome.ended_by, gone), (EndedBy::Script, vec![pid]));
+    guard.check();
 }
 
 fn a_grabbed_process_that_ends_ends_the_session() {
