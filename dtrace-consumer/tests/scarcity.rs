@@ -49,11 +49,13 @@ fn little_memory_to_lock_is_enough() {
 
 fn few_descriptors_are_enough_or_a_typed_error() {
     assert_eq!(after(&descriptor_limit(256)), TRACED);
-    // The fewer, the earlier it ends: in dtrace_go(), with a held command, in dtrace_open(), before.
+    // The fewer, the earlier it ends: in dtrace_go(), with a held command, in dtrace_open(), before and after the
+    // worker has started, and before the command has.
     for (few, error, words) in [
         (16, "Libdtrace { call: \"dtrace_go\"", "failed to create BPF map"),
         (10, "Process {", "Too many open files"),
-        (8, "WorkerDied {", "dt_vopen: Assertion"),
+        (9, "WorkerDied {", "dt_vopen: Assertion"),
+        (8, "System {", "Too many open files"),
         (6, "WorkerStart {", "Too many open files"),
         (4, "Command {", "Too many open files"),
     ] {
