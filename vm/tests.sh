@@ -36,20 +36,30 @@ usdt_program() {
   echo "$to/shop"
 }
 
+# Whether a test program is to run. The soak is for a machine that is not emulated, unless it is asked for.
+is_selected() { # PROGRAM
+  local name=${1##*/}
+  name=${name%-*}
+  if [ ${#only[@]} = 0 ]; then [ "$name" != soak ]; else [[ " ${only[*]} " == *" $name "* ]]; fi
+}
+
+# Prints the memory in MB that a guest needs: it unpacks files in memory, and needs room for both copies.
+memory_for() { # FILE…
+  local size
+  size=$(du -cLm "$@" | awk 'END { print $1 }')
+  echo $((1024 + 2 * size))
+}
+
 # Prints the command that runs all tests in a guest. It continues after a failure.
 test_command() { # KERNEL FILTER… <programs
-  local kernel=$1 kind program package name
+  local kernel=$1 kind program package
   shift
   # Tests that lack something fail, those of function tracing included, instead of being ignored.
   echo "export DTRACE_STOCK_KERNEL=$kernel DTRACE_CONSUMER_REQUIRE_LIVE=1 DTRACE_CONSUMER_TESTS=all"
   echo "export CARGO_TARGET_DIR=$TARGET RUST_BACKTRACE=1"
   echo "export DTRACE_USDT_PROGRAM=$CACHE/usdt/shop failed="
   while read -r kind program package; do
-    [ "$kind" = test ] || continue
-    name=${program##*/}
-    # The soak is for a machine that is not emulated, unless it is asked for.
-    [ ${#only[@]} -gt 0 ] || [ "${name%-*}" != soak ] || continue
-    [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" ${name%-*} "* ]] || continue
+    [ "$kind" = test ] && is_selected "$program" || continue
     echo "echo '== ${program##*/}'; cd $package && $program --color never $* || failed=\"\$failed ${program##*/}\""
   done
   # shellcheck disable=SC2016 # the guest's shell expands it
@@ -57,12 +67,18 @@ test_command() { # KERNEL FILTER… <programs
 }
 
 run_tests() {
-  local kernel programs paths usdt="" status=0
+  local kernel programs kind program rest paths=() usdt="" status=0
   cd "$WORKSPACE"
   programs=$(built_programs)
-  mapfile -t paths < <(awk '$1 ~ /^(test|example|bin)$/ { print $2 }' <<<"$programs")
+  while read -r kind program rest; do
+    case $kind in
+      test) ! is_selected "$program" || paths+=("$program") ;;
+      example | bin) paths+=("$program") ;;
+    esac
+  done <<<"$programs"
   # Tests start this program by its name without the hash.
   [ ! -e "$TARGET/debug/dtrace-worker" ] || paths+=("$TARGET/debug/dtrace-worker")
+  local VM_MEMORY=${VM_MEMORY:-$(memory_for "${paths[@]}")}
   for kernel in "${kernels[@]}"; do
     build "$kernel"
     [ -n "${usdt:-}" ] || usdt=$(usdt_program)
