@@ -136,7 +136,9 @@ fn a_command_is_drawn_with_its_functions_and_their_callers() {
         place.flame("command", |flame| flame.args(["--rate", "499"]).arg(place.path("spinner")));
     assert_is_the_program(&drawn);
     let (found, _) = drawn.count("spinner");
-    assert!(drawn.stacks.starts_with("spinner;") && found > 0, "{}", drawn.stacks);
+    // A sample that meets the command in the kernel may have no frames.
+    assert!(drawn.stacks.lines().all(|line| line.starts_with("spinner")), "{}", drawn.stacks);
+    assert!(found > 0, "{}", drawn.stacks);
 }
 
 fn a_running_process_is_drawn_and_goes_on() {

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::prefix;
 use dtrace_test_support::processes::{Killed, orphans_ended, wait_until};
 use dtrace_test_support::surroundings::RESULT;
 use dtrace_test_support::traced::traced_program;
@@ -74,6 +75,9 @@ impl Program {
         words[launcher.len()] = self.file().into();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env(RESULT, &result).stdin(Stdio::null());
+        if let Some(prefix) = prefix::private() {
+            command.env("DTRACE_CONSUMER_PREFIX", prefix);
+        }
         let child = command.stderr(Stdio::null()).spawn().expect("the program starts");
         let mut child = Killed(child);
         let what = format!("{launcher:?} {how}: the program has ended");

@@ -1,8 +1,19 @@
-//! How does a test add a D library to libdtrace's own?
+//! Which libdtrace do tests use, and how does one add a D library to its own?
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+/// Returns the prefix of the libdtrace that is used here, if it is a private one. A program elsewhere does not
+/// find it by itself.
+///
+/// # Panics
+/// If tracing is not possible here.
+#[must_use]
+pub fn private() -> Option<PathBuf> {
+    let used = dtrace_consumer::preflight(None).require().expect("a live test needs it");
+    used.loader.as_ref().and_then(|_| used.library.ancestors().nth(4)).map(PathBuf::from)
+}
 
 /// A prefix with the libdtrace that is used here, whose D libraries can be added to.
 #[derive(Debug)]

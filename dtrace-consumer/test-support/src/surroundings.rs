@@ -190,8 +190,11 @@ fn start_timer() {
     assert_eq!(result, 0);
 }
 
-/// Forks again and again while sessions run. The children keep what they inherit until this process ends.
+/// Forks again and again while sessions run. The children keep what they inherit for a while.
 fn forks_that_stay() {
+    /// In milliseconds. As long as a fork has the pipe by which the standard library learns that a command has
+    /// been executed, the start of that command waits.
+    const STAY: libc::c_int = 5000;
     let (theirs, ours) = std::io::pipe().expect("a pipe");
     let theirs = theirs.into_raw_fd();
     std::thread::spawn(move || {
@@ -201,7 +204,8 @@ fn forks_that_stay() {
                 if libc::fork() == 0 {
                     libc::close(ours.as_raw_fd());
                     libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                    libc::read(theirs, [0u8; 1].as_mut_ptr().cast(), 1);
+                    let mut end = libc::pollfd { fd: theirs, events: libc::POLLIN, revents: 0 };
+                    libc::poll(&raw mut end, 1, STAY);
                     libc::_exit(0);
                 }
             }

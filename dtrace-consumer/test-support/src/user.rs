@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::prefix;
 use crate::processes::orphans_ended;
 
 /// The first argument of a test binary that is to be the user's program.
@@ -68,10 +69,8 @@ const SCRIPT: &str = r#"
 #[must_use]
 pub fn as_user(system: &System<'_>, worker: &Path, case: &str) -> String {
     let exe = std::env::current_exe().expect("the test knows its own file");
-    let library = dtrace_consumer::preflight(None).require().expect("a live test needs it");
-    // A private libdtrace is a prefix of root's, if it is not the system's.
-    let prefix = library.loader.as_ref().and_then(|_| library.library.ancestors().nth(4));
-    let prefix = prefix.map(|prefix| prefix.display().to_string()).unwrap_or_default();
+    // A private libdtrace is a prefix of root's.
+    let prefix = prefix::private().map(|prefix| prefix.display().to_string()).unwrap_or_default();
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", SCRIPT])
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
