@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dtrace_consumer::session::{EndedBy, Source};
 use dtrace_consumer::{Consumer, Error, Failure, Session, ValueRef, run_synchronous, trace};
+use dtrace_test_support::answering::Answering;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
 
@@ -40,41 +41,14 @@ const PROGRAMS: &str = r#"read line; n=8
     script='n=$1; [ $n = 0 ] && exec true; sleep .05; exec sh -c "$0" "$0" $((n - 1))'
     exec sh -c "$script" "$script" $n"#;
 
-/// A process that calls getppid(2) for each byte that it is sent, and answers.
-struct Answering(Child);
-
-impl Answering {
-    fn start() -> Answering {
-        let words = traced_program("answer", 1);
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = Answering(command.spawn().expect("this program starts"));
-        process.call();
-        process
-    }
-
-    fn pid(&self) -> i32 {
-        self.0.id().cast_signed()
-    }
-
-    fn ask(&mut self) {
-        self.0.stdin.as_mut().expect("a pipe").write_all(b".").expect("it reads");
-    }
-
-    fn call(&mut self) {
-        self.ask();
-        self.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
-    }
-
-    /// Fails unless it lives and nobody is attached to it.
-    fn assert_free(mut self, when: &str) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it lives");
-        let tracer = status.lines().find(|line| line.starts_with("TracerPid:"));
-        assert_eq!(tracer, Some("TracerPid:\t0"), "{when}");
-        self.call();
-        drop(self.0.stdin.take());
-        assert!(self.0.wait().expect("a child").success(), "{when}");
-    }
+/// Fails unless the process lives and nobody is attached to it.
+fn assert_free(mut process: Answering, when: &str) {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it lives");
+    let tracer = status.lines().find(|line| line.starts_with("TracerPid:"));
+    assert_eq!(tracer, Some("TracerPid:\t0"), "{when}");
+    process.ask();
+    process.answered();
+    process.end();
 }
 
 /// Runs the session, which must end with the last program of the process.
@@ -100,7 +74,9 @@ fn traces_all_programs<S: Source, C: Consumer>(session: Session<S, C>) {
 }
 
 fn a_created_process_that_executes_programs_is_traced_to_its_end() {
-    traces_all_programs(trace(STACKS).option("evaltime", "exec").create(["sh", "-c", PROGRAMS]));
+    let mut command = Command::new("sh");
+    command.args(["-c", PROGRAMS]).stdin(Stdio::null());
+    traces_all_programs(trace(STACKS).option("evaltime", "exec").create(command));
 }
 
 fn a_grabbed_process_that_executes_programs_is_traced_to_its_end() {
@@ -152,7 +128,7 @@ fn a_process_is_free_as_soon_as_its_session_has_ended() {
         "syscall::getppid:entry /pid == $target/ { trace(1); ustack(); exit(0); }",
         "pid$target:libc.so.6:getppid:entry { trace(1); ustack(); exit(0); }",
     ] {
-        let mut process = Answering::start();
+        let mut process = Answering::start("answer");
         let pid = process.pid();
         trace(script)
             .grab(pid)
@@ -164,15 +140,15 @@ fn a_process_is_free_as_soon_as_its_session_has_ended() {
             .out(|_| Ok(()))
             .run()
             .expect("the session comes to its end");
-        process.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
-        process.assert_free(script);
+        process.answered();
+        assert_free(process, script);
     }
 }
 
 fn a_process_is_free_as_soon_as_its_session_has_failed() {
     // While compiling, when probes are enabled, and while tracing.
     for script in ["BEGIN { no_such(); }", "BEGIN { raise(0); }", "BEGIN { trace(1); }"] {
-        let process = Answering::start();
+        let process = Answering::start("answer");
         let result = trace(script)
             .grab(process.pid())
             .deadline(DEADLINE)
@@ -180,20 +156,20 @@ fn a_process_is_free_as_soon_as_its_session_has_failed() {
             .run();
         let Err(Failure { error, .. }) = result else { panic!("{script}: {result:?}") };
         assert!(!matches!(error, Error::Deadline { .. } | Error::WorkerDied { .. }), "{error}");
-        process.assert_free(script);
+        assert_free(process, script);
     }
 }
 
 fn a_process_is_free_although_many_probes_are_still_to_be_disabled() {
-    let process = Answering::start();
+    let process = Answering::start("answer");
     let script = "syscall::s*:entry /pid == $target/ { trace(1); } BEGIN { exit(0); }";
     let session = trace(script).grab(process.pid()).deadline(DEADLINE).chew(|_| Ok(()));
     session.run().expect("the session comes to its end");
-    process.assert_free(script);
+    assert_free(process, script);
 }
 
 fn a_process_whose_stacks_were_named_is_free_as_soon_as_the_session_has_ended() {
-    let mut process = Answering::start();
+    let mut process = Answering::start("answer");
     let pid = process.pid();
     let script = format!("syscall::getppid:entry /pid == {pid}/ {{ ustack(); exit(0); }}");
     trace(script.clone())
@@ -205,6 +181,6 @@ fn a_process_whose_stacks_were_named_is_free_as_soon_as_the_session_has_ended() 
         .out(|_| Ok(()))
         .run()
         .expect("the session comes to its end");
-    process.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
-    process.assert_free(&script);
+    process.answered();
+    assert_free(process, &script);
 }
