@@ -432,6 +432,11 @@ pub mod session {
     pub use crate::data::warning::{Warning, WarningKind};
 }
 
+/// What a recording says of itself, and changes of recordings.
+pub mod recording {
+    pub use crate::data::recording::{Compression, Edit, Origin};
+}
+
 /// Values, and how they become types of the program.
 pub mod value {
     pub use crate::data::folded::{Folded, FoldedStacks};

@@ -3,7 +3,7 @@
 use dtrace_consumer::session::ByteOrder;
 use dtrace_consumer::{Error, Failure, Outcome, replay_from};
 
-const GOLDEN: &[u8] = include_bytes!("data/recordings/v1.dtrace");
+const GOLDEN: &[u8] = include_bytes!("data/recordings/v2.dtrace");
 
 /// The kind of a frame with which a stream begins.
 const BEGIN: u8 = 1;

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use dtrace_consumer::recording::Compression;
 use dtrace_consumer::{
     Error, Failure, Firing, Outcome, Output, Record, ValueRef, replay, replay_from, run_synchronous,
 };
@@ -20,7 +21,7 @@ live_tests! {
         the_golden_recording_has_something_of_everything,
         a_recording_that_breaks_off_is_delivered_up_to_there_and_says_where,
         what_is_no_recording_is_told_from_a_damaged_one,
-        a_recording_of_a_later_version_says_so,
+        a_recording_of_another_version_says_so,
         frames_of_kinds_that_are_not_known_are_passed_over,
         a_frame_beyond_the_limit_that_the_user_sets_is_refused,
     ],
@@ -30,7 +31,7 @@ live_tests! {
     ],
 }
 
-const SCRIPT: &str = include_str!("data/recordings/v1.d");
+const SCRIPT: &str = include_str!("data/recordings/v2.d");
 const COMMAND: [&str; 3] = ["sh", "-c", "echo traced >&2; sleep 0.5; exit 7"];
 
 fn data(file: &str) -> PathBuf {
@@ -38,7 +39,7 @@ fn data(file: &str) -> PathBuf {
 }
 
 fn golden() -> Vec<u8> {
-    std::fs::read(data("v1.dtrace")).expect("the golden recording")
+    std::fs::read(data("v2.dtrace")).expect("the golden recording")
 }
 
 /// What the closures were called with, in order.
@@ -139,10 +140,13 @@ fn replayed(recording: &[u8]) -> (Vec<String>, Result<Outcome, Failure>) {
 }
 
 /// Traces for real, recording to `path`.
-fn record_live(path: &Path) -> Vec<String> {
+fn record_live(path: &Path, compression: Compression) -> Vec<String> {
     let log = Log::default();
-    let session =
-        run_synchronous(SCRIPT, COMMAND).record(path).printed_entries().read_option("switchrate");
+    let session = run_synchronous(SCRIPT, COMMAND)
+        .record(path)
+        .compression(compression)
+        .printed_entries()
+        .read_option("switchrate");
     let outcome = observe!(session, &log).run().expect("a session");
     let mut lines = log.lines();
     lines.extend(summary(&outcome));
@@ -176,10 +180,10 @@ fn frames(recording: &[u8]) -> Vec<usize> {
 
 fn the_golden_recording_is_decoded_as_ever() {
     if std::env::var_os("DTRACE_CONSUMER_RECORD").is_some_and(|v| v == "1") {
-        record_live(&data("v1.dtrace"));
-        std::fs::write(data("v1.txt"), text(&decoded(&golden()))).expect("the decoded form");
+        record_live(&data("v2.dtrace"), Compression::None);
+        std::fs::write(data("v2.txt"), text(&decoded(&golden()))).expect("the decoded form");
     }
-    let expected = std::fs::read_to_string(data("v1.txt")).expect("the decoded form");
+    let expected = std::fs::read_to_string(data("v2.txt")).expect("the decoded form");
     let decoded = decoded(&golden());
     for (n, (line, expected)) in decoded.iter().zip(expected.lines()).enumerate() {
         assert_eq!(line, expected, "line {}", n + 1);
@@ -219,10 +223,12 @@ fn the_golden_recording_has_something_of_everything() {
 
 fn a_replay_calls_the_closures_as_the_session_did() {
     let path = std::env::temp_dir().join(format!("dtrace-recording-{}", std::process::id()));
-    let live = record_live(&path);
-    let recording = std::fs::read(&path).expect("the recording");
-    std::fs::remove_file(&path).expect("the recording can be removed");
-    assert_eq!(decoded(&recording), live);
+    for compression in [Compression::None, Compression::Zstd] {
+        let live = record_live(&path, compression);
+        let recording = std::fs::read(&path).expect("the recording");
+        std::fs::remove_file(&path).expect("the recording can be removed");
+        assert_eq!(decoded(&recording), live);
+    }
 }
 
 fn a_recording_that_breaks_off_is_delivered_up_to_there_and_says_where() {
@@ -259,9 +265,9 @@ fn a_recording_that_breaks_off_is_delivered_up_to_there_and_says_where() {
 
 fn what_is_no_recording_is_told_from_a_damaged_one() {
     let error = |path: &Path| replay(path).run().unwrap_err().error;
-    let script = error(&data("v1.d"));
-    assert!(matches!(&script, Error::NotARecording { name, .. } if name.ends_with("v1.d")));
-    assert!(script.to_string().contains("v1.d is not a recording"), "{script}");
+    let script = error(&data("v2.d"));
+    assert!(matches!(&script, Error::NotARecording { name, .. } if name.ends_with("v2.d")));
+    assert!(script.to_string().contains("v2.d is not a recording"), "{script}");
     let empty = error(Path::new("/dev/null"));
     assert_eq!(empty.to_string(), "/dev/null is not a recording: it is empty");
     for missing in ["/no/such/recording", "/"] {
@@ -273,12 +279,20 @@ fn what_is_no_recording_is_told_from_a_damaged_one() {
     }
 }
 
-fn a_recording_of_a_later_version_says_so() {
-    let mut later = golden();
-    later[9..11].copy_from_slice(&2u16.to_le_bytes());
-    let error = replay_from(&later[..]).run().unwrap_err().error;
-    assert!(matches!(error, Error::RecordingVersion { found: 2, supported: 1, .. }), "{error}");
-    assert!(error.to_string().contains("its format has version 2"), "{error}");
+fn a_recording_of_another_version_says_so() {
+    for version in [1u16, 3, u16::MAX] {
+        let mut other = golden();
+        other[9..11].copy_from_slice(&version.to_le_bytes());
+        let failure = replay_from(&other[..]).run().unwrap_err();
+        let error = failure.error;
+        assert!(
+            matches!(error, Error::RecordingVersion { found, supported: 2, .. } if found == version),
+            "{error}"
+        );
+        let text = error.to_string();
+        assert!(text.contains(&format!("its format has version {version}, and")), "{text}");
+        assert_eq!(failure.outcome.firings, 0);
+    }
 }
 
 fn frames_of_kinds_that_are_not_known_are_passed_over() {

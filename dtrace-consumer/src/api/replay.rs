@@ -15,6 +15,7 @@ use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::failure::Failure;
+use crate::stream::compressed::Decompressed;
 use crate::stream::frame::{FORMAT_VERSION, Frame};
 use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
 use crate::stream::wire::Malformed;
@@ -119,7 +120,7 @@ fn deliver_all<'c>(
             let unreadable = |cause| Error::Recording { path: path.clone(), cause };
             File::open(&path).map_err(unreadable).and_then(|file| {
                 started();
-                let reader = FrameReader::new(file).with_limit(limit);
+                let reader = FrameReader::new(Decompressed::new(file)).with_limit(limit);
                 let name = path.display().to_string();
                 deliver(reader, &name, unreadable, &mut dispatcher, ending)
             })
@@ -128,7 +129,7 @@ fn deliver_all<'c>(
             started();
             let attempt = "read the recording";
             let unreadable = |cause| Error::System { attempt, cause };
-            let reader = FrameReader::new(reader).with_limit(limit);
+            let reader = FrameReader::new(Decompressed::new(reader)).with_limit(limit);
             deliver(reader, "the input", unreadable, &mut dispatcher, ending)
         }
     };

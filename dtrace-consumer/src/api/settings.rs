@@ -12,6 +12,7 @@ use crate::client::elevation::Elevation;
 use crate::client::run;
 use crate::client::settings::Settings;
 use crate::data::outcome::Outcome;
+use crate::data::recording::Compression;
 use crate::data::script::Script;
 use crate::decode::consumer::Consumer;
 use crate::decode::delivery::Delivery;
@@ -76,7 +77,8 @@ impl<S: sealed::Traces> session::sealed::Source for S {
         ending: &Arc<Ending>,
         started: impl FnOnce(),
     ) -> Result<Outcome, Failure> {
-        let (settings, command) = self.into_parts();
+        let (mut settings, command) = self.into_parts();
+        settings.command_line = command.as_ref().map(run::Traced::words);
         run::run(&settings, command, consumer, ending, started)
     }
 }
@@ -193,6 +195,14 @@ impl<S: Traces, C> Session<S, C> {
     /// replayed up to that point.
     pub fn record(mut self, path: impl Into<PathBuf>) -> Self {
         self.source.settings().recording = Some(path.into());
+        self
+    }
+
+    /// Sets how the [recording](Session::record) is compressed. The default is
+    /// [`Zstd`](Compression::Zstd): the file is several times smaller, and recording takes some CPU time of
+    /// this process.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.source.settings().compression = compression;
         self
     }
 

@@ -1,13 +1,24 @@
 //! Records a session to a file while it is delivered.
+//!
+//! A recording consists of whole frames. What a handler has seen was written before: the recording of a program
+//! that is killed has it.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::descriptors::above_standard;
 use super::patience::Patient;
+use super::settings::Settings;
+use crate::data::recording::{Compression, Origin};
 use crate::error::Error;
 use crate::stream::frame::Frame;
+
+/// The most bytes that are compressed together.
+const BLOCK: usize = 128 << 10;
 
 /// Copies everything that is read from a worker into a recording.
 pub(super) struct Tee {
@@ -18,29 +29,38 @@ pub(super) struct Tee {
 struct Copy {
     file: File,
     path: PathBuf,
-    /// Number of bytes written.
-    length: u64,
+    compression: Compression,
+    /// What the consumer says of the recording, until it is written.
+    origin: Option<Origin>,
+    /// The beginning of a frame whose end has not arrived.
+    part: Vec<u8>,
     failure: Option<io::Error>,
 }
 
 impl Tee {
-    /// Creates a reader of `source`. `path` is the file to record to, if any.
-    pub(super) fn new(source: Patient, path: Option<&Path>) -> Result<Tee, Error> {
-        let copy = path.map(|path| {
-            let path = path.to_owned();
+    /// Creates a reader of `source`, which records what it reads if the settings ask for it.
+    pub(super) fn new(source: Patient, settings: &Settings) -> Result<Tee, Error> {
+        let copy = settings.recording.clone().map(|path| {
             match File::create(&path).and_then(above_standard) {
-                Ok(file) => Ok(Copy { file, path, length: 0, failure: None }),
+                Ok(file) => Ok(Copy {
+                    file,
+                    path,
+                    compression: settings.compression,
+                    origin: Some(origin(settings)),
+                    part: Vec::new(),
+                    failure: None,
+                }),
                 Err(cause) => Err(Error::Recording { path, cause }),
             }
         });
         Ok(Tee { source, copy: copy.transpose()? })
     }
 
-    /// Adds the last frames to the recording, which no worker has sent. `position` is the end of the last
-    /// whole frame that was read: a worker that died may have left a part of another.
-    pub(super) fn add(&mut self, frames: &[Frame<'_>], position: u64) {
+    /// Adds the last frames to the recording, which no worker has sent. A part of a frame, which a worker that
+    /// died may have left, is dropped.
+    pub(super) fn add(&mut self, frames: &[Frame<'_>]) {
         if let Some(copy) = &mut self.copy {
-            copy.add(frames, position);
+            copy.add(frames);
         }
     }
 
@@ -54,42 +74,99 @@ impl Tee {
     }
 }
 
+/// Describes a recording that begins now.
+fn origin(settings: &Settings) -> Origin {
+    Origin {
+        crate_version: env!("CARGO_PKG_VERSION").to_owned(),
+        wall_clock: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        monotonic: monotonic(),
+        command: settings.command_line.clone(),
+    }
+}
+
+/// Returns the time of the clock that D's `timestamp` shows.
+fn monotonic() -> Duration {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map(Duration::from).unwrap_or_default()
+}
+
 impl Copy {
-    fn add(&mut self, frames: &[Frame<'_>], position: u64) {
-        // A recording that could not be written ends somewhere within a frame. Nothing may follow
-        // there.
-        if self.failure.is_some() || frames.is_empty() {
+    fn add(&mut self, frames: &[Frame<'_>]) {
+        self.part.clear();
+        let mut bytes = Vec::new();
+        frames.iter().for_each(|frame| frame.encode(&mut bytes));
+        self.write(&bytes);
+    }
+
+    /// Writes the whole frames that end in `bytes`.
+    fn take(&mut self, bytes: &[u8]) {
+        if self.failure.is_some() || bytes.is_empty() {
             return;
         }
-        if self.truncate(position).is_ok() {
-            let mut bytes = Vec::new();
-            frames.iter().for_each(|frame| frame.encode(&mut bytes));
-            self.write(&bytes);
+        let joined;
+        let mut frames = bytes;
+        if !self.part.is_empty() {
+            self.part.extend_from_slice(bytes);
+            joined = std::mem::take(&mut self.part);
+            frames = &joined;
         }
+        let (whole, part) = frames.split_at(whole_frames(frames));
+        if !whole.is_empty() {
+            self.write_stamped(whole);
+        }
+        self.part = part.to_vec();
+    }
+
+    /// Writes whole frames after the time of their arrival. The first frame of all is the stream's own.
+    fn write_stamped(&mut self, frames: &[u8]) {
+        let mut stamped = Vec::new();
+        let mut rest = frames;
+        if let Some(origin) = self.origin.take() {
+            let (first, others) = frames.split_at(frame_length(frames).unwrap_or(frames.len()));
+            stamped.extend_from_slice(first);
+            Frame::Origin(origin).encode(&mut stamped);
+            rest = others;
+        }
+        let now = u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX);
+        Frame::Arrived(now).encode(&mut stamped);
+        stamped.extend_from_slice(rest);
+        self.write(&stamped);
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        if self.failure.is_none() {
-            self.failure = self.file.write_all(bytes).err();
-            self.length += bytes.len() as u64;
+        if self.failure.is_some() {
+            return;
         }
+        let written = match self.compression {
+            Compression::None => self.file.write_all(bytes),
+            Compression::Zstd => bytes.chunks(BLOCK).try_for_each(|block| {
+                self.file.write_all(&compress_to_vec(block, CompressionLevel::Fastest))
+            }),
+        };
+        self.failure = written.err();
     }
+}
 
-    /// Removes what was written after `position`. A pipe cannot do that.
-    fn truncate(&mut self, position: u64) -> io::Result<()> {
-        if self.length > position {
-            self.file.set_len(position)?;
-            self.length = self.file.seek(SeekFrom::Start(position))?;
-        }
-        Ok(())
+/// Returns the length of the frame at the beginning, if all of it is there.
+fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.first_chunk().map(|n| u32::from_le_bytes(*n) as usize)?;
+    Some(length.saturating_add(4)).filter(|n| *n <= bytes.len())
+}
+
+/// Returns the length of the whole frames at the beginning.
+fn whole_frames(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(length) = frame_length(&bytes[at..]) {
+        at += length;
     }
+    at
 }
 
 impl Read for Tee {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.source.read(buffer)?;
         if let Some(copy) = &mut self.copy {
-            copy.write(&buffer[..n]);
+            copy.take(&buffer[..n]);
         }
         Ok(n)
     }
@@ -98,20 +175,59 @@ impl Read for Tee {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stream::compressed::Decompressed;
+
+    fn copy(file: &tempfile::NamedTempFile, compression: Compression) -> Copy {
+        Copy {
+            file: file.reopen().expect("a file"),
+            path: file.path().to_owned(),
+            compression,
+            origin: None,
+            part: Vec::new(),
+            failure: None,
+        }
+    }
 
     #[test]
     #[cfg_attr(miri, ignore = "files")]
     fn nothing_is_added_to_a_recording_that_could_not_be_written() {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(b"beginning").expect("a file");
-        // The disk was full in the middle of 100 bytes, and the last whole frame ends within them.
-        let mut copy = Copy {
-            file: file.reopen().expect("a file"),
-            path: file.path().to_owned(),
-            length: 100,
-            failure: Some(io::ErrorKind::StorageFull.into()),
-        };
-        copy.add(&[Frame::CaughtUp], 50);
+        let mut copy = copy(&file, Compression::None);
+        copy.failure = Some(io::ErrorKind::StorageFull.into());
+        copy.take(&[1, 0, 0, 0, 18]);
+        copy.add(&[Frame::CaughtUp]);
         assert_eq!(std::fs::read(file.path()).expect("a file"), b"beginning");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn only_whole_frames_are_written_however_they_arrive() {
+        let mut frames = Vec::new();
+        for frame in [Frame::CaughtUp, Frame::Report(&[7; 300]), Frame::Exit(1), Frame::Alive] {
+            frame.encode(&mut frames);
+        }
+        for compression in [Compression::None, Compression::Zstd] {
+            for size in [1, 3, 4, 5, 100, frames.len()] {
+                let file = tempfile::NamedTempFile::new().expect("a file");
+                let mut copy = copy(&file, compression);
+                for piece in frames.chunks(size) {
+                    copy.take(piece);
+                    let read = std::fs::File::open(file.path()).expect("a file");
+                    let mut written = Vec::new();
+                    Decompressed::new(read).read_to_end(&mut written).expect("a file");
+                    assert_eq!(whole_frames(&written), written.len());
+                }
+                // The last frame is whole, and what follows it is not.
+                copy.take(&[9, 0, 0, 0, 18]);
+                copy.add(&[Frame::End]);
+                let mut written = Vec::new();
+                let read = std::fs::File::open(file.path()).expect("a file");
+                Decompressed::new(read).read_to_end(&mut written).expect("a file");
+                assert!(written.ends_with(&[1, 0, 0, 0, 18]), "{written:?}");
+                let at = |frame: &[u8]| written.windows(frame.len()).position(|w| w == frame);
+                assert!(at(&frames[5..310]).is_some(), "{compression:?} in pieces of {size}");
+            }
+        }
     }
 }

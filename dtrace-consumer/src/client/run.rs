@@ -29,6 +29,14 @@ pub struct Traced {
     pub(crate) output: Wanted,
 }
 
+impl Traced {
+    /// Returns the program and its arguments.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        words.map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+}
+
 /// Why the exit status of a command is unknown, and what to do.
 const UNKNOWN_STATUS: &str = "its exit status is unknown: this program ignores SIGCHLD, or \
                               another of its threads waits for all children (wait only \

@@ -144,7 +144,7 @@ fn attempt(
     dispatcher: &mut Dispatcher<'_>,
     ending: &Ending,
 ) -> Result<Attempt, Error> {
-    let through = |source| Tee::new(source, settings.recording.as_deref());
+    let through = |source| Tee::new(source, settings);
     let mut connection = Connection::open(settings, library, job, ending, through)?;
     // libdtrace has attached to a command at a gate, which is where the scripts seem to need it.
     let unheld = target_of(job).filter(|it| it.gate.is_none()).map(|it| it.pid);
@@ -208,15 +208,14 @@ fn record_end(
     error: Option<&Error>,
     command: Option<CommandOutcome>,
 ) {
-    let position = connection.reader.position();
     // Whatever follows damage could not be read. A program that is no worker has begun no recording.
-    if matches!(error, Some(Error::Stream { .. })) || position == 0 {
+    if matches!(error, Some(Error::Stream { .. })) || connection.reader.position() == 0 {
         return;
     }
     let command = command.map(Frame::CommandEnd);
     let failure = error.and_then(recordable).map(Frame::SessionFailed);
     let frames: Vec<Frame<'_>> = command.into_iter().chain(failure).collect();
-    connection.reader.source().add(&frames, position);
+    connection.reader.source().add(&frames);
 }
 
 /// Runs a command of `system()` as libdtrace would, which ignores its exit status, too.

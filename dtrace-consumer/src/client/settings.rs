@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::command::created::Created;
 use super::elevation::Elevation;
+use crate::data::recording::Compression;
 use crate::data::script::Script;
 use crate::decode::delivery::Delivery;
 
@@ -26,6 +27,9 @@ pub struct Settings {
     /// Whether to leave the commands of `system()` to the handlers.
     pub(crate) keep_system: bool,
     pub(crate) recording: Option<PathBuf>,
+    pub(crate) compression: Compression,
+    /// The traced command and its arguments, for the recording.
+    pub(crate) command_line: Option<Vec<String>>,
     pub(crate) frame_limit: Option<usize>,
     pub(crate) silence_limit: Option<Duration>,
     pub(crate) inherit_stderr: bool,

@@ -17,6 +17,7 @@ pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod probe;
 pub(crate) mod record;
+pub(crate) mod recording;
 pub(crate) mod script;
 pub(crate) mod sentences;
 pub(crate) mod session_info;

@@ -4,28 +4,33 @@ use crate::data::aggregation::{
     AggregationFunction, AggregationValue, DecodeError, ParameterEncoding,
 };
 use crate::records::layout::{self, Field};
+use crate::stream::packed::Packing;
 use crate::stream::payload::AggregationFrame;
 
 /// An aggregation variable, as the stream describes it.
 #[derive(Debug)]
 pub(crate) struct Aggregation {
+    pub(super) key: u32,
     pub(super) variable: u64,
     pub(super) name: String,
     pub(super) function: AggregationFunction,
     signature: u64,
     pub(super) normal: u64,
     pub(super) keys: Vec<Field>,
+    pub(super) packing: Packing,
     encoding: ParameterEncoding,
 }
 
 impl Aggregation {
     pub(crate) fn new(frame: AggregationFrame, encoding: ParameterEncoding) -> Aggregation {
         Aggregation {
+            key: frame.key,
             variable: frame.variable,
             name: frame.name,
             function: frame.function,
             signature: frame.signature,
             normal: frame.normal,
+            packing: Packing::of(&frame.keys),
             keys: layout::of_keys(frame.keys),
             encoding,
         }

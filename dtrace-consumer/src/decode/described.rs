@@ -9,6 +9,7 @@ use crate::data::probe::Probe;
 use crate::data::session_info::Platform;
 use crate::data::symbol::Symbols;
 use crate::records::layout::{self, Field};
+use crate::stream::packed::Packing;
 use crate::stream::payload::{AggregationFrame, ClauseFrame, SymbolFrame};
 use crate::stream::wire::Malformed;
 
@@ -26,6 +27,7 @@ pub(crate) struct Described {
 pub(super) struct Clause {
     pub(super) statement: u32,
     pub(super) fields: Vec<Field>,
+    pub(super) packing: Packing,
 }
 
 impl Described {
@@ -35,8 +37,10 @@ impl Described {
 
     pub(super) fn add_clause(&mut self, frame: ClauseFrame) -> Result<(), Malformed> {
         kept::apart(&frame.records)?;
+        let packing = Packing::of(&frame.records);
+        packing.check()?;
         let fields = layout::of_clause(frame.records);
-        self.clauses.insert(frame.key, Clause { statement: frame.statement, fields });
+        self.clauses.insert(frame.key, Clause { statement: frame.statement, fields, packing });
         Ok(())
     }
 
@@ -47,7 +51,9 @@ impl Described {
         platform: Option<Platform>,
     ) -> Result<(), Malformed> {
         kept::apart(&frame.keys)?;
-        self.aggregations.insert(frame.key, Aggregation::new(frame, encoding(platform)));
+        let aggregation = Aggregation::new(frame, encoding(platform));
+        aggregation.packing.check()?;
+        self.aggregations.insert(aggregation.key, aggregation);
         Ok(())
     }
 

@@ -34,6 +34,7 @@ use crate::error::Error;
 use crate::error::explain::explain_recorded;
 use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
+use crate::stream::packed::Unpacked;
 use crate::stream::payload::{EntryFrame, FailureFrame, FiringFrame, StepTimes};
 use crate::stream::wire::Malformed;
 
@@ -64,6 +65,7 @@ pub(crate) struct Dispatcher<'c> {
     /// Runs the commands of `system()`. Without it they are output like any other.
     system: Option<fn(&[u8])>,
     described: Described,
+    unpacked: Unpacked,
     walks: Walks,
     ordered: Ordered,
     notes: Arc<Notes>,
@@ -92,6 +94,7 @@ impl<'c> Dispatcher<'c> {
             contents: Contents::default(),
             system: None,
             described: Described::default(),
+            unpacked: Unpacked::default(),
             walks: Walks::new(delivery.mode),
             ordered: Ordered::new(delivery.sorts_by()),
             notes: Arc::clone(&delivery.notes),
@@ -204,6 +207,7 @@ impl<'c> Dispatcher<'c> {
             Frame::End => return Ok(Step::End),
             Frame::SnapshotBegin | Frame::Report(_) | Frame::Alive => {}
             Frame::Listed(_) | Frame::Found(_) | Frame::FoundType(_) => {}
+            Frame::Origin(_) | Frame::Edited(_) | Frame::Arrived(_) => {}
         }
         Ok(Step::Continue)
     }
@@ -230,9 +234,13 @@ impl<'c> Dispatcher<'c> {
             let cause = Malformed::new("firing", "its probe or clause is not described");
             return Err(Error::Stream { position, cause });
         };
+        let data = self
+            .unpacked
+            .unpack(&clause.packing, frame.data)
+            .map_err(|cause| Error::Stream { position, cause })?;
         self.outcome.firings += 1;
         let firing = Firing {
-            frame,
+            frame: FiringFrame { data, ..frame },
             probe,
             statement: clause.statement,
             fields: &clause.fields,
@@ -264,12 +272,6 @@ impl<'c> Dispatcher<'c> {
 
     /// Handles an entry of an aggregation: of a walk, or of a `printa()`.
     fn entry(&mut self, frame: EntryFrame<'_>, position: u64) -> Result<(), Error> {
-        if self.printing {
-            let entry = OwnedEntry::of_total(&frame);
-            self.printed_size += entry.size();
-            self.printed.push(entry);
-            return Ok(());
-        }
         let malformed =
             |field, reason| Error::Stream { position, cause: Malformed::new(field, reason) };
         let described = &self.described;
@@ -277,6 +279,17 @@ impl<'c> Dispatcher<'c> {
             .aggregations
             .get(&frame.aggregation)
             .ok_or_else(|| malformed("aggregation", "not described"))?;
+        let keys = self
+            .unpacked
+            .unpack(&aggregation.packing, frame.keys)
+            .map_err(|cause| Error::Stream { position, cause })?;
+        let frame = EntryFrame { keys, ..frame };
+        if self.printing {
+            let entry = OwnedEntry::of_total(&frame);
+            self.printed_size += entry.size();
+            self.printed.push(entry);
+            return Ok(());
+        }
         let entry = self
             .walks
             .entry(aggregation, frame, &described.symbols)

@@ -213,17 +213,17 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// A later version of this crate made the recording, in a format that this version does not read.
+    /// Another version of this crate made the recording, in a format that this version does not read.
     #[error(
-        "cannot replay {name}: its format has version {found}, this version of the crate reads up \
-         to {supported} (replay it with the version that recorded it or a later one)"
+        "cannot read {name}: its format has version {found}, and this version of the crate reads only version \
+         {supported} (use the version of the crate that recorded it, or record a new session)"
     )]
     RecordingVersion {
         /// The file, or a description of another source.
         name: String,
         /// The version of its format.
         found: u16,
-        /// The latest version that this crate reads.
+        /// The version that this crate reads.
         supported: u16,
     },
 

@@ -1,8 +1,9 @@
-//! What can a recording hold, and how did its session fail?
+//! What can a recording hold, where does it come from, and how did its session fail?
 
 use std::time::Duration;
 
 use super::wire::{Malformed, Put, Take, Wire};
+use crate::data::recording::{Edit, Origin};
 
 /// What a session was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,5 +103,37 @@ impl Wire<'_> for SessionFailure {
             5 => SessionFailure::Deadline { limit: Duration::from_nanos(t.u64("deadline")?) },
             _ => return Err(Malformed::new("cause of the failure", "unknown to this version")),
         })
+    }
+}
+
+impl Wire<'_> for Origin {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_str(&self.crate_version);
+        for time in [self.wall_clock, self.monotonic] {
+            b.put_u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        }
+        b.put_option(self.command.as_ref(), |b, words| {
+            b.put_list(words.iter(), |b, word| b.put_str(word));
+        });
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(Origin {
+            crate_version: t.string("crate version")?,
+            wall_clock: Duration::from_nanos(t.u64("wall clock")?),
+            monotonic: Duration::from_nanos(t.u64("monotonic clock")?),
+            command: t.option("command", |t| t.list("command", |t| t.string("word")))?,
+        })
+    }
+}
+
+impl Wire<'_> for Edit {
+    fn put(&self, b: &mut Vec<u8>) {
+        b.put_str(&self.what);
+        b.put_str(&self.details);
+    }
+
+    fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
+        Ok(Edit { what: t.string("edit")?, details: t.string("details of the edit")? })
     }
 }

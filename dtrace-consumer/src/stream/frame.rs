@@ -16,11 +16,12 @@ use crate::data::listing::ListedProbe;
 use crate::data::loss::{DropReport, Fault};
 use crate::data::outcome::CommandOutcome;
 use crate::data::probe::Probe;
+use crate::data::recording::{Edit, Origin};
 use crate::data::session_info::{OptionChange, ProcessEvent, ProgramInfo, SessionInfo};
 use crate::data::warning::Warning;
 
 /// The version of the stream format that this crate writes.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+pub(crate) const FORMAT_VERSION: u16 = 2;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DTrS");
 
@@ -91,6 +92,13 @@ pub(crate) enum Frame<'a> {
     SessionFailed(SessionFailure),
     /// The worker has had nothing else to send for a while.
     Alive,
+    /// Which program made a recording, and when. The consumer adds this to a recording.
+    Origin(Origin),
+    /// A change that was made to a recording.
+    Edited(Edit),
+    /// When the frames that follow arrived, in nanoseconds of the monotonic clock. The consumer adds this to a
+    /// recording.
+    Arrived(u64),
 }
 
 impl Frame<'_> {
@@ -126,6 +134,9 @@ impl Frame<'_> {
             Frame::Contents(_) => 28,
             Frame::SessionFailed(_) => 29,
             Frame::Alive => 30,
+            Frame::Origin(_) => 31,
+            Frame::Edited(_) => 32,
+            Frame::Arrived(_) => 33,
         }
     }
 
@@ -171,6 +182,9 @@ impl Frame<'_> {
             Frame::Warning(warning) => warning.put(b),
             Frame::Contents(contents) => contents.put(b),
             Frame::SessionFailed(failure) => failure.put(b),
+            Frame::Origin(origin) => origin.put(b),
+            Frame::Edited(edit) => edit.put(b),
+            Frame::Arrived(time) => b.put_u64(*time),
             Frame::FoundType(found) => b.put_option(found.as_ref(), |b, f| f.put(b)),
             Frame::SnapshotBegin | Frame::SnapshotEnd | Frame::End => {}
             Frame::PrintaBegin | Frame::CaughtUp | Frame::Alive => {}
@@ -181,7 +195,7 @@ impl Frame<'_> {
 impl<'a> Frame<'a> {
     /// Returns whether this version knows frames of `kind`. Readers skip the others.
     pub(crate) fn knows(kind: u8) -> bool {
-        (1..=30).contains(&kind)
+        (1..=33).contains(&kind)
     }
 
     /// Decodes kind and payload.
@@ -228,6 +242,9 @@ impl<'a> Frame<'a> {
             28 => Frame::Contents(ContentsFrame::take(t)?),
             29 => Frame::SessionFailed(SessionFailure::take(t)?),
             30 => Frame::Alive,
+            31 => Frame::Origin(Origin::take(t)?),
+            32 => Frame::Edited(Edit::take(t)?),
+            33 => Frame::Arrived(t.u64("time of arrival")?),
             _ => return Err(Malformed::new("frame kind", "unknown to this version")),
         })
     }

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "live")]
 pub(crate) mod compile_flags;
+pub(crate) mod compressed;
 pub(crate) mod contents;
 #[cfg(feature = "live")]
 pub(crate) mod elevated;
@@ -14,6 +15,7 @@ pub(crate) mod frame;
 pub(crate) mod job;
 #[cfg(feature = "live")]
 pub(crate) mod marker;
+pub(crate) mod packed;
 pub(crate) mod payload;
 pub(crate) mod reader;
 #[cfg(all(test, feature = "live"))]

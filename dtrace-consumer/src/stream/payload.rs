@@ -35,11 +35,16 @@ pub(crate) struct EntryFrame<'a> {
     pub(crate) aggregation: u32,
     /// A number that changes whenever the script clears the aggregation.
     pub(crate) generation: u64,
+    /// Packed in a stream, and in their places when they are delivered.
     pub(crate) keys: &'a [u8],
     pub(crate) value: &'a [u8],
     /// The value on each CPU in turn, each as long as `value`. Empty unless requested.
     pub(crate) per_cpu: &'a [u8],
 }
+
+/// The bits of a firing's parts that need not be there.
+const HAS_FLOW: u8 = 1;
+const HAS_TEXT: u8 = 2;
 
 /// One firing of one clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +53,7 @@ pub(crate) struct FiringFrame<'a> {
     pub(crate) clause: u32,
     pub(crate) cpu: u32,
     pub(crate) flow: Option<FlowFrame<'a>>,
+    /// The records: packed in a stream, and in their places when they are delivered.
     pub(crate) data: &'a [u8],
     /// The text that libdtrace printed, of all records together.
     pub(crate) text: &'a [u8],
@@ -203,35 +209,48 @@ impl<'a> Wire<'a> for EntryFrame<'a> {
 
 impl<'a> Wire<'a> for FiringFrame<'a> {
     fn put(&self, b: &mut Vec<u8>) {
-        b.put_u32(self.probe);
-        b.put_u32(self.clause);
-        b.put_u32(self.cpu);
-        b.put_option(self.flow, |b, flow| {
+        let has_text = !(self.text.is_empty() && self.text_ends.is_empty());
+        let flow = if self.flow.is_some() { HAS_FLOW } else { 0 };
+        let parts = flow | if has_text { HAS_TEXT } else { 0 };
+        // One append: this is done for each firing.
+        let mut head = [0; 13];
+        head[..4].copy_from_slice(&self.probe.to_le_bytes());
+        head[4..8].copy_from_slice(&self.clause.to_le_bytes());
+        head[8..12].copy_from_slice(&self.cpu.to_le_bytes());
+        head[12] = parts;
+        b.extend_from_slice(&head);
+        b.put_bytes(self.data);
+        if let Some(flow) = self.flow {
             b.put_u8(flow.kind);
             b.put_i32(flow.indent);
             b.put_bytes(flow.prefix);
-        });
-        b.put_bytes(self.data);
-        b.put_bytes(self.text);
-        b.put_bytes(self.text_ends);
+        }
+        if has_text {
+            b.put_bytes(self.text);
+            b.put_bytes(self.text_ends);
+        }
     }
 
     fn take(t: &mut Take<'a>) -> Result<Self, Malformed> {
-        Ok(FiringFrame {
-            probe: t.u32("probe")?,
-            clause: t.u32("clause")?,
-            cpu: t.u32("cpu")?,
-            flow: t.option("flow", |t| {
-                Ok(FlowFrame {
-                    kind: t.u8("flow kind")?,
-                    indent: t.i32("indent")?,
-                    prefix: t.bytes("prefix")?,
-                })
-            })?,
-            data: t.bytes("data")?,
-            text: t.bytes("text")?,
-            text_ends: t.bytes("text ends")?,
-        })
+        let (probe, clause, cpu) = (t.u32("probe")?, t.u32("clause")?, t.u32("cpu")?);
+        let parts = t.u8("parts of a firing")?;
+        if parts > HAS_FLOW | HAS_TEXT {
+            return Err(Malformed::new("parts of a firing", "unknown to this version"));
+        }
+        let data = t.bytes("data")?;
+        let flow = match parts & HAS_FLOW {
+            0 => None,
+            _ => Some(FlowFrame {
+                kind: t.u8("flow kind")?,
+                indent: t.i32("indent")?,
+                prefix: t.bytes("prefix")?,
+            }),
+        };
+        let (text, text_ends): (&[u8], &[u8]) = match parts & HAS_TEXT {
+            0 => (&[], &[]),
+            _ => (t.bytes("text")?, t.bytes("text ends")?),
+        };
+        Ok(FiringFrame { probe, clause, cpu, flow, data, text, text_ends })
     }
 }
 

@@ -150,7 +150,15 @@ impl<R: Read> FrameReader<R> {
                 Ok(0) => return Ok(false),
                 Ok(got) => self.end += got,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(ReadError::Io(e)),
+                Err(e) => {
+                    let damage = e.get_ref().and_then(|cause| cause.downcast_ref::<Malformed>());
+                    return Err(match damage {
+                        Some(cause) => {
+                            ReadError::Malformed { position: self.position, cause: cause.clone() }
+                        }
+                        None => ReadError::Io(e),
+                    });
+                }
             }
         }
         Ok(true)

@@ -14,6 +14,7 @@ mod messages;
 pub(crate) use messages::command;
 
 use super::frame::Frame;
+use super::packed::Packing;
 use super::payload::{
     AggregationFrame, ClauseFrame, EntryFrame, FailureFrame, FailureKind, FiringFrame, FlowFrame,
     StepTimes, SymbolFrame,
@@ -27,6 +28,7 @@ use crate::data::listing::{Attributes, ListedProbe, ProbeDetails};
 use crate::data::loss::{DropKind, DropReport, Fault};
 use crate::data::outcome::CommandOutcome;
 use crate::data::probe::Probe;
+use crate::data::recording::Edit;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::script::{Script, Specifier};
 use crate::data::session_info::{OptionChange, ProcessEvent, ProgramInfo};
@@ -268,10 +270,14 @@ fn walk() -> impl Strategy<Value = Vec<Sample>> {
                 (AggregationFunction::Stddev, _) => 4,
                 _ => 1,
             };
-            let key = aggregation.key;
+            let (key, packing) = (aggregation.key, Packing::of(&aggregation.keys));
             let mut samples = vec![Sample::Plain(Frame::Aggregation(aggregation))];
             samples.push(Sample::Plain(begin));
-            for (keys, seed, generation) in entries {
+            for (mut keys, seed, generation) in entries {
+                if packing.check().is_ok() {
+                    let raw = std::mem::take(&mut keys);
+                    packing.pack(&raw, &mut keys);
+                }
                 let words =
                     (0..slots as u64).map(|i| seed.wrapping_mul(i.wrapping_add(seed >> 32)));
                 let value = words.flat_map(u64::to_le_bytes).collect();
@@ -299,6 +305,25 @@ fn firing() -> impl Strategy<Value = Sample> {
             text_ends,
         },
     )
+}
+
+/// Generates a clause with firings that fit it.
+fn fired() -> impl Strategy<Value = Vec<Sample>> {
+    (clause(), vec((firing(), vec(any::<u8>(), 0..100)), 0..3)).prop_map(|(clause, firings)| {
+        let (key, packing) = (clause.key, Packing::of(&clause.records));
+        let mut samples = vec![Sample::Plain(Frame::Clause(clause))];
+        for (mut firing, raw) in firings {
+            if let Sample::Firing { numbers, data, .. } = &mut firing {
+                numbers.1 = key;
+                data.clear();
+                if packing.check().is_ok() {
+                    packing.pack(&raw, data);
+                }
+            }
+            samples.push(firing);
+        }
+        samples
+    })
 }
 
 fn failure() -> impl Strategy<Value = FailureFrame> {
@@ -388,6 +413,9 @@ fn plain() -> impl Strategy<Value = Frame<'static>> {
         }),
         contents::contents().prop_map(Frame::Contents),
         contents::session_failure().prop_map(Frame::SessionFailed),
+        contents::origin().prop_map(Frame::Origin),
+        (text(), text()).prop_map(|(what, details)| Frame::Edited(Edit { what, details })),
+        any::<u64>().prop_map(Frame::Arrived),
         option::of(found()).prop_map(Frame::Found),
         option::of(found_type()).prop_map(Frame::FoundType),
     ]
@@ -409,7 +437,8 @@ pub(crate) fn frames() -> impl Strategy<Value = Vec<Sample>> {
     let piece = prop_oneof![
         4 => probe().prop_map(Frame::Probe).prop_map(one),
         4 => clause().prop_map(Frame::Clause).prop_map(one),
-        8 => firing().prop_map(|firing| vec![firing]),
+        4 => firing().prop_map(|firing| vec![firing]),
+        8 => fired(),
         4 => walk(),
         2 => sample().prop_map(|sample| vec![sample]),
     ];

@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_decoded_or_refused(
-        kind in 0u8..=30,
+        kind in 0u8..=33,
         payload in vec(any::<u8>(), 0..200),
     ) {
         let body = [&[kind][..], &payload].concat();

@@ -162,13 +162,31 @@ impl<'a> Take<'a> {
     }
 
     pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], Malformed> {
-        let len = self.u32(field)? as usize;
+        let length = self.u32(field)? as usize;
+        self.raw(length, field)
+    }
+
+    /// Takes the next `length` bytes.
+    pub(crate) fn raw(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self
             .rest
-            .split_at_checked(len)
+            .split_at_checked(length)
             .ok_or(Malformed::new(field, "its length exceeds the frame"))?;
         self.rest = rest;
         Ok(head)
+    }
+
+    /// Takes a length of seven bits a byte, the lowest first. At most 28 bits are accepted.
+    pub(crate) fn length(&mut self, field: &'static str) -> Result<usize, Malformed> {
+        let mut length = 0;
+        for shift in [0, 7, 14, 21] {
+            let byte = self.u8(field)?;
+            length |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(length);
+            }
+        }
+        Err(Malformed::new(field, "takes too many bytes"))
     }
 
     /// Takes text of the library. Invalid UTF-8, which is rare, is replaced.

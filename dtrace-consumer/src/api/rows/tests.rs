@@ -147,7 +147,7 @@ fn walk(mut entries: Vec<(u32, u64, i64)>) -> Vec<u8> {
     let mut bytes = Vec::new();
     Frame::SnapshotBegin.encode(&mut bytes);
     for (aggregation, key, value) in entries {
-        let keys = [u64::from(aggregation).to_ne_bytes(), key.to_ne_bytes()].concat();
+        let keys = key.to_ne_bytes();
         let value = &value.to_le_bytes();
         Frame::Entry(EntryFrame { aggregation, generation: 1, keys: &keys, value, per_cpu: &[] })
             .encode(&mut bytes);
@@ -397,7 +397,7 @@ fn the_values_of_each_cpu_arrive_with_totals_and_not_with_differences() {
         Frame::Entry(EntryFrame {
             aggregation: 1,
             generation: 1,
-            keys: &[0; 16],
+            keys: &[0; 8],
             value: &7i64.to_le_bytes(),
             per_cpu: &per_cpu,
         }),

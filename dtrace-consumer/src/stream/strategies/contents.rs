@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data::session_info::{ByteOrder, OmittedLibrary, Platform, SessionInfo};
+use crate::data::recording::Origin;
 use crate::stream::contents::{ContentsFrame, SessionFailure};
 
 pub(super) fn omitted() -> impl Strategy<Value = OmittedLibrary> {
@@ -55,4 +56,16 @@ pub(super) fn session_failure() -> impl Strategy<Value = SessionFailure> {
         Just(SessionFailure::Aborted),
         any::<u64>().prop_map(|n| SessionFailure::Deadline { limit: Duration::from_nanos(n) }),
     ]
+}
+
+pub(super) fn origin() -> impl Strategy<Value = Origin> {
+    let times = (any::<u64>(), any::<u64>());
+    (text(), times, option::of(vec(text(), 0..4))).prop_map(
+        |(crate_version, (wall_clock, monotonic), command)| Origin {
+            crate_version,
+            wall_clock: Duration::from_nanos(wall_clock),
+            monotonic: Duration::from_nanos(monotonic),
+            command,
+        },
+    )
 }

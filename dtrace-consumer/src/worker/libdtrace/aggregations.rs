@@ -12,8 +12,8 @@ use super::describe::describe;
 use super::handle::{CallFailure, Handle};
 use super::platform::{self, Entry};
 use super::sink::Sink;
+use super::told::Keys;
 use crate::data::aggregation::{AggregationFunction, Order};
-use crate::records::layout::Field;
 use crate::stream::frame::Frame;
 use crate::stream::payload::{AggregationFrame, EntryFrame};
 
@@ -131,17 +131,20 @@ impl<S: Sink> Walk<'_, S> {
         // SAFETY: the entry is that of the running callback; see `# Safety`.
         let per_cpu = unsafe { self.per_cpu(&found)? };
         // SAFETY: the description's name is a C string.
-        let (key, with_addresses) = unsafe { self.describe(&found)? };
-        for addresses in with_addresses.iter().filter_map(|f| f.addresses(found.key_bytes)) {
+        let keys = unsafe { self.describe(&found)? };
+        for addresses in keys.with_addresses.iter().filter_map(|f| f.addresses(found.key_bytes)) {
             addresses.iter().for_each(|address| self.context.send_symbol(addresses.pid, address));
         }
         if self.wanted == Wanted::Symbols {
             return Ok(());
         }
+        let mut packed = self.context.packed.borrow_mut();
+        packed.clear();
+        keys.packing.pack(found.key_bytes, &mut packed);
         self.context.send(&Frame::Entry(EntryFrame {
-            aggregation: key,
+            aggregation: keys.aggregation,
             generation: found.generation,
-            keys: found.key_bytes,
+            keys: &packed,
             value: found.value,
             per_cpu: &per_cpu,
         }));
@@ -178,18 +181,17 @@ impl<S: Sink> Walk<'_, S> {
         Ok(per_cpu)
     }
 
-    /// Returns the aggregation's number and its keys that have addresses. Describes the aggregation if it is
-    /// new.
+    /// Returns how to treat the aggregation's keys. Describes the aggregation if it is new.
     ///
     /// # Safety
     /// The entry's name is a C string or null.
-    unsafe fn describe(&self, found: &Entry<'_>) -> Result<(u32, Rc<[Field]>), Misdelivered> {
+    unsafe fn describe(&self, found: &Entry<'_>) -> Result<Rc<Keys>, Misdelivered> {
         let handle = self.context.handle;
         let function = function_of(found.function).ok_or_else(|| {
             Misdelivered::new(format!("unknown aggregating function {}", found.function))
         })?;
         let mut told = self.context.told.borrow_mut();
-        let (key, with_addresses, new) =
+        let (keys, new) =
             told.aggregation(found.variable, found.normal, |key| AggregationFrame {
                 key,
                 variable: found.variable,
@@ -202,7 +204,7 @@ impl<S: Sink> Walk<'_, S> {
                 keys: found.keys.iter().skip(1).map(|r| describe(handle, r)).collect(),
             });
         new.iter().for_each(|frame| self.context.send(frame));
-        Ok((key, with_addresses))
+        Ok(keys)
     }
 }
 

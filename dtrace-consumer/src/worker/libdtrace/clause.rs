@@ -2,6 +2,7 @@
 
 use crate::data::record::{Action, RecordDescription};
 use crate::records::layout::{self, Field};
+use crate::stream::packed::Packing;
 
 /// What a clause's records require for each firing, computed once.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Clause {
     pub(super) prints: bool,
     /// Whether the consumer must perform an action, even if nobody wants the firings.
     pub(super) asks: bool,
+    /// How a firing's records travel.
+    pub(super) packing: Packing,
     exit: Option<RecordDescription>,
     with_addresses: Vec<Field>,
 }
@@ -28,6 +31,7 @@ impl Clause {
             pure: records.iter().all(|r| only_records(r.action)),
             prints: records.iter().any(|r| r.action != Action::Exit),
             asks: records.iter().any(|r| is_performed(r.action)),
+            packing: Packing::of(records),
             exit: records.iter().find(|r| r.action == Action::Exit).cloned(),
             with_addresses: with_addresses(layout::of_clause(records.to_vec())),
         }

@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use dtrace_sys::abi::dtrace_recdesc_t;
 
+use super::clause::Clause;
 use super::delivered::Misdelivered;
 use super::describe::resolve;
 use super::handle::Handle;
@@ -41,6 +43,8 @@ pub(super) struct Context<S> {
     pub(super) told: RefCell<Told>,
     pub(super) pending: RefCell<Option<Pending>>,
     pub(super) text_ends: RefCell<Vec<u8>>,
+    /// The packed records of the firing or entry that is being sent.
+    pub(super) packed: RefCell<Vec<u8>>,
     /// Whether a callback has failed. All callbacks then return at once.
     pub(super) failed: Cell<bool>,
 }
@@ -50,7 +54,7 @@ pub(super) struct Pending {
     /// Whether to send it.
     pub(super) wanted: bool,
     pub(super) probe: u32,
-    pub(super) clause: u32,
+    pub(super) clause: Rc<Clause>,
     pub(super) cpu: u32,
     pub(super) flow: Option<(u8, i32, String)>,
     /// The address of its list of records.
@@ -76,7 +80,7 @@ impl Pending {
         unsafe { std::slice::from_raw_parts(self.data, self.length) }
     }
 
-    /// Returns the frame of the firing with its data and the text that it printed.
+    /// Returns the frame of the firing with its packed data and the text that it printed.
     pub(super) fn frame<'a>(
         &'a self,
         data: &'a [u8],
@@ -88,8 +92,8 @@ impl Pending {
             indent: *indent,
             prefix: prefix.as_bytes(),
         });
-        let Pending { probe, clause, cpu, .. } = *self;
-        FiringFrame { probe, clause, cpu, flow, data, text, text_ends }
+        let Pending { probe, cpu, .. } = *self;
+        FiringFrame { probe, clause: self.clause.key, cpu, flow, data, text, text_ends }
     }
 }
 
@@ -104,6 +108,7 @@ impl<S: Sink> Context<S> {
             told: RefCell::default(),
             pending: RefCell::new(None),
             text_ends: RefCell::new(Vec::new()),
+            packed: RefCell::new(Vec::new()),
             failed: Cell::new(false),
         })
     }

@@ -50,7 +50,7 @@ impl<S: Sink> Context<S> {
         let firing = Pending {
             wanted,
             probe: platform::number_of(probe),
-            clause: clause.key,
+            clause: Rc::clone(&clause),
             cpu: platform::cpu_number(d.dtpda_cpu),
             // SAFETY: the caller guarantees it; see `# Safety`.
             flow: unsafe { flow_of(d) },
@@ -63,7 +63,7 @@ impl<S: Sink> Context<S> {
         };
         if clause.pure && !(self.wanted.text && clause.prints) {
             if wanted {
-                self.send(&Frame::Firing(firing.frame(data, &[], &[])));
+                self.send_firing(&firing, data, &[], &[]);
             }
             return Ok(DTRACE_CONSUME_NEXT);
         }
@@ -225,9 +225,17 @@ impl<S: Sink> Context<S> {
             // SAFETY: the caller guarantees it; see `# Safety`.
             let data = unsafe { firing.data() };
             let text = self.output.text(self.output.position());
-            self.send(&Frame::Firing(firing.frame(data, text, &self.text_ends.borrow())));
+            self.send_firing(&firing, data, text, &self.text_ends.borrow());
         }
         Ok(())
+    }
+
+    /// Sends a firing with its data, packed, and the text that it printed.
+    fn send_firing(&self, firing: &Pending, data: &[u8], text: &[u8], text_ends: &[u8]) {
+        let mut packed = self.packed.borrow_mut();
+        packed.clear();
+        firing.clause.packing.pack(data, &mut packed);
+        self.send(&Frame::Firing(firing.frame(&packed, text, text_ends)));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::data::probe::Probe;
 use crate::data::record::RecordDescription;
 use crate::records::layout::{self, Field};
 use crate::stream::frame::Frame;
+use crate::stream::packed::Packing;
 use crate::stream::payload::{AggregationFrame, ClauseFrame, SymbolFrame};
 
 /// Remembers what has been described. Returns frames that describe what is new.
@@ -22,9 +23,16 @@ pub(super) struct Told {
 
 /// An aggregation that has been described.
 struct Aggregation {
-    key: u32,
     normal: u64,
-    with_addresses: Rc<[Field]>,
+    keys: Rc<Keys>,
+}
+
+/// How to treat the keys of an aggregation's entries.
+pub(super) struct Keys {
+    /// The number by which the stream refers to the aggregation.
+    pub(super) aggregation: u32,
+    pub(super) with_addresses: Vec<Field>,
+    pub(super) packing: Packing,
 }
 
 impl Told {
@@ -62,25 +70,27 @@ impl Told {
         new.then(|| Frame::Symbol(SymbolFrame { pid, address, text: resolve() }))
     }
 
-    /// Returns the number of an aggregation and its keys that have addresses. Describes the aggregation on
-    /// first use and whenever its normal changes.
+    /// Returns how to treat an aggregation's keys. Describes the aggregation on first use and whenever its
+    /// normal changes.
     pub(super) fn aggregation(
         &mut self,
         variable: u64,
         normal: u64,
         describe: impl FnOnce(u32) -> AggregationFrame,
-    ) -> (u32, Rc<[Field]>, Option<Frame<'static>>) {
+    ) -> (Rc<Keys>, Option<Frame<'static>>) {
         if let Some(known) = self.aggregations.get(&variable)
             && known.normal == normal
         {
-            return (known.key, Rc::clone(&known.with_addresses), None);
+            return (Rc::clone(&known.keys), None);
         }
         let frame = describe(self.next_aggregation);
-        let key = frame.key;
         self.next_aggregation += 1;
-        let fields: Rc<[Field]> = with_addresses(layout::of_keys(frame.keys.clone())).into();
-        let with_addresses = Rc::clone(&fields);
-        self.aggregations.insert(variable, Aggregation { key, normal, with_addresses });
-        (key, fields, Some(Frame::Aggregation(frame)))
+        let keys = Rc::new(Keys {
+            aggregation: frame.key,
+            packing: Packing::of(&frame.keys),
+            with_addresses: with_addresses(layout::of_keys(frame.keys.clone())),
+        });
+        self.aggregations.insert(variable, Aggregation { normal, keys: Rc::clone(&keys) });
+        (keys, Some(Frame::Aggregation(frame)))
     }
 }

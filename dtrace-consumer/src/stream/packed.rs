@@ -1,0 +1,178 @@
+//! How do the records of a firing, and the keys of an entry, travel without what they do not use?
+//!
+//! libdtrace gives every record a place of fixed size: 256 bytes for each string. A stream has the records one
+//! after another. A string ends before its NUL, and other large records without the zeros at their end. The
+//! reader puts each record back in its place. The rest of the place is zero: what the kernel has there, behind
+//! a string's NUL, is left over from earlier strings.
+
+#[cfg(all(test, feature = "live"))]
+mod tests;
+
+use std::ffi::CStr;
+
+use super::wire::{Malformed, Take};
+use crate::data::record::{Action, RecordDescription};
+
+/// The most bytes that the records of a clause, or the keys of an aggregation, may take in their places.
+/// libdtrace for Linux cannot record more than 32 KiB.
+pub(crate) const UNPACKED_LIMIT: usize = 256 << 10;
+
+/// The largest record that travels whole, unless it is a string.
+const SMALL: u32 = 16;
+
+/// How the records of a clause are packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packing {
+    pieces: Vec<Piece>,
+    /// The number of bytes up to the end of the last record.
+    length: usize,
+}
+
+/// A part of the data: a record, or several small ones without a gap between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    offset: usize,
+    size: usize,
+    cut: Cut,
+}
+
+/// Where a piece ends in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// At its end. It has no length in front of it.
+    Never,
+    /// Before its first zero.
+    AtNul,
+    /// Before the zeros at its end.
+    ZerosAtEnd,
+}
+
+impl Packing {
+    /// Determines how `records` are packed.
+    pub(crate) fn of(records: &[RecordDescription]) -> Packing {
+        let mut pieces: Vec<Piece> = Vec::with_capacity(records.len());
+        for record in records.iter().filter(|r| r.size > 0) {
+            let (offset, size) = (record.offset as usize, record.size as usize);
+            let cut = match record.size {
+                _ if is_string(record) => Cut::AtNul,
+                ..=SMALL => Cut::Never,
+                _ => Cut::ZerosAtEnd,
+            };
+            match pieces.last_mut() {
+                Some(last)
+                    if (last.cut, cut) == (Cut::Never, Cut::Never)
+                        && last.offset.checked_add(last.size) == Some(offset) =>
+                {
+                    last.size = last.size.saturating_add(size);
+                }
+                _ => pieces.push(Piece { offset, size, cut }),
+            }
+        }
+        let length = pieces.iter().map(|p| p.offset.saturating_add(p.size)).max().unwrap_or(0);
+        Packing { pieces, length }
+    }
+
+    /// Refuses records that take too much memory in their places, however few bytes of them travel.
+    pub(crate) fn check(&self) -> Result<(), Malformed> {
+        match self.length {
+            ..=UNPACKED_LIMIT => Ok(()),
+            _ => Err(Malformed::new("records", "their sizes exceed the limit")),
+        }
+    }
+
+    /// Appends the records in `data` to `packed`. Records that are not in `data` count as zeros.
+    #[cfg(any(test, fuzzing, feature = "live"))]
+    pub(crate) fn pack(&self, data: &[u8], packed: &mut Vec<u8>) {
+        for piece in &self.pieces {
+            let end = piece.offset.saturating_add(piece.size);
+            let bytes = data.get(piece.offset..end).unwrap_or_default();
+            let used = match piece.cut {
+                Cut::Never => {
+                    packed.extend_from_slice(bytes);
+                    if bytes.is_empty() {
+                        packed.resize(packed.len() + piece.size, 0);
+                    }
+                    continue;
+                }
+                Cut::AtNul => CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes),
+                Cut::ZerosAtEnd => without_zeros_at_end(bytes),
+            };
+            put_length(packed, used.len());
+            packed.extend_from_slice(used);
+        }
+    }
+}
+
+/// Records in their places. One buffer serves all firings of a stream, so that a firing costs no allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Unpacked {
+    /// Zero, except where `written` says.
+    bytes: Vec<u8>,
+    written: Vec<(usize, usize)>,
+}
+
+impl Unpacked {
+    /// Puts `packed` records in their places. Takes time in proportion to the packed ones, whatever the size
+    /// of the places.
+    pub(crate) fn unpack<'u>(
+        &'u mut self,
+        packing: &Packing,
+        packed: &[u8],
+    ) -> Result<&'u [u8], Malformed> {
+        packing.check()?;
+        for (start, end) in self.written.drain(..) {
+            self.bytes[start..end].fill(0);
+        }
+        if self.bytes.len() < packing.length {
+            self.bytes.resize(packing.length, 0);
+        }
+        let mut t = Take::new(packed);
+        for piece in &packing.pieces {
+            let length = match piece.cut {
+                Cut::Never => piece.size,
+                Cut::AtNul | Cut::ZerosAtEnd => t.length("record length")?,
+            };
+            if length > piece.size {
+                return Err(Malformed::new("record length", "exceeds the record's size"));
+            }
+            let used = t.raw(length, "record")?;
+            let end = piece.offset + length;
+            self.written.push((piece.offset, end));
+            self.bytes[piece.offset..end].copy_from_slice(used);
+        }
+        if !t.is_empty() {
+            return Err(Malformed::new("records", "are longer than described"));
+        }
+        Ok(&self.bytes[..packing.length])
+    }
+}
+
+/// Returns whether what follows the record's first NUL has no meaning. libdtrace recognizes a string in the
+/// same way.
+fn is_string(record: &RecordDescription) -> bool {
+    use Action::{Freopen, Printf, System, Trace};
+    record.alignment == 1
+        && record.size > 1
+        && matches!(record.action, Trace | Printf | System | Freopen)
+}
+
+#[cfg(any(test, fuzzing, feature = "live"))]
+fn without_zeros_at_end(mut bytes: &[u8]) -> &[u8] {
+    while let Some((rest, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])) = bytes.split_last_chunk() {
+        bytes = rest;
+    }
+    while let Some((0, rest)) = bytes.split_last() {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Appends a length: seven bits a byte, the lowest first. The highest bit of a byte tells that more follow.
+#[cfg(any(test, fuzzing, feature = "live"))]
+fn put_length(b: &mut Vec<u8>, mut n: usize) {
+    while n > 0x7f {
+        b.push((n & 0x7f) as u8 | 0x80);
+        n >>= 7;
+    }
+    b.push(n as u8);
+}
