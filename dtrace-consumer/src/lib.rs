@@ -434,6 +434,9 @@ pub mod session {
 
 /// What a recording says of itself, and changes of recordings.
 pub mod recording {
+    pub use crate::api::recording::anonymise::{Anonymise, Replaced};
+    pub use crate::api::recording::cut::{Cut, Kept};
+    pub use crate::api::recording::info::RecordingInfo;
     pub use crate::data::recording::{Compression, Edit, Origin};
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod option;
 mod output;
 #[cfg(feature = "live")]
 pub(crate) mod query;
+pub(crate) mod recording;
 pub(crate) mod replay;
 mod rows;
 #[cfg(feature = "live")]

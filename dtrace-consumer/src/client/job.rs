@@ -51,9 +51,20 @@ pub(super) fn job(
         order: settings.delivery.order.unwrap_or_default(),
         drain: settings.delivery.mode == Mode::Drain,
         report: wants.any(Wants::REPORT),
-        read_options: settings.read_options.clone(),
+        read_options: read_options(settings),
         snapshot_interval: settings.interval,
     })
+}
+
+/// Returns the options to read. A recording has those that decide how dtrace(1) would print it.
+fn read_options(settings: &Settings) -> Vec<String> {
+    let mut names = settings.read_options.clone();
+    if settings.recording.is_some() {
+        let printing = ["quiet", "flowindent"].map(str::to_owned);
+        let new: Vec<String> = printing.into_iter().filter(|name| !names.contains(name)).collect();
+        names.extend(new);
+    }
+    names
 }
 
 /// Returns what is known of the session that a job is for, to explain its failure.

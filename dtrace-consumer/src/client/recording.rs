@@ -8,13 +8,12 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
-
 use super::descriptors::above_standard;
 use super::patience::Patient;
 use super::settings::Settings;
 use crate::data::recording::{Compression, Origin};
 use crate::error::Error;
+use crate::stream::compressed::compress;
 use crate::stream::frame::Frame;
 
 /// The most bytes that are compressed together.
@@ -139,9 +138,9 @@ impl Copy {
         }
         let written = match self.compression {
             Compression::None => self.file.write_all(bytes),
-            Compression::Zstd => bytes.chunks(BLOCK).try_for_each(|block| {
-                self.file.write_all(&compress_to_vec(block, CompressionLevel::Fastest))
-            }),
+            Compression::Zstd => bytes
+                .chunks(BLOCK)
+                .try_for_each(|block| self.file.write_all(&compress(block))),
         };
         self.failure = written.err();
     }

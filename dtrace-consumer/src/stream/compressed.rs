@@ -1,4 +1,4 @@
-//! How is a compressed recording read?
+//! How is a compressed recording read, and written?
 //!
 //! A compressed recording is a file of zstd: one of its frames after another, each of which holds whole frames of
 //! the stream. It is decoded block by block, so that memory stays bounded however much a block expands to.
@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Read};
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::wire::Malformed;
 
@@ -131,6 +132,11 @@ impl<R: Read> Read for Decompressed<R> {
             };
         }
     }
+}
+
+/// Returns a frame of zstd that holds `bytes`.
+pub(crate) fn compress(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 
 /// Reads until the buffer is full or the source ends.

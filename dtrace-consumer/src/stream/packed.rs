@@ -81,7 +81,6 @@ impl Packing {
     }
 
     /// Appends the records in `data` to `packed`. Records that are not in `data` count as zeros.
-    #[cfg(any(test, fuzzing, feature = "live"))]
     pub(crate) fn pack(&self, data: &[u8], packed: &mut Vec<u8>) {
         for piece in &self.pieces {
             let end = piece.offset.saturating_add(piece.size);
@@ -149,14 +148,13 @@ impl Unpacked {
 
 /// Returns whether what follows the record's first NUL has no meaning. libdtrace recognizes a string in the
 /// same way.
-fn is_string(record: &RecordDescription) -> bool {
+pub(crate) fn is_string(record: &RecordDescription) -> bool {
     use Action::{Freopen, Printf, System, Trace};
     record.alignment == 1
         && record.size > 1
         && matches!(record.action, Trace | Printf | System | Freopen)
 }
 
-#[cfg(any(test, fuzzing, feature = "live"))]
 fn without_zeros_at_end(mut bytes: &[u8]) -> &[u8] {
     while let Some((rest, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])) = bytes.split_last_chunk() {
         bytes = rest;
@@ -168,7 +166,6 @@ fn without_zeros_at_end(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// Appends a length: seven bits a byte, the lowest first. The highest bit of a byte tells that more follow.
-#[cfg(any(test, fuzzing, feature = "live"))]
 fn put_length(b: &mut Vec<u8>, mut n: usize) {
     while n > 0x7f {
         b.push((n & 0x7f) as u8 | 0x80);

@@ -57,7 +57,7 @@ fn main(what: &str) -> Result<(), Box<dyn Error>> {
             run_synchronous(two, ["true"]).chew(|_| Err(Outer(Inner).into())).run()?;
         }
         "no translator" => drop(session("BEGIN { trace(((bufinfo_t *)0)->b_flags); }")?),
-        "damaged" => drop(replay_from(&b"\x30\0\0\0\x01DTrS\x01\0"[..]).run()?),
+        "damaged" => drop(replay_from(&b"\x30\0\0\0\x01DTrS\x02\0"[..]).run()?),
         // To the file that the variable names, until it is killed.
         "recorder" => {
             let path = std::env::var_os(RECORDING).ok_or("no file is named")?;
@@ -66,6 +66,19 @@ fn main(what: &str) -> Result<(), Box<dyn Error>> {
             session
                 .chew(|_| {
                     println!("recorded");
+                    Ok(())
+                })
+                .run()?;
+        }
+        // The same, and prints each number that its handler gets.
+        "busy recorder" => {
+            let path = std::env::var_os(RECORDING).ok_or("no file is named")?;
+            let script = "syscall::getppid:entry /pid == $target/ { trace(++n); }";
+            let session = run_synchronous(script, traced_program("calls", 10_000_000)).record(path);
+            session
+                .option("switchrate", "1ms")
+                .rows(|n: u32| {
+                    println!("{n}");
                     Ok(())
                 })
                 .run()?;

@@ -318,7 +318,7 @@ fn items() -> Vec<u8> {
     let frames = [
         probe(1, "openat", "entry"),
         clause(1, vec![pid, path, last]),
-        firing(1, b"\x07\0\0\0/a\nb\0\0\0\0\xff\xff\xff\xff"),
+        firing(1, b"\x07\0\0\0\x04/a\nb\xff\xff\xff\xff"),
         aggregation(1, "calls", AggregationFunction::Sum),
     ];
     let mut end = Vec::new();

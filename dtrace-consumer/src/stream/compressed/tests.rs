@@ -1,12 +1,11 @@
 //! What is compressed is read up to where it breaks off, whatever breaks it.
 
 use proptest::prelude::*;
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::*;
 
 fn zstd(bytes: &[u8]) -> Vec<u8> {
-    compress_to_vec(bytes, CompressionLevel::Fastest)
+    compress(bytes)
 }
 
 /// Returns what can be read, and the reason if it ends with an error.

@@ -108,15 +108,20 @@ proptest! {
         prop_assume!(packing.check().is_ok());
         let sent = packed(&records, &data);
         let back = unpacked(&records, &sent).unwrap();
-        prop_assert_eq!(packed(&records, &back), sent);
+        let end = |r: &RecordDescription| u64::from(r.offset) + u64::from(r.size);
+        let overlap = |one: &RecordDescription, other: &RecordDescription| {
+            u64::from(other.offset) < end(one) && u64::from(one.offset) < end(other)
+        };
+        // The last of those that share a byte decides, so that the others may end elsewhere now.
+        let is_apart =
+            |one: &RecordDescription| records.iter().filter(|it| overlap(one, it)).count() <= 1;
+        if records.iter().all(is_apart) {
+            prop_assert_eq!(packed(&records, &back), sent);
+        }
         // What a record holds is what it held, up to where it was cut.
         for record in &records {
             let (Some(was), Some(is)) = (record.bytes(&data), record.bytes(&back)) else { continue };
-            let apart = records.iter().filter(|other| {
-                u64::from(other.offset) < u64::from(record.offset) + u64::from(record.size)
-                    && u64::from(record.offset) < u64::from(other.offset) + u64::from(other.size)
-            });
-            if apart.count() == 1 {
+            if is_apart(record) {
                 let used = if is_string(record) {
                     was.iter().position(|b| *b == 0).unwrap_or(was.len())
                 } else {

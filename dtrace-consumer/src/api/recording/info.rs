@@ -1,0 +1,147 @@
+//! What does a recording say of itself?
+
+use std::io::Read;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::source::Frames;
+use crate::data::loss::Losses;
+use crate::data::outcome::CommandOutcome;
+use crate::data::recording::{Edit, Origin};
+use crate::data::session_info::SessionInfo;
+use crate::data::warning::Warning;
+use crate::error::Error;
+use crate::stream::contents::{ContentsFrame, SessionFailure};
+use crate::stream::frame::{FORMAT_VERSION, Frame};
+
+/// What a recording says of itself, and what it holds.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct RecordingInfo {
+    /// The version of its format.
+    pub format: u16,
+    /// Which program recorded it, and when; `None` if it does not say.
+    pub origin: Option<Origin>,
+    /// How it was changed, in this order.
+    pub edits: Vec<Edit>,
+    /// The library, the kernel and the machine.
+    pub session: Option<SessionInfo>,
+    /// What it can hold: `firings`, `text`, `printed_entries`, `report`.
+    pub holds: Vec<&'static str>,
+    /// The name and the text of each script.
+    pub scripts: Vec<(String, String)>,
+    /// The options that were set.
+    pub options: Vec<(String, Option<String>)>,
+    /// The number of firings.
+    pub firings: u64,
+    /// The number of walks over the aggregations.
+    pub walks: u64,
+    /// The number of entries in these walks.
+    pub entries: u64,
+    /// The time from the beginning to the last delivery.
+    pub duration: Option<Duration>,
+    /// What was lost.
+    pub losses: Losses,
+    /// What the session could not do.
+    pub warnings: Vec<Warning>,
+    /// The status that the script passed to `exit()`.
+    pub exit: Option<i32>,
+    /// How the traced command ended.
+    pub command: Option<CommandOutcome>,
+    /// Why the session failed.
+    pub failure: Option<String>,
+    /// What is wrong with the recording: the rest of this describes what precedes it.
+    pub damage: Option<String>,
+}
+
+impl RecordingInfo {
+    /// Reads a recording to its end. Damage is noted in the result.
+    ///
+    /// ```no_run
+    /// use dtrace_consumer::recording::RecordingInfo;
+    ///
+    /// let info = RecordingInfo::read(std::fs::File::open("segments.dtrace")?)?;
+    /// println!("{} firings of {:?}", info.firings, info.scripts);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotARecording`] and [`Error::RecordingVersion`] if this version cannot read it at all.
+    pub fn read(source: impl Read) -> Result<RecordingInfo, Error> {
+        let mut frames = Frames::of(source, "the input")?;
+        let mut info = RecordingInfo { format: FORMAT_VERSION, ..RecordingInfo::default() };
+        let mut printing = false;
+        loop {
+            match frames.next() {
+                Ok(Some((Frame::PrintaBegin, _))) => printing = true,
+                Ok(Some((Frame::SnapshotEnd, _))) => printing = false,
+                Ok(Some((Frame::Entry(_), _))) if printing => {}
+                Ok(Some((frame, _))) => info.note(frame),
+                Ok(None) => return Ok(info),
+                Err(error) => {
+                    info.damage = Some(error.to_string());
+                    return Ok(info);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, frame: Frame<'_>) {
+        match frame {
+            Frame::Begin(session) => self.session = Some(session),
+            Frame::Contents(contents) => self.note_contents(contents),
+            Frame::Origin(origin) => self.origin = Some(origin),
+            Frame::Edited(edit) => self.edits.push(edit),
+            Frame::Arrived(time) => {
+                let began = self.origin.as_ref().map(|origin| origin.monotonic);
+                self.duration =
+                    began.and_then(|began| Duration::from_nanos(time).checked_sub(began));
+            }
+            Frame::Firing(_) => self.firings += 1,
+            Frame::SnapshotBegin => self.walks += 1,
+            Frame::Entry(_) => self.entries += 1,
+            Frame::Drop(report) => {
+                self.losses.count_drop(&report);
+            }
+            Frame::Fault(fault) => {
+                self.losses.count_fault(&fault);
+            }
+            Frame::Warning(warning) => self.warnings.push(warning),
+            Frame::Exit(status) => self.exit = Some(status),
+            Frame::CommandEnd(end) => self.command = Some(end),
+            Frame::Failure(failure) => {
+                self.failure = Some(format!("{}: {}", failure.attempt, failure.message));
+            }
+            Frame::SessionFailed(failure) => self.failure = Some(describe(&failure)),
+            _ => {}
+        }
+    }
+
+    fn note_contents(&mut self, contents: ContentsFrame) {
+        let held = [
+            (contents.firings, "firings"),
+            (contents.text, "text"),
+            (contents.printed, "printed_entries"),
+            (contents.report, "report"),
+        ];
+        self.holds = held.into_iter().filter_map(|(held, what)| held.then_some(what)).collect();
+        let scripts = contents.scripts.into_iter();
+        self.scripts = scripts
+            .map(|(name, text)| (name, String::from_utf8_lossy(&text).into_owned()))
+            .collect();
+        self.options = contents.options;
+    }
+}
+
+fn describe(failure: &SessionFailure) -> String {
+    match failure {
+        SessionFailure::WorkerDied { status, .. } => format!("the worker died: {status}"),
+        SessionFailure::WorkerSilent { .. } => "the worker did not answer".to_owned(),
+        SessionFailure::Lost => "data were lost".to_owned(),
+        SessionFailure::Aborted => "the session was aborted".to_owned(),
+        SessionFailure::Deadline { limit } => {
+            format!("the session was aborted after its deadline of {limit:?}")
+        }
+    }
+}

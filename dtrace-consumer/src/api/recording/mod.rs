@@ -1,0 +1,8 @@
+//! What does a recording say of itself, and how is it changed?
+
+pub(crate) mod anonymise;
+pub(crate) mod cut;
+pub(crate) mod info;
+mod renamed;
+mod source;
+mod target;

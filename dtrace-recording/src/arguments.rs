@@ -1,0 +1,91 @@
+//! Which arguments are there?
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+
+/// Shows, replays, cuts and anonymises recordings of D sessions.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 if all went well; 1 if the recording could not be read to its end, or the result \
+                  not be written; 2 if the arguments make no sense."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) subcommand: Subcommand,
+}
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Subcommand {
+    /// Shows what a recording says of itself: scripts, system, contents, losses.
+    Info {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// The recording.
+        recording: PathBuf,
+    },
+    /// Prints what dtrace(1) would print. The recording needs the text of its firings.
+    Replay {
+        /// Print every event as a line of JSON instead. This needs no text.
+        #[arg(long)]
+        ndjson: bool,
+        /// The recording.
+        recording: PathBuf,
+    },
+    /// Makes a part of a recording a recording of its own.
+    Cut {
+        /// Keep what was delivered at this time after the beginning or later: 10, 2.5s, 300ms.
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        from: Option<Duration>,
+        /// Keep what was delivered before this time after the beginning.
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        until: Option<Duration>,
+        /// Keep the firings of matching probes, such as 'syscall::open*:entry'. Several descriptions add up.
+        #[arg(long = "probe", value_name = "DESCRIPTION")]
+        probes: Vec<String>,
+        /// Leave out the first N of the firings that meet the other conditions.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        skip: u64,
+        /// Keep at most N firings.
+        #[arg(long, value_name = "N")]
+        take: Option<u64>,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Renames processes, users, addresses, paths and hosts, and leaves out scripts, command and output.
+    Anonymise {
+        /// Hide this word in all texts: the name of a host, a user, a program. Can be repeated.
+        #[arg(long, value_name = "WORD")]
+        hide: Vec<String>,
+        #[command(flatten)]
+        files: Files,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Files {
+    /// Overwrite the output if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// The recording.
+    pub(crate) recording: PathBuf,
+    /// The new recording.
+    pub(crate) output: PathBuf,
+}
+
+/// Parses a time: seconds, or with a unit.
+fn time(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "" | "s" => 1.0,
+        "ms" => 1e-3,
+        "us" => 1e-6,
+        "m" | "min" => 60.0,
+        other => return Err(format!("unknown unit `{other}` (use ms, s or min)")),
+    };
+    let number: f64 = number.parse().map_err(|_| "not a number with a unit".to_owned())?;
+    Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
+}

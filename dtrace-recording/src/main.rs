@@ -1,0 +1,105 @@
+//! Shows, replays, cuts and anonymises recordings. Which subcommand does what?
+
+mod arguments;
+mod info;
+mod ndjson;
+mod output;
+mod printed;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dtrace_consumer::recording::{Anonymise, Cut, RecordingInfo};
+use dtrace_consumer::{Error, Failure, replay};
+
+use arguments::{Arguments, Subcommand};
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().subcommand) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("dtrace-recording: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(subcommand: Subcommand) -> Result<(), String> {
+    match subcommand {
+        Subcommand::Info { json, recording } => show(json, &recording),
+        Subcommand::Replay { ndjson, recording } => {
+            let session = replay(&recording);
+            let result = match ndjson {
+                true => session.consumer(ndjson::Lines::new(io::stdout().lock())).run(),
+                false => session.formatted().consumer(printed::Printer::new(io::stdout().lock())).run(),
+            };
+            match result {
+                Err(failure) if !is_unread(&failure) => Err(failure.error.to_string()),
+                _ => Ok(()),
+            }
+        }
+        Subcommand::Cut { from, until, probes, skip, take, files } => {
+            let mut cut = probes.iter().fold(Cut::new().skip(skip), |cut, probe| cut.probe(probe));
+            cut = from.map_or(cut.clone(), |time| cut.from(time));
+            cut = until.map_or(cut.clone(), |time| cut.until(time));
+            cut = take.map_or(cut.clone(), |n| cut.take(n));
+            let source = open(&files.recording)?;
+            let write = |target: &mut File| cut.apply(source, target);
+            let kept = output::write(&files.output, files.force, write)?;
+            say(format!("kept {} of {} firings", kept.firings, kept.of))
+        }
+        Subcommand::Anonymise { hide, files } => {
+            let anonymise =
+                hide.iter().fold(Anonymise::new(), |anonymise, word| anonymise.hide(word));
+            let source = open(&files.recording)?;
+            let write = |target: &mut File| anonymise.apply(source, target);
+            let r = output::write(&files.output, files.force, write)?;
+            say(format!(
+                "replaced {} processes, {} users, {} addresses, {} paths, {} hosts, {} hidden words; cleared {} \
+                 records of memory; left out {} texts",
+                r.processes, r.users, r.addresses, r.paths, r.hosts, r.hidden, r.memory, r.texts
+            ))
+        }
+    }
+}
+
+fn show(json: bool, recording: &Path) -> Result<(), String> {
+    let found = RecordingInfo::read(open(recording)?).map_err(|error| named(recording, &error))?;
+    let text = match json {
+        true => serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?,
+        false => info::describe(&found),
+    };
+    say(text)?;
+    match &found.damage {
+        Some(damage) => Err(format!("{}: {damage}", recording.display())),
+        None => Ok(()),
+    }
+}
+
+fn open(recording: &Path) -> Result<File, String> {
+    File::open(recording).map_err(|error| format!("cannot read {}: {error}", recording.display()))
+}
+
+/// Names the file that the library knows as its input.
+fn named(recording: &Path, error: &Error) -> String {
+    error.to_string().replace("the input", &recording.display().to_string())
+}
+
+/// Writes a line to standard output. A reader that has gone, such as `head`, is no failure.
+fn say(line: String) -> Result<(), String> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether nobody reads the output any more.
+fn is_unread(failure: &Failure) -> bool {
+    matches!(&failure.error, Error::Callback { cause, .. }
+        if cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
