@@ -1,7 +1,5 @@
 //! What is a recording that is compressed, cut, anonymised, or damaged?
 
-use std::io::Read as _;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dtrace_consumer::recording::{Anonymise, Compression, Cut, Kept, RecordingInfo, Replaced};
@@ -28,9 +26,7 @@ fn events(recording: &[u8]) -> Vec<String> {
     };
     replay_from(recording)
         .chew(|firing| keep(format!("{firing} {:?}", firing.records().collect::<Vec<_>>().len())))
-        .chewrec(|record| {
-            record.aggregated().try_for_each(|entry| keep(format!("  {entry}")))
-        })
+        .chewrec(|record| record.aggregated().try_for_each(|entry| keep(format!("  {entry}"))))
         .walk(|entry| keep(entry.to_string()))
         .run()
         .expect("a whole recording");
@@ -38,7 +34,7 @@ fn events(recording: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn a_compressed_recording_holds_the_same_and_zstd_reads_it() {
+fn a_compressed_recording_holds_the_same() {
     let everything = Cut::new();
     let (kept, compressed) = cut(SEGMENTS, &everything).expect("a recording");
     assert!(kept.firings == kept.of && kept.of > 0, "{kept:?}");
@@ -51,17 +47,6 @@ fn a_compressed_recording_holds_the_same_and_zstd_reads_it() {
     let edits = info(&plain).edits;
     assert_eq!(edits.len(), 2, "{edits:?}");
     assert_eq!(cut(SEGMENTS, &Cut::new()).expect("a recording").1, compressed);
-
-    // The program of zstd itself, where there is one.
-    let zstd = Command::new("zstd").args(["-dcq"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let Ok(mut zstd) = zstd else { return };
-    let mut input = zstd.stdin.take().expect("its input");
-    std::io::Write::write_all(&mut input, &compressed).expect("it reads");
-    drop(input);
-    let mut output = Vec::new();
-    zstd.stdout.take().expect("its output").read_to_end(&mut output).expect("it writes");
-    assert!(zstd.wait().expect("it ends").success());
-    assert_eq!(events(&output), events(SEGMENTS));
 }
 
 #[test]
@@ -128,10 +113,8 @@ fn a_cut_by_probes_or_number_keeps_these_firings_and_what_they_print() {
     let all: Vec<String> =
         events(GOLDEN).into_iter().filter(|line| line.starts_with("dtrace:")).collect();
     let (kept, part) = cut(GOLDEN, &Cut::new().probe("dtrace:::BEGIN")).expect("a recording");
-    let begins: Vec<String> = events(GOLDEN)
-        .into_iter()
-        .filter(|line| line.starts_with("dtrace:::BEGIN"))
-        .collect();
+    let begins: Vec<String> =
+        events(GOLDEN).into_iter().filter(|line| line.starts_with("dtrace:::BEGIN")).collect();
     let found: Vec<String> = events(&part)
         .into_iter()
         .filter(|line| line.contains(":::") || line.starts_with("syscall"))
@@ -193,7 +176,7 @@ fn an_anonymised_recording_has_the_same_shape_and_none_of_the_names() {
         replay_from(recording)
             .chewrec(|record| {
                 if let dtrace_consumer::ValueRef::Stack(stack) = record.value() {
-                    addresses.extend(stack.frames().map(|frame| frame.address));
+                    addresses.extend(stack.frames().map(|frame| frame.address()));
                 }
                 Ok(())
             })

@@ -44,7 +44,10 @@ pub(crate) fn describe(info: &RecordingInfo) -> String {
         line("exit()", status.to_string());
     }
     if let Some(command) = &info.command {
-        line("command ended", format!("{} after {:.3} s", command.status, command.ran.as_secs_f64()));
+        line(
+            "command ended",
+            format!("{} after {:.3} s", command.status, command.ran.as_secs_f64()),
+        );
     }
     if let Some(failure) = &info.failure {
         line("failed", failure.clone());

@@ -34,7 +34,9 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
             let session = replay(&recording);
             let result = match ndjson {
                 true => session.consumer(ndjson::Lines::new(io::stdout().lock())).run(),
-                false => session.formatted().consumer(printed::Printer::new(io::stdout().lock())).run(),
+                false => {
+                    session.formatted().consumer(printed::Printer::new(io::stdout().lock())).run()
+                }
             };
             match result {
                 Err(failure) if !is_unread(&failure) => Err(failure.error.to_string()),

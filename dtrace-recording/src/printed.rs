@@ -20,7 +20,14 @@ pub(crate) struct Printer<W> {
 
 impl<W: Write> Printer<W> {
     pub(crate) fn new(out: W) -> Printer<W> {
-        Printer { out, quiet: false, flow: false, quiet_next: None, flow_next: None, is_headed: false }
+        Printer {
+            out,
+            quiet: false,
+            flow: false,
+            quiet_next: None,
+            flow_next: None,
+            is_headed: false,
+        }
     }
 
     fn head(&mut self) -> io::Result<()> {

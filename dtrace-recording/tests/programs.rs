@@ -20,6 +20,10 @@ live_tests! {
         the_help_names_every_subcommand_and_the_exit_statuses,
         a_recording_may_be_changed_in_its_place,
     ],
+    needs: [Command("zstd")],
+    tests: [
+        the_program_zstd_reads_and_writes_recordings,
+    ],
     needs: [Tracing, Dtrace1],
     tests: [
         a_replay_prints_what_dtrace1_prints,
@@ -62,7 +66,9 @@ fn a_recording_is_described_for_people_and_as_json() {
     let output = program(&["info", &text(&golden())]);
     let described = stdout(&output);
     assert!(output.status.success(), "{}", stderr(&output));
-    for word in ["system:", "libdtrace:    2.0", "firings:", "losses:", "command ended: ", "script "] {
+    for word in
+        ["system:", "libdtrace:    2.0", "firings:", "losses:", "command ended: ", "script "]
+    {
         assert!(described.contains(word), "no {word:?} in:\n{described}");
     }
     let output = program(&["info", "--json", &text(&golden())]);
@@ -192,6 +198,19 @@ fn a_recording_may_be_changed_in_its_place() {
     }
 }
 
+fn the_program_zstd_reads_and_writes_recordings() {
+    let place = tempfile::tempdir().expect("a directory");
+    let [cut, plain, again] = ["cut", "plain", "again"].map(|name| text(&place.path().join(name)));
+    assert!(program(&["cut", &text(&golden()), &cut]).status.success());
+    for arguments in [["-dqfo", &plain, &cut], ["-qfo", &again, &plain]] {
+        let zstd = Command::new("zstd").args(arguments).status().expect("zstd");
+        assert!(zstd.success(), "{arguments:?}");
+    }
+    let described = |recording: &str| stdout(&program(&["info", "--json", recording]));
+    assert!(!described(&cut).is_empty());
+    assert_eq!((described(&plain), described(&again)), (described(&cut), described(&cut)));
+}
+
 /// The script's own output is the same in every run.
 const SCRIPTS: [&str; 4] = [
     r#"BEGIN { trace(1); trace("two"); printf("%d %s\n", 3, "four"); @a["x"] = count(); @a["yy"] = sum(7); printa(@a); }"#,
@@ -257,7 +276,8 @@ fn a_recording_says_where_it_comes_from_and_is_cut_by_time() {
     }
     // The two clocks of the beginning relate the two of the script.
     let nanoseconds = |time: &serde_json::Value| {
-        time["secs"].as_i64().expect("seconds") * 1_000_000_000 + time["nanos"].as_i64().expect("rest")
+        time["secs"].as_i64().expect("seconds") * 1_000_000_000
+            + time["nanos"].as_i64().expect("rest")
     };
     let mut times = (0i64, 0i64);
     dtrace_consumer::replay(&recording)

@@ -138,9 +138,9 @@ impl Copy {
         }
         let written = match self.compression {
             Compression::None => self.file.write_all(bytes),
-            Compression::Zstd => bytes
-                .chunks(BLOCK)
-                .try_for_each(|block| self.file.write_all(&compress(block))),
+            Compression::Zstd => {
+                bytes.chunks(BLOCK).try_for_each(|block| self.file.write_all(&compress(block)))
+            }
         };
         self.failure = written.err();
     }

@@ -114,7 +114,8 @@ impl<R: Read> Read for Decompressed<R> {
                     }
                 }
                 State::Within(decoder) => {
-                    match decoder.decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
+                    match decoder
+                        .decode_blocks(&mut self.source, BlockDecodingStrategy::UptoBlocks(1))
                     {
                         Ok(_) => continue,
                         Err(error) => Err(failed(error)),

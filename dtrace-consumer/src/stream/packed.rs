@@ -8,8 +8,6 @@
 #[cfg(all(test, feature = "live"))]
 mod tests;
 
-use std::ffi::CStr;
-
 use super::wire::{Malformed, Take};
 use crate::data::record::{Action, RecordDescription};
 
@@ -80,6 +78,12 @@ impl Packing {
         }
     }
 
+    /// Returns whether the packed records are the data themselves, as those of numbers mostly are. Then they need
+    /// not be copied.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.pieces[..], [] | [Piece { offset: 0, cut: Cut::Never, .. }])
+    }
+
     /// Appends the records in `data` to `packed`. Records that are not in `data` count as zeros.
     pub(crate) fn pack(&self, data: &[u8], packed: &mut Vec<u8>) {
         for piece in &self.pieces {
@@ -93,7 +97,7 @@ impl Packing {
                     }
                     continue;
                 }
-                Cut::AtNul => CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes),
+                Cut::AtNul => up_to_nul(bytes),
                 Cut::ZerosAtEnd => without_zeros_at_end(bytes),
             };
             put_length(packed, used.len());
@@ -116,9 +120,12 @@ impl Unpacked {
     pub(crate) fn unpack<'u>(
         &'u mut self,
         packing: &Packing,
-        packed: &[u8],
+        packed: &'u [u8],
     ) -> Result<&'u [u8], Malformed> {
         packing.check()?;
+        if packing.is_plain() && packed.len() == packing.length {
+            return Ok(packed);
+        }
         for (start, end) in self.written.drain(..) {
             self.bytes[start..end].fill(0);
         }
@@ -155,8 +162,29 @@ pub(crate) fn is_string(record: &RecordDescription) -> bool {
         && matches!(record.action, Trace | Printf | System | Freopen)
 }
 
+/// Returns what precedes the first zero. Eight bytes at a time, because most strings are short and this is done for
+/// each.
+fn up_to_nul(bytes: &[u8]) -> &[u8] {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let mut at = 0;
+    while let Some(word) = bytes[at..].first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest bit that is set is in the first byte that is zero.
+        let zeros = word.wrapping_sub(ONES) & !word & HIGH;
+        if zeros != 0 {
+            return &bytes[..at + zeros.trailing_zeros() as usize / 8];
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(|b| *b == 0);
+    &bytes[..rest.map_or(bytes.len(), |n| at + n)]
+}
+
 fn without_zeros_at_end(mut bytes: &[u8]) -> &[u8] {
-    while let Some((rest, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])) = bytes.split_last_chunk() {
+    while let Some((rest, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])) =
+        bytes.split_last_chunk()
+    {
         bytes = rest;
     }
     while let Some((0, rest)) = bytes.split_last() {

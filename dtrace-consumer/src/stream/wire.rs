@@ -167,7 +167,11 @@ impl<'a> Take<'a> {
     }
 
     /// Takes the next `length` bytes.
-    pub(crate) fn raw(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn raw(
+        &mut self,
+        length: usize,
+        field: &'static str,
+    ) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self
             .rest
             .split_at_checked(length)

@@ -112,7 +112,8 @@ impl Anonymising {
                 return target.put(&Frame::Firing(firing));
             }
             Frame::Entry(entry) => {
-                let keys = self.records(Kind::Aggregation(entry.aggregation), entry.keys, position)?;
+                let keys =
+                    self.records(Kind::Aggregation(entry.aggregation), entry.keys, position)?;
                 return target.put(&Frame::Entry(EntryFrame { keys: &keys, ..entry }));
             }
             Frame::Report(_) => {
@@ -248,7 +249,8 @@ impl Anonymising {
             Kind::Clause(key) => self.clauses.get(&key),
             Kind::Aggregation(key) => self.aggregations.get(&key),
         };
-        let missing = crate::stream::wire::Malformed::new("frame", "refers to what is not described");
+        let missing =
+            crate::stream::wire::Malformed::new("frame", "refers to what is not described");
         let malformed = |cause| Error::Stream { position, cause };
         let records = described.ok_or_else(|| malformed(missing))?;
         let data = self.unpacked.unpack(&records.packing, packed).map_err(malformed)?;

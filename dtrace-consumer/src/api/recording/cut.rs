@@ -152,7 +152,9 @@ enum Group {
     None,
     /// To the next firing's `printa()`.
     Printed,
-    Walk { is_kept: bool },
+    Walk {
+        is_kept: bool,
+    },
 }
 
 struct Cutting<'c> {

@@ -155,7 +155,10 @@ fn is_host(word: &[u8]) -> bool {
     let is_address = |word: &str| word.parse::<std::net::IpAddr>().is_ok();
     // `::` alone names no host, and is common in D.
     word.len() > 2
-        && (is_address(word) || word.rsplit_once(':').is_some_and(|(host, _)| host.contains('.') && is_address(host)))
+        && (is_address(word)
+            || word
+                .rsplit_once(':')
+                .is_some_and(|(host, _)| host.contains('.') && is_address(host)))
 }
 
 #[cfg(test)]
@@ -164,14 +167,14 @@ mod tests {
 
     #[test]
     fn the_same_name_is_renamed_alike_and_others_otherwise() {
-        let mut renamed = Renamed::hiding(&["alice".to_owned(), "al".to_owned()]);
+        let mut renamed = Renamed::hiding(&["alice".to_owned(), "ali".to_owned()]);
         for (text, expected) in [
             ("/home/bob/x", "/path1"),
             ("open /etc/passwd: 3", "open /path2: 3"),
             ("\"/home/bob/x\", O_RDONLY", "\"/path1\", O_RDONLY"),
             ("src/main.rs.", "path3."),
             ("10.0.0.1:80 to fe80::1, 10.0.0.1", "host1 to host2, host3"),
-            ("alice and al", "hidden1 and hidden2"),
+            ("alice and ali", "hidden1 and hidden2"),
             ("syscall::read:entry", "syscall::read:entry"),
             ("libc.so.6`malloc+0x1f", "libc.so.6`malloc+0x1f"),
             ("/", "/"),

@@ -157,7 +157,11 @@ fn records_that_do_not_fit_their_description_are_refused() {
             .zip(fields)
         {
             let clause = clause(vec![record(Action::Trace, offset, size)]);
-            assert_eq!(damaged([probe(), clause, firing(data, b"", b"")]), field, "{offset} {size}");
+            assert_eq!(
+                damaged([probe(), clause, firing(data, b"", b"")]),
+                field,
+                "{offset} {size}"
+            );
         }
     }
 }
@@ -168,17 +172,16 @@ fn a_record_that_was_cut_has_its_size_and_zeros_behind_it() {
     let records = vec![record(Action::Trace, 0, 8), string, record(Action::Tracemem, 272, 64)];
     let first = [&[1; 8][..], &[3], b"abc", &[2, 9, 9]].concat();
     let second = [&[2; 8][..], &[0], &[0]].concat();
-    let bytes = recording([
-        probe(),
-        clause(records),
-        firing(&first, b"", b""),
-        firing(&second, b"", b""),
-    ]);
+    let bytes =
+        recording([probe(), clause(records), firing(&first, b"", b""), firing(&second, b"", b"")]);
     let mut seen = Vec::new();
     crate::replay_from(&bytes[..])
         .chewrec(|record| {
             assert_eq!(record.bytes().len(), record.description().size as usize);
-            seen.push((record.value().to_owned(), record.bytes().iter().map(|b| u32::from(*b)).sum()));
+            seen.push((
+                record.value().to_owned(),
+                record.bytes().iter().map(|b| u32::from(*b)).sum(),
+            ));
             Ok(())
         })
         .run()

@@ -27,6 +27,9 @@ fn a_string_travels_up_to_its_nul_and_nothing_behind_it_comes_back() {
             (&b"abc\0garbage"[..], &b"\x03abc"[..]),
             (b"\0bcgarbage..", b"\0"),
             (b"abcdefghijk", b"\x0babcdefghijk"),
+            (b"abcdefg\0ijk", b"\x07abcdefg"),
+            (b"abcdefgh\0jk", b"\x08abcdefgh"),
+            (b"\x01\xff\x80abcdef\0k", b"\x09\x01\xff\x80abcdef"),
         ] {
             let string = [record(action, 0, 11, 1)];
             assert_eq!(packed(&string, data), sent);
@@ -41,9 +44,13 @@ fn a_string_travels_up_to_its_nul_and_nothing_behind_it_comes_back() {
 fn only_strings_end_at_a_nul() {
     let mut memory = [0; 64];
     (memory[0], memory[40]) = (1, 2);
-    for (action, alignment) in
-        [(Action::Tracemem, 1), (Action::Print, 1), (Action::Trace, 8), (Action::Stack, 8), (Action::Other(9), 1)]
-    {
+    for (action, alignment) in [
+        (Action::Tracemem, 1),
+        (Action::Print, 1),
+        (Action::Trace, 8),
+        (Action::Stack, 8),
+        (Action::Other(9), 1),
+    ] {
         let record = [record(action, 0, 64, alignment)];
         let sent = packed(&record, &memory);
         assert_eq!((sent.len(), sent[0]), (42, 41), "{action:?}");

@@ -7,8 +7,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::session_info::{ByteOrder, OmittedLibrary, Platform, SessionInfo};
 use crate::data::recording::Origin;
+use crate::data::session_info::{ByteOrder, OmittedLibrary, Platform, SessionInfo};
 use crate::stream::contents::{ContentsFrame, SessionFailure};
 
 pub(super) fn omitted() -> impl Strategy<Value = OmittedLibrary> {

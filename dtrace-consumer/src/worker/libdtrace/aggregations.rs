@@ -191,18 +191,17 @@ impl<S: Sink> Walk<'_, S> {
             Misdelivered::new(format!("unknown aggregating function {}", found.function))
         })?;
         let mut told = self.context.told.borrow_mut();
-        let (keys, new) =
-            told.aggregation(found.variable, found.normal, |key| AggregationFrame {
-                key,
-                variable: found.variable,
-                // SAFETY: the caller guarantees it; see `# Safety`.
-                name: unsafe { owned(found.name) },
-                function,
-                signature: found.signature,
-                normal: found.normal,
-                // The first key is the variable's own number.
-                keys: found.keys.iter().skip(1).map(|r| describe(handle, r)).collect(),
-            });
+        let (keys, new) = told.aggregation(found.variable, found.normal, |key| AggregationFrame {
+            key,
+            variable: found.variable,
+            // SAFETY: the caller guarantees it; see `# Safety`.
+            name: unsafe { owned(found.name) },
+            function,
+            signature: found.signature,
+            normal: found.normal,
+            // The first key is the variable's own number.
+            keys: found.keys.iter().skip(1).map(|r| describe(handle, r)).collect(),
+        });
         new.iter().for_each(|frame| self.context.send(frame));
         Ok(keys)
     }
