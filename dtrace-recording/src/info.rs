@@ -10,7 +10,7 @@ pub(crate) fn describe(info: &RecordingInfo) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{:14}{}", format!("{name}:"), printable(&value));
+        let _ = writeln!(text, "{:16}{}", format!("{name}:"), printable(&value));
     };
     line("format", info.format.to_string());
     if let Some(origin) = &info.origin {

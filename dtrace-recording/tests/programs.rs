@@ -67,7 +67,7 @@ fn a_recording_is_described_for_people_and_as_json() {
     let described = stdout(&output);
     assert!(output.status.success(), "{}", stderr(&output));
     for word in
-        ["system:", "libdtrace:    2.0", "firings:", "losses:", "command ended: ", "script "]
+        ["system:", "libdtrace:      2.0", "firings:", "losses:", "command ended: ", "script "]
     {
         assert!(described.contains(word), "no {word:?} in:\n{described}");
     }
@@ -192,8 +192,8 @@ fn a_recording_may_be_changed_in_its_place() {
         assert!(output.status.success(), "{}", stderr(&output));
     }
     let described = stdout(&program(&["info", &text(&file)]));
-    assert!(described.contains("firings:      2\n"), "{described}");
-    for edit in ["changed:      cut: at most 2 firings", "changed:      anonymised: "] {
+    assert!(described.contains("firings:        2\n"), "{described}");
+    for edit in ["changed:        cut: at most 2 firings", "changed:        anonymised: "] {
         assert!(described.contains(edit), "{described}");
     }
 }
@@ -213,7 +213,7 @@ fn the_program_zstd_reads_and_writes_recordings() {
 
 /// The script's own output is the same in every run.
 const SCRIPTS: [&str; 4] = [
-    r#"BEGIN { trace(1); trace("two"); printf("%d %s\n", 3, "four"); @a["x"] = count(); @a["yy"] = sum(7); printa(@a); }"#,
+    r#"BEGIN { trace(1); trace("two"); printf("%d %s\n", 3, "four"); @a["x"] = count(); @b["yy"] = sum(7); printa(@a); }"#,
     "#pragma D option quiet\nBEGIN { printf(\"%x\", 255); @ = quantize(9); } END { printa(@); }",
     r#"BEGIN { @[1, "b"] = avg(3); @n = lquantize(5, 0, 10, 2); setopt("quiet"); } END { trace("end"); }"#,
     r#"BEGIN { stack(); tracemem(&`linux_banner, 20); } END { clear(@x); @x = max(3); }"#,
@@ -266,7 +266,8 @@ fn a_recording_says_where_it_comes_from_and_is_cut_by_time() {
     let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
     assert_eq!(json["origin"]["command"], serde_json::json!(command));
     assert_eq!(json["scripts"][0], serde_json::json!(["mine.d", script]));
-    assert_eq!(json["options"][0][0], "switchrate");
+    let options = json["options"].as_array().expect("options");
+    assert!(options.iter().any(|option| option[0] == "switchrate"), "{options:?}");
     assert_eq!(json["origin"]["crate_version"], env!("CARGO_PKG_VERSION"));
     for private in [std::env::var("HOSTNAME"), std::env::var("USER"), std::env::var("LOGNAME")] {
         let is_told = |name: &String| !name.is_empty() && name != "root" && name.len() > 3;
