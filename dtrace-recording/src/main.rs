@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use dtrace_consumer::loss::LossPolicy;
 use dtrace_consumer::recording::{Anonymise, Cut, RecordingInfo};
 use dtrace_consumer::{Error, Failure, replay};
 
@@ -31,7 +32,8 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
     match subcommand {
         Subcommand::Info { json, recording } => show(json, &recording),
         Subcommand::Replay { ndjson, recording } => {
-            let session = replay(&recording);
+            // What was lost is among the output.
+            let session = replay(&recording).losses(LossPolicy::Count);
             let result = match ndjson {
                 true => session.consumer(ndjson::Lines::new(io::stdout().lock())).run(),
                 false => {

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 mod contents;
 mod messages;
+mod packed;
 
 pub(crate) use messages::command;
 
@@ -307,25 +308,6 @@ fn firing() -> impl Strategy<Value = Sample> {
     )
 }
 
-/// Generates a clause with firings that fit it.
-fn fired() -> impl Strategy<Value = Vec<Sample>> {
-    (clause(), vec((firing(), vec(any::<u8>(), 0..100)), 0..3)).prop_map(|(clause, firings)| {
-        let (key, packing) = (clause.key, Packing::of(&clause.records));
-        let mut samples = vec![Sample::Plain(Frame::Clause(clause))];
-        for (mut firing, raw) in firings {
-            if let Sample::Firing { numbers, data, .. } = &mut firing {
-                numbers.1 = key;
-                data.clear();
-                if packing.check().is_ok() {
-                    packing.pack(&raw, data);
-                }
-            }
-            samples.push(firing);
-        }
-        samples
-    })
-}
-
 fn failure() -> impl Strategy<Value = FailureFrame> {
     let kind = prop::sample::select(vec![
         FailureKind::Load,
@@ -438,7 +420,7 @@ pub(crate) fn frames() -> impl Strategy<Value = Vec<Sample>> {
         4 => probe().prop_map(Frame::Probe).prop_map(one),
         4 => clause().prop_map(Frame::Clause).prop_map(one),
         4 => firing().prop_map(|firing| vec![firing]),
-        8 => fired(),
+        8 => packed::fired(),
         4 => walk(),
         2 => sample().prop_map(|sample| vec![sample]),
     ];

@@ -14,6 +14,8 @@ use crate::stream::payload::{AggregationFrame, ClauseFrame, EntryFrame, FiringFr
 use crate::stream::strategies;
 use crate::{Failure, ValueRef};
 
+mod packed;
+
 fn json(value: ValueRef<'_>) {
     let text = serde_json::to_string(&value).expect("serializing a value");
     let _: serde_json::Value = serde_json::from_str(&text).expect("parsing the JSON");
@@ -140,56 +142,6 @@ fn output_whose_end_lies_outside_of_the_text_is_left_out() {
     assert_eq!(outputs(b"onetwo", &[(0, 3), (0, 2), (0, 6)]), ["one", "two"]);
     assert_eq!(outputs(b"", &[(0, 1), (7, 0), (0, 0)]), [""; 0]);
     assert_eq!(outputs(b"one", &[(u32::MAX, 3)]), ["one"]);
-}
-
-#[test]
-fn records_that_do_not_fit_their_description_are_refused() {
-    // What travels of a record is checked, and so is the place that its description asks for.
-    let large = crate::stream::packed::UNPACKED_LIMIT as u32;
-    for (offset, size, fields) in [
-        (0, 16, ["record", "records"]),
-        (0, 17, ["record", "record length"]),
-        (large, 1, ["records", "records"]),
-        (u32::MAX, u32::MAX, ["records", "records"]),
-    ] {
-        for (data, field) in [&[8][..], &[200, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]]
-            .into_iter()
-            .zip(fields)
-        {
-            let clause = clause(vec![record(Action::Trace, offset, size)]);
-            assert_eq!(
-                damaged([probe(), clause, firing(data, b"", b"")]),
-                field,
-                "{offset} {size}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_record_that_was_cut_has_its_size_and_zeros_behind_it() {
-    let string = RecordDescription { alignment: 1, ..record(Action::Trace, 16, 256) };
-    let records = vec![record(Action::Trace, 0, 8), string, record(Action::Tracemem, 272, 64)];
-    let first = [&[1; 8][..], &[3], b"abc", &[2, 9, 9]].concat();
-    let second = [&[2; 8][..], &[0], &[0]].concat();
-    let bytes =
-        recording([probe(), clause(records), firing(&first, b"", b""), firing(&second, b"", b"")]);
-    let mut seen = Vec::new();
-    crate::replay_from(&bytes[..])
-        .chewrec(|record| {
-            assert_eq!(record.bytes().len(), record.description().size as usize);
-            seen.push((
-                record.value().to_owned(),
-                record.bytes().iter().map(|b| u32::from(*b)).sum(),
-            ));
-            Ok(())
-        })
-        .run()
-        .unwrap();
-    use crate::Value::{Bytes, String};
-    let memory = |bytes: &[u8]| Bytes([bytes, &[0; 64][bytes.len()..]].concat());
-    assert_eq!(seen[1..3], [(String(b"abc".to_vec().into()), 294u32), (memory(&[9, 9]), 18)]);
-    assert_eq!(seen[4..], [(String(Vec::new().into()), 0), (memory(&[]), 0)]);
 }
 
 fn aggregation(function: AggregationFunction, signature: u64, normal: u64) -> Frame<'static> {
