@@ -114,7 +114,7 @@ pub enum Error {
     #[error(
         "tracing did not begin: libdtrace enabled the probes, but BEGIN did not fire, so no other probe ever \
          will (check that the kernel's uprobes work, and that libdtrace is on a file system that \
-         supports them)"
+         supports them; if so, use another build of libdtrace)"
     )]
     NotBegun,
 

@@ -8,6 +8,7 @@ use super::failed::Failed;
 use super::libdtrace::{Tracing, Work};
 use super::processes::Processes;
 use super::system::dropped_by_kernel;
+use super::tracer::Tracer;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
 
@@ -35,6 +36,9 @@ pub(super) fn deliver(
     } else {
         let ended = traced.and(snapshot(tracing, job));
         tracing.sink().settle_drops(&dropped_by_kernel());
+        if let Some(warning) = Tracer::warning_at_end(job) {
+            tracing.sink().send(&Frame::Warning(warning));
+        }
         if job.report { ended.and(report(tracing)) } else { ended }
     };
     tracing.sink().flush();

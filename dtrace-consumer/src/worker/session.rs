@@ -141,7 +141,7 @@ impl Session<'_> {
         warn(&compiling, &mut encoder, job, &tracer)?;
         let mut tracing = enable(compiling, encoder, job)?;
         times.enable = clock.lap();
-        tracing.go().map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        Tracer::go(&mut tracing).map_err(|f| with_shortcomings(f, self.shortcomings))?;
         Tracer::require_begun()?;
         if let Some(warning) = Tracer::warning_once_on(job) {
             tracing.sink().send(&Frame::Warning(warning));

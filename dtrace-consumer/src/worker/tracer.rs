@@ -6,8 +6,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use super::encode::encoder::Encoder;
 use super::failed::{Failed, surroundings_failed};
-use super::libdtrace::{CallFailure, Compiling, Loaded};
+use super::libdtrace::{CallFailure, Compiling, Loaded, Tracing};
 use super::served::Served;
 use super::system::{self, Answering, ConsumerIdentity, Controllable, PidView};
 use crate::data::warning::{Warning, WarningKind};
@@ -94,6 +95,25 @@ impl Tracer {
         let error = io::Error::other("the kernel refused the BPF program that changes it");
         (system::refused_a_view() && uses)
             .then(|| apart("pid", "`pid` has another value in the worker", &error))
+    }
+
+    /// Starts tracing.
+    pub(super) fn go(tracing: &mut Tracing<Encoder>) -> Result<(), CallFailure> {
+        // A script may have set the option too.
+        if let Ok(Some(cpu)) = tracing.option("cpu") {
+            system::fire_only_on(cpu);
+        }
+        tracing.go()
+    }
+
+    /// Returns a warning if tracing has ended and `END` has not fired.
+    pub(super) fn warning_at_end(job: &Job) -> Option<Warning> {
+        let uses = job.scripts.iter().any(|script| script.mentions(&["END"]));
+        (uses && system::lacks_its_end()).then(|| {
+            let message = "libdtrace stopped tracing, and the probe did not fire: what its clauses record is \
+                           missing (use another build of libdtrace)";
+            Warning::new(WarningKind::NeverFires, "dtrace:::END", message)
+        })
     }
 
     /// Fails if tracing has not begun although libdtrace has started it.

@@ -9,10 +9,11 @@ mod linux;
 pub(crate) use linux::{
     Answering, ConsumerIdentity, Controllable, Peer, PidView, Reach, Threads, belongs_to,
     built_upon, close_inherited_descriptors, come_between, confine, confine_before_opening,
-    dropped_by_kernel, duplicate, end_tracing, give_up_privileges, has_begun, inode_of_input,
-    is_attached, is_traced, keep_descriptors, let_run_to_gate, limit_control, may_be_built,
-    open_gate, open_standard_descriptors, outlive, peer_of, prepare, privileges_were_raised,
-    refused_a_view, uprobe_type, wait_descriptors, was_let_go, watch_attachments, watch_process,
+    dropped_by_kernel, duplicate, end_tracing, fire_only_on, give_up_privileges, has_begun,
+    inode_of_input, is_attached, is_traced, keep_descriptors, lacks_its_end, let_run_to_gate,
+    limit_control, may_be_built, open_gate, open_standard_descriptors, outlive, peer_of, prepare,
+    privileges_were_raised, refused_a_view, uprobe_type, wait_descriptors, was_let_go,
+    watch_attachments, watch_process,
 };
 
 use std::io;

@@ -17,7 +17,7 @@ pub(super) struct Instruction {
 const _: () = assert!(size_of::<Instruction>() == 8);
 
 pub(super) const MAP_CREATE: i32 = 0;
-const MAP_LOOKUP_ELEM: i32 = 1;
+pub(super) const MAP_LOOKUP_ELEM: i32 = 1;
 pub(super) const PROG_LOAD: i32 = 5;
 const PROG_TEST_RUN: i32 = 10;
 
@@ -75,19 +75,22 @@ pub(super) fn run(program: &[Instruction]) -> io::Result<u32> {
     Ok(attributes.returned)
 }
 
+/// The part of `union bpf_attr` for `BPF_MAP_LOOKUP_ELEM`.
+#[repr(C)]
+pub(super) struct Lookup {
+    pub(super) map: u32,
+    padding: u32,
+    /// The address of the key.
+    pub(super) key: u64,
+    value: u64,
+    flags: u64,
+}
+
 /// Returns the element of a map under a 32-bit key.
 ///
 /// # Safety
 /// The map has keys of 32 bits and values of `N` bytes.
 pub(super) unsafe fn look_up<const N: usize>(map: RawFd, key: u32) -> io::Result<[u8; N]> {
-    #[repr(C)]
-    struct Lookup {
-        map: u32,
-        padding: u32,
-        key: u64,
-        value: u64,
-        flags: u64,
-    }
     let mut value = [0; N];
     let lookup = Lookup {
         map: map.cast_unsigned(),

@@ -7,12 +7,13 @@
 use std::ffi::c_long;
 use std::panic::catch_unwind;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io, ptr, slice};
 
 use nix::errno::Errno;
 
-use super::bpf::{self, Instruction, Load, MAP_CREATE, PROG_LOAD};
+use super::begin_and_end;
+use super::bpf::{Instruction, Load, Lookup, MAP_CREATE, MAP_LOOKUP_ELEM, PROG_LOAD};
 use super::called_function;
 use super::pid_view::PidView;
 use super::uprobe_places::{Attributes, Corrected, Rules, corrected};
@@ -25,6 +26,8 @@ static NEXT: OnceLock<Next> = OnceLock::new();
 
 struct Next {
     syscall: Syscall,
+    /// An address in the libdtrace that makes the calls.
+    inside: usize,
     /// How places of probes are corrected, if the kernel has uprobes.
     places: Option<Rules>,
     view: Option<PidView>,
@@ -32,9 +35,6 @@ struct Next {
 
 /// Whether the kernel refused a changed program, which was then loaded unchanged.
 static REFUSED: AtomicBool = AtomicBool::new(false);
-
-/// The descriptor of the map in which the programs keep the state of tracing.
-static STATE: AtomicI32 = AtomicI32::new(-1);
 
 /// Comes between the kernel and the libdtrace that contains `inside`: corrects the places of probes, and
 /// changes programs to have this view of processes. `only_known` makes it refuse probes in files
@@ -57,7 +57,7 @@ pub(crate) fn come_between(
         unsafe {
             let syscall: Syscall = std::mem::transmute(*place);
             // A second libdtrace in this process would be the same.
-            if NEXT.set(Next { syscall, places, view }).is_ok() {
+            if NEXT.set(Next { syscall, inside, places, view }).is_ok() {
                 *place = passes_on as *const () as usize;
             }
         }
@@ -78,17 +78,6 @@ pub(crate) fn uprobe_type() -> io::Result<u32> {
 /// Returns whether the kernel refused a program that was changed for the view of processes.
 pub(crate) fn refused_a_view() -> bool {
     REFUSED.load(Ordering::Relaxed)
-}
-
-/// Returns whether tracing has begun, which it does when `BEGIN` fires; `None` if that cannot be found out.
-pub(crate) fn has_begun() -> Option<bool> {
-    /// The key of the activity, and its value before `BEGIN` has fired.
-    const ACTIVITY: u32 = 0;
-    const INACTIVE: u32 = 0;
-    let state = STATE.load(Ordering::Relaxed);
-    // SAFETY: only a map of such numbers is kept, and libdtrace never closes it.
-    let activity = (state >= 0).then(|| unsafe { bpf::look_up(state, ACTIVITY) })?.ok()?;
-    Some(u32::from_ne_bytes(activity) != INACTIVE)
 }
 
 /// Takes the place of `syscall` for libdtrace.
@@ -146,9 +135,15 @@ unsafe extern "C" fn passes_on(
             let is_state = unsafe { ptr::with_exposed_provenance::<Map>(a).as_ref() }
                 .is_some_and(Map::is_state);
             if let (true, Ok(fd @ 0..)) = (is_state, i32::try_from(created)) {
-                STATE.store(fd, Ordering::Relaxed);
+                begin_and_end::keep_state(fd);
             }
             created
+        }
+        (libc::SYS_bpf, MAP_LOOKUP_ELEM) if b >= size_of::<Lookup>() => {
+            let lookup: *const Lookup = ptr::with_exposed_provenance(a);
+            // SAFETY: as for programs.
+            let _ = catch_unwind(|| unsafe { begin_and_end::before_lookup(lookup, next.inside) });
+            pass_on(first, a)
         }
         _ => pass_on(first, a),
     }

@@ -60,10 +60,7 @@ impl Mappings {
 
     /// Returns the place of the code at a distance from the first mapping.
     pub(super) fn at_distance(&self, distance: u64) -> Option<Place> {
-        let address = self.mappings.first()?.start.checked_add(distance)?;
-        let contains = |mapping: &Mapping| (mapping.start..mapping.end).contains(&address);
-        let mapping = self.code().find(contains)?;
-        Some(self.place(mapping, mapping.offset.checked_add(address - mapping.start)?))
+        self.at_address(self.mappings.first()?.start.checked_add(distance)?)
     }
 
     /// Returns the place of the code at an offset in the file.
@@ -73,6 +70,21 @@ impl Mappings {
             distance.is_some_and(|distance| distance < mapping.end - mapping.start)
         };
         Some(self.place(self.code().find(contains)?, offset))
+    }
+
+    /// Returns the place of the code at an address.
+    pub(super) fn at_address(&self, address: u64) -> Option<Place> {
+        let mapping = self.code().find(|it| (it.start..it.end).contains(&address))?;
+        Some(self.place(mapping, mapping.offset.checked_add(address - mapping.start)?))
+    }
+
+    /// Returns the address of the code at an offset in the file.
+    pub(super) fn address_of(&self, offset: u64) -> Option<u64> {
+        let mut addresses = self.code().filter_map(|mapping| {
+            let distance = offset.checked_sub(mapping.offset)?;
+            (distance < mapping.end - mapping.start).then(|| mapping.start + distance)
+        });
+        addresses.next()
     }
 
     fn code(&self) -> impl Iterator<Item = Mapping> {
@@ -145,6 +157,10 @@ mod tests {
         assert_eq!(maps.at_distance(0x10), None, "no code");
         assert_eq!(maps.at_distance(u64::MAX), None);
         assert_eq!(maps.at_offset(0x10), None, "no code");
+        assert_eq!(maps.at_address(0x0040_2ff0), place(file, 0x1ff0));
+        assert_eq!(maps.at_address(0x0040_0010), None, "no code");
+        assert_eq!(maps.address_of(0x1ff0), Some(0x0040_2ff0));
+        assert_eq!([0x10, 0x8000, u64::MAX].map(|offset| maps.address_of(offset)), [None; 3]);
     }
 
     #[test]

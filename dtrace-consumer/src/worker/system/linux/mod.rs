@@ -2,6 +2,8 @@
 
 #[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
 mod attachments;
+#[expect(unsafe_code, reason = "it calls functions of libdtrace that have no names")]
+mod begin_and_end;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod bpf;
 mod built_probes;
@@ -16,6 +18,7 @@ mod controllable;
 mod descriptors;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod drop_counters;
+mod empty_function;
 mod held_process;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
 mod kernel_calls;
@@ -33,6 +36,7 @@ mod uprobe_events;
 mod uprobe_places;
 
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
+pub(crate) use begin_and_end::{fire_only_on, has_begun, lacks_its_end};
 pub(crate) use built_probes::{built_upon, may_be_built};
 pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
@@ -43,7 +47,7 @@ pub(crate) use descriptors::{
 };
 pub(crate) use drop_counters::dropped_by_kernel;
 pub(crate) use held_process::{is_traced, let_run_to_gate, open_gate, outlive};
-pub(crate) use kernel_calls::{come_between, has_begun, refused_a_view, uprobe_type};
+pub(crate) use kernel_calls::{come_between, refused_a_view, uprobe_type};
 pub(crate) use pid_view::PidView;
 pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
 pub(crate) use surroundings::prepare;

@@ -56,6 +56,31 @@ fn events() -> String {
     String::from_utf8_lossy(&events).into_owned()
 }
 
+/// A uprobe event that this process created for one of libdtrace's own functions.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OwnEvent {
+    /// The name of the probe.
+    pub(super) name: String,
+    pub(super) path: String,
+    /// Where in the file it is.
+    pub(super) offset: u64,
+}
+
+/// Returns the events that this process created for probes of the provider `dtrace`.
+pub(super) fn own_events() -> Vec<OwnEvent> {
+    let own = std::process::id();
+    events().lines().filter_map(|line| own_event(line, own)).collect()
+}
+
+/// Parses a line such as `p:dt_12_dtrace/BEGIN /usr/lib/…:0x4f`, if the process with this PID created the event.
+fn own_event(line: &str, own: u32) -> Option<OwnEvent> {
+    let (pid, name) = event_of_consumer(line)?;
+    let name = name.strip_prefix(&format!("dt_{own}_dtrace/")).filter(|_| pid == own)?.to_owned();
+    let place = line.strip_prefix("p:")?.split_once(' ')?.1;
+    let (path, offset) = place.split_ascii_whitespace().next()?.rsplit_once(":0x")?;
+    Some(OwnEvent { name, path: path.to_owned(), offset: u64::from_str_radix(offset, 16).ok()? })
+}
+
 fn remove(of: impl Fn(u32) -> bool) {
     let events = events();
     let stale = events.lines().filter_map(event_of_consumer).filter(|(pid, _)| of(*pid));
@@ -87,5 +112,26 @@ mod tests {
         assert_eq!(event_of_consumer("p:probes/open /bin/sh:0x10"), None);
         assert_eq!(event_of_consumer("r:dt_x_y/z /bin/sh:0x10"), None);
         assert_eq!(event_of_consumer(""), None);
+    }
+
+    #[test]
+    fn own_events_of_libdtrace_name_a_place() {
+        let line = "p:dt_314_dtrace/BEGIN /usr/lib/a:0x1/libdtrace.so.2:0x000000000004f0a0";
+        let event = OwnEvent {
+            name: "BEGIN".to_owned(),
+            path: "/usr/lib/a:0x1/libdtrace.so.2".to_owned(),
+            offset: 0x4f0a0,
+        };
+        assert_eq!(own_event(line, 314), Some(event));
+        for (line, own) in [
+            (line, 31),
+            ("r:dt_314_dtrace/BEGIN /usr/lib/libdtrace.so.2:0x4f", 314),
+            ("p:dt_314_pid/BEGIN /usr/lib/libdtrace.so.2:0x4f", 314),
+            ("p:dt_314_dtrace/BEGIN /usr/lib/libdtrace.so.2", 314),
+            ("p:dt_314_dtrace/BEGIN", 314),
+            ("p:dt_314_dtrace/BEGIN /usr/lib/libdtrace.so.2:0xx", 314),
+        ] {
+            assert_eq!(own_event(line, own), None, "{line}");
+        }
     }
 }

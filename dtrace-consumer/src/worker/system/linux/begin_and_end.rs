@@ -1,0 +1,171 @@
+//! Have `BEGIN` and `END` fired, and who fires them if libdtrace does not?
+//!
+//! libdtrace places uprobes on two empty functions in its own file, and calls the first one when tracing starts
+//! and the second one when it stops. Link-time optimisation removes the calls, because the functions do
+//! nothing. This is so in libdtrace 2.0.6 as Ubuntu 26.04 has it. There `BEGIN` never fires, and
+//! without it no other probe does.
+//!
+//! So the worker calls a function that libdtrace has not called. The BPF programs tell: they keep the activity of
+//! tracing in a map. The program of `BEGIN` runs only while the activity is "inactive", that of `END` only while
+//! it is "draining", and each ends that activity. Right behind the place of each call, libdtrace
+//! looks up on which CPU the probe has fired. If the activity has not changed by then, the probe has not fired.
+//! A call too many has no effect, because the program does not run a second time.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::thread;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::bpf::{self, Lookup};
+use super::empty_function::{self, LONGEST};
+use super::mapped_file::open_if_it_is;
+use super::mappings::Mappings;
+use super::uprobe_events::{OwnEvent, own_events};
+
+/// The descriptor of the map in which the programs keep the state of tracing.
+static STATE: AtomicI32 = AtomicI32::new(-1);
+
+/// The keys of the map: the activity, and the CPUs on which `BEGIN` and `END` have fired.
+const ACTIVITY: u32 = 0;
+const BEGAN_ON: u32 = 1;
+const ENDED_ON: u32 = 2;
+
+/// Values of the activity: before `BEGIN` has fired, and from the end of tracing until `END` has fired.
+const INACTIVE: u32 = 0;
+const DRAINING: u32 = 2;
+
+/// The CPU that the probes have to fire on, if only one is traced.
+static ONLY_CPU: AtomicU64 = AtomicU64::new(ANY_CPU);
+const ANY_CPU: u64 = u64::MAX;
+
+/// The functions of libdtrace that fire the probes.
+static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
+
+/// Keeps the descriptor of the map with the state of tracing. libdtrace never closes it.
+pub(super) fn keep_state(map: i32) {
+    STATE.store(map, Ordering::Relaxed);
+}
+
+/// Makes the probes fire on this CPU, on which alone buffers exist.
+pub(crate) fn fire_only_on(cpu: u64) {
+    ONLY_CPU.store(cpu, Ordering::Relaxed);
+}
+
+/// Returns whether tracing has begun, which it does when `BEGIN` fires; `None` if that cannot be found out.
+pub(crate) fn has_begun() -> Option<bool> {
+    Some(activity()? != INACTIVE)
+}
+
+/// Returns whether tracing was stopped, and `END` has not fired.
+pub(crate) fn lacks_its_end() -> bool {
+    activity() == Some(DRAINING)
+}
+
+fn activity() -> Option<u32> {
+    let state = STATE.load(Ordering::Relaxed);
+    // SAFETY: only a map with such keys and values is kept, and libdtrace never closes it.
+    let activity = (state >= 0).then(|| unsafe { bpf::look_up(state, ACTIVITY) })?.ok()?;
+    Some(u32::from_ne_bytes(activity))
+}
+
+/// Fires the probe that libdtrace asks about, if it has not fired. `inside` is an address in libdtrace.
+///
+/// # Safety
+/// `lookup` points to the attributes of a lookup in a map, or is null.
+pub(super) unsafe fn before_lookup(lookup: *const Lookup, inside: usize) {
+    // SAFETY: the caller guarantees it.
+    let Some(lookup) = (unsafe { lookup.as_ref() }) else { return };
+    if i32::try_from(lookup.map) != Ok(STATE.load(Ordering::Relaxed)) {
+        return;
+    }
+    let Ok(key) = usize::try_from(lookup.key) else { return };
+    // SAFETY: the attributes point to a key, and this map's keys have 32 bits.
+    let key = unsafe { std::ptr::with_exposed_provenance::<[u8; 4]>(key).as_ref() };
+    match key.map(|key| u32::from_ne_bytes(*key)) {
+        Some(BEGAN_ON) => {
+            // Later, a confined worker cannot read the list of events.
+            let functions = FUNCTIONS.get_or_init(|| Functions::find(inside));
+            fire(functions.begin, INACTIVE);
+        }
+        Some(ENDED_ON) => fire(FUNCTIONS.get().and_then(|it| it.end), DRAINING),
+        _ => {}
+    }
+}
+
+/// Calls the function if the activity shows that its probe has not fired.
+fn fire(function: Option<Function>, before: u32) {
+    let Some(function) = function.filter(|_| activity() == Some(before)) else { return };
+    let cpu = ONLY_CPU.load(Ordering::Relaxed);
+    if cpu == ANY_CPU {
+        return function.call();
+    }
+    // A thread of its own, so that this one stays free to run on any CPU.
+    let on_cpu = move || {
+        let mut set = CpuSet::new();
+        let set_one = usize::try_from(cpu).is_ok_and(|cpu| set.set(cpu).is_ok());
+        if set_one && sched_setaffinity(Pid::from_raw(0), &set).is_ok() {
+            function.call();
+        }
+    };
+    // Without a thread the probe does not fire, and that is reported.
+    if let Ok(thread) = thread::Builder::new().name("fire".to_owned()).spawn(on_cpu) {
+        let _ = thread.join();
+    }
+}
+
+/// The two functions, as far as they are known.
+struct Functions {
+    begin: Option<Function>,
+    end: Option<Function>,
+}
+
+/// The address of an empty function of libdtrace.
+#[derive(Clone, Copy)]
+struct Function(usize);
+
+impl Functions {
+    /// Finds the places of the uprobes that libdtrace has created.
+    fn find(inside: usize) -> Functions {
+        let events = own_events();
+        let find = |name| {
+            let event = events.iter().find(|event| event.name == name)?;
+            Function::at(event, inside)
+        };
+        Functions { begin: find("BEGIN"), end: find("END") }
+    }
+}
+
+impl Function {
+    /// Returns the function at the place of a uprobe. It must be an empty one, and the place must be mapped as code of
+    /// the very file that contains `inside`.
+    fn at(event: &OwnEvent, inside: usize) -> Option<Function> {
+        let pid = i32::try_from(std::process::id()).ok()?;
+        let mappings = Mappings::read(pid, Path::new(&event.path)).ok()?;
+        let library = mappings.at_address(u64::try_from(inside).ok()?)?;
+        let address = mappings.address_of(event.offset)?;
+        let file = open_if_it_is(Path::new(&event.path), library.file)?;
+        let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        // In memory there is the uprobe's breakpoint.
+        let mut code = [0; LONGEST];
+        file.read_exact_at(&mut code, event.offset).ok()?;
+        empty_function::is_one(&code).then_some(Function(usize::try_from(address).ok()?))
+    }
+
+    fn call(self) {
+        let address = std::ptr::with_exposed_provenance::<()>(self.0);
+        // SAFETY: the address is in executable memory that maps libdtrace's own file, which is never unloaded. The
+        // code there returns to its caller and changes nothing else, so that it can be called as a function
+        // without arguments and results. The kernel has put a breakpoint there, and executes the first
+        // instruction in its place.
+        unsafe {
+            let function: unsafe extern "C" fn() = std::mem::transmute(address);
+            function();
+        }
+    }
+}
