@@ -59,6 +59,15 @@ impl Dtrace1 {
         Ok(Dtrace1 { program, library, libraries })
     }
 
+    /// Makes it use the libdtrace of a prefix.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn with_library_of(self, prefix: &Path) -> Dtrace1 {
+        Dtrace1 { library: locate(Some(prefix)).expect("the prefix has one"), ..self }
+    }
+
     /// Returns a command that runs dtrace(1) in a mount namespace with debugfs.
     #[must_use]
     pub fn command(&self) -> Command {
