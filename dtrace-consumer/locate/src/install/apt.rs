@@ -18,6 +18,14 @@ pub(super) struct Offer {
     pub(super) packages: Vec<Package>,
 }
 
+/// What reading the index of a suite came to.
+enum Index {
+    /// The version of libdtrace there, if there is one.
+    Offers(Option<String>),
+    /// apt's messages.
+    Unreachable(String),
+}
+
 /// Runs apt with a separate state.
 pub(super) struct Apt<'a> {
     host: &'a Host,
@@ -76,63 +84,95 @@ impl<'a> Apt<'a> {
         Ok(apt)
     }
 
-    /// Returns the packages and their dependencies, from the first suite that has a supported libdtrace.
+    /// Returns the packages and their dependencies. They come from the first suite with a libdtrace of a version that
+    /// the first of the `wanted` accepts; if there is none, from the first that the second accepts, and so on.
     pub(super) fn find(
         &mut self,
         packages: &[&str],
-        supported: &[&str],
+        wanted: &[fn(&str) -> bool],
         log: &mut dyn FnMut(&str),
     ) -> Result<Offer, InstallError> {
+        let host = self.host;
         let mut suites = Vec::new();
         let mut unreachable = Vec::new();
-        for mirror in &self.host.mirrors {
-            for suite in &self.host.suites {
-                log(&format!("reading the index of {} {suite}", self.host.vendor));
-                self.write(
-                    "sources/packages.sources",
-                    &format!(
-                        "Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: {}\n\
-                         Architectures: {}\nSigned-By: {}\n",
-                        self.host.components,
-                        self.host.architecture,
-                        self.host.keyring.display(),
-                    ),
-                )?;
-                match self.run(self.command("apt-get").args(["-q", "update"])) {
-                    Ok(_) => {}
-                    // Only the HTTP status tells a suite that the mirror lacks from a mirror that does
-                    // not respond.
-                    Err(InstallError::Tool { said, .. }) if said.contains("404 ") => {
-                        suites.push((suite.clone(), None));
-                        continue;
-                    }
-                    Err(InstallError::Tool { said, .. }) => {
+        let mut best: Option<(usize, &str, &str)> = None;
+        for mirror in &host.mirrors {
+            for suite in &host.suites {
+                match self.read(mirror, suite, packages[0], log)? {
+                    Index::Unreachable(said) => {
                         unreachable.push(said);
                         break;
                     }
-                    Err(error) => return Err(error),
+                    Index::Offers(version) => {
+                        let rank = version.as_deref().and_then(|version| {
+                            wanted.iter().position(|accepts| accepts(upstream(version)))
+                        });
+                        match rank {
+                            Some(0) => return self.offer(suite, packages),
+                            Some(rank) if best.is_none_or(|(other, ..)| rank < other) => {
+                                best = Some((rank, mirror, suite));
+                            }
+                            _ => {}
+                        }
+                        suites.push((suite.clone(), version));
+                    }
                 }
-                // apt-cache fails for a name that is not in the index.
-                let candidate = match self.describe(&packages[..1]) {
-                    Err(InstallError::Tool { .. }) => None,
-                    other => other?.pop(),
-                };
-                let version = candidate.map(|it| it.version);
-                if version.as_deref().is_some_and(|it| supported.contains(&upstream(it))) {
-                    let plan = self.run(
-                        self.command("apt-get").args(["-qq", "-s", "install"]).args(packages),
-                    )?;
-                    let names = planned(&plan);
-                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    return Ok(Offer { suite: suite.clone(), packages: self.describe(&names)? });
-                }
-                suites.push((suite.clone(), version));
             }
+        }
+        if let Some((_, mirror, suite)) = best {
+            return match self.read(mirror, suite, packages[0], log)? {
+                Index::Unreachable(said) => Err(InstallError::Unreachable { said }),
+                Index::Offers(_) => self.offer(suite, packages),
+            };
         }
         if suites.is_empty() {
             return Err(InstallError::Unreachable { said: unreachable.join("\n") });
         }
-        Err(InstallError::NotOffered { vendor: self.host.vendor, suites })
+        Err(InstallError::NotOffered { vendor: host.vendor, suites })
+    }
+
+    /// Makes apt read the index of a suite, and of no other one.
+    fn read(
+        &self,
+        mirror: &str,
+        suite: &str,
+        library: &str,
+        log: &mut dyn FnMut(&str),
+    ) -> Result<Index, InstallError> {
+        let Host { vendor, components, architecture, keyring, .. } = self.host;
+        log(&format!("reading the index of {vendor} {suite}"));
+        self.write(
+            "sources/packages.sources",
+            &format!(
+                "Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: {components}\n\
+                 Architectures: {architecture}\nSigned-By: {}\n",
+                keyring.display(),
+            ),
+        )?;
+        match self.run(self.command("apt-get").args(["-q", "update"])) {
+            Ok(_) => {}
+            // Only the HTTP status tells a suite that the mirror lacks from a mirror that does not respond.
+            Err(InstallError::Tool { said, .. }) if said.contains("404 ") => {
+                return Ok(Index::Offers(None));
+            }
+            Err(InstallError::Tool { said, .. }) => return Ok(Index::Unreachable(said)),
+            Err(error) => return Err(error),
+        }
+        // apt-cache fails for a name that is not in the index.
+        let candidate = match self.describe(&[library]) {
+            Err(InstallError::Tool { .. }) => None,
+            other => other?.pop(),
+        };
+        Ok(Index::Offers(candidate.map(|it| it.version)))
+    }
+
+    /// Returns the packages and their dependencies from the suite whose index was read last.
+    fn offer(&self, suite: &str, packages: &[&str]) -> Result<Offer, InstallError> {
+        let plan =
+            self.run(self.command("apt-get").args(["-qq", "-s", "install"]).args(packages))?;
+        let names = planned(&plan);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(Offer { suite: suite.to_owned(), packages: self.describe(&names)? })
     }
 
     /// Fetches and unpacks the packages; returns the directory with their files.
@@ -190,10 +230,14 @@ fn described(text: &str) -> Vec<Package> {
             let line = stanza.lines().find_map(|it| it.strip_prefix(key)?.strip_prefix(": "))?;
             Some(line.trim().to_owned())
         };
+        // Which hashes an index has depends on the archive. apt refuses a file that it cannot verify.
+        let hash = ["SHA512", "SHA256"]
+            .into_iter()
+            .find_map(|name| Some(format!("{}:{}", name.to_lowercase(), value(name)?)));
         Some(Package {
             name: value("Package")?,
             version: value("Version")?,
-            sha256: value("SHA256")?,
+            hash: hash.unwrap_or_else(|| "unknown".to_owned()),
         })
     });
     stanzas.collect()

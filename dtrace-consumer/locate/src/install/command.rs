@@ -1,5 +1,6 @@
 //! How are the host's programs run within a time limit?
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,11 +10,21 @@ use super::error::InstallError;
 /// Runs programs with a common deadline.
 pub(super) struct Programs {
     deadline: Instant,
+    /// What takes the place of `PATH`.
+    path: Option<OsString>,
 }
 
 impl Programs {
     pub(super) fn within(time: Duration) -> Programs {
-        Programs { deadline: Instant::now() + time }
+        Programs { deadline: Instant::now() + time, path: None }
+    }
+
+    /// Runs the programs in a directory instead of those with the same names elsewhere.
+    #[cfg(test)]
+    pub(super) fn in_directory(self, directory: &Path) -> Programs {
+        let mut path = directory.as_os_str().to_owned();
+        path.push(":/usr/bin:/bin");
+        Programs { path: Some(path), ..self }
     }
 
     /// Runs a program and returns its output. timeout(1) is in an essential package, so every Debian
@@ -28,7 +39,11 @@ impl Programs {
         if seconds == 0 {
             return Err(InstallError::TimedOut { command: name });
         }
-        let output = timed(command, seconds).output().map_err(|error| InstallError::Tool {
+        let mut timed = timed(command, seconds);
+        if let Some(path) = &self.path {
+            timed.env("PATH", path);
+        }
+        let output = timed.output().map_err(|error| InstallError::Tool {
             command: name.clone(),
             said: error.to_string(),
         })?;

@@ -5,7 +5,7 @@
 //! accept unsigned packages.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -42,10 +42,20 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn examine() -> Result<Host, InstallError> {
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-        let (vendor, codename) = vendor(&release).ok_or_else(|| {
-            InstallError::UnsupportedHost("it is not based on Debian or Ubuntu".into())
+        Host::of(&release, Path::new("/usr/share/keyrings"), Programs::within(TIME))
+    }
+
+    /// Examines a host by its os-release(5), its directory of keyrings and its programs.
+    pub(super) fn of(
+        release: &str,
+        keyrings: &Path,
+        programs: Programs,
+    ) -> Result<Host, InstallError> {
+        let (vendor, codename) = vendor(release).ok_or_else(|| {
+            let what = "it is not based on Debian or Ubuntu (use a libdtrace of its own distribution, or copy a \
+                        prefix that `dtrace-worker install --prefix` has made on a Debian or Ubuntu host)";
+            InstallError::UnsupportedHost(what.into())
         })?;
-        let programs = Programs::within(TIME);
         let said = programs.run(Command::new("dpkg").arg("--print-architecture"))?;
         let architecture = said.trim().to_owned();
         if !["amd64", "arm64"].contains(&architecture.as_str()) {
@@ -55,11 +65,17 @@ impl Host {
         }
         let (components, keyring, suites) = match vendor {
             "Debian" => ("main", "debian", vec!["forky".to_owned(), "sid".to_owned()]),
-            _ => ("main universe", "ubuntu", vec![codename.clone(), "devel".to_owned()]),
+            // The release that is being developed, and the first long-term release that has libdtrace. A private
+            // libdtrace brings its own C library, so it need not come from this host's release.
+            _ => {
+                let mut suites = vec![codename.clone()];
+                let others = ["devel", "resolute"].map(str::to_owned);
+                suites.extend(others.into_iter().filter(|it| *it != codename));
+                ("main universe", "ubuntu", suites)
+            }
         };
-        let looked = ["gpg", "pgp"].map(|suffix| {
-            PathBuf::from(format!("/usr/share/keyrings/{keyring}-archive-keyring.{suffix}"))
-        });
+        let looked = ["gpg", "pgp"]
+            .map(|suffix| keyrings.join(format!("{keyring}-archive-keyring.{suffix}")));
         let Some(keyring) = looked.iter().find(|it| it.is_file()).cloned() else {
             return Err(InstallError::NoKeyring { looked: looked.to_vec() });
         };

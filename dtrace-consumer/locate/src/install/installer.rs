@@ -85,7 +85,8 @@ impl Installer {
         let mut packages = vec![LIBRARY];
         packages.extend(self.with_dtrace_program.then_some(PROGRAM));
         let mut apt = Apt::new(work.path(), host)?;
-        let offer = apt.find(&packages, locate::SUPPORTED_VERSIONS, log)?;
+        let known = |version: &str| locate::SUPPORTED_VERSIONS.contains(&version);
+        let offer = apt.find(&packages, &[known], log)?;
         let wanted: Vec<Package> = offer
             .packages
             .into_iter()

@@ -37,8 +37,8 @@ pub struct Package {
     pub name: String,
     /// Its version, with Debian's epoch and revision.
     pub version: String,
-    /// The SHA-256 of its file, which apt compared with the signed index.
-    pub sha256: String,
+    /// The hash of its file in the signed index, with its kind: `sha512:…` or `sha256:…`.
+    pub hash: String,
 }
 
 impl fmt::Display for Manifest {
@@ -61,8 +61,8 @@ impl Manifest {
         for parent in self.parents.iter().filter_map(|it| it.to_str()) {
             text.push_str(&format!("parent {parent}\n"));
         }
-        for Package { name, version, sha256 } in &self.packages {
-            text.push_str(&format!("package {name} {version} {sha256}\n"));
+        for Package { name, version, hash } in &self.packages {
+            text.push_str(&format!("package {name} {version} {hash}\n"));
         }
         text
     }
@@ -85,7 +85,7 @@ impl Manifest {
         let parents = text.lines().filter_map(|line| line.strip_prefix("parent "));
         let packages = text.lines().filter_map(|line| {
             let mut words = line.strip_prefix("package ")?.split(' ').map(str::to_owned);
-            Some(Package { name: words.next()?, version: words.next()?, sha256: words.next()? })
+            Some(Package { name: words.next()?, version: words.next()?, hash: words.next()? })
         });
         Ok(Manifest {
             version: value("libdtrace")?.to_owned(),
@@ -106,7 +106,7 @@ mod tests {
         let package = |name: &str| Package {
             name: name.into(),
             version: "1:2.0.7-3".into(),
-            sha256: "00ff".into(),
+            hash: "sha512:00ff".into(),
         };
         Manifest {
             version: "2.0.7".into(),
