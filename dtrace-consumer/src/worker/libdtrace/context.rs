@@ -65,6 +65,8 @@ pub(super) struct Pending {
     pub(super) record: Option<u32>,
     /// The index of the last record that arrived.
     pub(super) reached: Option<usize>,
+    /// Where the text of the record starts, if it is a `printa()`.
+    pub(super) printa_at: Option<usize>,
     /// The aggregations whose entries have been sent.
     pub(super) printed: Vec<u64>,
 }

@@ -59,6 +59,7 @@ impl<S: Sink> Context<S> {
             length: data.len(),
             record: None,
             reached: None,
+            printa_at: None,
             printed: Vec::new(),
         };
         if clause.pure && !(self.wanted.text && clause.prints) {
@@ -145,6 +146,7 @@ impl<S: Sink> Context<S> {
         };
         if let (true, Some(pending)) = (prints, &mut *self.pending.borrow_mut()) {
             pending.record = u32::try_from(index).ok();
+            pending.printa_at = (action == Action::Printa).then(|| self.output.position());
         }
         Ok(answer)
     }
@@ -202,10 +204,19 @@ impl<S: Sink> Context<S> {
         }
     }
 
-    /// Notes where the text of the last formatted record ends.
+    /// Notes where the text of the last formatted record ends. In that of `printa()`, replaces addresses by the
+    /// names that are known.
     fn mark_text(&self) {
         let mut pending = self.pending.borrow_mut();
-        let Some(record) = pending.as_mut().and_then(|p| p.record.take()) else { return };
+        let Some(pending) = pending.as_mut() else { return };
+        let Some(record) = pending.record.take() else { return };
+        let start = std::mem::take(&mut pending.printa_at);
+        if let Some(start) = start
+            && let Some(text) = self.output.text(self.output.position()).get(start..)
+            && let Some(named) = self.told.borrow().names.applied_to(text)
+        {
+            self.output.replace_from(start, &named);
+        }
         let end = u32::try_from(self.output.position()).unwrap_or(u32::MAX);
         let mut ends = self.text_ends.borrow_mut();
         ends.extend_from_slice(&record.to_le_bytes());

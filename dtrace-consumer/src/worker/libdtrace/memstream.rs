@@ -63,6 +63,16 @@ impl Memstream {
         unsafe { std::slice::from_raw_parts(start.cast::<u8>(), n) }
     }
 
+    /// Replaces everything printed from `start` on.
+    pub(super) fn replace_from(&self, start: usize, text: &[u8]) {
+        let start = libc::off_t::try_from(start).unwrap_or(libc::off_t::MAX);
+        // SAFETY: the stream is open, and the text has this length.
+        unsafe {
+            libc::fseeko(self.file, start, libc::SEEK_SET);
+            libc::fwrite(text.as_ptr().cast::<c_void>(), 1, text.len(), self.file);
+        }
+    }
+
     pub(super) fn rewind(&self) {
         // SAFETY: the stream is open.
         unsafe { libc::fseeko(self.file, 0, libc::SEEK_SET) };
@@ -108,5 +118,18 @@ mod tests {
         moved.0.rewind();
         print(&moved.0, "b");
         assert_eq!(moved.0.text(moved.0.position()), b"b");
+    }
+
+    #[test]
+    fn the_end_of_the_text_can_be_replaced() {
+        let stream = Memstream::open().expect("there is memory");
+        print(&stream, "one, two");
+        for (end, whole) in [("2", "one, 2"), ("twenty", "one, twenty"), ("", "one, ")] {
+            stream.position();
+            stream.replace_from(5, end.as_bytes());
+            assert_eq!(stream.text(stream.position()), whole.as_bytes());
+        }
+        print(&stream, "3");
+        assert_eq!(stream.text(stream.position()), b"one, 3");
     }
 }

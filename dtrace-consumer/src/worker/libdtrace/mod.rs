@@ -14,6 +14,7 @@ mod firing;
 mod handle;
 mod handlers;
 mod memstream;
+mod named_text;
 mod platform;
 mod probes;
 mod processes;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::clause::{Clause, with_addresses};
+use super::named_text::Names;
 use crate::data::probe::Probe;
 use crate::data::record::RecordDescription;
 use crate::records::layout::{self, Field};
@@ -19,6 +20,7 @@ pub(super) struct Told {
     aggregations: HashMap<u64, Aggregation>,
     next_aggregation: u32,
     symbols: HashSet<(u32, u64)>,
+    pub(super) names: Names,
 }
 
 /// An aggregation that has been described.
@@ -66,8 +68,12 @@ impl Told {
         (pid, address): (u32, u64),
         resolve: impl FnOnce() -> String,
     ) -> Option<Frame<'static>> {
-        let new = self.symbols.insert((pid, address));
-        new.then(|| Frame::Symbol(SymbolFrame { pid, address, text: resolve() }))
+        if !self.symbols.insert((pid, address)) {
+            return None;
+        }
+        let text = resolve();
+        self.names.add(address, &text);
+        Some(Frame::Symbol(SymbolFrame { pid, address, text }))
     }
 
     /// Returns how to treat an aggregation's keys. Describes the aggregation on first use and whenever its

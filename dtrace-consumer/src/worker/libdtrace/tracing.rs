@@ -152,7 +152,9 @@ impl<S: Sink> Tracing<S> {
             (self.handle.api.dtrace_aggregate_print)(self.handle.raw, output.file().cast(), None)
         };
         self.handle.check("dtrace_aggregate_print", result)?;
-        Ok(output.text(output.position()).to_vec())
+        let text = output.text(output.position());
+        let named = self.context().told.borrow().names.applied_to(text);
+        Ok(named.unwrap_or_else(|| text.to_vec()))
     }
 
     /// Reads the aggregations and sends every entry to the sink, in `order`. `drain` removes the entries.
