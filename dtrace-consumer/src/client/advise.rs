@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::hint::{self, Facts, NO_TARGET};
 use super::settings::Settings;
-use super::{inquiry, near, system};
+use super::{inquiry, limits, near, system};
 use crate::data::sentences;
 use crate::error::{CompileError, Error};
 use crate::stream::job::Purpose;
@@ -31,7 +31,7 @@ pub(crate) fn advised(settings: &Settings, command: Option<i32>, mut error: Erro
         Error::Process { attempt, advice, .. } => *advice = process(attempt),
         _ => {}
     }
-    error
+    limits::explained(error)
 }
 
 fn exists(pid: u32) -> bool {

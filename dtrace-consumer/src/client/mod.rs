@@ -10,6 +10,7 @@ mod hint;
 pub(crate) mod inquiry;
 mod job;
 mod launch;
+mod limits;
 mod lossy;
 mod near;
 mod options;

@@ -4,9 +4,11 @@
 //! that is killed has it.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::descriptors::above_standard;
 use super::patience::Patient;
@@ -137,12 +139,29 @@ impl Copy {
             return;
         }
         let written = match self.compression {
-            Compression::None => self.file.write_all(bytes),
+            Compression::None => self.append(bytes),
             Compression::Zstd => {
-                bytes.chunks(BLOCK).try_for_each(|block| self.file.write_all(&compress(block)))
+                bytes.chunks(BLOCK).try_for_each(|block| self.append(&compress(block)))
             }
         };
         self.failure = written.err();
+    }
+
+    /// Fails where the file would become larger than this process may write: the system would end the process.
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = &self.file;
+        let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+        if limit != RLIM_INFINITY && file.metadata()?.is_file() {
+            let size = file.stream_position()?.saturating_add(bytes.len() as u64);
+            if size > limit {
+                let reason = format!(
+                    "it would exceed the limit on the size of files, RLIMIT_FSIZE, of {limit} bytes (raise it, \
+                     `ulimit -f`)"
+                );
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+            }
+        }
+        file.write_all(bytes)
     }
 }
 

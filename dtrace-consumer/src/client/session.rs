@@ -15,6 +15,7 @@ use super::command::place::{Hold, needed_by_message, needed_by_probe};
 use super::connection::{Connection, duplicate};
 use super::job::{check, job, known};
 use super::launch::Killer;
+use super::limits;
 use super::patience::WHILE_TRACING;
 use super::preflight::admit;
 use super::recording::Tee;
@@ -75,7 +76,7 @@ pub(crate) fn start<'c>(
             let is_effect =
                 !matches!(error, Error::Compile(_) | Error::Option { .. } | Error::Script { .. });
             let abortion = ending.abortion(settings.delivery.deadline).filter(|_| is_effect);
-            Err(dispatcher.fail(abortion.unwrap_or(error)))
+            Err(dispatcher.fail(abortion.unwrap_or_else(|| limits::explained(error))))
         }
     }
 }

@@ -149,6 +149,20 @@ pub enum Error {
         reason: String,
     },
 
+    /// The session did not start, and a limit of this process explains why. A worker has the limits of the
+    /// process that starts it.
+    #[error("{cause}; the limit on {limit} is {value}, which is too low ({remedy})")]
+    Limit {
+        /// The limit, such as `open files (RLIMIT_NOFILE)`.
+        limit: &'static str,
+        /// Its value.
+        value: String,
+        /// What a session needs, and how to raise the limit.
+        remedy: String,
+        /// The error.
+        cause: Box<Error>,
+    },
+
     /// The worker process died during the session.
     #[error("the worker process {status} during the session{}", after_a_semicolon(.last_words))]
     WorkerDied {
@@ -309,6 +323,7 @@ debug_as_text! {
         WorkerStart { program, reason },
         Elevation { program, problem, said, remedy },
         Refused { what, reason },
+        Limit { limit, value, remedy, cause },
         WorkerDied { status, last_words },
         WorkerSilent { last_words },
         Deadline { limit },

@@ -18,10 +18,15 @@ pub(crate) fn forget_variable(name: &str) {
 
 /// Restores the default handling of signals, because a worker inherits that of the user's process.
 /// libdtrace waits for its children, and signals its threads.
+///
+/// Ignores the signal of a file that gets too large: the write then fails, which libdtrace reports.
 pub(crate) fn handle_signals_as_usual() {
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
-    // SAFETY: the default action runs no code of this process.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    // SAFETY: neither the default action nor ignoring a signal runs code of this process.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
 }
 
 /// Clears the environment except for a search path.

@@ -52,7 +52,8 @@ impl Stage {
 pub(crate) fn run(how: &str) -> ! {
     match how {
         "broken" => broken_pipe(),
-        "calls" => calls(),
+        "calls" => calls(None),
+        "recorded" => calls(Some("recording")),
         "symbols" => wait(
             "BEGIN { trace(1); } syscall::exit_group:entry /pid == $target/ { ustack(); }",
             how,
@@ -88,13 +89,17 @@ pub fn descriptor_limit(limit: u32) -> String {
     format!("exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- && ulimit -n {limit}")
 }
 
-/// Traces five calls, and says what came of it.
-fn calls() -> ! {
+/// Traces five calls, and says what came of it. Records it to the file, if there is one.
+fn calls(recording: Option<&str>) -> ! {
     let script = "syscall::getppid:entry /pid == $target/ { trace(1); }";
     // Not by asking /proc, which may be missing.
     let exe = std::env::args().next().unwrap_or_default();
     let command = [&exe, WORD, "calls", "5"];
-    match run_synchronous(script, command).chew(|_| Ok(())).run() {
+    let mut session = run_synchronous(script, command).chew(|_| Ok(()));
+    if let Some(file) = recording {
+        session = session.record(file);
+    }
+    match session.run() {
         Ok(outcome) => println!("{} firings, {}", outcome.firings, outcome.losses),
         Err(failure) => {
             let structure = format!("{:#?}", failure.error);

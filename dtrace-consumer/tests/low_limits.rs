@@ -1,0 +1,106 @@
+//! What does a session say where a limit of its process is low?
+//!
+//! The limit is that of a consumer of its own. It either traces or names the limit; and nothing is left behind.
+
+use std::process::{Command, Stdio};
+
+use dtrace_test_support::consumer::descriptor_limit;
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    serial,
+    needs: [Tracing, Root],
+    tests: [
+        few_open_files_are_enough_or_named,
+        little_memory_is_enough_or_named,
+        limits_that_no_session_reaches_do_not_matter,
+        small_files_are_named_and_end_nobody,
+    ],
+    long: [
+        every_number_of_open_files_is_enough_or_named,
+        every_amount_of_memory_is_enough_or_named,
+    ],
+}
+
+const TRACED: &str = "5 firings, nothing lost\n";
+
+/// What a consumer of this kind says after `setup`, commands of a shell in a directory that vanishes.
+fn after(setup: &str, consumer: &str) -> String {
+    let (_lock, guard) = alone();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let output = Command::new("sh")
+        .args(["-c", &format!("{setup} && exec \"$@\""), "sh"])
+        .args(traced_program("consumer", consumer))
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh(1) can be run");
+    orphans_ended();
+    guard.check();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{setup}: {}: {said}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn traces_or_names(limit: &str, setup: &str) -> bool {
+    let said = after(setup, "calls");
+    let named = said.starts_with("Limit {") && said.contains(limit) && said.contains("raise it");
+    assert!(said == TRACED || named, "{setup}: {said}");
+    named
+}
+
+fn open_files(limits: impl IntoIterator<Item = u32>) {
+    let named = |limit: &u32| traces_or_names("RLIMIT_NOFILE", &descriptor_limit(*limit));
+    let named: Vec<u32> = limits.into_iter().filter(named).collect();
+    // The first ones cannot be enough.
+    assert!(named.contains(&4) && named.contains(&25) && !named.contains(&64), "{named:?}");
+}
+
+fn few_open_files_are_enough_or_named() {
+    open_files([4, 6, 8, 9, 11, 16, 22, 24, 25, 26, 64]);
+}
+
+fn every_number_of_open_files_is_enough_or_named() {
+    // With fewer, the consumer's own program does not start.
+    open_files(4..=64);
+}
+
+fn memory(of_data: &[u32], of_addresses: &[u32]) {
+    let mut named = 0;
+    for (limit, option, amounts) in
+        [("RLIMIT_DATA", 'd', of_data), ("RLIMIT_AS", 'v', of_addresses)]
+    {
+        for kibibytes in amounts {
+            named += u32::from(traces_or_names(limit, &format!("ulimit -{option} {kibibytes}")));
+        }
+    }
+    assert!(named > 0);
+}
+
+fn little_memory_is_enough_or_named() {
+    memory(&[1000, 10_000], &[20_000, 50_000]);
+}
+
+fn every_amount_of_memory_is_enough_or_named() {
+    let of_data = [1000, 2000, 4000, 8000, 16_000, 32_000, 64_000];
+    let of_addresses = [20_000, 30_000, 40_000, 60_000, 80_000, 120_000, 160_000, 200_000, 300_000];
+    memory(&of_data, &of_addresses);
+}
+
+fn limits_that_no_session_reaches_do_not_matter() {
+    // A process of root is not bound to the number of processes.
+    for limit in ["-c 0", "-l 0", "-u 1", "-s 128", "-f 1"] {
+        let said = after(&format!("ulimit {limit}"), "calls");
+        assert_eq!(said, TRACED, "{limit}");
+    }
+}
+
+fn small_files_are_named_and_end_nobody() {
+    traces_or_names("RLIMIT_FSIZE", "ulimit -f 0");
+    assert_eq!(after("ulimit -f 64", "recorded"), TRACED);
+    let said = after("ulimit -f 1", "recorded");
+    assert!(said.starts_with("Recording {") && said.contains("RLIMIT_FSIZE"), "{said}");
+}
