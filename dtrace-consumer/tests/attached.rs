@@ -10,6 +10,7 @@ use std::time::Duration;
 use dtrace_consumer::session::{EndedBy, Source};
 use dtrace_consumer::{Consumer, Error, Failure, Session, ValueRef, run_synchronous, trace};
 use dtrace_test_support::answering::Answering;
+use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
 
@@ -74,12 +75,15 @@ fn traces_all_programs<S: Source, C: Consumer>(session: Session<S, C>) {
 }
 
 fn a_created_process_that_executes_programs_is_traced_to_its_end() {
+    let (_lock, guard) = alone();
     let mut command = Command::new("sh");
     command.args(["-c", PROGRAMS]).stdin(Stdio::null());
     traces_all_programs(trace(STACKS).option("evaltime", "exec").create(command));
+    guard.check();
 }
 
 fn a_grabbed_process_that_executes_programs_is_traced_to_its_end() {
+    let (_lock, guard) = alone();
     let mut command = Command::new("sh");
     command.args(["-c", PROGRAMS]).stdin(Stdio::piped());
     let mut process = command.spawn().expect("sh(1) starts");
@@ -90,18 +94,22 @@ fn a_grabbed_process_that_executes_programs_is_traced_to_its_end() {
         Ok(())
     }));
     assert!(process.wait().expect("a child").success());
+    guard.check();
 }
 
 fn a_command_whose_functions_are_traced_may_execute_programs() {
+    let (_lock, guard) = alone();
     let script = format!("pid$target:libc.so.6:getenv:entry {{ }} {STACKS}");
     traces_all_programs(run_synchronous(script, ["sh", "-c", PROGRAMS]).configure_command(
         |command| {
             command.stdin(Stdio::null());
         },
     ));
+    guard.check();
 }
 
 fn functions_of_a_program_that_the_command_executes_have_names() {
+    let (_lock, guard) = alone();
     let program = traced_program("calls", 1);
     let mut command = Command::new("sh");
     // The shell calls getppid(2) when it starts. Its stack is named while it waits.
@@ -120,9 +128,11 @@ fn functions_of_a_program_that_the_command_executes_have_names() {
         .run()
         .expect("the session comes to its end");
     assert_eq!(innermost, ["getppid"; 2]);
+    guard.check();
 }
 
 fn a_process_is_free_as_soon_as_its_session_has_ended() {
+    let (_lock, guard) = alone();
     for script in [
         "BEGIN { exit(0); }",
         "syscall::getppid:entry /pid == $target/ { trace(1); ustack(); exit(0); }",
@@ -143,9 +153,11 @@ fn a_process_is_free_as_soon_as_its_session_has_ended() {
         process.answered();
         assert_free(process, script);
     }
+    guard.check();
 }
 
 fn a_process_is_free_as_soon_as_its_session_has_failed() {
+    let (_lock, guard) = alone();
     // While compiling, when probes are enabled, and while tracing.
     for script in ["BEGIN { no_such(); }", "BEGIN { raise(0); }", "BEGIN { trace(1); }"] {
         let process = Answering::start("answer");
@@ -158,17 +170,21 @@ fn a_process_is_free_as_soon_as_its_session_has_failed() {
         assert!(!matches!(error, Error::Deadline { .. } | Error::WorkerDied { .. }), "{error}");
         assert_free(process, script);
     }
+    guard.check();
 }
 
 fn a_process_is_free_although_many_probes_are_still_to_be_disabled() {
+    let (_lock, guard) = alone();
     let process = Answering::start("answer");
     let script = "syscall::s*:entry /pid == $target/ { trace(1); } BEGIN { exit(0); }";
     let session = trace(script).grab(process.pid()).deadline(DEADLINE).chew(|_| Ok(()));
     session.run().expect("the session comes to its end");
     assert_free(process, script);
+    guard.check();
 }
 
 fn a_process_whose_stacks_were_named_is_free_as_soon_as_the_session_has_ended() {
+    let (_lock, guard) = alone();
     let mut process = Answering::start("answer");
     let pid = process.pid();
     let script = format!("syscall::getppid:entry /pid == {pid}/ {{ ustack(); exit(0); }}");
@@ -183,4 +199,5 @@ fn a_process_whose_stacks_were_named_is_free_as_soon_as_the_session_has_ended() 
         .expect("the session comes to its end");
     process.answered();
     assert_free(process, &script);
+    guard.check();
 }

@@ -234,6 +234,7 @@ fn what_cannot_be_controlled_is_named() {
 
 /// libdtrace tries to start tshark(1) for it.
 fn a_packet_that_is_captured_does_not_end_the_worker() {
+    let (_lock, guard) = alone();
     let ended = std::sync::atomic::AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -250,4 +251,5 @@ fn a_packet_that_is_captured_does_not_end_the_worker() {
         outcome
     });
     assert_eq!(outcome.expect("it runs").ended_by, EndedBy::Script);
+    guard.check();
 }

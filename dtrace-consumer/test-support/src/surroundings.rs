@@ -9,7 +9,9 @@ use std::process::{Command, exit};
 use std::time::Duration;
 
 use dtrace_consumer::session::WarningKind;
-use dtrace_consumer::{CallbackResult, Error, Failure, Firing, Outcome, run_synchronous, trace};
+use dtrace_consumer::{
+    CallbackResult, Error, Failure, Firing, Outcome, preflight, run_synchronous, trace,
+};
 use nix::sys::prctl;
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, pthread_sigmask, sigaction,
@@ -22,6 +24,13 @@ pub const RESULT: &str = "DTRACE_TEST_RESULT";
 
 /// What `traced-program surrounded HOW` does.
 pub(crate) fn run(how: &str) -> ! {
+    let file = std::env::var_os(RESULT).expect("a file for the result");
+    if how == "preflight" {
+        let preflight = preflight(None);
+        let said = format!("{}\n{preflight}", preflight.is_ready());
+        fs::write(file, said).expect("the file can be written");
+        exit(0)
+    }
     let outcomes = match how.strip_prefix("no program, ") {
         Some(how) => {
             surround(how);
@@ -32,7 +41,6 @@ pub(crate) fn run(how: &str) -> ! {
             vec![command(""), command("ustack();"), created(), spawned(), captured()]
         }
     };
-    let file = std::env::var_os(RESULT).expect("a file for the result");
     fs::write(file, outcomes.join("; ")).expect("the file can be written");
     exit(0)
 }
