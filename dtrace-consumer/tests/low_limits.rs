@@ -12,7 +12,7 @@ use dtrace_test_support::traced::traced_program;
 
 live_tests! {
     serial,
-    needs: [Tracing, Root],
+    needs: [Tracing, Root, Command("prlimit")],
     tests: [
         few_open_files_are_enough_or_named,
         little_memory_is_enough_or_named,
@@ -92,14 +92,14 @@ fn every_amount_of_memory_is_enough_or_named() {
 
 fn limits_that_no_session_reaches_do_not_matter() {
     // A process of root is not bound to the number of processes.
-    for limit in ["-c 0", "-l 0", "-u 1", "-s 128", "-f 1"] {
-        let said = after(&format!("ulimit {limit}"), "calls");
+    for limit in ["--core=0", "--memlock=0", "--nproc=1", "--stack=131072", "--fsize=1024"] {
+        let said = after(&format!("prlimit --pid $$ {limit}"), "calls");
         assert_eq!(said, TRACED, "{limit}");
     }
 }
 
 fn small_files_are_named_and_end_nobody() {
-    traces_or_names("RLIMIT_FSIZE", "ulimit -f 0");
+    assert!(traces_or_names("RLIMIT_FSIZE", "ulimit -f 0"));
     assert_eq!(after("ulimit -f 64", "recorded"), TRACED);
     let said = after("ulimit -f 1", "recorded");
     assert!(said.starts_with("Recording {") && said.contains("RLIMIT_FSIZE"), "{said}");

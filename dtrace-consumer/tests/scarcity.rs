@@ -60,7 +60,8 @@ fn few_descriptors_are_enough_or_a_typed_error() {
         (4, "Command {", "Too many open files"),
     ] {
         let said = after(&descriptor_limit(few));
-        assert!(said.starts_with(error) && said.contains(words), "{few}: {said}");
+        let is_named = said.starts_with("Limit {") && said.contains("RLIMIT_NOFILE");
+        assert!(is_named && said.contains(error) && said.contains(words), "{few}: {said}");
     }
 }
 

@@ -111,6 +111,8 @@ pub(super) fn explained(error: Error) -> Error {
             | Error::WorkerDied { .. }
             | Error::System { .. }
             | Error::Unavailable(_)
+            // The worker passes the script to the compiler as a file.
+            | Error::Compile(_)
     );
     if !is_of_system {
         return error;
@@ -136,8 +138,12 @@ impl Limit {
             && (of_worker || matches!(error, Error::WorkerDied { .. }));
         let value = if is_raised { hard } else { soft };
         let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        let is_raised_sign = !matches!(self.resource, Resource::RLIMIT_NOFILE) || is_raised;
-        (says(self.proofs) || value < self.enough && is_raised_sign && says(self.signs))
+        // Scripts contain any words, and only libdtrace fails without a sign of this limit.
+        let may_be_unsaid = match self.resource {
+            Resource::RLIMIT_NOFILE => is_raised,
+            _ => !matches!(error, Error::Compile(_)),
+        };
+        (says(self.proofs) || value < self.enough && may_be_unsaid && says(self.signs))
             .then_some(value)
     }
 
