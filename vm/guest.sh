@@ -2,8 +2,9 @@
 
 # Writes an archive of the paths to standard output, for the guest to have them at the same paths.
 archive_of() { # SCRATCH PATH…
-  local scratch=$1/copies path file
+  local scratch=$1/copies path file strip
   shift
+  strip=$(tool strip)
   mkdir -p "$scratch"
   for path; do
     [ -e "$path" ] || fail "$path does not exist"
@@ -11,7 +12,7 @@ archive_of() { # SCRATCH PATH…
       mkdir -p "$scratch${file%/*}"
       # Debug information is most of a program's size, and nothing in a guest reads it. Symbols stay.
       if [ -x "$file" ] && [ "$(head -c4 "$file" | tail -c3)" = ELF ]; then
-        strip --strip-debug -o "$scratch$file" "$file"
+        "$strip" --strip-debug -o "$scratch$file" "$file"
       else
         ln -f "$file" "$scratch$file" 2>/dev/null || cp -p "$file" "$scratch$file"
       fi
@@ -21,7 +22,7 @@ archive_of() { # SCRATCH PATH…
 }
 
 run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
-  local kernel=$1 seconds=$2 out=$3 command=$4 image=$CACHE/$1 status
+  local kernel=$1 seconds=$2 out=$3 command=$4 image=$CACHE/$1 status machine
   shift 4
   # Global, because the trap uses it.
   SCRATCH=$(mktemp -d "$CACHE/run.XXXXXX")
@@ -33,7 +34,7 @@ run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
   } >"$SCRATCH/guest/cmd"
   # An initramfs may consist of several concatenated archives.
   {
-    cat "$CACHE/userland/userland.cpio" "$image/modules.cpio"
+    cat "$CACHE/userland/userland.cpio" "$image/modules.cpio" ${tools:+"$CACHE/tools/tools.cpio"}
     (cd "$SCRATCH/guest" && echo cmd | pack)
     archive_of "$SCRATCH" "$@"
   } >"$SCRATCH/initrd"
@@ -41,16 +42,12 @@ run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
   : >"$SCRATCH/out.tar"
   # The io provider needs a disk.
   truncate -s 16M "$SCRATCH/disk"
-  # Guests sometimes crash with plain `-cpu max`, but not without cx16. One CPU is faster under
-  # emulation, and avoids waiting for other CPUs when probes are removed.
-  timeout -k 5 "$seconds" qemu-system-x86_64 -accel tcg -M q35 -cpu max,-cx16 \
+  mapfile -t machine < <(machine "$SCRATCH")
+  # One CPU is faster under emulation, and avoids waiting for other CPUs when probes are removed.
+  timeout -k 5 "$seconds" "${machine[0]}" -chardev stdio,id=output,signal=off "${machine[@]:1}" -accel tcg \
     -smp "${VM_CPUS:-1}" -m "${VM_MEMORY:-1536}" -nodefaults -display none -no-reboot \
     -drive "file=$SCRATCH/disk,format=raw,if=virtio" \
-    -kernel "$image/vmlinuz" -initrd "$SCRATCH/initrd" \
-    -append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable \
-random.trust_cpu=on audit=0 apparmor=0 rcupdate.rcu_expedited=1 rdinit=/init ${VM_APPEND:-}" \
-    -serial "file:$SCRATCH/console" -chardev stdio,id=o,signal=off -serial chardev:o \
-    -serial "file:$SCRATCH/status" -serial "file:$SCRATCH/out.tar" </dev/null || :
+    -kernel "$image/vmlinuz" -initrd "$SCRATCH/initrd" </dev/null || :
   cp "$SCRATCH/console" "$image/console" 2>/dev/null || :
   if [ -n "$out" ] && [ -s "$SCRATCH/out.tar" ]; then
     mkdir -p "$out"

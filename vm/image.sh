@@ -4,15 +4,12 @@
 # mirror and proxies, and Debian's keyring to verify packages.
 #
 #   $CACHE/userland/userland.cpio     Debian sid's libdtrace, dtrace(1), busybox and C library
+#   $CACHE/tools/tools.cpio           what some tests need besides
 #   $CACHE/<kernel>/vmlinuz, modules.cpio, release
-
-# The kernels that `all` means: those of the stable releases, and from backports the last 6.x with
-# long-term support and the newest.
-KERNELS='6.1 6.12 6.18 newest'
 
 # Prints the suite that has a kernel. Any series in backports may be named.
 suite_of() {
-  case $1 in
+  case ${1%-16k} in
   6.1) echo bookworm ;;
   6.12) echo trixie ;;
   newest | [0-9]*.[0-9]*) echo trixie-backports ;;
@@ -22,6 +19,9 @@ suite_of() {
 
 # Packages of the user land: dtrace(1) with libdtrace, the run-time library of Rust programs, and a shell.
 USERLAND_PACKAGES='base-files dtrace libdtrace2 libgcc-s1 busybox-static'
+
+# Packages of what some tests need besides: a C compiler, tracers and programs that change users.
+TOOLS_PACKAGES='gcc libc6-dev strace util-linux sudo opendoas base-passwd'
 
 # USDT needs a character device in user space (cuse); the io provider needs a disk (virtio).
 MODULES='fuse cuse virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk'
@@ -79,8 +79,8 @@ Dir::State::status "$dir/status";
 Dir::State::lists "$dir/lists";
 Dir::Cache "$dir/cache";
 Dir::Log "$dir";
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
+APT::Architecture "$ARCH";
+APT::Architectures { "$ARCH"; };
 APT::Sandbox::User "root";
 APT::Install-Recommends "false";
 APT::Update::Error-Mode "any";
@@ -108,7 +108,7 @@ is_made() {
 }
 
 # Prints a hash of everything that determines the image, so that a change leads to a new image.
-recipe() { cat "$VM/image.sh" "$VM/guest-init" <(echo "$*") | sha256sum | cut -d' ' -f1; }
+recipe() { cat "$VM/image.sh" "$VM/guest-init" <(echo "$ARCH $*") | sha256sum | cut -d' ' -f1; }
 
 build_userland() {
   local to=$CACHE/userland recipe root packages
@@ -123,8 +123,9 @@ build_userland() {
     packages=$(apt-get -qq -s install $USERLAND_PACKAGES | awk '/^Inst/ { print $2 }')
     # shellcheck disable=SC2086
     unpack "$root" $packages
+    echo "$packages" >"$to/packages"
   )
-  rm -rf "$root"/usr/share/{doc,man,locale,lintian,bug,info} "$root"/usr/lib/x86_64-linux-gnu/gconv
+  rm -rf "$root"/usr/share/{doc,man,locale,lintian,bug,info} "$root/usr/lib/$TRIPLET/gconv"
   mkdir -p "$root"/{out,tmp,root} "$root/var/tmp"
   install -m 755 "$VM/guest-init" "$root/init"
   (cd "$root" && find . | pack) >"$to/userland.cpio"
@@ -132,8 +133,41 @@ build_userland() {
   echo "$recipe" >"$to/recipe"
 }
 
+# Builds the archive of tools, for a guest that has the user land, too.
+build_tools() {
+  local to=$CACHE/tools recipe root packages file
+  build_userland
+  recipe=$(recipe tools)
+  is_made "$to" "$recipe" && return
+  echo "vm: building the tools from Debian sid" >&2
+  root=$to/root
+  mkdir "$root"
+  (
+    private_apt "$to/apt" sid
+    # shellcheck disable=SC2086 # a list
+    packages=$(apt-get -qq -s install $USERLAND_PACKAGES $TOOLS_PACKAGES | awk '/^Inst/ { print $2 }' |
+      grep -vxFf "$CACHE/userland/packages")
+    # shellcheck disable=SC2086
+    unpack "$root" $packages
+  )
+  rm -rf "$root"/usr/share/{doc,man,locale,lintian,bug,info} "$root/usr/lib/$TRIPLET/gconv"
+  # Large, and no test needs it: the optimiser at link time, and sanitizers.
+  find "$root/usr" \( -name lto1 -o -name 'lib*san*' \) -delete
+  # What the packages' scripts would do.
+  ln -s gcc "$root/usr/bin/cc"
+  cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
+  cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+  for file in auth account password session session-noninteractive; do
+    echo "${file%%-*} required pam_permit.so" >"$root/etc/pam.d/common-$file"
+  done
+  echo "auth required pam_deny.so" >"$root/etc/pam.d/common-auth"
+  (cd "$root" && find . | pack) >"$to/tools.cpio"
+  rm -rf "$to"/{apt,root}
+  echo "$recipe" >"$to/recipe"
+}
+
 build_kernel() { # NAME
-  local name=$1 to=$CACHE/$1 recipe suite package parts release module file number=0
+  local name=$1 to=$CACHE/$1 recipe suite series flavour package parts release module file number=0
   suite=$(suite_of "$name")
   recipe=$(recipe "$name")
   is_made "$to" "$recipe" && return
@@ -142,9 +176,11 @@ build_kernel() { # NAME
   (
     private_apt "$to/apt" "$suite"
     # The cloud flavour has everything that tracing needs, and boots a second faster than the generic one.
-    package=$(apt-cache pkgnames "linux-image-${name/#newest/}" |
-      grep -E "^linux-image-${name/#newest/[0-9]+.[0-9]+}\.[0-9].*-cloud-amd64$" | sort -V | tail -1)
-    [ -n "$package" ] || fail "no cloud kernel $name in Debian $suite on this mirror"
+    series=${name%-16k} flavour=cloud-$ARCH
+    [[ $name != *-16k ]] || flavour=$ARCH-16k
+    package=$(apt-cache pkgnames "linux-image-${series/#newest/}" |
+      grep -E "^linux-image-${series/#newest/[0-9]+.[0-9]+}\.[0-9][^-]*(-[0-9]+)?-$flavour$" | sort -V | tail -1)
+    [ -n "$package" ] || fail "no kernel $series of the flavour $flavour in Debian $suite on this mirror"
     # Newer kernels are split into several packages.
     parts=$(apt-cache depends "$package" |
       awk '$1 == "Depends:" && $2 ~ /^linux-(binary|modules)-/ { print $2 }')
@@ -170,7 +206,7 @@ build_kernel() { # NAME
 }
 
 build() { # KERNEL
-  need qemu-system-x86_64 qemu-system-x86
+  need_emulator
   need cpio cpio
   need xz xz-utils
   build_userland

@@ -7,26 +7,41 @@
 # The time limit for the tests on one kernel, in seconds. It is generous, to catch only guests that hang.
 TEST_TIME=${VM_TEST_TIME:-1500}
 
-# Builds the tests; prints `kind executable package-directory` for each program.
+# Builds the tests that run; prints `kind executable package-directory` for each program.
 built_programs() {
+  local selection=() name
   need jq jq
-  cargo test --workspace --no-run --message-format=json |
+  for name in "${only[@]}"; do selection+=(--test "$name"); done
+  # Tests start examples and the worker.
+  [ ${#only[@]} = 0 ] || selection+=(--examples --bins)
+  cargo_for_guest test --workspace --no-run "${selection[@]}" --message-format=json |
     jq -r 'select(.executable != null) |
       [.target.kind[0], .executable, (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv'
 }
 
 # Builds the C program with USDT probes for tests/usdt.rs, with the packaged dtrace(1); prints its path.
 usdt_program() {
-  local sources=$WORKSPACE/tests/usdt to=$CACHE/usdt user=$CACHE/userland/root/usr libraries
+  local sources=$WORKSPACE/tests/usdt to=$CACHE/usdt user=$CACHE/userland/root/usr libraries tools=1
+  if [ -n "$FOREIGN" ]; then
+    ! is_made "$to" "$(recipe usdt "$(cat "$sources"/*)")" || { echo "$to/shop"; return; }
+    build_tools
+    run_in_guest "${kernels[0]}" "$TEST_TIME" "$to" \
+      "cp $sources/shop.* /tmp; cd /tmp && dtrace -s shop.d -h -o shop.h && gcc -O1 -I. -I/usr/lib/$TRIPLET/dtrace/include -c shop.c &&
+       dtrace -s shop.d -G -o probes.o shop.o && gcc shop.o probes.o -o /out/shop" "$sources" >&2 ||
+      fail "cannot build the C program with probes"
+    recipe usdt "$(cat "$sources"/*)" >"$to/recipe"
+    echo "$to/shop"
+    return
+  fi
   need gcc gcc
-  libraries=$user/lib/x86_64-linux-gnu
+  libraries=$user/lib/$TRIPLET
   rm -rf "$to"
   mkdir -p "$to/syslib"
   # Leaves out the D libraries, which depend on the kernel.
   cp -r "$libraries/dtrace/drti" "$to/syslib"
   (
     cd "$to"
-    dtrace=("$libraries/ld-linux-x86-64.so.2" --inhibit-cache --library-path "$libraries"
+    dtrace=("$libraries/$LOADER" --inhibit-cache --library-path "$libraries"
       "$user/sbin/dtrace" "-xsyslibdir=$to/syslib" -s "$sources/shop.d")
     "${dtrace[@]}" -h -o shop.h
     gcc -O1 -I. -I"$libraries/dtrace/include" -c "$sources/shop.c" -o shop.o
@@ -43,6 +58,12 @@ is_selected() { # PROGRAM
   if [ ${#only[@]} = 0 ]; then [ "$name" != soak ]; else [[ " ${only[*]} " == *" $name "* ]]; fi
 }
 
+# Whether a test program starts other programs that not every guest has.
+needs_tools() { # PROGRAM PACKAGE-DIRECTORY
+  local name=${1##*/}
+  grep -q 'Command("' "$2/tests/${name%-*}.rs" "$2/${name%-*}.rs" 2>/dev/null
+}
+
 # Prints the memory in MB that a guest needs: it unpacks files in memory, and needs room for both copies.
 memory_for() { # FILE…
   local size
@@ -56,7 +77,7 @@ test_command() { # KERNEL FILTER… <programs
   shift
   # Tests that lack something fail, those of function tracing included, instead of being ignored.
   echo "export DTRACE_STOCK_KERNEL=$kernel DTRACE_CONSUMER_REQUIRE_LIVE=1 DTRACE_CONSUMER_TESTS=all"
-  echo "export CARGO_TARGET_DIR=$TARGET RUST_BACKTRACE=1"
+  echo "export CARGO_TARGET_DIR=${PROFILE%/debug} RUST_BACKTRACE=1"
   echo "export DTRACE_USDT_PROGRAM=$CACHE/usdt/shop failed="
   while read -r kind program package; do
     [ "$kind" = test ] && is_selected "$program" || continue
@@ -72,27 +93,32 @@ run_tests() {
   programs=$(built_programs)
   while read -r kind program rest; do
     case $kind in
-      test) ! is_selected "$program" || paths+=("$program") ;;
+      test)
+        is_selected "$program" || continue
+        paths+=("$program")
+        ! needs_tools "$program" "$rest" || tools=1
+        ;;
       example | bin) paths+=("$program") ;;
     esac
   done <<<"$programs"
   # Tests start this program by its name without the hash.
-  [ ! -e "$TARGET/debug/dtrace-worker" ] || paths+=("$TARGET/debug/dtrace-worker")
-  local VM_MEMORY=${VM_MEMORY:-$(memory_for "${paths[@]}")}
+  [ ! -e "$PROFILE/dtrace-worker" ] || paths+=("$PROFILE/dtrace-worker")
+  [ -z "$tools" ] || build_tools
+  local VM_MEMORY=${VM_MEMORY:-$(memory_for "${paths[@]}" ${tools:+"$CACHE/tools/tools.cpio"})}
   for kernel in "${kernels[@]}"; do
     build "$kernel"
-    [ -n "${usdt:-}" ] || usdt=$(usdt_program)
+    [ -n "$usdt" ] || ! is_selected usdt- || usdt=$(usdt_program)
     echo "== kernel $(cat "$CACHE/$kernel/release")"
     run_in_guest "$kernel" "${seconds:-$TEST_TIME}" "$out" \
       "$(test_command "$kernel" "$*" <<<"$programs")" \
-      "${paths[@]}" "$usdt" "$WORKSPACE"/{,dtrace-*/,dtrace-*/*/}tests || status=1
+      "${paths[@]}" ${usdt:+"$usdt"} "$WORKSPACE"/{,dtrace-*/,dtrace-*/*/}tests || status=1
   done
   return $status
 }
 
 # Prints one kernel's column: `provider <tab> state <tab> remark` lines.
 providers_of() { # KERNEL, or `host`
-  local program=$TARGET/debug/examples/providers
+  local program=$PROFILE/examples/providers
   if [ "$1" = host ]; then
     "$program"
     return
@@ -105,7 +131,7 @@ providers_of() { # KERNEL, or `host`
 write_table() {
   local page=$WORKSPACE/docs/platforms.md kernel columns=() scratch release
   cd "$WORKSPACE"
-  cargo build --package dtrace-usdt-examples --example providers
+  cargo_for_guest build --package dtrace-usdt-examples --example providers
   scratch=$(mktemp -d "$CACHE/table.XXXXXX")
   for kernel in "${kernels[@]}" host; do
     echo "vm: providers of $kernel" >&2

@@ -186,7 +186,7 @@ fn stacks_and_symbols_as_keys_have_frames_and_names() {
 fn a_users_address_as_key_is_a_symbol_of_its_process() {
     let mut found = Vec::new();
     run_synchronous(
-        "syscall::getppid:entry /pid == $target/ { @[usym(uregs[R_RIP]), pid] = count(); }",
+        "syscall::getppid:entry /pid == $target/ { @[usym(uregs[R_PC]), pid] = count(); }",
         traced_program("calls", 1),
     )
     .walk(|entry| {

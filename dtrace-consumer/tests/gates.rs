@@ -22,7 +22,9 @@ const PROGRAM: &str = r#"
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((section(".exception_ranges"), aligned(4096))) const unsigned char zeros[4096] = { 0 };
+/* The longest page that a kernel may have. */
+#define PAGE 65536
+__attribute__((section(".exception_ranges"), aligned(PAGE))) const unsigned char zeros[PAGE] = { 0 };
 
 __attribute__((noinline)) int traced(int number) {
     __asm__ volatile("" ::: "memory");

@@ -82,12 +82,12 @@ fn go(way: &str, pid: &str) {
     match way {
         "ustack" => report(trace(with("ustack(); exit(0);"))),
         "actions" => report(trace(with(
-            "uaddr(uregs[R_RIP]); usym(uregs[R_RIP]); umod(uregs[R_RIP]); ufunc(uregs[R_RIP]);
+            "uaddr(uregs[R_PC]); usym(uregs[R_PC]); umod(uregs[R_PC]); ufunc(uregs[R_PC]);
              exit(0);",
         ))),
         "keys" => report(trace(with(
-            "@[ustack(), uaddr(uregs[R_RIP]), usym(uregs[R_RIP]), umod(uregs[R_RIP])] = count();
-             @f[ufunc(uregs[R_RIP])] = count(); printa(@f); exit(0);",
+            "@[ustack(), uaddr(uregs[R_PC]), usym(uregs[R_PC]), umod(uregs[R_PC])] = count();
+             @f[ufunc(uregs[R_PC])] = count(); printa(@f); exit(0);",
         ))),
         "pid" => report(trace(by_pid.as_str())),
         "pid by argument" => {

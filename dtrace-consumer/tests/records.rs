@@ -201,7 +201,7 @@ fn frames_and_addresses_of_the_traced_process_are_named_while_it_lives() {
     run_synchronous(
         "syscall::getppid:entry /pid == $target/ {
             trace(pid); ustack(); ustack(1);
-            usym(uregs[R_RIP]); umod(uregs[R_RIP]); uaddr(uregs[R_RIP]); ufunc(uregs[R_RIP]);
+            usym(uregs[R_PC]); umod(uregs[R_PC]); uaddr(uregs[R_PC]); ufunc(uregs[R_PC]);
         }",
         traced_program("answer", 1),
     )

@@ -35,7 +35,7 @@ fn functions_of_a_command_that_ends_at_once_have_names() {
     let (mut firings, mut keys) = (Vec::new(), Vec::new());
     let script = r#"
         syscall::getppid:entry /pid == $target/ { ustack(); @["by stack", ustack(3)] = count(); }
-        syscall::getppid:entry /pid == $target/ { printf("%d", 1); uaddr(uregs[R_RIP]); }"#;
+        syscall::getppid:entry /pid == $target/ { printf("%d", 1); uaddr(uregs[R_PC]); }"#;
     let outcome = run_synchronous(script, traced_program("calls", 1))
         .chew(|firing| {
             firings.extend(firing.values().filter(|v| v.kind() == "stack").map(|v| innermost(&v)));

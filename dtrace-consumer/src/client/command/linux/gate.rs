@@ -10,7 +10,8 @@
 //!
 //! A gate is at the entry point of the program, or at its `main`, which runs after the initialisers that
 //! register the program's own probes. `main` needs no symbol: the code at the entry point passes it to the C
-//! library as the first argument.
+//! library as the first argument. The program has not set up anything else when it first leaves its own
+//! code, whether that leads to the C library or to the dynamic loader, which looks up the function first.
 
 #[cfg(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) use here::{put, run_up_to};
@@ -65,7 +66,7 @@ mod here {
     /// signal handler, and within the stack that every program starts with.
     const BELOW: u64 = 0x10000;
 
-    /// Upper limit of the instructions at the entry point, including those that bind it to the C library.
+    /// Upper limit of the instructions from the entry point to the program's first call of a library.
     const STEPS: u32 = 100;
 
     /// Runs a process that this thread has stopped at its exec up to the place to hold it. It stays
@@ -104,6 +105,7 @@ mod here {
             None => (next, Gate { address: next, opening: replace(pid, next, TO_ITSELF)? }),
         };
         *counter(&mut registers) = goes_on;
+        forget_branch(&mut registers);
         transfer(libc::PTRACE_SETREGSET, pid, &mut registers)?;
         Ok(Some(gate))
     }
@@ -121,30 +123,43 @@ mod here {
         Ok(())
     }
 
-    /// Returns the first argument that the code at the entry point, where the process is, passes to the C
-    /// library, if that is the address of code. If it is not, the process is back at its entry point.
+    /// Returns the first argument that the code at the entry point, where the process is, passes to a library, if
+    /// that is the address of code. If it is not, the process is back at its entry point.
     fn main_of(pid: Pid) -> io::Result<Option<u64>> {
         let Some(mut at_entry) = registers(pid)? else { return Ok(None) };
         let code = mapped_code(pid)?;
-        let within = |address: u64, name: &str| {
-            code.iter().any(|it| it.range.contains(&address) && it.file.contains(name))
+        let file_of = |address: u64| {
+            code.iter().find(|it| it.range.contains(&address)).map(|it| it.file.as_str())
         };
+        let program = file_of(*counter(&mut at_entry));
         for _ in 0..STEPS {
             ptrace::step(pid, None)?;
             wait_for_trap(pid, ptrace::step)?;
             let Some(mut now) = registers(pid)? else { break };
-            if within(*counter(&mut now), "/libc.so") {
-                let main = *first_argument(&mut now);
-                if within(main, "/") {
-                    return Ok(Some(main));
-                }
-                break;
+            if file_of(*counter(&mut now)) == program {
+                continue;
             }
+            let main = *first_argument(&mut now);
+            if file_of(main).is_some() {
+                return Ok(Some(main));
+            }
+            break;
         }
         // It has written only below the current end of the stack.
         transfer(libc::PTRACE_SETREGSET, pid, &mut at_entry)?;
         Ok(None)
     }
+
+    /// Makes the next instruction one that no branch has led to. A processor with branch target identification
+    /// (BTI) remembers an indirect branch in two bits of its state. In code that is marked for it, an
+    /// instruction that is no target of branches would then be illegal, such as the first one of the gate.
+    #[cfg(target_arch = "aarch64")]
+    fn forget_branch(registers: &mut libc::user_regs_struct) {
+        const BRANCH_TYPE: u64 = 0b11 << 10;
+        registers.pstate &= !BRANCH_TYPE;
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    fn forget_branch(_: &mut libc::user_regs_struct) {}
 
     fn counter(registers: &mut libc::user_regs_struct) -> &mut u64 {
         #[cfg(target_arch = "x86_64")]
