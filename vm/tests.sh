@@ -127,13 +127,15 @@ providers_of() { # KERNEL, or `host`
   run_in_guest "$1" "$TEST_TIME" "" "$program" "$program"
 }
 
-# Rewrites the table in docs/platforms.md. Enables a probe of each provider on each kernel.
+# Rewrites the architecture's table in docs/platforms.md. Enables a probe of each provider on each kernel, and
+# on the host if that is of the architecture.
 write_table() {
   local page=$WORKSPACE/docs/platforms.md kernel columns=() scratch release
+  mkdir -p "$CACHE"
   cd "$WORKSPACE"
   cargo_for_guest build --package dtrace-usdt-examples --example providers
   scratch=$(mktemp -d "$CACHE/table.XXXXXX")
-  for kernel in "${kernels[@]}" host; do
+  for kernel in "${kernels[@]}" $([ -n "$FOREIGN" ] || echo host); do
     echo "vm: providers of $kernel" >&2
     providers_of "$kernel" >"$scratch/$kernel" || echo "vm: some providers were not tested on $kernel" >&2
     release=$([ "$kernel" = host ] && echo "without function tracing: $(uname -r | cut -d- -f1)" ||
@@ -142,7 +144,7 @@ write_table() {
     columns+=("$kernel")
   done
   table_of "$scratch" "${columns[@]}" >"$scratch/table"
-  sed -i -e "/^<!-- table -->/,/^<!-- end of table -->/{/^<!-- table -->/r $scratch/table" \
+  sed -i -e "/^<!-- table $ARCH -->/,/^<!-- end of table -->/{/^<!-- table $ARCH -->/r $scratch/table" \
     -e '/^<!--/!d}' "$page"
   rm -rf "$scratch"
 }

@@ -331,10 +331,15 @@ fn deadly(scene: &Scene) -> Vec<(&'static str, SystemCall)> {
         ("kexec_load", numbers(libc::SYS_kexec_load, [0, 0, 0, -1])),
     ];
     calls.extend(of_numbers());
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    calls.extend([
+        ("renameat", call(libc::SYS_renameat, [here(), precious(), here(), new()])),
+        // `fchmodat2`, which the crate libc lacks for aarch64.
+        ("fchmodat2", call(452, [here(), precious(), Number(0o777)])),
+    ]);
     #[cfg(target_arch = "x86_64")]
     calls.extend([
         ("creat", call(libc::SYS_creat, [new()])),
-        ("fchmodat2", call(libc::SYS_fchmodat2, [here(), precious(), Number(0o777)])),
         ("open", call(libc::SYS_open, [new(), Number(libc::O_CREAT.into())])),
         ("mknod", call(libc::SYS_mknod, [new(), Number(0o100_600)])),
         ("mkdir", call(libc::SYS_mkdir, [new()])),
@@ -343,7 +348,6 @@ fn deadly(scene: &Scene) -> Vec<(&'static str, SystemCall)> {
         ("link", call(libc::SYS_link, [precious(), new()])),
         ("symlink", call(libc::SYS_symlink, [precious(), new()])),
         ("rename", call(libc::SYS_rename, [precious(), new()])),
-        ("renameat", call(libc::SYS_renameat, [here(), precious(), here(), new()])),
         ("chmod", call(libc::SYS_chmod, [precious(), Number(0o777)])),
         ("chown", call(libc::SYS_chown, [precious(), Number(1)])),
         ("lchown", call(libc::SYS_lchown, [precious(), Number(1)])),
@@ -413,8 +417,10 @@ fn of_numbers() -> Vec<(&'static str, SystemCall)> {
         SYS_adjtimex,
         SYS_quotactl,
     ];
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    calls.extend(calls![SYS_kexec_file_load]);
     #[cfg(target_arch = "x86_64")]
-    calls.extend(calls![SYS_kexec_file_load, SYS_iopl, SYS_ioperm]);
+    calls.extend(calls![SYS_iopl, SYS_ioperm]);
     calls
 }
 

@@ -60,14 +60,12 @@ int main(void) {
 }
 "#;
 
+/// How `cc` is told to mark code, and not to. The objects that it adds may lack the mark, though they may be called.
 #[cfg(target_arch = "aarch64")]
-const MARKED: &str = "-mbranch-protection=standard";
-#[cfg(target_arch = "aarch64")]
-const UNMARKED: &str = "-mbranch-protection=none";
+const MARKINGS: [&[&str]; 2] =
+    [&["-mbranch-protection=none"], &["-mbranch-protection=standard", "-Wl,-z,force-bti"]];
 #[cfg(not(target_arch = "aarch64"))]
-const MARKED: &str = "-fcf-protection=full";
-#[cfg(not(target_arch = "aarch64"))]
-const UNMARKED: &str = "-fcf-protection=none";
+const MARKINGS: [&[&str]; 2] = [&["-fcf-protection=none"], &["-fcf-protection=full"]];
 
 /// Whether this processor checks where indirect branches lead to.
 fn checks_branches() -> bool {
@@ -80,12 +78,12 @@ fn checks_branches() -> bool {
 fn assert_calls(places: &[(&str, i64)], position: [&str; 2]) {
     let (_alone, guard) = alone();
     let directory = tempfile::tempdir().expect("a directory");
-    for marking in [UNMARKED, MARKED] {
+    for (is_marked, marking) in [false, true].into_iter().zip(MARKINGS) {
         for binding in ["-Wl,-z,now", "-Wl,-z,lazy"] {
-            let options = [marking, binding, position[0], position[1]];
-            let program = directory.path().join(format!("{marking}{binding}"));
-            compile(PROGRAM, &[&["-O1"], &options[..]].concat(), &program);
-            let status = 40 + i32::from(marking == MARKED && checks_branches());
+            let options = [&["-O1", binding], &position[..], marking].concat();
+            let program = directory.path().join(format!("{is_marked}{binding}"));
+            compile(PROGRAM, &options, &program);
+            let status = 40 + i32::from(is_marked && checks_branches());
             for (place, calls) in places {
                 let found = calls_and_status(&program, place);
                 assert_eq!(found, (*calls, Some(status)), "{place} {options:?}");

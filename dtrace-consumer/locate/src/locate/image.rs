@@ -84,6 +84,61 @@ fn find_version(bytes: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Makes an ELF file for this processor with one segment, which has these flags and contains the version.
+    fn image(segment_type: u32, flags: u32) -> Vec<u8> {
+        const HEADER: u16 = 64;
+        const ENTRY: u16 = 56;
+        let version = b"\0D 2.0.7\0";
+        let at = u64::from(HEADER + ENTRY);
+        let endianness = if cfg!(target_endian = "little") { 1 } else { 2 };
+        let mut bytes = vec![0x7f, b'E', b'L', b'F', 2, endianness, 1];
+        bytes.resize(16, 0);
+        let half = |bytes: &mut Vec<u8>, number: u16| bytes.extend(number.to_ne_bytes());
+        let word = |bytes: &mut Vec<u8>, number: u32| bytes.extend(number.to_ne_bytes());
+        let long = |bytes: &mut Vec<u8>, number: u64| bytes.extend(number.to_ne_bytes());
+        // A shared object for this machine, whose segments are described behind the header.
+        half(&mut bytes, 3);
+        half(&mut bytes, processor::MACHINE.unwrap_or(0));
+        word(&mut bytes, 1);
+        for number in [0, u64::from(HEADER), 0] {
+            long(&mut bytes, number);
+        }
+        word(&mut bytes, 0);
+        for number in [HEADER, ENTRY, 1, 64, 0, 0] {
+            half(&mut bytes, number);
+        }
+        word(&mut bytes, segment_type);
+        word(&mut bytes, flags);
+        let length = version.len() as u64;
+        for number in [at, at, at, length, length, 1] {
+            long(&mut bytes, number);
+        }
+        bytes.extend(version);
+        bytes
+    }
+
+    /// Linkers put constants into a segment of their own (x86_64), or into that of the code (arm64).
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn the_version_is_in_any_loaded_segment_that_is_readable_and_not_writable() {
+        const PT_NOTE: u32 = 4;
+        let path = std::env::temp_dir().join(format!("dtrace-image-{}", std::process::id()));
+        let mut found = |segment_type, flags| {
+            std::fs::write(&path, image(segment_type, flags)).expect("a new file");
+            examine(&path).ok()
+        };
+        let version = Some("2.0.7".to_owned());
+        for flags in [PF_R, PF_R | PF_X] {
+            assert_eq!(found(PT_LOAD, flags), version, "{flags}");
+        }
+        for flags in [0, PF_X, PF_W, PF_R | PF_W, PF_R | PF_W | PF_X] {
+            assert_eq!(found(PT_LOAD, flags), None, "{flags}");
+        }
+        assert_eq!(found(PT_NOTE, PF_R), None);
+        std::fs::remove_file(&path).expect("own");
+    }
+
     #[test]
     fn the_version_is_a_whole_string_of_numbers() {
         let version = |bytes: &[u8]| find_version(bytes);

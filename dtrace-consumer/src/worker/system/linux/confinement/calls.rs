@@ -251,7 +251,7 @@ pub(super) const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     libc::SYS_kexec_file_load,
     libc::SYS_reboot,
     libc::SYS_syslog,
@@ -313,8 +313,8 @@ pub(super) const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_renameat2,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_fchmodat2,
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    FCHMODAT2,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_truncate,
@@ -350,3 +350,7 @@ pub(super) const FORBIDDEN: &[libc::c_long] = &[
     #[cfg(target_arch = "x86_64")]
     libc::SYS_lchown,
 ];
+
+/// `fchmodat2`. The crate libc lacks it for aarch64, where it has the same number.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const FCHMODAT2: libc::c_long = 452;
