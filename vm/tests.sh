@@ -26,8 +26,11 @@ usdt_program() {
     ! is_made "$to" "$(recipe usdt "$(cat "$sources"/*)")" || { echo "$to/shop"; return; }
     build_tools
     run_in_guest "${kernels[0]}" "$TEST_TIME" "$to" \
-      "cp $sources/shop.* /tmp; cd /tmp && dtrace -s shop.d -h -o shop.h && gcc -O1 -I. -I/usr/lib/$TRIPLET/dtrace/include -c shop.c &&
-       dtrace -s shop.d -G -o probes.o shop.o && gcc shop.o probes.o -o /out/shop" "$sources" >&2 ||
+      "mkdir /tmp/syslib; cp -r /usr/lib/$TRIPLET/dtrace/drti /tmp/syslib; cp $sources/shop.* /tmp; cd /tmp
+       dtrace='dtrace -xsyslibdir=/tmp/syslib -s shop.d'
+       \$dtrace -h -o shop.h && gcc -O1 -I. -I/usr/lib/$TRIPLET/dtrace/include -c shop.c &&
+       \$dtrace -G -o probes.o shop.o && gcc shop.o probes.o -o /out/shop" \
+      "$sources" >&2 ||
       fail "cannot build the C program with probes"
     recipe usdt "$(cat "$sources"/*)" >"$to/recipe"
     echo "$to/shop"
