@@ -24,7 +24,7 @@ const BLOCK: usize = 128 << 10;
 /// Copies everything that is read from a worker into a recording.
 pub(super) struct Tee {
     pub(super) source: Patient,
-    copy: Option<Copy>,
+    copy: Option<Box<Copy>>,
 }
 
 struct Copy {
@@ -43,14 +43,14 @@ impl Tee {
     pub(super) fn new(source: Patient, settings: &Settings) -> Result<Tee, Error> {
         let copy = settings.recording.clone().map(|path| {
             match File::create(&path).and_then(above_standard) {
-                Ok(file) => Ok(Copy {
+                Ok(file) => Ok(Box::new(Copy {
                     file,
                     path,
                     compression: settings.compression,
                     origin: Some(origin(settings)),
                     part: Vec::new(),
                     failure: None,
-                }),
+                })),
                 Err(cause) => Err(Error::Recording { path, cause }),
             }
         });

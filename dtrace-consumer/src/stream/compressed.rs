@@ -3,7 +3,6 @@
 //! A compressed recording is a file of zstd: one of its frames after another, each of which holds whole frames of
 //! the stream. It is decoded block by block, so that memory stays bounded however much a block expands to.
 
-use std::fmt::Display;
 use std::io::{self, ErrorKind, Read};
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -196,7 +195,7 @@ fn damaged(reason: &'static str) -> io::Error {
 }
 
 /// Converts an error of the decoder.
-fn failed(error: impl std::error::Error + Display + 'static) -> io::Error {
+fn failed(error: impl std::error::Error + 'static) -> io::Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(one) = cause {
         if let Some(io) = one.downcast_ref::<io::Error>() {

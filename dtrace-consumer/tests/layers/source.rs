@@ -137,7 +137,7 @@ fn collect(
 /// Modules that are there for tests alone.
 fn is_test(module: &str) -> bool {
     let last = module.rsplit("::").next().unwrap_or_default();
-    matches!(last, "tests" | "properties" | "strategies")
+    matches!(last, "properties" | "strategies") || module.split("::").any(|part| part == "tests")
 }
 
 /// The text without comments, and with empty strings.

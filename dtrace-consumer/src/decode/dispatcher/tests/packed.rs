@@ -48,6 +48,6 @@ fn a_record_that_was_cut_has_its_size_and_zeros_behind_it() {
         .unwrap();
     use crate::Value::{Bytes, String};
     let memory = |bytes: &[u8]| Bytes([bytes, &[0; 64][bytes.len()..]].concat());
-    assert_eq!(seen[1..3], [(String(b"abc".to_vec().into()), 294u32), (memory(&[9, 9]), 18)]);
-    assert_eq!(seen[4..], [(String(Vec::new().into()), 0), (memory(&[]), 0)]);
+    assert_eq!(seen[1..3], [(String(b"abc".to_vec()), 294u32), (memory(&[9, 9]), 18)]);
+    assert_eq!(seen[4..], [(String(Vec::new()), 0), (memory(&[]), 0)]);
 }
