@@ -322,6 +322,8 @@ mod records;
 #[expect(unsafe_code, reason = "it runs before main")]
 mod start_up;
 mod stream;
+#[cfg(feature = "live")]
+mod verdict;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod worker;
 
@@ -337,6 +339,8 @@ pub use api::stream::EventStream;
 pub use api::thread::ConsumerThread;
 #[cfg(feature = "live")]
 pub use api::traced::run_synchronous;
+#[cfg(feature = "live")]
+pub use api::verify;
 #[cfg(feature = "live")]
 pub use client::preflight::{Preflight, preflight};
 pub use data::outcome::Outcome;
@@ -427,7 +431,8 @@ pub mod session {
     #[cfg(feature = "live")]
     pub use crate::data::script::Specifier;
     pub use crate::data::session_info::{
-        ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
+        Admission, ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo,
+        SessionInfo,
     };
     pub use crate::data::warning::{Warning, WarningKind};
 }

@@ -43,10 +43,12 @@
 //!
 //! # Versions
 //! Linux's libdtrace changed its structures without changing its SONAME or `DTRACE_VERSION`. So [`Library`]
-//! reads `_dtrace_version` before anything else and accepts exactly the versions in
-//! [`SUPPORTED_VERSIONS`](platform::linux::SUPPORTED_VERSIONS). It rejects any other with
-//! [`LoadError::UnsupportedVersion`]. On the other platforms the library is part of the system, and its
-//! version does not determine its structures, so it is trusted.
+//! reads `_dtrace_version` before anything else. [`Library::load`] accepts exactly the versions in
+//! [`KNOWN_VERSIONS`](platform::linux::KNOWN_VERSIONS), and rejects any other with
+//! [`LoadError::UnsupportedVersion`]. [`Library::load_verified`] also accepts the one version that its caller has
+//! verified, unless it is older than [`OLDEST_VERSION`](platform::linux::OLDEST_VERSION): those are known to
+//! differ. On the other platforms the library is part of the system, and its version does not determine its
+//! structures, so it is trusted.
 //!
 //! # Features
 //! No feature is on by default. Without them, building requires nothing of DTrace.

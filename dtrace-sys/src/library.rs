@@ -1,6 +1,6 @@
 //! Loads libdtrace, and checks that its structures are known.
 
-use crate::abi::{LIBRARY_FILE, SUPPORTED_VERSIONS};
+use crate::abi::{KNOWN_VERSIONS, LIBRARY_FILE, OLDEST_VERSION};
 use crate::api::{Api, Symbols};
 use crate::version::Version;
 use core::ffi::{CStr, c_char};
@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 /// It stays loaded until the process ends, whatever happens to this value: copied function pointers, and
 /// pointers that libdtrace returned, remain valid. Loading it again is cheap and returns the same library.
 ///
-/// The version is checked before anything else is used. On Linux it must be one of [`SUPPORTED_VERSIONS`],
-/// because structures changed between versions with the same SONAME. On the other platforms the version is
+/// The version is checked before anything else is used. On Linux it must be one of [`KNOWN_VERSIONS`], or the one
+/// that the caller has verified, because structures changed between versions with the same SONAME. On the other platforms the version is
 /// not significant, and only the platform and the SONAME decide.
 #[derive(Debug)]
 pub struct Library {
@@ -45,19 +45,19 @@ pub enum LoadError {
         /// The C name that is missing.
         symbol: &'static str,
     },
-    /// The file is a libdtrace of a version whose structures were not verified.
+    /// The file is a libdtrace of a version whose structures were not verified, or are known to differ.
     #[error(
-        "cannot use {}: it is version \"{found}\", and only {} is supported; \
+        "cannot use {}: it is version \"{found}\", and {}; \
          install a supported version or name its file",
-        file.display(), list(supported)
+        file.display(), unsupported(found, known)
     )]
     UnsupportedVersion {
         /// The requested file.
         file: PathBuf,
         /// The library's version text, such as `D 2.0.6`.
         found: String,
-        /// The supported versions.
-        supported: &'static [Version],
+        /// The versions that need no verification.
+        known: &'static [Version],
     },
 }
 
@@ -70,13 +70,20 @@ fn advice() -> &'static str {
     }
 }
 
-fn list(versions: &[Version]) -> String {
-    versions.iter().map(Version::to_string).collect::<Vec<_>>().join(", ")
+/// Returns why a version is not loaded.
+fn unsupported(found: &str, known: &[Version]) -> String {
+    let known = known.iter().map(Version::to_string).collect::<Vec<_>>().join(", ");
+    match found.parse::<Version>() {
+        Ok(version) if version >= OLDEST_VERSION => {
+            format!("only {known} is supported without verification")
+        }
+        _ => format!("its structures differ from those of {known}"),
+    }
 }
 
 impl Library {
     /// Loads libdtrace from a file, by default the system's ([`LIBRARY_FILE`], which the dynamic loader
-    /// searches for).
+    /// searches for). Its version must be one of [`KNOWN_VERSIONS`].
     ///
     /// # Errors
     /// [`LoadError`], with what was tried, why it failed and what to do.
@@ -87,6 +94,38 @@ impl Library {
     /// with the caller: its globals are not locked.
     pub unsafe fn load(file: Option<&Path>) -> Result<Self, LoadError> {
         let file = file.unwrap_or(Path::new(LIBRARY_FILE));
+        // SAFETY: the caller guarantees what this function requires, and nothing more is asked of a known version.
+        unsafe { Self::load_if(file, None) }
+    }
+
+    /// Loads libdtrace from a file, also if its version is `verified`: the caller has evidence that this file has
+    /// the structures of [`abi`](crate::abi), or is about to gather it in a process that may crash. A version below
+    /// [`OLDEST_VERSION`] is refused whatever the caller has verified, because its structures are known to differ.
+    ///
+    /// ```no_run
+    /// use dtrace_sys::{Library, Version};
+    /// use std::path::Path;
+    ///
+    /// let file = Path::new("/opt/dtrace/lib/libdtrace.so.2");
+    /// // SAFETY: the file is a libdtrace, and this process exists to find out whether 2.0.8 works.
+    /// let library = unsafe { Library::load_verified(file, Version::new(2, 0, 8))? };
+    /// # Ok::<(), dtrace_sys::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Library::load`].
+    ///
+    /// # Safety
+    /// As for [`Library::load`]. If `verified` is not one of [`KNOWN_VERSIONS`], nothing else guarantees that the
+    /// functions of the table and the structures have their types: the caller does.
+    pub unsafe fn load_verified(file: &Path, verified: Version) -> Result<Self, LoadError> {
+        // SAFETY: the caller guarantees what this function requires.
+        unsafe { Self::load_if(file, Some(verified)) }
+    }
+
+    /// # Safety
+    /// As for [`Library::load_verified`].
+    unsafe fn load_if(file: &Path, verified: Option<Version>) -> Result<Self, LoadError> {
         // SAFETY: the caller guarantees that the file's initialisers may run.
         let opened = unsafe { unix::Library::open(Some(file), unix::RTLD_NOW | unix::RTLD_LOCAL) };
         let loaded =
@@ -101,8 +140,8 @@ impl Library {
             .ok_or_else(|| missing("_dtrace_version"))?;
         // SAFETY: the dynamic loader returned the variable's address; it is initialised and constant.
         let version = unsafe { version(variable) }.ok_or_else(|| missing("_dtrace_version"))?;
-        gate(version, file)?;
-        // SAFETY: the version that was just checked is one of this ABI.
+        gate(version, verified, file)?;
+        // SAFETY: the version that was just checked is one of this ABI, or the caller guarantees that.
         let api = unsafe { Api::from_symbols(&loaded) }.map_err(missing)?;
         // Function pointers are `Copy` and outlive this value: never unload.
         core::mem::forget(loaded);
@@ -127,7 +166,7 @@ impl Library {
         // SAFETY: the linker resolved the variable's address; it is initialised and constant.
         let version = unsafe { version(&raw const _dtrace_version) }
             .ok_or_else(|| missing("_dtrace_version"))?;
-        gate(version, file)?;
+        gate(version, None, file)?;
         // SAFETY: the version that was just checked is one of this ABI, and linked libraries are never
         // unloaded.
         let api = unsafe { Api::linked(&Loaded(unix::Library::this())) }.map_err(missing)?;
@@ -173,15 +212,18 @@ unsafe fn version(variable: *const *const c_char) -> Option<&'static CStr> {
     }
 }
 
-fn gate(version: &CStr, file: &Path) -> Result<(), LoadError> {
-    let known = version.to_str().ok().and_then(|text| text.parse::<Version>().ok());
-    if SUPPORTED_VERSIONS.is_empty() || known.is_some_and(|v| SUPPORTED_VERSIONS.contains(&v)) {
+fn gate(version: &CStr, verified: Option<Version>, file: &Path) -> Result<(), LoadError> {
+    let found = version.to_str().ok().and_then(|text| text.parse::<Version>().ok());
+    let passes = found.is_some_and(|found| {
+        KNOWN_VERSIONS.contains(&found) || (Some(found) == verified && found >= OLDEST_VERSION)
+    });
+    if KNOWN_VERSIONS.is_empty() || passes {
         return Ok(());
     }
     Err(LoadError::UnsupportedVersion {
         file: file.to_owned(),
         found: version.to_string_lossy().into_owned(),
-        supported: SUPPORTED_VERSIONS,
+        known: KNOWN_VERSIONS,
     })
 }
 
@@ -200,16 +242,41 @@ mod tests {
 
     #[test]
     #[cfg(dtrace_abi = "linux")]
-    fn only_versions_whose_structures_were_verified_pass() {
+    fn only_known_versions_pass_unless_one_was_verified() {
         let file = Path::new("libdtrace.so.2");
-        assert!(gate(c"D 2.0.7", file).is_ok());
-        for found in [c"D 2.0.2", c"D 2.0.8", c"D 2.0.70", c"Sun D 1.13", c"", c"D \xff"] {
-            let error = gate(found, file).expect_err("not verified");
+        assert!(gate(c"D 2.0.7", None, file).is_ok());
+        for found in
+            [c"D 2.0.6", c"D 2.0.2", c"D 2.0.8", c"D 2.0.70", c"Sun D 1.13", c"", c"D \xff"]
+        {
+            let error = gate(found, None, file).expect_err("not verified");
             assert!(matches!(&error, LoadError::UnsupportedVersion { .. }), "{error:?}");
         }
-        let text = gate(c"D 2.0.2", file).expect_err("not verified").to_string();
-        assert!(text.contains("cannot use libdtrace.so.2: it is version \"D 2.0.2\""), "{text}");
-        assert!(text.contains("only 2.0.7 is supported"), "{text}");
+        let text = gate(c"D 2.0.8", None, file).expect_err("not verified").to_string();
+        assert!(text.contains("cannot use libdtrace.so.2: it is version \"D 2.0.8\""), "{text}");
+        assert!(text.contains("only 2.0.7 is supported without verification"), "{text}");
+    }
+
+    #[test]
+    #[cfg(dtrace_abi = "linux")]
+    fn a_verified_version_passes_alone_and_one_that_is_known_to_differ_never() {
+        let file = Path::new("libdtrace.so.2");
+        let gate = |found: &CStr, verified| gate(found, Some(verified), file);
+        for micro in [6, 8, 70] {
+            let verified = Version::new(2, 0, micro);
+            let text = std::ffi::CString::new(format!("D {verified}")).expect("no NUL");
+            assert!(gate(&text, verified).is_ok(), "{verified}");
+            assert!(gate(c"D 2.0.7", verified).is_ok(), "{verified}");
+            assert!(gate(c"D 2.0.9", verified).is_err(), "{verified}");
+        }
+        for (found, verified) in [
+            (c"D 2.0.5", Version::new(2, 0, 5)),
+            (c"D 2.0.2", Version::new(2, 0, 2)),
+            (c"Oracle D 2.0", Version::new(2, 0, 0)),
+            (c"Sun D 1.13", Version::new(1, 13, 0)),
+        ] {
+            let text = gate(found, verified).expect_err("too old").to_string();
+            assert!(text.contains("its structures differ from those of 2.0.7"), "{text}");
+        }
     }
 
     #[test]

@@ -19,12 +19,15 @@
 //! want it.
 //!
 //! The version is read from the file before loading it, because loading runs libdtrace's
-//! constructors, and those of an unsupported version must not run.
+//! constructors, and those of an unsupported version must not run. A version may be *known*, *unverified*
+//! ([`Standing`]) or refused ([`Refusal::Version`]). This crate does not verify anything: whoever searches with
+//! [`Search::trace_admitting`] decides which unverified libraries to use.
 //!
 //! libdtrace does not support every path. Paths with whitespace, `#` or `à` are refused as
 //! [`Refusal::UnusablePath`], and so are those of more than 1900 bytes; in a private prefix, so are `:`, `;`
 //! and `$`.
 
+mod build_id;
 mod cache;
 mod error;
 mod image;
@@ -36,6 +39,7 @@ mod refusal;
 mod search;
 mod system;
 mod trust;
+mod version;
 
 use std::path::Path;
 
@@ -48,10 +52,15 @@ pub use loader::Loader;
 pub use origin::Origin;
 pub use refusal::Refusal;
 pub use search::Search;
+pub use version::Standing;
 
-/// The supported releases of libdtrace. Linux's libdtrace changes its structures between releases
-/// without changing its soname, so only tested releases are loaded.
-pub const SUPPORTED_VERSIONS: &[&str] = &["2.0.7"];
+/// The releases of libdtrace whose structures are known. Linux's libdtrace changes its structures between
+/// releases without changing its soname. A release that is not among these, and not older than
+/// [`OLDEST_VERSION`], is [`Standing::Unverified`]: it must pass a self-check first.
+pub const KNOWN_VERSIONS: &[&str] = &["2.0.7"];
+
+/// The oldest release that may have the structures of the known ones. Those of older releases differ.
+pub const OLDEST_VERSION: &str = "2.0.6";
 
 /// The environment variable that names the prefix to use, or `system`.
 pub const PREFIX_VARIABLE: &str = "DTRACE_CONSUMER_PREFIX";

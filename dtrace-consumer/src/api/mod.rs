@@ -2,7 +2,6 @@
 
 #[cfg(feature = "live")]
 pub(crate) mod command;
-mod deadline;
 mod delivery;
 pub(crate) mod events;
 mod handlers;
@@ -29,3 +28,5 @@ pub(crate) mod stream;
 pub(crate) mod thread;
 #[cfg(feature = "live")]
 pub(crate) mod traced;
+#[cfg(feature = "live")]
+pub mod verify;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::deadline::Watch;
 use crate::data::outcome::Outcome;
 use crate::decode::consumer::Consumer;
+use crate::decode::deadline::Watch;
 use crate::decode::delivery::Delivery;
 use crate::decode::stop::Ending;
 use crate::error::failure::Failure;

@@ -8,12 +8,13 @@ use std::process::ExitCode;
 
 use dtrace_consumer::install::{self, InstallError, Installer};
 use dtrace_consumer::locate::Search;
-use dtrace_consumer::serve;
+use dtrace_consumer::{serve, verify};
 
 const USAGE: &str = "\
 usage: dtrace-worker serve
        dtrace-worker install [--prefix DIR] [--with-dtrace]
        dtrace-worker status [--prefix DIR]
+       dtrace-worker verify [--prefix DIR] [--known]
        dtrace-worker uninstall [--prefix DIR]
        dtrace-worker --help | --version
 
@@ -21,13 +22,17 @@ serve      traces for another program, which starts it through sudo, doas or pfe
 install    unpacks a private libdtrace from the packages of Debian or Ubuntu, if there is none in DIR
              --with-dtrace  also unpacks the program dtrace(1)
 status     shows what DIR contains, and which libdtrace sessions use
+verify     runs the self-check on each libdtrace that sessions would find and whose version is not known, and
+           keeps the verdict; as root also for elevated sessions
+             --prefix DIR   checks only the libdtrace in DIR
+             --known        also checks those of known versions
 uninstall  removes the private libdtrace in DIR, and the directories that install created for it
 
 DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace by default, or
 ~/.local/share/dtrace-consumer/libdtrace if that variable is not set.
 
-Exit status: 0 on success, 1 on failure (uninstall: also if DIR has no private libdtrace), 64 for
-wrong usage.
+Exit status: 0 on success, 1 on failure (uninstall: also if DIR has no private libdtrace; verify: also if
+a libdtrace differs, cannot be checked, or is not found), 64 for wrong usage.
 ";
 
 const WRONG_USAGE: u8 = 64;
@@ -56,10 +61,11 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let command = arguments.next().unwrap_or_default();
     let done = match command.to_str() {
-        Some("install") => options(arguments, true).and_then(install),
-        Some("status") => options(arguments, false).and_then(status),
+        Some("install") => options(arguments, &["--with-dtrace"]).and_then(install),
+        Some("status") => options(arguments, &[]).and_then(status),
+        Some("verify") => options(arguments, &["--known"]).and_then(verify),
         Some("serve") => serve(arguments),
-        Some("uninstall") => options(arguments, false).and_then(uninstall),
+        Some("uninstall") => options(arguments, &[]).and_then(uninstall),
         Some("--help" | "-h") => say(USAGE.trim_end()),
         Some("--version" | "-V") => {
             say(format_args!("dtrace-worker {}", env!("CARGO_PKG_VERSION")))
@@ -82,10 +88,14 @@ fn main() -> ExitCode {
 
 struct Options {
     prefix: Option<PathBuf>,
-    with_dtrace: bool,
+    flags: Vec<String>,
 }
 
 impl Options {
+    fn has(&self, flag: &str) -> bool {
+        self.flags.iter().any(|it| it == flag)
+    }
+
     fn prefix(&self) -> Result<PathBuf, Failure> {
         self.prefix.clone().or_else(install::default_prefix).ok_or_else(|| {
             Failure::Failed("cannot choose a directory: neither XDG_DATA_HOME nor HOME is set (name one with --prefix)".into())
@@ -95,9 +105,9 @@ impl Options {
 
 fn options(
     mut arguments: impl Iterator<Item = OsString>,
-    installs: bool,
+    permitted: &[&str],
 ) -> Result<Options, Failure> {
-    let mut options = Options { prefix: None, with_dtrace: false };
+    let mut options = Options { prefix: None, flags: Vec::new() };
     while let Some(argument) = arguments.next() {
         match argument.to_str() {
             Some("--prefix") => {
@@ -106,7 +116,7 @@ fn options(
                     prefix.ok_or_else(|| Failure::Usage("--prefix requires a directory".into()))?;
                 options.prefix = Some(prefix.into());
             }
-            Some("--with-dtrace") if installs => options.with_dtrace = true,
+            Some(flag) if permitted.contains(&flag) => options.flags.push(flag.to_owned()),
             _ => {
                 return Err(Failure::Usage(format!("no such option: {}", argument.display())));
             }
@@ -126,7 +136,7 @@ fn serve(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
 
 fn install(options: Options) -> Result<(), Failure> {
     let installer =
-        Installer { prefix: options.prefix()?, with_dtrace_program: options.with_dtrace };
+        Installer { prefix: options.prefix()?, with_dtrace_program: options.has("--with-dtrace") };
     installer.install(&mut |step| eprintln!("{step}"))?;
     Ok(())
 }
@@ -146,6 +156,32 @@ fn status(options: Options) -> Result<(), Failure> {
         say(candidate)?;
     }
     say(format_args!("sessions use {} ({})", found.library.display(), found.origin))
+}
+
+fn verify(options: Options) -> Result<(), Failure> {
+    let (mut good, mut bad) = (0, 0);
+    let mut said = Ok(());
+    let mut chosen = verify::Options::default();
+    chosen.known = options.has("--known");
+    chosen.prefix = options.prefix;
+    let passed = verify::verify(&chosen, |verified| {
+        let usable = verified.is_usable();
+        (good, bad) = (good + u32::from(usable), bad + u32::from(!usable));
+        if said.is_ok() {
+            said = say(verified);
+        }
+    });
+    let passed = passed.map_err(|error| Failure::Failed(error.to_string()))?;
+    said?;
+    for candidate in &passed {
+        say(candidate)?;
+    }
+    match (good, bad) {
+        (0, 0) => Err(Failure::Failed("found no libdtrace to verify".to_owned())),
+        (_, 0) => Ok(()),
+        (_, 1) => Err(Failure::Failed("a libdtrace cannot be used".to_owned())),
+        (_, bad) => Err(Failure::Failed(format!("{bad} libdtraces cannot be used"))),
+    }
 }
 
 fn describe(prefix: &Path) -> Result<(), Failure> {

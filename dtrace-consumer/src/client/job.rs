@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dtrace_locate::locate::Libdtrace;
+use dtrace_locate::locate::{Libdtrace, Standing};
 
 use super::options;
 use super::retry::known_bad;
@@ -13,7 +13,7 @@ use crate::decode::consumer::Wants;
 use crate::error::Error;
 use crate::error::explain::Session;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
-use crate::stream::job::{Job, Process, Purpose};
+use crate::stream::job::{Job, Process, Purpose, Unknown};
 
 /// Makes a job of the user's settings, which [`check`] has accepted. `library` is the one to load; an elevated
 /// worker loads the one that its administrator chose.
@@ -36,6 +36,7 @@ pub(super) fn job(
         purpose,
         omit: if everything { known_bad(&file) } else { Vec::new() },
         library: file,
+        unknown: library.and_then(|library| unknown(settings, library)),
         syslibdir,
         all_libraries: everything,
         options,
@@ -65,6 +66,14 @@ fn read_options(settings: &Settings) -> Vec<String> {
         names.extend(new);
     }
     names
+}
+
+/// Returns the permission to load a library whose version is not known, if it was verified or is being checked.
+fn unknown(settings: &Settings, library: &Libdtrace) -> Option<Unknown> {
+    let under_check = settings.access.under_check.is_some();
+    let version = library.version.clone()?;
+    let is_permitted = under_check || library.standing == Standing::Verified;
+    is_permitted.then_some(Unknown { version, under_check })
 }
 
 /// Returns what is known of the session that a job is for, to explain its failure.

@@ -1,5 +1,6 @@
 //! The user's side of a worker: launching it, talking to it, ending it.
 
+pub(crate) mod admission;
 pub(crate) mod advise;
 mod child;
 mod command;
@@ -20,6 +21,7 @@ mod recording;
 mod requests;
 mod retry;
 pub(crate) mod run;
+pub(crate) mod selfcheck;
 mod session;
 pub(crate) mod settings;
 mod system;

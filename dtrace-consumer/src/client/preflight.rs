@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use dtrace_locate::locate::{self, Libdtrace};
+use dtrace_locate::locate::{Libdtrace, Search, Standing};
 
+use super::admission;
 use super::elevation::{self, Elevation};
 use super::settings::Access;
 use super::system;
@@ -69,19 +70,49 @@ impl fmt::Display for Preflight {
     }
 }
 
+/// Describes the libdtrace that was found.
+fn about(library: &Libdtrace, is_privileged: bool) -> Check {
+    let version = library.version.as_deref().unwrap_or("of unknown version");
+    let file = library.library.display();
+    let met = |state: &str| Check::met("libdtrace", format!("{version}{state}, {file}"));
+    match library.standing {
+        Standing::Verified => met(" (verified by a self-check)"),
+        Standing::Unverified if is_privileged => {
+            met(" (not verified yet: the first session runs a self-check)")
+        }
+        Standing::Unverified => {
+            let remedy = "run `sudo dtrace-worker verify`, or trace with privilege: the first session then \
+                          runs a self-check";
+            Check::unmet("libdtrace", format!("{version} is not verified, {file}"), remedy)
+        }
+        _ => met(""),
+    }
+}
+
 /// Checks everything that tracing requires. Looks for libdtrace in `prefix` first; see
 /// [`locate`](crate::locate::locate) for the other places.
+///
+/// The [`standing`](crate::locate::Libdtrace::standing) of the [library](Preflight::library) tells whether its
+/// version is known, was verified by a self-check, or has to pass one. `preflight` does not run it.
 #[must_use]
 pub fn preflight(prefix: Option<&Path>) -> Preflight {
+    preflight_admitting(prefix, |library| admission::stored(library))
+}
+
+/// Checks everything that tracing requires. `admit` decides which libdtrace to use.
+fn preflight_admitting(
+    prefix: Option<&Path>,
+    admit: impl FnMut(&Libdtrace) -> Result<Standing, String>,
+) -> Preflight {
     let mut checks = Vec::from_iter(system::unsupported());
     if !checks.is_empty() {
         return Preflight { checks, library: None };
     }
-    let library = match locate::locate(prefix) {
+    let search = Search { caller: prefix.map(Path::to_owned), ..Search::of_this_process() };
+    let privilege = system::privilege();
+    let library = match search.trace_admitting(admit).1 {
         Ok(library) => {
-            let version = library.version.as_deref().unwrap_or("of unknown version");
-            checks
-                .push(Check::met("libdtrace", format!("{version}, {}", library.library.display())));
+            checks.push(about(&library, privilege.met));
             Some(library)
         }
         Err(error) => {
@@ -89,7 +120,7 @@ pub fn preflight(prefix: Option<&Path>) -> Preflight {
             None
         }
     };
-    checks.push(system::privilege());
+    checks.push(privilege);
     checks.extend(system::kernel());
     checks.push(system::confinement(false));
     Preflight { checks, library }
@@ -128,8 +159,20 @@ pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Prefl
 /// Checks everything that a session requires before it starts. Returns the libdtrace to load; an elevated
 /// worker loads the one that its administrator chose.
 pub(super) fn admit(access: &Access) -> Result<Option<Libdtrace>, Error> {
+    if let Some(library) = &access.under_check {
+        return Ok(Some(Libdtrace::clone(library)));
+    }
     match access.elevation {
-        Elevation::None => Ok(Some(preflight(access.prefix.as_deref()).require()?)),
+        Elevation::None => {
+            let (prefix, worker) = (access.prefix.as_deref(), access.worker.as_deref());
+            let library = preflight(prefix).require()?;
+            if library.standing != Standing::Unverified {
+                return Ok(Some(library));
+            }
+            let checked =
+                preflight_admitting(prefix, |library| admission::checked(library, worker));
+            Ok(Some(checked.require()?))
+        }
         _ if access.prefix.is_some() => {
             let what = "the prefix".to_owned();
             let reason = format!(

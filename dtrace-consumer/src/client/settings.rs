@@ -1,7 +1,10 @@
 //! The settings of a session, apart from its handlers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use dtrace_locate::locate::Libdtrace;
 
 use super::command::created::Created;
 use super::elevation::Elevation;
@@ -41,4 +44,6 @@ pub(crate) struct Access {
     pub(crate) prefix: Option<PathBuf>,
     pub(crate) worker: Option<PathBuf>,
     pub(crate) elevation: Elevation,
+    /// The library that the session checks, instead of one that is searched for.
+    pub(crate) under_check: Option<Arc<Libdtrace>>,
 }

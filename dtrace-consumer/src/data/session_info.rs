@@ -60,6 +60,26 @@ impl fmt::Display for ByteOrder {
     }
 }
 
+/// Why a libdtrace was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// Its version is one of those whose structures are known.
+    #[default]
+    Known,
+    /// Its version is another one, and a self-check has shown that it answers like a known one.
+    Verified,
+    /// The session is a part of such a self-check.
+    UnderCheck,
+}
+
+impl Admission {
+    pub(crate) fn from_number(n: u8) -> Option<Admission> {
+        [Admission::Known, Admission::Verified, Admission::UnderCheck].get(usize::from(n)).copied()
+    }
+}
+
 /// The library, kernel and machine that a session's data come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -79,6 +99,8 @@ pub struct SessionInfo {
     pub omitted_libraries: Vec<OmittedLibrary>,
     /// The byte order of the machine.
     pub byte_order: ByteOrder,
+    /// Why the library was loaded.
+    pub admission: Admission,
 }
 
 /// A D library that was omitted from a session.

@@ -6,6 +6,7 @@ pub(crate) mod aggregated;
 pub(crate) mod aggregation;
 pub(crate) mod consumer;
 pub(crate) mod contents;
+pub(crate) mod deadline;
 pub(crate) mod delivery;
 pub(crate) mod described;
 pub(crate) mod dispatcher;

@@ -45,6 +45,7 @@ pub(crate) fn explain(failure: FailureFrame, session: Session<'_>) -> Error {
         }
         FailureKind::Refused => Error::Refused { what: attempt, reason: message },
         FailureKind::NotBegun => Error::NotBegun,
+        FailureKind::NotVerified => Error::NotVerified { library: attempt, reason: message },
         FailureKind::Process => Error::Process { attempt, number, message, advice: None },
         FailureKind::Load
         | FailureKind::Library

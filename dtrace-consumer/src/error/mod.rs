@@ -118,6 +118,16 @@ pub enum Error {
     )]
     NotBegun,
 
+    /// The elevated worker's libdtrace has a version that is not known, and no administrator has verified it on this
+    /// kernel. The worker does not do so for a user.
+    #[error("{library} is not verified: {reason}")]
+    NotVerified {
+        /// The library, with its version.
+        library: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+
     /// The worker process did not start.
     #[error("cannot start the worker process {program}: {reason}")]
     WorkerStart {
@@ -339,6 +349,7 @@ debug_as_text! {
         Row(cause),
         Lost(cause),
         System { attempt, cause },
+        NotVerified { library, reason },
         NotBegun,
         Aborted,
     }

@@ -15,7 +15,8 @@ use crate::data::outcome::CommandOutcome;
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::session_info::{
-    ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo, SessionInfo,
+    Admission, ByteOrder, OmittedLibrary, OptionChange, Platform, ProcessEvent, ProgramInfo,
+    SessionInfo,
 };
 use crate::data::warning::{Warning, WarningKind};
 
@@ -126,6 +127,7 @@ impl Wire<'_> for SessionInfo {
         b.put_str(&self.machine);
         b.put_list(self.omitted_libraries.iter(), |b, o| o.put(b));
         b.put_u8(self.byte_order as u8);
+        b.put_u8(self.admission as u8);
     }
 
     fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
@@ -141,6 +143,11 @@ impl Wire<'_> for SessionInfo {
                 true => ByteOrder::LittleEndian,
                 false => ByteOrder::from_number(t.u8("byte order")?)
                     .ok_or(Malformed::new("byte order", "unknown to this version"))?,
+            },
+            admission: match t.is_empty() {
+                true => Admission::Known,
+                false => Admission::from_number(t.u8("admission")?)
+                    .ok_or(Malformed::new("admission", "unknown to this version"))?,
             },
         })
     }

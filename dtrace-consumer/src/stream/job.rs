@@ -39,11 +39,23 @@ pub(crate) enum Purpose {
     Link { output: PathBuf, objects: Vec<PathBuf> },
 }
 
+/// Permission to load a library whose version is not known. Whoever gives it has evidence that the library has the
+/// structures of the known ones, or lets the session find out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// The only such version that may be loaded.
+    pub(crate) version: String,
+    /// Whether the session is a part of a self-check: nothing is verified yet.
+    pub(crate) under_check: bool,
+}
+
 /// Everything that a worker needs to run one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) purpose: Purpose,
     pub(crate) library: PathBuf,
+    /// Without it, only a known version is loaded.
+    pub(crate) unknown: Option<Unknown>,
     pub(crate) syslibdir: Option<PathBuf>,
     pub(crate) omit: Vec<OmittedLibrary>,
     pub(crate) options: Vec<(String, Option<String>)>,
@@ -235,6 +247,10 @@ impl Wire<'_> for Job {
     fn put(&self, b: &mut Vec<u8>) {
         self.purpose.put(b);
         put_path(b, &self.library);
+        b.put_option(self.unknown.as_ref(), |b, unknown| {
+            b.put_str(&unknown.version);
+            b.put_bool(unknown.under_check);
+        });
         b.put_option(self.syslibdir.as_ref(), |b, p| put_path(b, p));
         b.put_list(self.omit.iter(), |b, o| o.put(b));
         b.put_list(self.options.iter(), |b, (name, value)| {
@@ -262,6 +278,9 @@ impl Wire<'_> for Job {
         Ok(Job {
             purpose: Purpose::take(t)?,
             library: take_path(t, "library")?,
+            unknown: t.option("unknown version", |t| {
+                Ok(Unknown { version: t.string("version")?, under_check: t.bool("under check")? })
+            })?,
             syslibdir: t.option("syslibdir", |t| take_path(t, "syslibdir"))?,
             omit: t.list("omitted libraries", OmittedLibrary::take)?,
             options: t.list("options", |t| {
@@ -331,6 +350,7 @@ mod tests {
         let job = Job {
             purpose: Purpose::List { patterns: vec!["a:b:c:d".into()], describe: true },
             library: "/lib/libdtrace.so.2".into(),
+            unknown: Some(Unknown { version: "2.0.8".into(), under_check: true }),
             syslibdir: Some("/lib/dtrace".into()),
             omit: vec![OmittedLibrary { file: "io.d".into(), reason: "b_end_io".into() }],
             options: vec![("bufsize".into(), Some("4m".into())), ("quiet".into(), None)],

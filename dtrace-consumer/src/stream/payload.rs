@@ -115,6 +115,9 @@ pub(crate) enum FailureKind {
     Refused = 8,
     /// libdtrace has started tracing, but `BEGIN` did not fire, so that no probe ever will.
     NotBegun = 9,
+    /// A worker that serves another user found no verdict on a library whose version is not known. `attempt` is the
+    /// library.
+    NotVerified = 10,
 }
 
 impl FailureKind {
@@ -130,6 +133,7 @@ impl FailureKind {
             K::Surroundings,
             K::Refused,
             K::NotBegun,
+            K::NotVerified,
         ]
         .get(usize::from(n).checked_sub(1)?)
         .copied()

@@ -1,10 +1,12 @@
 //! Delivers everything that is recorded while tracing is on.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::control::Control;
 use super::encode::encoder::Encoder;
-use super::failed::Failed;
+use super::encode::ledger::CpuDrops;
+use super::failed::{Failed, surroundings_failed};
 use super::libdtrace::{Tracing, Work};
 use super::processes::Processes;
 use super::system::dropped_by_kernel;
@@ -35,7 +37,9 @@ pub(super) fn deliver(
         Ok(())
     } else {
         let ended = traced.and(snapshot(tracing, job));
-        tracing.sink().settle_drops(&dropped_by_kernel());
+        let counters = dropped_by_kernel();
+        let ended = ended.and(require_counters(job, &counters));
+        tracing.sink().settle_drops(&counters);
         if let Some(warning) = Tracer::warning_at_end(job) {
             tracing.sink().send(&Frame::Warning(warning));
         }
@@ -43,6 +47,16 @@ pub(super) fn deliver(
     };
     tracing.sink().flush();
     result
+}
+
+/// Fails if the kernel's counters of drops are not found in a self-check. Other sessions can do without them.
+fn require_counters(job: &Job, counters: &[CpuDrops]) -> Result<(), Failed> {
+    let is_checked = job.unknown.as_ref().is_some_and(|unknown| unknown.under_check);
+    if !is_checked || !counters.is_empty() {
+        return Ok(());
+    }
+    let error = io::Error::other("no map has their size and layout");
+    Err(surroundings_failed("finding libdtrace's counters of drops", &error))
 }
 
 /// Delivers until the session ends: by the script, at the consumer's request, or because the consumer is

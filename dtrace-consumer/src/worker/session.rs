@@ -21,7 +21,7 @@ use super::processes::Processes;
 use super::served::Served;
 use super::system::{self, Reach, Shortcoming, Threads};
 use super::tracer::Tracer;
-use crate::data::session_info::{ByteOrder, SessionInfo};
+use crate::data::session_info::{Admission, ByteOrder, SessionInfo};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::PREPROCESS;
 use crate::stream::contents::ContentsFrame;
@@ -333,6 +333,11 @@ fn session_info(job: &Job, library_version: &str) -> SessionInfo {
         machine: field(|u| u.machine()),
         omitted_libraries: job.omit.clone(),
         byte_order: ByteOrder::OWN,
+        admission: match &job.unknown {
+            None => Admission::Known,
+            Some(unknown) if unknown.under_check => Admission::UnderCheck,
+            Some(_) => Admission::Verified,
+        },
     }
 }
 

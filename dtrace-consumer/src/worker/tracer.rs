@@ -39,7 +39,7 @@ impl Tracer {
             let load = failure.call == "dlopen";
             Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
         };
-        let loaded = Loaded::load(&job.library).map_err(failed)?;
+        let loaded = Loaded::load(&job.library, job.unknown.as_ref()).map_err(failed)?;
         let inside = loaded.code_address();
         let identity = system::peer_of(channel).and_then(|peer| ConsumerIdentity::of(&peer));
         let identity = identity.and_then(|it| Ok((it.pid(), Answering::for_consumer(inside, it)?)));

@@ -2,7 +2,7 @@
 //!
 //! Sizes and offsets come from the library's debugging information and its installed headers. The feature
 //! `bindgen` compares this file with them. The SONAME did not change when structures did (those of 2.0.2
-//! differ), hence [`SUPPORTED_VERSIONS`].
+//! differ), hence [`KNOWN_VERSIONS`].
 
 pub use super::common::*;
 use crate::version::Version;
@@ -13,8 +13,12 @@ mod functions;
 pub use constants::*;
 pub use functions::*;
 
-/// The versions that have the structures of this module. Others are refused.
-pub const SUPPORTED_VERSIONS: &[Version] = &[Version::new(2, 0, 7)];
+/// The versions that are known to have the structures of this module.
+pub const KNOWN_VERSIONS: &[Version] = &[Version::new(2, 0, 7)];
+
+/// The oldest version that may have them. It and unknown later ones are loaded only once they have been
+/// verified; see [`Library::load_verified`](crate::Library::load_verified).
+pub const OLDEST_VERSION: Version = Version::new(2, 0, 6);
 
 /// The library to load by default.
 pub const LIBRARY_FILE: &str = "libdtrace.so.2";

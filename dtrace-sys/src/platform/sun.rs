@@ -12,7 +12,10 @@ mod constants;
 pub use constants::*;
 
 /// No version is required: the library's version does not identify its structures.
-pub const SUPPORTED_VERSIONS: &[Version] = &[];
+pub const KNOWN_VERSIONS: &[Version] = &[];
+
+/// No version is too old, for the same reason.
+pub const OLDEST_VERSION: Version = Version::new(0, 0, 0);
 
 /// An option's value; `DTRACEOPT_UNSET` when it has none.
 pub type dtrace_optval_t = i64;

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::debug::debug_as_text;
-use crate::locate::SUPPORTED_VERSIONS;
+use crate::locate::KNOWN_VERSIONS;
 use crate::path::PathProblem;
 use crate::prefix::Unreadable;
 
@@ -52,7 +52,7 @@ pub enum InstallError {
     /// The mirrors respond, but have no supported libdtrace.
     #[error(
         "{vendor}'s mirror has no supported libdtrace ({}): {}{}",
-        SUPPORTED_VERSIONS.join(", "),
+        KNOWN_VERSIONS.join(", "),
         offered(suites),
         remedy(vendor)
     )]

@@ -85,7 +85,7 @@ impl Installer {
         let mut packages = vec![LIBRARY];
         packages.extend(self.with_dtrace_program.then_some(PROGRAM));
         let mut apt = Apt::new(work.path(), host)?;
-        let known = |version: &str| locate::SUPPORTED_VERSIONS.contains(&version);
+        let known = |version: &str| locate::KNOWN_VERSIONS.contains(&version);
         let offer = apt.find(&packages, &[known], log)?;
         let wanted: Vec<Package> = offer
             .packages

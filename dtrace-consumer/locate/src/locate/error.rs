@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Origin, PREFIX_VARIABLE, Refusal, SUPPORTED_VERSIONS};
+use super::{KNOWN_VERSIONS, OLDEST_VERSION, Origin, PREFIX_VARIABLE, Refusal};
 use crate::debug::debug_as_text;
 
 /// A place that was searched and skipped.
@@ -38,7 +38,11 @@ pub struct LocateError {
 
 impl fmt::Display for LocateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "no usable libdtrace (supported: {}):", SUPPORTED_VERSIONS.join(", "))?;
+        let known = KNOWN_VERSIONS.join(", ");
+        writeln!(
+            f,
+            "no usable libdtrace (supported: {known}, and others since {OLDEST_VERSION} after a self-check):"
+        )?;
         for candidate in &self.candidates {
             writeln!(f, "  {candidate}")?;
         }

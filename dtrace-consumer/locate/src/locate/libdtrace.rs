@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Loader, Origin};
+use super::build_id::build_id;
+use super::{Loader, Origin, Standing};
 
 /// A usable libdtrace, with what a process needs to use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,4 +21,15 @@ pub struct Libdtrace {
     /// Its version, such as `2.0.7`: the text after `D ` in `_dtrace_version`. `None` on
     /// systems other than Linux, where only loading it reveals the version.
     pub version: Option<String>,
+    /// How far its structures are known.
+    pub standing: Standing,
+}
+
+impl Libdtrace {
+    /// Returns the build-id of the library's file as hexadecimal digits, if it has one. It differs between any two
+    /// builds.
+    #[must_use]
+    pub fn build_id(&self) -> Option<String> {
+        build_id(&self.library)
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{PREFIX_VARIABLE, SUPPORTED_VERSIONS};
+use super::{KNOWN_VERSIONS, OLDEST_VERSION, PREFIX_VARIABLE};
 use crate::debug::debug_as_text;
 use crate::path::PathProblem;
 use crate::prefix::{SONAME, Unreadable};
@@ -34,9 +34,20 @@ pub enum Refusal {
     /// No version could be read from it.
     #[error("has no D version string")]
     NoVersion,
-    /// Its version is not one of [`SUPPORTED_VERSIONS`].
-    #[error("version {} is not supported (supported: {})", .0, SUPPORTED_VERSIONS.join(", "))]
+    /// Its version is older than [`OLDEST_VERSION`], or cannot be compared with it.
+    #[error(
+        "version {} is not supported: its structures differ from those of {} (install {OLDEST_VERSION} or later)",
+        .0, KNOWN_VERSIONS.join(", ")
+    )]
     Version(String),
+    /// Its structures are not known, and whoever searched does not admit it.
+    #[error("version {version} {why}")]
+    NotAdmitted {
+        /// Its version.
+        version: String,
+        /// Why, and what to do.
+        why: String,
+    },
     /// A part of it belongs to an untrusted user.
     #[error("{} belongs to user {owner}, who is not trusted with this process's privilege", path.display())]
     OwnedByOthers {
@@ -62,6 +73,7 @@ debug_as_text! {
         OtherArchitecture,
         NoVersion,
         Version(cause),
+        NotAdmitted { version, why },
         OwnedByOthers { path, owner },
         WritableByOthers { path },
     }

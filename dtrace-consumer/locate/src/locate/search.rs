@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use super::image::examine;
 use super::system::{BUILT_IN, same_file, system_directories};
 use super::trust::require_trust;
-use super::{Candidate, Libdtrace, Loader, LocateError, Origin, PREFIX_VARIABLE, Refusal};
+use super::version::standing;
+use super::{
+    Candidate, Libdtrace, Loader, LocateError, Origin, PREFIX_VARIABLE, Refusal, Standing,
+};
 use crate::path::{self, PathProblem};
 use crate::prefix::{self, PREFIX_NAME, SONAME};
 
@@ -61,7 +64,7 @@ impl Search {
         }
     }
 
-    /// Returns the first usable libdtrace.
+    /// Returns the first usable libdtrace, verified or not.
     ///
     /// # Errors
     /// [`LocateError`] if there is none, or if the one that was ordered is unusable.
@@ -71,23 +74,34 @@ impl Search {
 
     /// Searches like [`run`](Self::run), and also returns the places that were skipped.
     pub fn trace(&self) -> (Vec<Candidate>, Result<Libdtrace, LocateError>) {
-        let mut passed = Vec::new();
-        let found = self.first(&mut passed);
+        self.trace_admitting(|found| Ok(found.standing))
+    }
+
+    /// Searches like [`trace`](Self::trace), and asks `admit` about each usable libdtrace in turn, until it admits one.
+    /// It returns the library's standing, or why the library is not used and what to do. Like any other unusable
+    /// library, one that is not admitted is skipped, or fails the search if it was ordered.
+    pub fn trace_admitting(
+        &self,
+        mut admit: impl FnMut(&Libdtrace) -> Result<Standing, String>,
+    ) -> (Vec<Candidate>, Result<Libdtrace, LocateError>) {
+        let mut seen = Seen { passed: Vec::new(), admit: &mut admit };
+        let found = self.first(&mut seen);
+        let passed = seen.passed;
         (passed.clone(), found.ok_or(LocateError { candidates: passed }))
     }
 
-    fn first(&self, passed: &mut Vec<Candidate>) -> Option<Libdtrace> {
+    fn first(&self, seen: &mut Seen<'_>) -> Option<Libdtrace> {
         if let Some(prefix) = &self.caller {
-            return self.offer(Origin::Caller, prefix, None, passed);
+            return self.offer(Origin::Caller, prefix, None, seen);
         }
         match self.environment.as_deref().filter(|it| !it.is_empty()) {
-            Some(word) if word == "system" => return self.system(passed),
+            Some(word) if word == "system" => return self.system(seen),
             Some(prefix) => {
-                return self.offer(Origin::Environment, Path::new(prefix), None, passed);
+                return self.offer(Origin::Environment, Path::new(prefix), None, seen);
             }
             None => {}
         }
-        if let Some(found) = self.system(passed) {
+        if let Some(found) = self.system(seen) {
             return Some(found);
         }
         let mut trusted = vec![0];
@@ -97,42 +111,38 @@ impl Search {
             let trusted: Vec<u32> = trusted.iter().copied().chain(owner).collect();
             for directory in program.ancestors().skip(1).take(ANCESTORS + 1) {
                 let prefix = directory.join(PREFIX_NAME);
-                let found = self.offer(Origin::Program, &prefix, Some(&trusted), passed);
+                let found = self.offer(Origin::Program, &prefix, Some(&trusted), seen);
                 if found.is_some() {
                     return found;
                 }
             }
         }
         let prefix = self.user_data.as_deref()?;
-        self.offer(Origin::UserData, prefix, Some(&trusted), passed)
+        self.offer(Origin::UserData, prefix, Some(&trusted), seen)
     }
 
-    fn system(&self, passed: &mut Vec<Candidate>) -> Option<Libdtrace> {
+    fn system(&self, seen: &mut Seen<'_>) -> Option<Libdtrace> {
         if let Some(library) = BUILT_IN {
             return Some(built_in(library));
         }
         for directory in &self.system {
             let library = directory.join(SONAME);
-            match require_path(&library).and_then(|()| examine(&library)) {
-                Ok(version) => {
-                    return Some(Libdtrace {
-                        library,
-                        syslibdir: d_libraries_beside(directory),
-                        loader: None,
-                        origin: Origin::System,
-                        version: Some(version),
-                    });
-                }
-                // Most directories have none. One line for all of them is enough; see below.
-                Err(Refusal::Missing) => {}
-                Err(refused) => {
-                    passed.push(Candidate { origin: Origin::System, path: library, refused });
-                }
+            let found = require_path(&library).and_then(|()| examine(&library)).map(|version| {
+                let syslibdir = d_libraries_beside(directory);
+                let path = library.clone();
+                found(path, syslibdir, None, Origin::System, version)
+            });
+            // Most directories have none. One line for all of them is enough; see below.
+            if let Err(Refusal::Missing) = found {
+                continue;
+            }
+            if let Some(found) = seen.see(Origin::System, library, found) {
+                return Some(found);
             }
         }
-        if !passed.iter().any(|it| it.origin == Origin::System) {
+        if !seen.passed.iter().any(|it| it.origin == Origin::System) {
             let path = self.system.first().cloned().unwrap_or_else(|| "/usr/lib".into());
-            passed.push(Candidate { origin: Origin::System, path, refused: Refusal::Missing });
+            seen.passed.push(Candidate { origin: Origin::System, path, refused: Refusal::Missing });
         }
         None
     }
@@ -143,17 +153,12 @@ impl Search {
         origin: Origin,
         prefix: &Path,
         trusted: Option<&[u32]>,
-        passed: &mut Vec<Candidate>,
+        seen: &mut Seen<'_>,
     ) -> Option<Libdtrace> {
         // The worker may start in another directory, so the path must not be relative.
         let prefix = std::path::absolute(prefix).unwrap_or_else(|_| prefix.to_owned());
-        match self.examine_prefix(origin, &prefix, trusted) {
-            Ok(found) => Some(found),
-            Err(refused) => {
-                passed.push(Candidate { origin, path: prefix, refused });
-                None
-            }
-        }
+        let found = self.examine_prefix(origin, &prefix, trusted);
+        seen.see(origin, prefix, found)
     }
 
     fn examine_prefix(
@@ -176,7 +181,7 @@ impl Search {
         if let (Some(trusted), Some(loader)) = (trusted, &loader) {
             require_trust(&loader.ld_so, trusted)?;
         }
-        Ok(Libdtrace { library, syslibdir, loader, origin, version: Some(version) })
+        Ok(found(library, syslibdir, loader, origin, version))
     }
 
     /// Returns the dynamic loader of a prefix with its own C library. A prefix without one
@@ -194,6 +199,43 @@ impl Search {
     }
 }
 
+/// The places that a search has seen.
+struct Seen<'a> {
+    passed: Vec<Candidate>,
+    admit: &'a mut dyn FnMut(&Libdtrace) -> Result<Standing, String>,
+}
+
+impl Seen<'_> {
+    /// Returns what was found at a place, if it is admitted. Notes it as skipped otherwise.
+    fn see(
+        &mut self,
+        origin: Origin,
+        path: PathBuf,
+        found: Result<Libdtrace, Refusal>,
+    ) -> Option<Libdtrace> {
+        let admitted = found.and_then(|found| match (self.admit)(&found) {
+            Ok(standing) => Ok(Libdtrace { standing, ..found }),
+            Err(why) => {
+                let version = found.version.unwrap_or_default();
+                Err(Refusal::NotAdmitted { version, why })
+            }
+        });
+        admitted.map_err(|refused| self.passed.push(Candidate { origin, path, refused })).ok()
+    }
+}
+
+/// Returns a libdtrace of a version that is not refused.
+fn found(
+    library: PathBuf,
+    syslibdir: Option<PathBuf>,
+    loader: Option<Loader>,
+    origin: Origin,
+    version: String,
+) -> Libdtrace {
+    let standing = standing(&version).unwrap_or(Standing::Unverified);
+    Libdtrace { library, syslibdir, loader, origin, version: Some(version), standing }
+}
+
 /// Returns the libdtrace of a system that comes with its own version of it.
 fn built_in(library: &str) -> Libdtrace {
     Libdtrace {
@@ -202,6 +244,7 @@ fn built_in(library: &str) -> Libdtrace {
         loader: None,
         origin: Origin::System,
         version: None,
+        standing: Standing::Known,
     }
 }
 

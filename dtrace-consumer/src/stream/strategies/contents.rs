@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data::recording::Origin;
-use crate::data::session_info::{ByteOrder, OmittedLibrary, Platform, SessionInfo};
+use crate::data::session_info::{Admission, ByteOrder, OmittedLibrary, Platform, SessionInfo};
 use crate::stream::contents::{ContentsFrame, SessionFailure};
 
 pub(super) fn omitted() -> impl Strategy<Value = OmittedLibrary> {
@@ -23,8 +23,12 @@ pub(super) fn session() -> impl Strategy<Value = SessionInfo> {
         Platform::Illumos,
     ]);
     let order = prop::sample::select(vec![ByteOrder::LittleEndian, ByteOrder::BigEndian]);
-    (text(), text(), platform, text(), text(), vec(omitted(), 0..3), order).prop_map(
-        |(library_version, library, platform, kernel, machine, omitted_libraries, byte_order)| {
+    let admission =
+        prop::sample::select(vec![Admission::Known, Admission::Verified, Admission::UnderCheck]);
+    let end = (order, admission);
+    (text(), text(), platform, text(), text(), vec(omitted(), 0..3), end).prop_map(
+        |(library_version, library, platform, kernel, machine, omitted_libraries, end)| {
+            let (byte_order, admission) = end;
             SessionInfo {
                 library_version,
                 library,
@@ -33,6 +37,7 @@ pub(super) fn session() -> impl Strategy<Value = SessionInfo> {
                 machine,
                 omitted_libraries,
                 byte_order,
+                admission,
             }
         },
     )

@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::stream::job::{Command, Gate, Job, Process, Purpose, Target};
+use crate::stream::job::{Command, Gate, Job, Process, Purpose, Target, Unknown};
 
 fn target() -> impl Strategy<Value = Target> {
     let gate = (any::<u64>(), bytes()).prop_map(|(address, opening)| Gate { address, opening });
@@ -58,9 +58,12 @@ fn job() -> impl Strategy<Value = Job> {
     let options = vec((text(), option::of(text())), 0..3);
     let flags = (any::<bool>(), any::<u32>(), any::<[bool; 5]>());
     let order = (0u8..9).prop_map(|n| Order::from_number(n).unwrap_or_default());
+    let unknown =
+        (text(), any::<bool>()).prop_map(|(version, under_check)| Unknown { version, under_check });
+    let unknown = option::of(unknown);
     let rest = (vec(text(), 0..3), option::of(any::<u64>().prop_map(Duration::from_nanos)));
     (
-        (purpose, text(), option::of(text()), vec(contents::omitted(), 0..3)),
+        (purpose, text(), unknown, option::of(text()), vec(contents::omitted(), 0..3)),
         options,
         flags,
         vec(source, 0..3),
@@ -68,12 +71,13 @@ fn job() -> impl Strategy<Value = Job> {
         rest,
     )
         .prop_map(|(files, options, flags, scripts, (target, processes, order), rest)| {
-            let (purpose, library, syslibdir, omit) = files;
+            let (purpose, library, unknown, syslibdir, omit) = files;
             let (all_libraries, compile_flags, [firings, text, report, printed, drain]) = flags;
             let (read_options, snapshot_interval) = rest;
             Job {
                 purpose,
                 library: library.into(),
+                unknown,
                 syslibdir: syslibdir.map(Into::into),
                 omit,
                 options,

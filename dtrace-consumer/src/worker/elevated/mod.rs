@@ -6,6 +6,7 @@ mod configuration;
 mod limits;
 mod policy;
 mod trust;
+mod verdict;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -29,6 +30,7 @@ use crate::stream::elevated::{
 };
 use crate::stream::frame::Frame;
 use crate::stream::job::Command;
+use crate::stream::payload::FailureFrame;
 
 /// Serves one session over standard input and ends the process, as `dtrace-worker serve` does. `under_loader`
 /// is whether the private libdtrace's loader started the process.
@@ -57,7 +59,7 @@ pub fn serve(under_loader: bool) -> Result<Infallible, String> {
         let program = std::env::current_exe()
             .map_err(|e| format!("cannot find this program's executable: {e}"))?;
         let program = trust::of_root(&program)?;
-        if let Some(loader) = &library.loader {
+        if let Some(loader) = library.as_ref().ok().and_then(|it| it.loader.as_ref()) {
             let failure = loader.command(&program).args([SERVE, UNDER_LOADER]).exec();
             return Err(format!("cannot start {}: {failure}", loader.ld_so.display()));
         }
@@ -82,11 +84,29 @@ fn require_invoker(peer: &Peer) -> Result<(), String> {
     if others { Err("the channel belongs to another user".to_owned()) } else { Ok(()) }
 }
 
-/// Returns the libdtrace that the administrator chose. Fails if anybody but root can change a part of it.
-fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
-    let chosen = configuration.prefix.as_deref();
-    let search = Search::of_elevated_worker(chosen, Path::new(SYSTEM_PREFIX));
-    let mut found = search.run().map_err(|e| {
+/// Returns where elevated workers look for libdtrace; `None` if the configuration cannot be read.
+pub(crate) fn search() -> Option<Search> {
+    Configuration::read().ok().map(|configuration| places(&configuration))
+}
+
+fn places(configuration: &Configuration) -> Search {
+    Search::of_elevated_worker(configuration.prefix.as_deref(), Path::new(SYSTEM_PREFIX))
+}
+
+/// Returns the libdtrace that the administrator chose, or the failure to report to the user if none of those that
+/// there are was verified. Fails if anybody but root can change a part of it.
+fn library(configuration: &Configuration) -> Result<Result<Libdtrace, FailureFrame>, String> {
+    let mut unverified = None;
+    let (_, found) = places(configuration).trace_admitting(|library| {
+        verdict::standing(library).inspect_err(|why| {
+            unverified.get_or_insert_with(|| verdict::not_verified(library, why));
+        })
+    });
+    let found = match (found, unverified) {
+        (Err(_), Some(failure)) => return Ok(Err(failure)),
+        (found, _) => found,
+    };
+    let mut found = found.map_err(|e| {
         let places: Vec<String> = e
             .candidates
             .iter()
@@ -111,22 +131,31 @@ fn library(configuration: &Configuration) -> Result<Libdtrace, String> {
         let rest = rest.iter().filter_map(|directory| trust::of_root(directory).ok());
         loader.library_path = std::iter::once(first).chain(rest).collect();
     }
-    Ok(found)
+    Ok(Ok(found))
 }
 
-fn session(peer: &Peer, configuration: &Configuration, library: &Libdtrace) -> io::Result<()> {
+fn session(
+    peer: &Peer,
+    configuration: &Configuration,
+    library: &Result<Libdtrace, FailureFrame>,
+) -> io::Result<()> {
     let channel = take_channel()?;
     greet(&channel)?;
     let Some(Command::Job(mut job)) = read_command(&channel, REQUEST_LIMIT)? else {
         return Err(io::Error::other("the consumer sent no job"));
     };
     let policy = Policy { uid: peer.uid, configuration };
-    if let Err(refused) = policy.check(&job) {
-        let mut reporter = Encoder::new(channel);
-        session::begin(&mut reporter, &job);
-        reporter.send(&Frame::Failure(refused));
-        return reporter.finish();
-    }
+    let admitted = policy.check(&job).and(library.as_ref().map_err(FailureFrame::clone));
+    let library = match admitted {
+        Ok(library) => library,
+        Err(refused) => {
+            let mut reporter = Encoder::new(channel);
+            session::begin(&mut reporter, &job);
+            reporter.send(&Frame::Failure(refused));
+            return reporter.finish();
+        }
+    };
+    job.unknown = verdict::permission(library);
     job.library.clone_from(&library.library);
     job.syslibdir.clone_from(&library.syslibdir);
     let served = Served { uid: peer.uid, grab: configuration.grab };

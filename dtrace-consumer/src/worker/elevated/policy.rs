@@ -35,7 +35,7 @@ fn refuse(what: impl Into<String>, why: impl Into<String>) -> Checked {
 impl Policy<'_> {
     /// Refuses the request unless it is harmless.
     pub(super) fn check(&self, job: &Job) -> Checked {
-        if !job.library.as_os_str().is_empty() || job.syslibdir.is_some() {
+        if !job.library.as_os_str().is_empty() || job.syslibdir.is_some() || job.unknown.is_some() {
             return refuse("the library", "only the administrator chooses it");
         }
         self.check_limits(job)?;

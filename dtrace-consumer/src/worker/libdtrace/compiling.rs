@@ -13,8 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use dtrace_sys::Library;
 use dtrace_sys::abi::*;
+use dtrace_sys::{Library, Version};
 
 use super::context::Wanted;
 use super::delivered::owned;
@@ -27,6 +27,7 @@ use crate::data::kernel_type::KernelType;
 use crate::data::listing::ListedProbe;
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
+use crate::stream::job::Unknown;
 
 /// A library that is loaded. No handle is open.
 pub(crate) struct Loaded {
@@ -34,12 +35,20 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the library.
-    pub(crate) fn load(library: &Path) -> Result<Loaded, CallFailure> {
+    /// Loads the library. Its version must be known, or be `unknown`, which was verified or is being checked.
+    pub(crate) fn load(library: &Path, unknown: Option<&Unknown>) -> Result<Loaded, CallFailure> {
         let name = library.as_os_str().as_bytes();
+        let unknown = unknown.and_then(|it| format!("D {}", it.version).parse::<Version>().ok());
         // SAFETY: the file is the libdtrace that the consumer located or that the user named. The user wants
-        // its initialisers to run.
-        let library = unsafe { Library::load(Some(library)) }.map_err(|e| CallFailure {
+        // its initialisers to run. Its structures are known, or were verified by a self-check. If this session is
+        // a part of one, this process exists to find out: nobody relies on it, and it may crash.
+        let loaded = unsafe {
+            match unknown {
+                None => Library::load(Some(library)),
+                Some(version) => Library::load_verified(library, version),
+            }
+        };
+        let library = loaded.map_err(|e| CallFailure {
             call: "dlopen",
             number: 0,
             message: format!("{}: {e}", String::from_utf8_lossy(name)),

@@ -95,6 +95,7 @@ fn a_private_prefix_comes_with_its_loader_and_d_libraries() {
             loader: Some(loader),
             origin: Origin::Caller,
             version: Some("2.0.7".into()),
+            standing: Standing::Known,
         }
     );
 }
@@ -354,4 +355,50 @@ fn the_error_says_where_was_looked_and_what_to_do() {
     {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn an_unverified_library_is_used_only_if_it_is_admitted() {
+    let tree = Tree::new();
+    tree.file(&format!("system/{SONAME}"), &library("2.0.8"));
+    tree.private("data", "2.0.7");
+    let search = Search { user_data: Some(tree.path("data")), ..tree.search() };
+    assert_eq!(search.run().expect("found").standing, Standing::Unverified);
+
+    let (passed, found) = search.trace_admitting(|_| Ok(Standing::Verified));
+    assert_eq!((passed, found.expect("found").standing), (vec![], Standing::Verified));
+
+    let differs = |found: &Libdtrace| match found.standing {
+        Standing::Known => Ok(Standing::Known),
+        _ => Err("differs".to_owned()),
+    };
+    let (passed, found) = search.trace_admitting(differs);
+    let found = found.expect("the next one");
+    assert_eq!((found.origin, found.standing), (Origin::UserData, Standing::Known));
+    let refused = Refusal::NotAdmitted { version: "2.0.8".into(), why: "differs".into() };
+    assert_eq!(passed.last().map(|it| &it.refused), Some(&refused));
+
+    // An order is obeyed or fails.
+    let ordered = Search { environment: Some("system".into()), ..search };
+    assert!(ordered.trace_admitting(differs).1.is_err());
+}
+
+#[test]
+fn versions_with_other_structures_are_refused_by_name() {
+    let tree = Tree::new();
+    for version in ["2.0.2", "2.0.5", "1.13.1"] {
+        tree.private(version, version);
+        let search = Search { caller: Some(tree.path(version)), ..tree.search() };
+        assert_eq!(refusals(&search), [Refusal::Version(version.into())]);
+        let text = search.run().expect_err("refused").to_string();
+        assert!(text.contains("its structures differ from those of 2.0.7"), "{text}");
+    }
+    // One text for three different layouts.
+    let text = b"\0Oracle D 2.0\0";
+    let mut oracle = library("2.0")[..120].to_vec();
+    oracle[64 + 32] = text.len() as u8;
+    oracle.extend(text);
+    tree.file(&format!("oracle/lib/{SONAME}"), &oracle);
+    let search = Search { caller: Some(tree.path("oracle")), ..tree.search() };
+    assert_eq!(refusals(&search), [Refusal::Version("Oracle D 2.0".into())]);
 }

@@ -11,6 +11,7 @@ fn job() -> Job {
     Job {
         purpose: Purpose::Trace,
         library: "".into(),
+        unknown: None,
         syslibdir: None,
         omit: Vec::new(),
         options: Vec::new(),

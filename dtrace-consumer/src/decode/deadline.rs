@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::decode::stop::{Ending, Reason};
+use super::stop::{Ending, Reason};
 use crate::error::Error;
 
 /// How long a session has after its deadline to end in good order. [`Error::Deadline`] names it.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Watches over a session's deadline, until it is dropped.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     _running: Sender<Infallible>,
 }
 
 impl Watch {
-    pub(super) fn start(limit: Duration, ending: &Arc<Ending>) -> Result<Watch, Error> {
+    pub(crate) fn start(limit: Duration, ending: &Arc<Ending>) -> Result<Watch, Error> {
         let (running, over) = crossbeam_channel::bounded(0);
         let ending = Arc::clone(ending);
         std::thread::Builder::new()

@@ -1,0 +1,80 @@
+//! Which answer is the first that differs from the predicted ones?
+
+use super::questions::Question;
+
+/// The longest part of an answer that a message shows, in characters.
+const SHOWN: usize = 300;
+
+/// Returns the first predicted line that is missing, or a line that was not predicted. The order of the lines does
+/// not matter, but their number does.
+pub(super) fn first_difference<'q>(
+    predicted: impl IntoIterator<Item = &'q Question>,
+    mut given: Vec<String>,
+) -> Option<String> {
+    let mut missing = Vec::new();
+    for question in predicted {
+        for line in question.answers {
+            match given.iter().position(|it| it == line) {
+                Some(at) => drop(given.remove(at)),
+                None => missing.push((question.about, *line)),
+            }
+        }
+    }
+    match missing.first() {
+        Some((about, line)) => {
+            let nearest = given.iter().max_by_key(|it| in_common(it, line));
+            let nearest = nearest.filter(|it| in_common(it, line) > 0);
+            let got = nearest.map_or("nothing like it".to_owned(), |it| quoted(it));
+            Some(format!("{about}: expected {}, got {got}", quoted(line)))
+        }
+        None => given.first().map(|line| format!("unexpected {}", quoted(line))),
+    }
+}
+
+/// Returns the first line that no question predicts, of a session that has not delivered all.
+pub(super) fn unexpected(predicted: &[Question], given: &[String]) -> Option<String> {
+    let is_predicted =
+        |line: &String| predicted.iter().any(|question| question.answers.contains(&line.as_str()));
+    given.iter().find(|line| !is_predicted(line)).map(|line| format!("unexpected {}", quoted(line)))
+}
+
+/// Returns how many bytes the beginnings of two lines have in common.
+fn in_common(a: &str, b: &str) -> usize {
+    a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()
+}
+
+fn quoted(line: &str) -> String {
+    let shown: String = line.chars().take(SHOWN).collect();
+    let more = if shown.len() < line.len() { "…" } else { "" };
+    format!("`{}{more}`", shown.replace('\n', "\\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUESTIONS: [Question; 2] = [
+        Question { about: "records", ask: "", answers: &["firing 0: 1", "firing 0: 1"] },
+        Question { about: "drops", ask: "", answers: &["drop 2"] },
+    ];
+
+    fn difference(given: &[&str]) -> Option<String> {
+        first_difference(&QUESTIONS, given.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_first_predicted_answer_that_is_missing_is_named_with_the_nearest_one() {
+        assert_eq!(difference(&["drop 2", "firing 0: 1", "firing 0: 1"]), None);
+        let wrong = difference(&["drop 3", "firing 0: 7", "firing 0: 1"]);
+        let named = "records: expected `firing 0: 1`, got `firing 0: 7`";
+        assert_eq!(wrong.as_deref(), Some(named));
+        let fewer = difference(&["firing 0: 1", "firing 0: 1"]);
+        assert_eq!(fewer.as_deref(), Some("drops: expected `drop 2`, got nothing like it"));
+    }
+
+    #[test]
+    fn an_answer_too_many_is_a_difference() {
+        let more = difference(&["drop 2", "firing 0: 1", "firing 0: 1", "drop 2"]);
+        assert_eq!(more.as_deref(), Some("unexpected `drop 2`"));
+    }
+}

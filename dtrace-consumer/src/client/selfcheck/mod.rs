@@ -1,0 +1,205 @@
+//! Does a libdtrace of another version have the structures that this version expects?
+//!
+//! A self-check is a few ordinary sessions with scripts whose answers are predicted ([`questions`]). Their workers load
+//! the library although its version is not known: that is what they are for, and nothing else depends on them. If one
+//! of them crashes, hangs or fails, the library differs. Otherwise its [`answers`] are [compared](compare) with the
+//! predicted ones, and the first difference is named.
+
+mod answers;
+mod compare;
+mod questions;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dtrace_locate::locate::Libdtrace;
+
+use self::answers::{Answers, of_mistake, of_probes, of_session, of_symbol, of_type};
+use self::compare::{first_difference, unexpected};
+use self::questions::{LINUX, Question, Questions};
+use super::settings::{Access, Settings};
+use super::{inquiry, run};
+use crate::data::loss::LossPolicy;
+use crate::data::outcome::EndedBy;
+use crate::data::script::Script;
+use crate::decode::deadline::Watch;
+use crate::decode::delivery::Delivery;
+use crate::decode::stop::Ending;
+use crate::error::Error;
+use crate::stream::job::Purpose;
+use crate::verdict::Verdict;
+
+/// How long each session of a check may take, or be silent. It takes about a second on an idle machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The result of a self-check.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// The library answers as predicted, or not.
+    Decided {
+        verdict: Verdict,
+        /// Whether another check here would find the same. A call that failed may work next time.
+        lasts: bool,
+        /// How many answers were compared.
+        answers: usize,
+        took: Duration,
+    },
+    /// No worker could be started.
+    Undecided(String),
+}
+
+impl Finding {
+    /// Returns the verdict, if it is worth keeping.
+    pub(crate) fn lasting(&self) -> Option<&Verdict> {
+        match self {
+            Finding::Decided { verdict, lasts: true, .. } => Some(verdict),
+            _ => None,
+        }
+    }
+}
+
+/// Why a part of a check did not end with the predicted answers.
+enum Unlike {
+    /// The library differs. The flag is [`Finding::Decided::lasts`].
+    Differs(String, bool),
+    Undecided(String),
+}
+
+/// Checks a library. `worker` is the worker's program, by default this process's own.
+pub(crate) fn check(library: &Libdtrace, worker: Option<&Path>) -> Finding {
+    let began = Instant::now();
+    let access = Access {
+        worker: worker.map(Path::to_owned),
+        under_check: Some(Arc::new(library.clone())),
+        ..Access::default()
+    };
+    let settings = Settings { access, silence_limit: Some(LIMIT), ..Settings::default() };
+    let questions = &LINUX;
+    let parts = [trace, list, look_up_types, look_up_symbols, make_mistakes];
+    let result = parts
+        .into_iter()
+        .try_fold(0, |answers, part| part(&settings, questions).map(|more| answers + more));
+    let decided = |verdict, lasts, answers| Finding::Decided {
+        verdict,
+        lasts,
+        answers,
+        took: began.elapsed(),
+    };
+    match result {
+        Ok(answers) => decided(Verdict::Matches, true, answers),
+        Err(Unlike::Differs(what, lasts)) => decided(Verdict::Differs(what), lasts, 0),
+        Err(Unlike::Undecided(why)) => Finding::Undecided(why),
+    }
+}
+
+/// Traces, which gives most of the answers. Returns their number.
+fn trace(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
+    let clauses = questions.clauses.iter().map(|question| question.ask);
+    let script =
+        clauses.fold(questions.declarations.to_owned(), |script, clause| script + clause + "\n");
+    let own = |(name, value): &(&str, Option<&str>)| (name.to_string(), value.map(str::to_owned));
+    let settings = Settings {
+        scripts: vec![Script::from(script)],
+        options: questions.options.iter().map(own).collect(),
+        delivery: Delivery {
+            losses: LossPolicy::Count,
+            deadline: Some(LIMIT),
+            ..Delivery::default()
+        },
+        ..settings.clone()
+    };
+    let ending = Arc::new(Ending::default());
+    let mut answers = Answers::default();
+    let watch = Watch::start(LIMIT, &ending).map_err(|error| unlike(&error))?;
+    let result = run::run(&settings, None, &mut answers, &ending, || ());
+    drop(watch);
+    let given = answers.lines();
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            let answers = given.len();
+            return Err(match (unlike(&failure.error), unexpected(questions.clauses, &given)) {
+                (Unlike::Differs(what, lasts), None) => {
+                    Unlike::Differs(format!("{what}, after {answers} answers as predicted"), lasts)
+                }
+                (Unlike::Differs(what, _), Some(answer)) => {
+                    Unlike::Differs(format!("{answer}; then {what}"), true)
+                }
+                (undecided, _) => undecided,
+            });
+        }
+    };
+    let given: Vec<String> = given.into_iter().chain(of_session(&outcome)).collect();
+    let number = given.len();
+    match first_difference(questions.clauses.iter().chain(questions.session), given) {
+        None => Ok(number),
+        Some(answer) if outcome.ended_by == EndedBy::Deadline => {
+            let what = format!("it did not end within {LIMIT:?}; {answer}");
+            Err(Unlike::Differs(what, true))
+        }
+        Some(answer) => Err(Unlike::Differs(answer, true)),
+    }
+}
+
+fn list(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
+    let patterns = questions.probes.iter().map(|question| question.ask.to_owned()).collect();
+    let purpose = Purpose::List { patterns, describe: true };
+    let probes = inquiry::list(settings, purpose).map_err(|error| unlike(&error))?;
+    compared(questions.probes, of_probes(&probes))
+}
+
+fn look_up_types(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
+    let names = questions.types.iter().map(|question| question.ask.to_owned()).collect();
+    let found = inquiry::look_up_types(settings, Purpose::Types { names });
+    let found = found.map_err(|error| unlike(&error))?;
+    compared(questions.types, found.iter().map(|it| of_type(it.as_ref())).collect())
+}
+
+fn look_up_symbols(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
+    let names = questions.symbols.iter().map(|question| question.ask.to_owned()).collect();
+    let purpose = Purpose::Lookup { names, addresses: Vec::new() };
+    let found = inquiry::look_up(settings, purpose).map_err(|error| unlike(&error))?;
+    compared(questions.symbols, found.iter().map(|it| of_symbol(it.as_ref())).collect())
+}
+
+/// Has scripts compiled that do not compile.
+fn make_mistakes(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
+    let mut answers = Vec::new();
+    for question in questions.mistakes {
+        let scripts = vec![Script::from(question.ask)];
+        match inquiry::check(&Settings { scripts, ..settings.clone() }) {
+            Err(Error::Compile(error)) => answers.push(of_mistake(&error)),
+            Err(error) => return Err(unlike(&error)),
+            Ok(_) => answers.push("no error".to_owned()),
+        }
+    }
+    compared(questions.mistakes, answers)
+}
+
+fn compared(questions: &[Question], given: Vec<String>) -> Result<usize, Unlike> {
+    let number = given.len();
+    match first_difference(questions, given) {
+        None => Ok(number),
+        Some(answer) => Err(Unlike::Differs(answer, true)),
+    }
+}
+
+/// Returns what a session's failure says about the library.
+fn unlike(error: &Error) -> Unlike {
+    let text = error.to_string();
+    match error {
+        Error::WorkerDied { .. } | Error::Stream { .. } => Unlike::Differs(text, true),
+        Error::WorkerSilent { .. } | Error::Deadline { .. } | Error::Aborted => {
+            Unlike::Differs(format!("the worker hung for {LIMIT:?}"), true)
+        }
+        // The system may be the cause.
+        Error::NotBegun
+        | Error::Libdtrace { .. }
+        | Error::Enable { .. }
+        | Error::Compile(_)
+        | Error::Option { .. }
+        | Error::Process { .. } => Unlike::Differs(text, false),
+        _ => Unlike::Undecided(text),
+    }
+}

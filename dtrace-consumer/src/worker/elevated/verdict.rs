@@ -1,0 +1,58 @@
+//! May an elevated worker load a libdtrace whose version is not known?
+//!
+//! Only if root has verified it. The worker runs no self-check for a user: that would load the library before
+//! anything is known about it, with privilege, as often as the user likes.
+
+use dtrace_locate::locate::{Libdtrace, Standing};
+
+use super::trust;
+use crate::stream::job::Unknown;
+use crate::stream::payload::{FailureFrame, FailureKind};
+use crate::verdict::{Store, Subject, Verdict};
+
+/// Returns the library's standing.
+///
+/// # Errors
+/// Returns why it is not used, and what to do.
+pub(super) fn standing(library: &Libdtrace) -> Result<Standing, String> {
+    if library.standing == Standing::Known {
+        return Ok(Standing::Known);
+    }
+    let store = Store::of_system();
+    let is_trusted = trust::of_root(store.directory()).is_ok();
+    let verdict = Subject::here(library.build_id())
+        .filter(|_| is_trusted)
+        .and_then(|subject| store.read(&subject));
+    match verdict {
+        Some(Verdict::Matches) => Ok(Standing::Verified),
+        Some(Verdict::Differs(what)) => Err(format!(
+            "a self-check found that it differs: {what} (install another libdtrace; an administrator can check \
+             again with `sudo dtrace-worker verify`)"
+        )),
+        None => {
+            Err("no administrator has verified it for this kernel and this version of the worker \
+                     (run `sudo dtrace-worker verify`)"
+                .to_owned())
+        }
+    }
+}
+
+/// Returns the failure to report for a library that is not admitted.
+pub(super) fn not_verified(library: &Libdtrace, why: &str) -> FailureFrame {
+    let version = library.version.as_deref().unwrap_or_default();
+    FailureFrame {
+        kind: FailureKind::NotVerified,
+        attempt: format!("libdtrace {version}, {}", library.library.display()),
+        number: 0,
+        message: why.to_owned(),
+        script: None,
+        needed: Vec::new(),
+    }
+}
+
+/// Returns the permission to load an admitted library whose version is not known.
+pub(super) fn permission(library: &Libdtrace) -> Option<Unknown> {
+    let version = library.version.clone()?;
+    let is_verified = library.standing == Standing::Verified;
+    is_verified.then_some(Unknown { version, under_check: false })
+}
