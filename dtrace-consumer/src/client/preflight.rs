@@ -96,11 +96,11 @@ fn about(library: &Libdtrace, is_privileged: bool) -> Check {
 /// version is known, was verified by a self-check, or has to pass one. `preflight` does not run it.
 #[must_use]
 pub fn preflight(prefix: Option<&Path>) -> Preflight {
-    preflight_admitting(prefix, |library| admission::stored(library))
+    preflight_admitting(prefix, admission::stored)
 }
 
 /// Checks everything that tracing requires. `admit` decides which libdtrace to use.
-fn preflight_admitting(
+pub(super) fn preflight_admitting(
     prefix: Option<&Path>,
     admit: impl FnMut(&Libdtrace) -> Result<Standing, String>,
 ) -> Preflight {
@@ -159,20 +159,11 @@ pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Prefl
 /// Checks everything that a session requires before it starts. Returns the libdtrace to load; an elevated
 /// worker loads the one that its administrator chose.
 pub(super) fn admit(access: &Access) -> Result<Option<Libdtrace>, Error> {
-    if let Some(library) = &access.under_check {
+    if let Some(library) = &access.admitted {
         return Ok(Some(Libdtrace::clone(library)));
     }
     match access.elevation {
-        Elevation::None => {
-            let (prefix, worker) = (access.prefix.as_deref(), access.worker.as_deref());
-            let library = preflight(prefix).require()?;
-            if library.standing != Standing::Unverified {
-                return Ok(Some(library));
-            }
-            let checked =
-                preflight_admitting(prefix, |library| admission::checked(library, worker));
-            Ok(Some(checked.require()?))
-        }
+        Elevation::None => Ok(Some(preflight(access.prefix.as_deref()).require()?)),
         _ if access.prefix.is_some() => {
             let what = "the prefix".to_owned();
             let reason = format!(

@@ -44,6 +44,8 @@ pub(crate) struct Access {
     pub(crate) prefix: Option<PathBuf>,
     pub(crate) worker: Option<PathBuf>,
     pub(crate) elevation: Elevation,
-    /// The library that the session checks, instead of one that is searched for.
-    pub(crate) under_check: Option<Arc<Libdtrace>>,
+    /// The library to load, instead of one that is searched for.
+    pub(crate) admitted: Option<Arc<Libdtrace>>,
+    /// Whether the session is a part of the library's self-check.
+    pub(crate) under_check: bool,
 }

@@ -3,6 +3,7 @@
 use super::Query;
 use crate::client::advise::advised;
 use crate::client::inquiry;
+use crate::client::selfcheck;
 use crate::client::settings::Settings;
 use crate::data::listing::ListedProbe;
 use crate::error::Error;
@@ -56,7 +57,8 @@ impl Query<Probes> {
     /// # Errors
     /// [`Error::Libdtrace`] for an invalid pattern, [`Error::Unavailable`] if tracing is not possible.
     pub fn list(self) -> Result<Vec<ListedProbe>, Error> {
-        let Query { about: Probes { patterns, describe }, settings } = self;
+        let Query { about: Probes { patterns, describe }, mut settings } = self;
+        selfcheck::admit(&mut settings.access)?;
         inquiry::list(&settings, Purpose::List { patterns, describe })
             .map_err(|error| advised(&settings, None, error))
     }

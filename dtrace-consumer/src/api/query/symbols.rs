@@ -2,6 +2,7 @@
 
 use super::Query;
 use crate::client::inquiry;
+use crate::client::selfcheck;
 use crate::data::kernel_symbol::KernelSymbol;
 use crate::error::Error;
 use crate::stream::job::Purpose;
@@ -49,8 +50,9 @@ impl Query<Symbols> {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if libdtrace is not usable.
-    pub fn look_up(self) -> Result<Vec<Option<KernelSymbol>>, Error> {
+    pub fn look_up(mut self) -> Result<Vec<Option<KernelSymbol>>, Error> {
         let Symbols { names, addresses } = self.about;
+        selfcheck::admit(&mut self.settings.access)?;
         inquiry::look_up(&self.settings, Purpose::Lookup { names, addresses })
     }
 }

@@ -5,6 +5,7 @@
 //! of them crashes, hangs or fails, the library differs. Otherwise its [`answers`] are [compared](compare) with the
 //! predicted ones, and the first difference is named.
 
+mod admit;
 mod answers;
 mod compare;
 mod questions;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use dtrace_locate::locate::Libdtrace;
 
+pub(crate) use self::admit::admit;
 use self::answers::{Answers, of_mistake, of_probes, of_session, of_symbol, of_type};
 use self::compare::{first_difference, unexpected};
 use self::questions::{LINUX, Question, Questions};
@@ -71,7 +73,8 @@ pub(crate) fn check(library: &Libdtrace, worker: Option<&Path>) -> Finding {
     let began = Instant::now();
     let access = Access {
         worker: worker.map(Path::to_owned),
-        under_check: Some(Arc::new(library.clone())),
+        admitted: Some(Arc::new(library.clone())),
+        under_check: true,
         ..Access::default()
     };
     let settings = Settings { access, silence_limit: Some(LIMIT), ..Settings::default() };

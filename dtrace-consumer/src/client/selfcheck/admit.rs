@@ -1,0 +1,71 @@
+//! Does a session need a self-check first?
+//!
+//! Only if the libdtrace that it would load has a version that is not known, and there is no verdict on it yet.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dtrace_locate::locate::{Libdtrace, Search, Standing};
+use parking_lot::Mutex;
+
+use super::{Finding, check};
+use crate::client::admission::{differs, require_privilege, stored};
+use crate::client::elevation::Elevation;
+use crate::client::preflight::preflight_admitting;
+use crate::client::settings::Access;
+use crate::error::Error;
+use crate::verdict::{Store, Subject, Verdict};
+
+/// Several sessions that start at once need one self-check.
+static CHECKING: Mutex<()> = Mutex::new(());
+
+/// Runs the self-check if the session needs it, and notes the library that it admitted.
+///
+/// # Errors
+/// [`Error::Unavailable`] if no library is admitted, or if this process may not trace.
+pub(crate) fn admit(access: &mut Access) -> Result<(), Error> {
+    if access.elevation != Elevation::None || access.admitted.is_some() {
+        return Ok(());
+    }
+    let search =
+        Search { caller: access.prefix.clone(), ..Search::of_this_process() };
+    match search.trace_admitting(stored).1 {
+        Ok(library) if library.standing == Standing::Unverified => {}
+        // Preflight reports that there is none.
+        _ => return Ok(()),
+    }
+    // Preflight says what is missing, too, and more of it.
+    if require_privilege().is_err() {
+        return Ok(());
+    }
+    let worker = access.worker.as_deref();
+    let checked = preflight_admitting(access.prefix.as_deref(), |library| checked(library, worker));
+    access.admitted = Some(Arc::new(checked.require()?));
+    Ok(())
+}
+
+/// Returns a library's standing after a self-check, if one is necessary. `worker` is the worker's program.
+///
+/// # Errors
+/// Returns why the library is not used, and what to do.
+fn checked(library: &Libdtrace, worker: Option<&Path>) -> Result<Standing, String> {
+    let _guard = CHECKING.lock();
+    match stored(library)? {
+        Standing::Unverified => {}
+        other => return Ok(other),
+    }
+    let finding = check(library, worker);
+    if let Some(verdict) = finding.lasting()
+        && let (Some(store), Some(subject)) = (Store::of_user(), Subject::here(library.build_id()))
+        && let Err(error) = store.write(&subject, verdict)
+    {
+        // The next session checks again.
+        let directory = store.directory().display();
+        tracing::info!("cannot keep the verdict on libdtrace in {directory}: {error}");
+    }
+    match finding {
+        Finding::Decided { verdict: Verdict::Matches, .. } => Ok(Standing::Verified),
+        Finding::Decided { verdict: Verdict::Differs(what), .. } => Err(differs(&what)),
+        Finding::Undecided(why) => Err(format!("could not be checked: {why}")),
+    }
+}
