@@ -331,14 +331,14 @@ pub use api::events::Events;
 #[cfg(feature = "live")]
 pub use api::live::trace;
 pub use api::replay::{replay, replay_from};
-#[cfg(feature = "live")]
-pub use api::{serve, verify};
 pub use api::session::Session;
 #[cfg(feature = "futures")]
 pub use api::stream::EventStream;
 pub use api::thread::ConsumerThread;
 #[cfg(feature = "live")]
 pub use api::traced::run_synchronous;
+#[cfg(feature = "live")]
+pub use api::{serve, verify};
 #[cfg(feature = "live")]
 pub use client::preflight::{Preflight, preflight};
 pub use data::outcome::Outcome;

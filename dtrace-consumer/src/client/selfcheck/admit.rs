@@ -27,8 +27,7 @@ pub(crate) fn admit(access: &mut Access) -> Result<(), Error> {
     if access.elevation != Elevation::None || access.admitted.is_some() {
         return Ok(());
     }
-    let search =
-        Search { caller: access.prefix.clone(), ..Search::of_this_process() };
+    let search = Search { caller: access.prefix.clone(), ..Search::of_this_process() };
     match search.trace_admitting(stored).1 {
         Ok(library) if library.standing == Standing::Unverified => {}
         // Preflight reports that there is none.

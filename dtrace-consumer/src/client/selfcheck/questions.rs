@@ -174,12 +174,16 @@ pub(super) const LINUX: Questions = Questions {
         question(
             "the listed probes",
             "dtrace:::",
-            &["probe dtrace:::BEGIN", "probe dtrace:::END", "probe dtrace:::ERROR"],
+            &[
+                "probe dtrace:::BEGIN Stable/Stable/Common with 0 arguments",
+                "probe dtrace:::END Stable/Stable/Common with 0 arguments",
+                "probe dtrace:::ERROR Stable/Stable/Common with 0 arguments",
+            ],
         ),
         question(
             "the arguments of a probe",
             "syscall::write:entry",
-            &["probe syscall::write:entry"],
+            &["probe syscall::write:entry Private/Private/Unknown with 3 arguments"],
         ),
     ],
     types: &[question(
