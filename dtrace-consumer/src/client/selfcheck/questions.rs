@@ -52,7 +52,7 @@ pub(super) const LINUX: Questions = Questions {
         ("nspec", Some("1")),
         ("aggpercpu", None),
     ],
-    declarations: "struct shape { char a; short b; int c; long long d; };\nint zero;\n",
+    declarations: "struct shape { long long a; int b; short c; char d; char e; };\nint zero;\n",
     clauses: &[
         question(
             "records of integers and strings",
@@ -63,11 +63,13 @@ pub(super) const LINUX: Questions = Questions {
         ),
         question(
             "the record of a structure",
-            "BEGIN { this->p = (struct shape *)alloca(sizeof (struct shape)); this->p->a = 1; \
-             this->p->b = -2; this->p->c = 3; this->p->d = -4; trace(*this->p); }",
-            &["firing 1 dtrace:::BEGIN: Trace 0100feff03000000fcffffffffffffff; prints \"\
+            // Without zeros, which would end a string.
+            "BEGIN { this->p = (struct shape *)alloca(sizeof (struct shape)); this->p->a = -4; \
+             this->p->b = 0x03050709; this->p->c = -2; this->p->d = 1; this->p->e = 2; \
+             trace(*this->p); }",
+            &["firing 1 dtrace:::BEGIN: Trace fcffffffffffffff09070503feff0102; prints \"\
                \\n             0  1  2  3  4  5  6  7  8  9  a  b  c  d  e  f  0123456789abcdef\
-               \\n         0: 01 00 fe ff 03 00 00 00 fc ff ff ff ff ff ff ff  ................\\n\""],
+               \\n         0: fc ff ff ff ff ff ff ff 09 07 05 03 fe ff 01 02  ................\\n\""],
         ),
         question(
             "records of two printf()",
