@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::command::IntoCommand;
 use super::query::{ProbeQuery, Query};
 use super::session::Session;
+use crate::client::admit::admit;
 use crate::client::advise::advised;
 use crate::client::inquiry;
-use crate::client::selfcheck;
 use crate::client::settings::Settings;
 use crate::data::script::Script;
 use crate::data::session_info::ProgramInfo;
@@ -71,7 +71,7 @@ impl<C> Session<Live, C> {
     /// # Errors
     /// [`Error::Compile`] if a script does not compile; otherwise the same as for a session.
     pub fn check(mut self) -> Result<Vec<ProgramInfo>, Error> {
-        selfcheck::admit(&mut self.source.settings.access)?;
+        admit(&mut self.source.settings.access)?;
         let settings = &self.source.settings;
         inquiry::check(settings).map_err(|error| advised(settings, None, error))
     }
@@ -102,7 +102,7 @@ impl<C> Session<Live, C> {
     /// The same as those of [`check`](Session::check).
     pub fn header(mut self, name: &str) -> Result<Vec<u8>, Error> {
         self.source.settings.compile_flags |= ZERO_MATCHES;
-        selfcheck::admit(&mut self.source.settings.access)?;
+        admit(&mut self.source.settings.access)?;
         inquiry::text(&self.source.settings, Purpose::Header { name: name.to_owned() })
     }
 
@@ -133,7 +133,7 @@ impl<C> Session<Live, C> {
         self.source.settings.compile_flags |= ZERO_MATCHES;
         let objects = objects.into_iter().map(Into::into).collect();
         let purpose = Purpose::Link { output: output.into(), objects };
-        selfcheck::admit(&mut self.source.settings.access)?;
+        admit(&mut self.source.settings.access)?;
         inquiry::text(&self.source.settings, purpose).map(drop)
     }
 }

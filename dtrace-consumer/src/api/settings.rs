@@ -8,9 +8,9 @@ use super::live::Live;
 use super::option::Setting;
 use super::session::{self, Session, Source};
 use super::traced::Traced;
+use crate::client::admit::admit;
 use crate::client::elevation::Elevation;
 use crate::client::run;
-use crate::client::selfcheck;
 use crate::client::settings::Settings;
 use crate::data::outcome::Outcome;
 use crate::data::recording::Compression;
@@ -80,7 +80,7 @@ impl<S: sealed::Traces> session::sealed::Source for S {
     ) -> Result<Outcome, Failure> {
         let (mut settings, command) = self.into_parts();
         settings.command_line = command.as_ref().map(run::Traced::words);
-        selfcheck::admit(&mut settings.access)?;
+        admit(&mut settings.access)?;
         run::run(&settings, command, consumer, ending, started)
     }
 }

@@ -1,6 +1,7 @@
 //! The user's side of a worker: launching it, talking to it, ending it.
 
 pub(crate) mod admission;
+pub(crate) mod admit;
 pub(crate) mod advise;
 mod child;
 mod command;

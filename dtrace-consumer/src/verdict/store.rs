@@ -8,7 +8,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Subject, Verdict, text};
+use super::subject::{OF_SYSTEM, Subject, Verdict, of_user};
+use super::text;
 
 /// A longer file is not a verdict.
 const MOST_BYTES: u64 = 16 << 10;
@@ -26,12 +27,12 @@ pub(crate) struct Store {
 impl Store {
     /// Returns the store of this user; `None` for a user without a home directory.
     pub(crate) fn of_user() -> Option<Store> {
-        super::of_user().map(|directory| Store { directory, mode: 0o700 })
+        of_user().map(|directory| Store { directory, mode: 0o700 })
     }
 
     /// Returns the store that elevated workers trust. Whoever reads it as root must also check the directories above.
     pub(crate) fn of_system() -> Store {
-        Store { directory: super::OF_SYSTEM.into(), mode: 0o755 }
+        Store { directory: OF_SYSTEM.into(), mode: 0o755 }
     }
 
     /// Returns the directory.

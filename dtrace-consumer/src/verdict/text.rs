@@ -2,7 +2,7 @@
 //!
 //! As lines of text. The last one shows that nothing is missing.
 
-use super::{Subject, Verdict};
+use super::subject::{Subject, Verdict};
 
 const FIRST: &str = "dtrace-consumer verdict 1";
 const MATCHES: &str = "matches";

@@ -1,9 +1,9 @@
 //! Queries for probes.
 
 use super::Query;
+use crate::client::admit::admit;
 use crate::client::advise::advised;
 use crate::client::inquiry;
-use crate::client::selfcheck;
 use crate::client::settings::Settings;
 use crate::data::listing::ListedProbe;
 use crate::error::Error;
@@ -58,7 +58,7 @@ impl Query<Probes> {
     /// [`Error::Libdtrace`] for an invalid pattern, [`Error::Unavailable`] if tracing is not possible.
     pub fn list(self) -> Result<Vec<ListedProbe>, Error> {
         let Query { about: Probes { patterns, describe }, mut settings } = self;
-        selfcheck::admit(&mut settings.access)?;
+        admit(&mut settings.access)?;
         inquiry::list(&settings, Purpose::List { patterns, describe })
             .map_err(|error| advised(&settings, None, error))
     }

@@ -1,8 +1,8 @@
 //! Queries for the kernel's functions and variables.
 
 use super::Query;
+use crate::client::admit::admit;
 use crate::client::inquiry;
-use crate::client::selfcheck;
 use crate::data::kernel_symbol::KernelSymbol;
 use crate::error::Error;
 use crate::stream::job::Purpose;
@@ -52,7 +52,7 @@ impl Query<Symbols> {
     /// [`Error::Unavailable`] if libdtrace is not usable.
     pub fn look_up(mut self) -> Result<Vec<Option<KernelSymbol>>, Error> {
         let Symbols { names, addresses } = self.about;
-        selfcheck::admit(&mut self.settings.access)?;
+        admit(&mut self.settings.access)?;
         inquiry::look_up(&self.settings, Purpose::Lookup { names, addresses })
     }
 }

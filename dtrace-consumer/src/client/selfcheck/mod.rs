@@ -5,7 +5,6 @@
 //! of them crashes, hangs or fails, the library differs. Otherwise its [`answers`] are [compared](compare) with the
 //! predicted ones, and the first difference is named.
 
-mod admit;
 mod answers;
 mod compare;
 mod questions;
@@ -16,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use dtrace_locate::locate::Libdtrace;
 
-pub(crate) use self::admit::admit;
 use self::answers::{Answers, of_mistake, of_probes, of_session, of_symbol, of_type};
 use self::compare::{first_difference, unexpected};
 use self::questions::{LINUX, Question, Questions};

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use dtrace_locate::locate::{Libdtrace, Search, Standing};
 use parking_lot::Mutex;
 
-use super::{Finding, check};
-use crate::client::admission::{differs, require_privilege, stored};
-use crate::client::elevation::Elevation;
-use crate::client::preflight::preflight_admitting;
-use crate::client::settings::Access;
+use super::admission::{differs, require_privilege, stored};
+use super::elevation::Elevation;
+use super::preflight::preflight_admitting;
+use super::selfcheck::{Finding, check};
+use super::settings::Access;
 use crate::error::Error;
 use crate::verdict::{Store, Subject, Verdict};
 
