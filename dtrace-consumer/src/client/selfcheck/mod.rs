@@ -31,7 +31,7 @@ use crate::stream::job::Purpose;
 use crate::verdict::Verdict;
 
 /// How long each session of a check may take, or be silent. It takes about a second on an idle machine.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The result of a self-check.
 #[derive(Debug)]
