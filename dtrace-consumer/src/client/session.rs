@@ -305,7 +305,8 @@ impl<'c> Live<'c> {
                 self.deliver_output()?;
                 continue;
             };
-            match self.dispatcher.take(frame, position)? {
+            let dispatcher = &mut self.dispatcher;
+            match self.catch_up.while_handling(|| dispatcher.take(frame, position))? {
                 Step::Continue | Step::Started => {}
                 Step::CaughtUp => self.catch_up.caught_up(),
                 Step::End => return Ok(()),

@@ -49,11 +49,36 @@ fn run(mode: &str, argument: &str) -> ! {
             }
         }
         // getppid(2) for each byte of its standard input, with an answer after each.
-        "answer" => {
+        "answer" => while answer(number()) {},
+        // The same, and loads libraries all the time.
+        "loads" => {
+            while !input_ends_within(0) || answer(number()) {
+                load();
+            }
+        }
+        // The same, and another thread loads libraries all the time.
+        "thread-loads" => {
+            std::thread::spawn(|| {
+                loop {
+                    load();
+                }
+            });
+            while answer(number()) {}
+        }
+        // As "load", in a new thread each time.
+        "threads-load" => {
             while let Ok(1) = std::io::stdin().read(&mut [0]) {
+                let _ = std::thread::spawn(load).join();
                 call(number());
                 let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
             }
+        }
+        // Loads a library so many times in another thread, then calls getppid(2).
+        "thread-loaded" => {
+            let times = number();
+            let loaded = std::thread::spawn(move || (0..times).for_each(|_| load())).join();
+            assert!(loaded.is_ok());
+            call(1);
         }
         // So many getppid(2) every millisecond, until its standard input ends.
         "bursts" => {
@@ -75,6 +100,16 @@ fn run(mode: &str, argument: &str) -> ! {
         _ => exit(99),
     }
     exit(0)
+}
+
+/// Calls getppid(2) so many times for a byte of the standard input, and answers. Returns `false` at its end.
+fn answer(times: i32) -> bool {
+    let asked = matches!(std::io::stdin().read(&mut [0]), Ok(1));
+    if asked {
+        call(times);
+        let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
+    }
+    asked
 }
 
 /// Writes lines of 1 KiB in turn to both streams.

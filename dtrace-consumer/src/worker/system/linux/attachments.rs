@@ -1,7 +1,7 @@
 //! Which processes is libdtrace attached to, and how does it let go of them?
 //!
 //! libdtrace attaches to processes as a debugger does: to those that it grabs, and to those whose stacks it
-//! names. Two things go wrong there in 2.0.7.
+//! names. Two things go wrong there in 2.0.7, besides those with breakpoints (`breakpoints.rs`).
 //!
 //! When such a process executes another program, libdtrace makes a new handle for it, without the
 //! functions that pass requests to the attached thread. The next look-up of a symbol then waits in
@@ -17,8 +17,9 @@
 //! libdtrace comes to the processes at once.
 
 use std::collections::BTreeSet;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_long, c_uint, c_void};
 use std::io;
+use std::panic::catch_unwind;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,14 +27,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use parking_lot::Mutex;
 
+use super::breakpoints;
 use super::called_function;
 use super::held_process::is_traced;
 
 type WaitPid = unsafe extern "C" fn(libc::pid_t, *mut c_int, c_int) -> libc::pid_t;
 type Close = unsafe extern "C" fn(c_int) -> c_int;
+type Ptrace = unsafe extern "C" fn(c_uint, libc::pid_t, *mut c_void, *mut c_void) -> c_long;
 
 static WAITPID: OnceLock<WaitPid> = OnceLock::new();
 static CLOSE: OnceLock<Close> = OnceLock::new();
+static PTRACE: OnceLock<Ptrace> = OnceLock::new();
 
 /// The processes that libdtrace has waited for: it waits for all that it is attached to.
 static WAITED_FOR: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
@@ -70,8 +74,19 @@ pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
             }
         }
     };
+    let ptrace = |place: *mut usize| {
+        // SAFETY: as above, for `ptrace`, or for what has replaced it. Its declaration has variable arguments;
+        // libdtrace always passes all four, which are passed like those of `Ptrace`.
+        unsafe {
+            let next: Ptrace = std::mem::transmute(*place);
+            if PTRACE.set(next).is_ok() {
+                *place = traces as *const () as usize;
+            }
+        }
+    };
     // SAFETY: libdtrace is called by this thread only, and has started no other ones yet.
     unsafe {
+        called_function::replace(inside, c"ptrace", ptrace)?;
         called_function::replace(inside, c"waitpid", waitpid)?;
         called_function::replace(inside, c"close", close)
     }
@@ -100,19 +115,61 @@ unsafe extern "C" fn waits(pid: libc::pid_t, status: *mut c_int, options: c_int)
     // It is set before this function's address is.
     let Some(next) = WAITPID.get() else { return -1 };
     WAITED_FOR.lock().insert(pid);
-    // SAFETY: it is the caller's call.
-    let changed = unsafe { next(pid, status, options) };
     // The wait for the program of a process that libdtrace itself starts has no options.
-    if changed > 0 && options & libc::__WALL != 0 && !status.is_null() {
+    if options & libc::__WALL == 0 {
+        // SAFETY: it is the caller's call.
+        return unsafe { next(pid, status, options) };
+    }
+    // SAFETY: as above, but it does not block.
+    let look = || unsafe { next(pid, status, options | libc::WNOHANG) };
+    let blocks = options & libc::WNOHANG == 0;
+    let changed = if blocks && !breakpoints::has_breakpoints(pid) {
+        breakpoints::wait_briefly(look)
+    } else {
+        // SAFETY: it is the caller's call.
+        unsafe { next(pid, status, options) }
+    };
+    if changed > 0 && !status.is_null() {
         // SAFETY: the call has written the status, which the caller owns.
         let status = unsafe { &mut *status };
-        if *status >> 8 == libc::SIGTRAP | libc::PTRACE_EVENT_EXEC << 8 && detach(changed) {
-            LET_GO.lock().insert(changed);
-            // What waitpid(2) reports for exit(0).
-            *status = 0;
-        }
+        *status = catch_unwind(|| seen(changed, *status)).unwrap_or(*status);
     }
     changed
+}
+
+/// Returns the status that libdtrace is to see of a process that has changed.
+fn seen(pid: libc::pid_t, status: c_int) -> c_int {
+    const EXECUTES: c_int = libc::SIGTRAP | libc::PTRACE_EVENT_EXEC << 8;
+    const STARTS_THREAD: c_int = libc::SIGTRAP | libc::PTRACE_EVENT_CLONE << 8;
+    if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) || status >> 8 == EXECUTES {
+        breakpoints::forget(pid);
+    }
+    if status >> 8 == EXECUTES && detach(pid) {
+        LET_GO.lock().insert(pid);
+        // What waitpid(2) reports for exit(0).
+        return 0;
+    }
+    if status >> 8 == STARTS_THREAD {
+        breakpoints::take_back(pid);
+    }
+    breakpoints::trap_before(pid, status).unwrap_or(status)
+}
+
+/// Takes the place of `ptrace` for libdtrace.
+unsafe extern "C" fn traces(
+    request: c_uint,
+    pid: libc::pid_t,
+    address: *mut c_void,
+    data: *mut c_void,
+) -> c_long {
+    let Some(next) = PTRACE.get() else { return -1 };
+    let is_write = matches!(request, libc::PTRACE_POKETEXT | libc::PTRACE_POKEDATA);
+    let may_write = || breakpoints::may_write(pid, address.addr(), data.addr());
+    if is_write && !catch_unwind(may_write).unwrap_or(false) {
+        return 0;
+    }
+    // SAFETY: it is the caller's call.
+    unsafe { next(request, pid, address, data) }
 }
 
 /// Detaches from a stopped process, which then runs. Returns whether this thread was attached to it.

@@ -6,6 +6,8 @@ mod attachments;
 mod begin_and_end;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod bpf;
+#[expect(unsafe_code, reason = "system calls without safe wrappers")]
+mod breakpoints;
 mod built_probes;
 #[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
 mod called_function;

@@ -1,0 +1,122 @@
+//! Does a process survive in which libdtrace sets breakpoints?
+//!
+//! libdtrace sets one where the dynamic linker reports that it loads a library.
+
+use std::time::Duration;
+
+use dtrace_consumer::{ValueRef, run_synchronous, trace};
+use dtrace_test_support::answering::Answering;
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::traced::traced_program;
+
+live_tests! {
+    needs: [Tracing],
+    tests: [
+        a_grabbed_process_survives_whose_other_thread_loads_libraries,
+        a_process_survives_whose_stacks_are_named_while_its_other_thread_loads_libraries,
+        a_grabbed_process_survives_whose_new_threads_load_libraries,
+    ],
+    long: [
+        a_command_survives_whose_functions_are_traced_while_its_other_thread_loads_libraries,
+        a_process_survives_that_is_let_go_while_it_loads_libraries,
+    ],
+}
+
+/// When a session counts as hanging. None takes nearly as long.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Grabs the process until it has called getppid(2).
+fn grab(program: &mut Answering) {
+    let pid = program.pid();
+    let mut calls = 0;
+    trace("syscall::getppid:entry /pid == $target/ { trace(1); exit(0); }")
+        .grab(pid)
+        .deadline(DEADLINE)
+        .on_start(|_| {
+            program.ask();
+            Ok(())
+        })
+        .chew(|_| {
+            calls += 1;
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_eq!(calls, 1);
+    program.answered();
+}
+
+/// Fails if the process has been killed.
+fn survives(mut program: Answering) {
+    program.ask();
+    program.answered();
+    program.end();
+}
+
+fn a_grabbed_process_survives_whose_other_thread_loads_libraries() {
+    let (_lock, guard) = alone();
+    let mut program = Answering::start("thread-loads");
+    grab(&mut program);
+    survives(program);
+    guard.check();
+}
+
+fn a_grabbed_process_survives_whose_new_threads_load_libraries() {
+    let (_lock, guard) = alone();
+    let mut program = Answering::start("threads-load");
+    grab(&mut program);
+    survives(program);
+    guard.check();
+}
+
+fn a_process_survives_whose_stacks_are_named_while_its_other_thread_loads_libraries() {
+    let (_lock, guard) = alone();
+    let mut program = Answering::start("thread-loads");
+    let pid = program.pid();
+    let mut innermost = None;
+    trace(format!("syscall::getppid:entry /pid == {pid}/ {{ ustack(); exit(0); }}"))
+        .deadline(DEADLINE)
+        .on_start(|_| {
+            program.ask();
+            Ok(())
+        })
+        .chew(|firing| {
+            let value = firing.values().find(|value| value.kind() == "stack").expect("a stack");
+            let ValueRef::Stack(stack) = value else { panic!("{value:?}") };
+            innermost = stack.frames().next().and_then(|it| it.symbol().map(str::to_owned));
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_eq!(innermost.as_deref(), Some("getppid"));
+    program.answered();
+    survives(program);
+    guard.check();
+}
+
+fn a_command_survives_whose_functions_are_traced_while_its_other_thread_loads_libraries() {
+    let (_lock, guard) = alone();
+    let outcome = run_synchronous(
+        "pid$target:libc.so.6:getppid:entry { trace(1); }",
+        traced_program("thread-loaded", 200),
+    )
+    .deadline(DEADLINE)
+    .chew(|_| Ok(()))
+    .run()
+    .expect("it runs");
+    let status = outcome.command.expect("it ran").status;
+    assert!(status.success(), "{status}");
+    assert_eq!(outcome.firings, 1);
+    guard.check();
+}
+
+fn a_process_survives_that_is_let_go_while_it_loads_libraries() {
+    let (_lock, guard) = alone();
+    let mut program = Answering::start("loads");
+    for _ in 0..10 {
+        grab(&mut program);
+    }
+    survives(program);
+    guard.check();
+}
