@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::hint::{self, Facts, NO_TARGET};
 use super::settings::Settings;
+use super::system::functions_are_off;
 use super::{inquiry, limits, near, system};
 use crate::data::sentences;
 use crate::error::{CompileError, Error};
@@ -55,7 +56,7 @@ fn unmatched(
     let Ok(probes) = inquiry::list(&only_where, everything) else { return };
     error.similar = near::similar(&parts.join(":"), &probes);
     let symbols = system::kernel_symbols();
-    let facts = Facts { probes: &probes, symbols: &symbols, exists, grabs };
+    let facts = Facts { probes: &probes, symbols: &symbols, functions_are_off, exists, grabs };
     if let Some(advice) = facts.unmatched(parts.each_ref().map(String::as_str)) {
         // A similar probe explains more than a list of all providers.
         let is_list = advice.starts_with("no provider matches");
@@ -65,7 +66,7 @@ fn unmatched(
 
 fn uncompiled(grabs: &dyn Fn(u32) -> bool, message: &str) -> Option<String> {
     if let Some(pid) = hint::not_grabbed(message) {
-        return Facts { probes: &[], symbols: "", exists, grabs }.ungrabbed(pid);
+        return Facts { probes: &[], symbols: "", functions_are_off, exists, grabs }.ungrabbed(pid);
     }
     if message == "pid0 does not contain a valid pid" {
         return Some(NO_TARGET.to_owned());

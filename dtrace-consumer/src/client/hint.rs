@@ -16,6 +16,8 @@ pub(super) struct Facts<'f> {
     pub(super) probes: &'f [ListedProbe],
     /// The kernel's symbols, as in `/proc/kallsyms`; empty if they cannot be read.
     pub(super) symbols: &'f str,
+    /// Whether the kernel's function tracing has turned itself off.
+    pub(super) functions_are_off: fn() -> bool,
     /// Whether a process exists.
     pub(super) exists: fn(u32) -> bool,
     /// Whether the session grabs a process, or has it as its command.
@@ -83,6 +85,10 @@ impl Facts<'_> {
                 "{reason}; probes of the providers `rawtp`, `sdt` and `syscall` still work"
             ));
         }
+        if (self.functions_are_off)() {
+            let reason = "the kernel has turned its function tracing off after an error";
+            return Some(format!("{reason} (`dmesg` shows it); reboot"));
+        }
         if is_literal(module) && module != "vmlinux" && !self.has_module(module) {
             return Some(format!(
                 "no module `{module}` is loaded; functions of modules that are built into the kernel are \
@@ -149,7 +155,9 @@ mod tests {
     fn hint(probes: &[[&str; 4]], symbols: &str, description: [&str; 4]) -> String {
         let probes: Vec<_> = probes.iter().map(|parts| listed(*parts)).collect();
         let grabs = |pid| pid == 7;
-        let facts = Facts { probes: &probes, symbols, exists: |pid| pid < 10, grabs: &grabs };
+        let exists = |pid| pid < 10;
+        let facts =
+            Facts { probes: &probes, symbols, functions_are_off: || false, exists, grabs: &grabs };
         facts.unmatched(description).unwrap_or_default()
     }
 

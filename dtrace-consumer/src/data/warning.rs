@@ -50,12 +50,15 @@ pub enum WarningKind {
     /// The command has ended, and its exit status is unknown:
     /// [`Outcome::command`](crate::Outcome::command) is `None`. The subject is `command`.
     UnknownStatus,
+    /// The script asks for names of kernel functions, and they are wrong, because the kernel hides its
+    /// addresses. The subject is the setting to change.
+    WrongNames,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.
     Other,
 }
 
 impl WarningKind {
-    const KNOWN: [WarningKind; 7] = [
+    const KNOWN: [WarningKind; 8] = [
         WarningKind::NeverFires,
         WarningKind::UnknownAggregation,
         WarningKind::UnmatchedProbe,
@@ -63,6 +66,7 @@ impl WarningKind {
         WarningKind::UnknownOption,
         WarningKind::Apart,
         WarningKind::UnknownStatus,
+        WarningKind::WrongNames,
     ];
 
     /// Returns the kind with a number of the stream's format.

@@ -12,6 +12,11 @@ use crate::data::session_info::ProgramInfo;
 const FEW_DESCRIPTORS: &str =
     "each probe needs a descriptor; raise the hard limit on open files, `ulimit -Hn`";
 
+/// Advice where libdtrace cannot set up even its own probes.
+const NO_UPROBES: &str = "libdtrace places its own probes through /sys/kernel/debug/tracing/uprobe_events; the kernel may be locked \
+     down for confidentiality (boot it with `lockdown=integrity`), or lack debugfs (boot it without \
+     `debugfs=off`)";
+
 /// What the kernel's verifier says of a program, and what to do.
 const VERIFIER: [(&str, &str); 7] = [
     (
@@ -50,6 +55,10 @@ pub(super) fn refused_probe(
     let known = VERIFIER.iter().find(|(words, _)| message.contains(words));
     if let Some((_, advice)) = known {
         return Some((*advice).to_owned());
+    }
+    let own = ["Failed to enable dtrace:", "Operation not permitted", "No such file or directory"];
+    if message.starts_with(own[0]) && own[1..].iter().any(|reason| message.ends_with(reason)) {
+        return Some(NO_UPROBES.to_owned());
     }
     // Only programs of these providers depend on the function that they are for.
     let of_function = ["fbt:", "rawfbt:"].iter().any(|it| probe.starts_with(it));
@@ -206,6 +215,20 @@ mod tests {
         assert_eq!(enabling(&[], refused), "");
         let text = enabling(&both, "Too many open files");
         assert!(text.contains("ulimit -Hn") && !text.contains("matches it"), "{text}");
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_libdtraces_own_probes_is_locked_down_or_lacks_debugfs() {
+        let advice = |probe: &str, reason: &str| {
+            let message = format!("Failed to enable {probe}: {reason}");
+            refused_probe(probe, &message, &programs(&["syscall:::entry"]))
+        };
+        for reason in ["No such file or directory", "Operation not permitted"] {
+            let text = advice("dtrace:::BEGIN", reason).unwrap_or_default();
+            assert!(text.contains("`lockdown=integrity`") && text.contains("`debugfs=off`"));
+            assert_eq!(advice("syscall:vmlinux:read:entry", reason), None);
+        }
+        assert_eq!(advice("dtrace:::BEGIN", "Device or resource busy"), None);
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! Which clauses were accepted, but cannot fire?
+//! Which clauses were accepted, but cannot fire, or give wrong names?
 
 use std::collections::BTreeSet;
 use std::io;
 
 use super::libdtrace::Compiling;
-use super::system::{built_upon, may_be_built};
+use super::system::{
+    built_upon, hidden_addresses, may_be_built, may_be_built_on_functions, silenced_functions,
+};
+use crate::data::pattern::ProbePattern;
 use crate::data::probe::Probe;
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::ZERO_MATCHES;
@@ -22,6 +25,7 @@ pub(super) fn warnings(
     uncorrected: Option<&io::Error>,
 ) -> Vec<Warning> {
     let mut warnings = Vec::from_iter(target_is_zero(job));
+    warnings.extend(names_are_hidden(job));
     let mut seen = BTreeSet::new();
     for clause in clauses {
         if seen.insert(clause.to_string()) {
@@ -50,6 +54,36 @@ fn target_is_zero(job: &Job) -> Option<Warning> {
              with `pid` never fires (trace a command with `run_synchronous`, or call `grab`)",
         )
     })
+}
+
+/// Names of kernel functions are wrong where the kernel hides their addresses.
+fn names_are_hidden(job: &Job) -> Option<Warning> {
+    const NAMING: [&str; 5] = ["stack", "sym", "func", "mod", "ksym"];
+    let setting = hidden_addresses()?;
+    job.scripts.iter().any(|script| script.mentions(&NAMING)).then(|| {
+        let message = format!(
+            "it is 2, so the kernel hides its addresses, and libdtrace gives its functions wrong names (run              `sysctl {setting}=1`)"
+        );
+        Warning::new(WarningKind::WrongNames, setting, message)
+    })
+}
+
+/// Returns why the clauses must not be enabled, if so. While the setting is off, probes on functions of the kernel do
+/// not fire, and disabling them makes Linux 6.1 turn off function tracing until it is booted again.
+pub(super) fn harm(clauses: &[Probe]) -> Option<io::Error> {
+    let setting = silenced_functions()?;
+    let clause = clauses.iter().find(|clause| is_on_functions(clause))?;
+    Some(io::Error::other(format!(
+        "`{clause}` would never fire, because {setting} is 0, and the kernel's function tracing could break (run \
+         `sysctl {setting}=1`)"
+    )))
+}
+
+/// Returns whether the probes of a clause are on functions of the kernel, or some that they are built upon.
+fn is_on_functions(clause: &Probe) -> bool {
+    ["fbt", "rawfbt"].contains(&clause.provider.as_str())
+        || ProbePattern::parse(&format!("{}:::{}", clause.provider, clause.name))
+            .is_some_and(|pattern| may_be_built_on_functions(&pattern))
 }
 
 fn matches_nothing(compiling: &Compiling, job: &Job, clause: &Probe) -> Option<Warning> {
@@ -114,4 +148,33 @@ fn matching(compiling: &Compiling, description: &str) -> Option<Vec<Probe>> {
     let mut probes = Vec::new();
     let listed = compiling.list(Some(description), false, &mut |it| probes.push(it.probe));
     listed.ok().map(|()| probes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_on_functions_are_recognised_also_where_others_are_built_upon_them() {
+        let clause = |provider: &str, name: &str| {
+            let [provider, name] = [provider, name].map(str::to_owned);
+            Probe { id: 0, provider, module: String::new(), function: String::new(), name }
+        };
+        for (provider, name) in [
+            ("fbt", "entry"),
+            ("rawfbt", "return"),
+            ("tcp", "send"),
+            ("io", "wait-start"),
+            ("tcp", ""),
+            ("", "send"),
+            ("i?", "rec*"),
+        ] {
+            assert!(is_on_functions(&clause(provider, name)), "{provider}:::{name}");
+        }
+        for (provider, name) in
+            [("syscall", "entry"), ("proc", "exec"), ("io", "start"), ("dtrace", "BEGIN")]
+        {
+            assert!(!is_on_functions(&clause(provider, name)), "{provider}:::{name}");
+        }
+    }
 }

@@ -263,7 +263,7 @@ fn control(
     }
 }
 
-/// Sends a warning for each clause that cannot fire.
+/// Sends a warning for each clause that cannot fire. Fails if enabling one would do harm.
 fn warn(
     compiling: &Compiling,
     encoder: &mut Encoder,
@@ -272,6 +272,9 @@ fn warn(
 ) -> Result<(), Failed> {
     let clauses = compiling.programs(false)?.into_iter().flat_map(|program| program.clauses);
     let clauses: Vec<_> = clauses.map(|clause| clause.probe).collect();
+    if let Some(harm) = never_fires::harm(&clauses) {
+        return Err(surroundings_failed("enabling probes on functions of the kernel", &harm));
+    }
     let never_fire = never_fires::warnings(compiling, job, &clauses, tracer.uncorrected.as_ref());
     for warning in never_fire.into_iter().chain(tracer.warning(job)) {
         encoder.send(&Frame::Warning(warning));

@@ -37,6 +37,11 @@ pub(in crate::client) fn is_usable_cpu(_: u64) -> bool {
     true
 }
 
+/// Returns whether the kernel's function tracing has turned itself off.
+pub(in crate::client) fn functions_are_off() -> bool {
+    false
+}
+
 /// Returns the kernel's symbols; empty, because they are unknown on this system.
 pub(in crate::client) fn kernel_symbols() -> String {
     String::new()

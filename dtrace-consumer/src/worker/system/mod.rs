@@ -10,10 +10,11 @@ pub(crate) use linux::{
     Answering, ConsumerIdentity, Controllable, Peer, PidView, Reach, Threads, belongs_to,
     built_upon, close_inherited_descriptors, come_between, confine, confine_before_opening,
     dropped_by_kernel, duplicate, end_tracing, fire_only_on, give_up_privileges, has_begun,
-    inode_of_input, is_attached, is_traced, keep_descriptors, lacks_its_end, let_run_to_gate,
-    limit_control, may_be_built, open_gate, open_standard_descriptors, outlive, peer_of, prepare,
-    privileges_were_raised, refused_a_view, uprobe_type, wait_descriptors, was_let_go,
-    watch_attachments, watch_process,
+    hidden_addresses, inode_of_input, is_attached, is_traced, keep_descriptors, lacks_its_end,
+    let_run_to_gate, limit_control, may_be_built, may_be_built_on_functions, open_gate,
+    open_standard_descriptors, outlive, peer_of, prepare, privileges_were_raised, refused_a_view,
+    silenced_functions, uprobe_type, wait_descriptors, was_let_go, watch_attachments,
+    watch_process,
 };
 
 use std::io;

@@ -1,6 +1,7 @@
 //! What does tracing require of a Linux kernel, and does this process have the privilege?
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 
 use landlock::{
@@ -63,15 +64,57 @@ fn in_first_user_namespace() -> bool {
 
 fn btf() -> Check {
     const FILE: &str = "/sys/kernel/btf/vmlinux";
-    if Path::new(FILE).exists() {
-        Check::met("kernel types", FILE)
-    } else {
-        Check::unmet(
+    match header_and_length(FILE) {
+        Ok((header, length)) if is_btf(&header, length) => Check::met("kernel types", FILE),
+        Ok(_) => Check::unmet(
+            "kernel types",
+            format!("{FILE} is damaged or incomplete"),
+            "remove what is mounted over it, or boot another kernel",
+        ),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Check::unmet(
             "kernel types",
             format!("the kernel has no {FILE}"),
             "boot a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions build theirs",
-        )
+        ),
+        Err(e) => Check::unmet(
+            "kernel types",
+            format!("{FILE} cannot be read: {e}"),
+            "mount /sys, and make the file readable",
+        ),
     }
+}
+
+/// The length of the parts of a BTF header that are read.
+const HEADER: usize = 24;
+
+fn header_and_length(file: &str) -> io::Result<(Vec<u8>, u64)> {
+    let file = File::open(file)?;
+    let length = file.metadata()?.len();
+    let mut header = Vec::new();
+    file.take(HEADER as u64).read_to_end(&mut header)?;
+    Ok((header, length))
+}
+
+/// Returns whether a file of this length with this header holds all types and strings that the header declares.
+fn is_btf(header: &[u8], length: u64) -> bool {
+    const MAGIC: u16 = 0xeb9f;
+    let Some(header) = header.first_chunk::<HEADER>() else { return false };
+    let number = |at: usize| {
+        let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+        u64::from(u32::from_ne_bytes(bytes))
+    };
+    // The header's length; offset and length of types, and of strings, counted from the header's end.
+    let [own, types, types_length, strings, strings_length] = [4, 8, 12, 16, 20].map(number);
+    let end = own + (types + types_length).max(strings + strings_length);
+    u16::from_ne_bytes([header[0], header[1]]) == MAGIC && end <= length
+}
+
+/// Returns whether the kernel's function tracing has turned itself off, which it does for good after an error.
+pub(in crate::client) fn functions_are_off() -> bool {
+    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"].into_iter().any(|directory| {
+        let list = File::open(format!("{directory}/available_filter_functions"));
+        list.is_err_and(|e| e.raw_os_error() == Some(libc::ENODEV))
+    })
 }
 
 fn lockdown() -> Check {
@@ -104,7 +147,7 @@ fn debugfs() -> Check {
         Check::unmet(
             "debugfs",
             "the kernel has no debugfs",
-            "boot a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS",
+            "boot without `debugfs=off`, and a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS",
         )
     }
 }
@@ -162,4 +205,25 @@ fn landlock_version() -> Option<u32> {
     ];
     // Each version includes the previous one.
     (1..).zip(has).take_while(|(_, has)| *has).map(|(version, _)| version).last()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_btf;
+
+    #[test]
+    fn kernel_types_that_are_cut_are_not_taken_for_whole() {
+        let mut header = 0xeb9f_u16.to_ne_bytes().to_vec();
+        header.extend([1, 0]);
+        for word in [24_u32, 0, 12, 12, 4] {
+            header.extend(word.to_ne_bytes());
+        }
+        assert!(is_btf(&header, 24 + 12 + 4));
+        assert!(!is_btf(&header, 24 + 12 + 3));
+        for length in 0..header.len() {
+            assert!(!is_btf(&header[..length], 40), "{length}");
+        }
+        header[0] = 0;
+        assert!(!is_btf(&header, 40));
+    }
 }

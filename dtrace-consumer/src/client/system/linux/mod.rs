@@ -12,7 +12,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::client::lossy::read_lossy;
 
-pub(in crate::client) use checks::{confinement, kernel, privilege, unsupported};
+pub(in crate::client) use checks::{
+    confinement, functions_are_off, kernel, privilege, unsupported,
+};
 pub(in crate::client) use executable::{library_directories, own_executable};
 pub(in crate::client) use process::{ProcessHandle, loses_statuses};
 

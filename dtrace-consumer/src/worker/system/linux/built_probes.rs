@@ -3,6 +3,8 @@
 //! libdtrace has some providers that the kernel does not have. It builds each of their probes upon others, and
 //! enables it without an error even if the kernel has none of those.
 
+use crate::data::pattern::ProbePattern;
+
 /// Returns descriptions of the probes that one of libdtrace's own is built upon. Any of them makes it fire;
 /// none are known of other probes.
 pub(crate) fn built_upon(provider: &str, name: &str) -> &'static [&'static str] {
@@ -13,6 +15,27 @@ pub(crate) fn built_upon(provider: &str, name: &str) -> &'static [&'static str] 
 /// Returns whether a clause with this provider, which may be empty, and name may match such probes.
 pub(crate) fn may_be_built(provider: &str, name: &str) -> bool {
     BUILT.iter().any(|(of, probe, _)| *of == provider || (provider.is_empty() && *probe == name))
+}
+
+/// Returns whether the pattern, of a provider and a name, matches a probe that is built upon functions of the kernel.
+pub(crate) fn may_be_built_on_functions(pattern: &ProbePattern) -> bool {
+    let is_function = |upon: &&str| upon.starts_with("fbt:") || upon.starts_with("rawfbt:");
+    let is_matched =
+        |(provider, name, _): &&(&str, &str, &[&str])| pattern.matches([*provider, "", "", *name]);
+    BUILT.iter().filter(is_matched).any(|(_, _, upon)| upon.iter().any(&is_function))
+}
+
+/// Returns the setting that keeps the kernel's function tracing from firing any probe, if one does.
+pub(crate) fn silenced_functions() -> Option<&'static str> {
+    let is_off = |file| std::fs::read_to_string(file).is_ok_and(|value| value.trim() == "0");
+    is_off("/proc/sys/kernel/ftrace_enabled").then_some("kernel.ftrace_enabled")
+}
+
+/// Returns the setting that hides the kernel's addresses even from root, if it does. libdtrace takes the names of
+/// functions from a list with these addresses.
+pub(crate) fn hidden_addresses() -> Option<&'static str> {
+    let value = std::fs::read_to_string("/proc/sys/kernel/kptr_restrict").ok()?;
+    (value.trim() == "2").then_some("kernel.kptr_restrict")
 }
 
 /// Provider, probe, and what it is built upon: the tables of 2.0.7, the only version that is loaded.

@@ -39,7 +39,9 @@ mod uprobe_places;
 
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use begin_and_end::{fire_only_on, has_begun, lacks_its_end};
-pub(crate) use built_probes::{built_upon, may_be_built};
+pub(crate) use built_probes::{
+    built_upon, hidden_addresses, may_be_built, may_be_built_on_functions, silenced_functions,
+};
 pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use controllable::{Controllable, limit_control};
