@@ -3,12 +3,13 @@
 //! A stand-in for libdtrace makes each system call in the worker that would lead out of it. The worker is
 //! killed, or the call fails. Nothing outside the worker changes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use dtrace_consumer::{Error, Failure, trace};
 use dtrace_stand_in::plan::{Argument, Fault, Misdeed, Plan, SystemCall};
 use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::prefix::put_stand_in;
 use dtrace_test_support::{Missing, live_tests};
 
 use Argument::{Number, OwnProcess, Result as Earlier, Text, Words};
@@ -75,16 +76,6 @@ impl Drop for Scene {
             assert_eq!(text.expect("the file is still there"), "unchanged");
         }
     }
-}
-
-fn put_stand_in(prefix: &Path) {
-    std::fs::create_dir_all(prefix.join("lib")).expect("a directory");
-    std::os::unix::fs::symlink(stand_in(), prefix.join("lib/libdtrace.so.2")).expect("a link");
-}
-
-fn stand_in() -> PathBuf {
-    let exe = std::env::current_exe().expect("the test knows its own file");
-    exe.with_file_name("libdtrace_stand_in.so")
 }
 
 fn the_stand_in_can_be_loaded() -> Result<(), Missing> {

@@ -11,8 +11,9 @@ use dtrace_consumer::{Error, Failure, run_synchronous, trace};
 use dtrace_stand_in::plan::{Argument, Fault, Misdeed, PLAN, Plan, SystemCall};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::prefix::stand_in;
 use dtrace_test_support::traced::traced_program;
-use dtrace_test_support::user::{self, System};
+use dtrace_test_support::user::{self, SUDOERS, System};
 
 use Argument::{Number, Result as Earlier, Text, Words};
 
@@ -23,9 +24,6 @@ live_tests! {
         before_tracing_nothing_can_be_changed_but_the_kernels_tracing_files,
     ],
 }
-
-const SUDOERS: &str = "Defaults use_pty\nnobody ALL=(root) NOPASSWD: \
-    /usr/local/libexec/dtrace-worker serve\n";
 
 /// The prefix with the stand-in on the user's system. The user may write the plan.
 const STAND_IN: &str = "/mnt/stand-in";
@@ -250,8 +248,7 @@ fn attacks() {
 
 fn before_tracing_nothing_can_be_changed_but_the_kernels_tracing_files() {
     let (_lock, guard) = alone();
-    let exe = std::env::current_exe().expect("the test knows its own file");
-    let stand_in = exe.with_file_name("libdtrace_stand_in.so");
+    let stand_in = stand_in();
     let commands = format!(
         "mkdir -p {STAND_IN}/lib; cp '{}' {STAND_IN}/lib/libdtrace.so.2; chmod -R go-w {STAND_IN}; \
          touch {STAND_IN}/{PLAN}; chown nobody {STAND_IN}/{PLAN}; \

@@ -12,7 +12,7 @@ use dtrace_consumer::session::Live;
 use dtrace_consumer::{Error, Session, trace};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::user::{self, System};
+use dtrace_test_support::user::{self, SUDOERS, System};
 
 live_tests! {
     needs: [Tracing, Root, Command("sudo"), Command("unshare"), Command("setpriv")],
@@ -22,12 +22,7 @@ live_tests! {
     ],
 }
 
-const PERMITTED: System<'_> = System {
-    sudoers: "nobody ALL=(root) NOPASSWD: /usr/local/libexec/dtrace-worker serve\n",
-    doas: "",
-    worker: "",
-    commands: "",
-};
+const PERMITTED: System<'_> = System { sudoers: SUDOERS, doas: "", worker: "", commands: "" };
 
 ctor::declarative::ctor! {
     // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.

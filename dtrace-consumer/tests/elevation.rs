@@ -16,7 +16,7 @@ use dtrace_consumer::{Consumer, ConsumerThread, Error, Session, run_synchronous,
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
-use dtrace_test_support::user::{self, System};
+use dtrace_test_support::user::{self, SUDOERS, System};
 
 live_tests! {
     needs: [Tracing, Root, Command("sudo"), Command("doas"), Command("unshare"), Command("setpriv")],
@@ -34,8 +34,6 @@ live_tests! {
     ],
 }
 
-const SUDOERS: &str = "Defaults use_pty\nnobody ALL=(root) NOPASSWD: \
-    /usr/local/libexec/dtrace-worker serve\n";
 const DOAS: &str = "permit nopass nobody as root cmd /usr/local/libexec/dtrace-worker args serve\n";
 
 /// The output of the user who does `case` on such a system.

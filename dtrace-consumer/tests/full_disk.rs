@@ -3,13 +3,10 @@
 //! The consumer is this binary, in a mount namespace with a small disk. The closures get everything, the
 //! error names the recording, and what was recorded before can be replayed.
 
-use std::process::{Command, Stdio};
-
 use dtrace_consumer::recording::Compression;
 use dtrace_consumer::{Error, Failure, replay, run_synchronous, trace};
-use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::mount_namespace::printed_after;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -98,22 +95,10 @@ fn consume(how: &str) {
 
 /// What the consumer prints, on a disk of this size.
 fn with_disk(size: &str, setup: &str, how: &str) -> Vec<String> {
-    let (_lock, guard) = alone();
-    let script = format!(
-        "mount --make-rprivate / && mount -t tmpfs -o size={size} none /mnt && {setup} && exec \"$@\""
-    );
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script, "sh"])
-        .arg(std::env::current_exe().expect("the test knows its own file"))
-        .args([WORD, how])
-        .stdin(Stdio::null())
-        .output()
-        .expect("unshare(1) can be run");
-    orphans_ended();
-    guard.check();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{size}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
+    let setup = format!("mount -t tmpfs -o size={size} none /mnt && {setup}");
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    let said = printed_after(&setup, vec![exe.into(), WORD.into(), how.into()]);
+    said.lines().map(str::to_owned).collect()
 }
 
 /// The number of firings in the recording, which breaks off.

@@ -12,7 +12,7 @@ use dtrace_consumer::session::{Source, Traces};
 use dtrace_consumer::{Consumer, Error, Script, Session, trace};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::user::{self, System};
+use dtrace_test_support::user::{self, SUDOERS, System};
 use nix::sys::signal::{SigSet, Signal};
 
 live_tests! {
@@ -25,8 +25,6 @@ live_tests! {
         who_may_grab_controls_only_own_processes,
     ],
 }
-
-const SUDOERS: &str = "nobody ALL=(root) NOPASSWD: /usr/local/libexec/dtrace-worker serve\n";
 
 /// The first argument of this binary as the process that looks at itself.
 const WATCHFUL: &str = "watchful";
@@ -182,9 +180,18 @@ fn naming_the_functions_of_a_process_does_not_control_it() {
     guard.check();
 }
 
+/// Goes each way with another user's process, and expects this of it. Nothing may happen to the process.
+fn leaves_others_alone(worker: &str, ways: &[(&str, &str)]) {
+    for (way, outcome) in ways {
+        let (said, happened) = outcome_of(way, ANOTHER_USERS, worker);
+        assert!(said.contains(outcome), "{way}: {said}");
+        assert_eq!(happened, UNTOUCHED, "{way}");
+    }
+}
+
 fn nothing_that_names_a_process_controls_it() {
     let (_lock, guard) = alone();
-    for (way, outcome) in [
+    let ways = [
         ("actions", "libc.so.6`getppid"),
         ("keys", "libc.so.6`getppid"),
         ("pid", "does not match any probes"),
@@ -195,26 +202,20 @@ fn nothing_that_names_a_process_controls_it() {
         ("matched", "does not match any probes"),
         ("list", "[]"),
         ("grab", "refuses to grab a process"),
-    ] {
-        let (said, happened) = outcome_of(way, ANOTHER_USERS, "");
-        assert!(said.contains(outcome), "{way}: {said}");
-        assert_eq!(happened, UNTOUCHED, "{way}");
-    }
+    ];
+    leaves_others_alone("", &ways);
     guard.check();
 }
 
 fn who_may_grab_controls_only_own_processes() {
     let (_lock, guard) = alone();
-    for (way, outcome) in [
+    let ways = [
         ("ustack", "libc.so.6`getppid+0x"),
         ("pid", "does not match any probes"),
         ("usdt pattern", "shop"),
         ("grab", "it does not belong to user 65534"),
-    ] {
-        let (said, happened) = outcome_of(way, ANOTHER_USERS, "grab = yes\n");
-        assert!(said.contains(outcome), "{way}: {said}");
-        assert_eq!(happened, UNTOUCHED, "{way}");
-    }
+    ];
+    leaves_others_alone("grab = yes\n", &ways);
     let (said, happened) = outcome_of("pid", PROCESSES[3].1, "grab = yes\n");
     assert!(said.contains("Some(0)"), "{said}");
     assert!(happened.contains("TracerPid"), "{happened}");

@@ -3,12 +3,9 @@
 //! Each consumer is a process of its own, in a mount namespace of its own, so that nothing of the system
 //! is changed. It either traces or says what is wrong; and nothing is left behind.
 
-use std::process::{Command, Stdio};
-
 use dtrace_test_support::consumer::descriptor_limit;
-use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::mount_namespace::printed_after;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -28,19 +25,7 @@ const TRACED: &str = "5 firings, nothing lost\n";
 
 /// What a consumer says after `setup`, a shell script.
 fn after(setup: &str) -> String {
-    let (_lock, guard) = alone();
-    let script = format!("mount --make-rprivate / && {setup} && exec \"$@\"");
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script, "sh"])
-        .args(traced_program("consumer", "calls"))
-        .stdin(Stdio::null())
-        .output()
-        .expect("unshare(1) can be run");
-    orphans_ended();
-    guard.check();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{setup}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).expect("text")
+    printed_after(setup, traced_program("consumer", "calls"))
 }
 
 fn little_memory_to_lock_is_enough() {

@@ -18,7 +18,7 @@ use dtrace_consumer::{Consumer, ConsumerThread, Error, Session, run_synchronous,
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::{children, no_children};
 use dtrace_test_support::traced::{call, traced_program};
-use dtrace_test_support::user::{self, System};
+use dtrace_test_support::user::{self, SUDOERS, System};
 use nix::unistd;
 
 live_tests! {
@@ -164,8 +164,7 @@ fn macro_variables_are_numbers_of_a_consumer_with_another_group_or_session() {
 }
 
 fn the_tracer_is_the_user_whom_an_elevated_worker_serves() {
-    let sudoers = "nobody ALL=(root) NOPASSWD: /usr/local/libexec/dtrace-worker serve\n";
-    let system = System { sudoers, ..System::default() };
+    let system = System { sudoers: SUDOERS, ..System::default() };
     let worker = Path::new(env!("CARGO_BIN_EXE_dtrace-worker"));
     assert_eq!(user::as_user(&system, worker, "numbers").trim_end(), "equal");
 }

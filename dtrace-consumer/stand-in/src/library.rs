@@ -1,9 +1,12 @@
 //! Which functions does the stand-in export, and what does each do when its plan has no fault for it?
 
+mod attached;
 mod platform;
 mod state;
 mod system_call;
+mod types;
 mod unused;
+mod usdt;
 mod work;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
@@ -35,7 +38,7 @@ static _dtrace_version: &[u8; 12] = match VERSION.split_last_chunk() {
 /// Begins a call: carries out the plan's fault, and returns from the function if it is complete.
 macro_rules! enter {
     ($name:literal, $failed:expr) => {
-        match begin($name) {
+        match state::begin($name) {
             None => {}
             Some(state::Answer::Failed) => return $failed,
             // Truncates like C.
@@ -43,7 +46,7 @@ macro_rules! enter {
         }
     };
     ($name:literal) => {
-        if begin($name).is_some() {
+        if state::begin($name).is_some() {
             return ptr::null_mut();
         }
     };
@@ -66,6 +69,7 @@ unsafe extern "C" fn dtrace_open(_: c_int, _: c_int, error: *mut c_int) -> *mut 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn dtrace_close(_: *mut dtrace_hdl_t) {
     begin("dtrace_close");
+    attached::release();
 }
 
 #[unsafe(no_mangle)]
@@ -280,31 +284,6 @@ unsafe extern "C" fn dtrace_probe_info(
     // SAFETY: the caller lets this function write to it.
     unsafe { ((*info).dtp_argv, (*info).dtp_argc) = (list, number) };
     0
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ctf_type_name(
-    _: *mut ctf_file_t,
-    _: ctf_id_t,
-    buffer: *mut c_char,
-    length: usize,
-) -> *mut c_char {
-    enter!("ctf_type_name");
-    // SAFETY: the caller says how long the buffer is.
-    unsafe { state::print_into(buffer, length, &state::name(c"int")) };
-    buffer
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ctf_type_kind(_: *mut ctf_file_t, _: ctf_id_t) -> c_int {
-    enter!("ctf_type_kind", -1);
-    1
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn ctf_type_resolve(_: *mut ctf_file_t, id: ctf_id_t) -> ctf_id_t {
-    enter!("ctf_type_resolve", -1);
-    id
 }
 
 #[unsafe(no_mangle)]

@@ -35,6 +35,11 @@ pub struct Plan {
     pub name: Option<String>,
     /// How many arguments each probe has; 1 without it.
     pub arguments: Option<u32>,
+    /// The types, by number. The first one is what every name means. Without any, all types are `int`.
+    pub types: Vec<Type>,
+    /// Whether the library attaches to a process that it grabs, and for how many milliseconds `dtrace_close`
+    /// stays attached to it (Linux).
+    pub attached: Option<u64>,
 }
 
 impl Plan {
@@ -46,6 +51,37 @@ impl Plan {
         let text = serde_json::to_string(self).expect("a plan serialises");
         std::fs::write(prefix.join(PLAN), text).expect("the prefix exists");
     }
+}
+
+/// A type of libctf.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Type {
+    /// Its kind, a `CTF_K_`.
+    pub kind: i32,
+    /// Its name, if it has another one than the plan's.
+    pub name: Option<String>,
+    /// Its size in bytes; -1 fails.
+    pub size: i64,
+    /// Its format, offset and number of bits, if it has an encoding.
+    pub encoding: Option<[u32; 3]>,
+    /// The number of the type that it stands for, as a typedef does.
+    pub stands_for: Option<i64>,
+    /// Its members.
+    pub members: Vec<Member>,
+    /// The names and values of its constants.
+    pub constants: Vec<(Option<String>, i32)>,
+}
+
+/// A member of a structure or union.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub name: Option<String>,
+    /// The number of its type.
+    pub of: i64,
+    /// Its offset in bits.
+    pub offset: u64,
 }
 
 /// A call that goes wrong.

@@ -49,6 +49,7 @@ fn main(what: &str) -> Result<(), Box<dyn Error>> {
         "misspelt" => drop(session("BEGIN\n{\n\ttrace(foo(1));\n}")?),
         "unmatched" => drop(session("syscall::getpidd:entry { trace(1); }")?),
         "works" => drop(session("BEGIN { trace(1); }")?),
+        "asks for its number" => drop(session("BEGIN /pid != $pid/ { trace(1); }")?),
         "no command" => drop(run_synchronous(two, ["/no/such/program"]).run()?),
         "misfit" => {
             run_synchronous(two, ["true"]).rows(|_: (i32, u64)| Ok(())).run()?;

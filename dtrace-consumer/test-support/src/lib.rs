@@ -25,6 +25,7 @@ pub mod inherited;
 mod kernel_objects;
 pub mod leftovers;
 mod modes;
+pub mod mount_namespace;
 mod need;
 pub mod prefix;
 pub mod processes;

@@ -73,3 +73,22 @@ fn mirror(from: &Path, to: &Path, except: &[&str]) {
         }
     }
 }
+
+/// Puts the stand-in for libdtrace into a prefix. Cargo leaves it beside the running test.
+///
+/// # Panics
+/// If it cannot be put there.
+pub fn put_stand_in(prefix: &Path) {
+    std::fs::create_dir_all(prefix.join("lib")).expect("a directory");
+    std::os::unix::fs::symlink(stand_in(), prefix.join("lib/libdtrace.so.2")).expect("a link");
+}
+
+/// Returns the file of the stand-in for libdtrace.
+///
+/// # Panics
+/// If the path of this binary is not known.
+#[must_use]
+pub fn stand_in() -> PathBuf {
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    exe.with_file_name("libdtrace_stand_in.so")
+}

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::process::{Command, exit};
 use std::time::Duration;
 
+use dtrace_consumer::elevation::Elevation;
 use dtrace_consumer::session::WarningKind;
 use dtrace_consumer::{
     CallbackResult, Error, Failure, Firing, Outcome, preflight, run_synchronous, trace,
@@ -31,12 +32,18 @@ pub(crate) fn run(how: &str) -> ! {
         fs::write(file, said).expect("the file can be written");
         exit(0)
     }
-    let outcomes = match how.strip_prefix("no program, ") {
-        Some(how) => {
+    let outcomes = match how.split_once(", ") {
+        Some(("no program", how)) => {
             surround(how);
             vec![told(run_synchronous("BEGIN { }", ["/no/such/program"]).run())]
         }
-        None => {
+        Some(("no worker", how)) => {
+            surround(how);
+            // It is there, and is no program.
+            let nobody = || Elevation::custom(["/etc/passwd"]);
+            (0..50).map(|_| told(trace("BEGIN { }").elevation(nobody()).run())).collect()
+        }
+        _ => {
             surround(how);
             vec![command(""), command("ustack();"), created(), spawned(), captured()]
         }

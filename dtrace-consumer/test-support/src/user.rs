@@ -12,6 +12,10 @@ use crate::processes::orphans_ended;
 /// The first argument of a test binary that is to be the user's program.
 const WORD: &str = "as-user";
 
+/// sudoers(5) that permits the user the installed worker, and nothing else.
+pub const SUDOERS: &str = "Defaults use_pty\nnobody ALL=(root) NOPASSWD: \
+    /usr/local/libexec/dtrace-worker serve\n";
+
 /// What is written in the user's /etc, and what is changed on the user's system besides.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System<'a> {

@@ -5,17 +5,23 @@
 //! arrived, and nothing is left behind. `.ci/run` runs these tests under AddressSanitizer, too.
 
 mod calls;
+mod closing;
 mod delivered;
 mod extents;
 mod stage;
 mod tracer;
+mod types;
+mod warned;
 
 use calls::*;
+use closing::*;
 use delivered::*;
 use dtrace_test_support::live_tests;
 use extents::*;
 use stage::*;
 use tracer::*;
+use types::*;
+use warned::*;
 
 live_tests! {
     needs: [Check(the_stand_in_can_be_loaded)],
@@ -26,6 +32,10 @@ live_tests! {
         macro_variables_that_are_not_this_programs_are_warned_of,
         entries_that_cannot_be_are_refused_and_what_was_before_them_arrives,
         values_by_cpu_are_read_as_far_as_their_list_reaches,
+        members_and_constants_are_read_to_their_end,
+        types_that_cannot_be_are_answered,
+        a_warning_arrives_though_the_next_call_ends_the_process,
+        a_warning_that_another_attempt_repeats_is_shown_once,
     ],
     long: [
         each_call_that_fails_is_an_error_that_names_it_or_does_no_harm,
@@ -44,5 +54,7 @@ live_tests! {
         values_of_every_size_are_read_to_their_end,
         records_of_every_kind_end_with_their_data,
         texts_of_every_length_arrive,
+        a_worker_lives_until_its_library_has_let_go_of_processes,
+        a_worker_whose_library_never_lets_go_of_a_process_ends,
     ],
 }

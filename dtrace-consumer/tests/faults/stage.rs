@@ -8,6 +8,7 @@ use dtrace_consumer::{Failure, Outcome, replay, run_synchronous};
 use dtrace_stand_in::plan::{Entry, Event, Firing, Plan, Record};
 use dtrace_test_support::Missing;
 use dtrace_test_support::leftovers::{Guard, alone};
+use dtrace_test_support::prefix::put_stand_in;
 use parking_lot::MutexGuard;
 
 /// Whether the stand-in, and what is tested, has the structures of the other platforms than Linux.
@@ -33,10 +34,7 @@ pub(crate) fn directory() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let path = std::env::temp_dir().join(format!("stand-in-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(path.join("lib")).expect("a directory");
-    let exe = std::env::current_exe().expect("the test knows its own file");
-    let stand_in = exe.with_file_name("libdtrace_stand_in.so");
-    std::os::unix::fs::symlink(&stand_in, path.join("lib/libdtrace.so.2")).expect("a link");
+    put_stand_in(&path);
     path
 }
 

@@ -15,6 +15,10 @@ use crate::data::kernel_type::{Enumerator, KernelType, TypeKind, TypeMember};
 /// How deep to follow anonymous members. Nesting in C is far less deep.
 const DEPTH: u32 = 32;
 
+/// How many members to look at in one type, those of anonymous members included. No type of the kernel has
+/// nearly as many. Types that contain themselves twice would have 2^32.
+const MOST_MEMBERS: u32 = 1 << 16;
+
 /// Returns the type with this name, written as in D.
 pub(super) fn named(handle: Handle, name: &str) -> Option<KernelType> {
     if names_nothing(name) {
@@ -87,7 +91,9 @@ impl Container {
         let kind = self.kind(id);
         let (mut members, mut enumerators) = (Vec::new(), Vec::new());
         match kind {
-            TypeKind::Struct | TypeKind::Union => self.members(id, 0, DEPTH, &mut members),
+            TypeKind::Struct | TypeKind::Union => {
+                self.members(id, 0, DEPTH, &mut { MOST_MEMBERS }, &mut members);
+            }
             TypeKind::Enum => self.enumerators(id, &mut enumerators),
             _ => {}
         }
@@ -150,10 +156,18 @@ impl Container {
         bits.filter(|bits| *bits != 0).unwrap_or_else(whole)
     }
 
-    /// Adds the members of a structure or union that itself begins at bit `base`.
-    fn members(self, id: ctf_id_t, base: u64, depth: u32, found: &mut Vec<TypeMember>) {
+    /// Adds the members of a structure or union that itself begins at bit `base`. `left` is how many more to
+    /// look at.
+    fn members(
+        self,
+        id: ctf_id_t,
+        base: u64,
+        depth: u32,
+        left: &mut u32,
+        found: &mut Vec<TypeMember>,
+    ) {
         let Some(iterate) = self.api.ctf_member_iter else { return };
-        let mut members = Members { container: self, base, depth, found };
+        let mut members = Members { container: self, base, depth, left, found };
         // SAFETY: as in `name`. The callback's argument is the list, which outlives the call and has no other
         // user during it.
         unsafe {
@@ -177,6 +191,7 @@ struct Members<'f> {
     container: Container,
     base: u64,
     depth: u32,
+    left: &'f mut u32,
     found: &'f mut Vec<TypeMember>,
 }
 
@@ -189,17 +204,20 @@ unsafe extern "C" fn member(
     // SAFETY: `members` passes a pointer to its list, and the name is null or a C string.
     let (members, name) = unsafe { (&mut *arg.cast::<Members<'_>>(), owned(name)) };
     let added = catch_unwind(AssertUnwindSafe(|| {
-        let Members { container, base, depth, ref mut found } = *members;
+        let Members { container, base, depth, ref mut left, ref mut found } = *members;
+        **left = left.checked_sub(1)?;
         let offset = base.saturating_add(offset);
         let kind = container.kind(id);
         if name.is_empty() && matches!(kind, TypeKind::Struct | TypeKind::Union) && depth > 0 {
-            return container.members(id, offset, depth - 1, found);
+            container.members(id, offset, depth - 1, left, found);
+            return Some(());
         }
         let type_name = container.name(id).unwrap_or_default();
         let width = container.width(id);
         found.push(TypeMember { name, type_name, kind, offset, width });
+        Some(())
     }));
-    c_int::from(added.is_err())
+    c_int::from(!matches!(added, Ok(Some(()))))
 }
 
 unsafe extern "C" fn enumerator(name: *const c_char, value: c_int, arg: *mut c_void) -> c_int {

@@ -5,8 +5,7 @@ use std::ptr;
 
 use dtrace_sys::abi::*;
 
-use super::state::begin;
-use super::{enter, something, state};
+use super::{attached, enter, something, state};
 
 #[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
 mod of_the_platform {
@@ -52,10 +51,11 @@ mod of_the_platform {
     #[unsafe(no_mangle)]
     unsafe extern "C" fn dtrace_proc_grab_pid(
         _: *mut dtrace_hdl_t,
-        _: pid_t,
+        pid: pid_t,
         _: c_int,
     ) -> *mut dtrace_proc_handle_t {
         enter!("dtrace_proc_grab_pid");
+        attached::attach(pid);
         something()
     }
 
@@ -83,16 +83,17 @@ mod of_the_platform {
 
     #[unsafe(no_mangle)]
     unsafe extern "C" fn dtrace_sleep(_: *mut dtrace_hdl_t) {
-        begin("dtrace_sleep");
+        state::begin("dtrace_sleep");
     }
 
     #[unsafe(no_mangle)]
     unsafe extern "C" fn dtrace_proc_grab(
         _: *mut dtrace_hdl_t,
-        _: pid_t,
+        pid: pid_t,
         _: c_int,
     ) -> *mut dtrace_proc_handle_t {
         enter!("dtrace_proc_grab");
+        attached::attach(pid);
         something()
     }
 

@@ -126,6 +126,13 @@ pub(super) fn begin(name: &'static str) -> Option<Answer> {
     }
 }
 
+/// Notes a line among the calls.
+pub(super) fn note(line: &str) {
+    if let Some(log) = &mut STATE.lock().expect("nobody panics").log {
+        writeln!(log, "{line}").expect("it can be noted");
+    }
+}
+
 fn make_system_calls(state: &mut State, within: &str) {
     let State { plan, results, .. } = state;
     for call in plan.system_calls.iter().filter(|call| call.within == within) {

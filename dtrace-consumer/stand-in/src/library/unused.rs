@@ -11,7 +11,7 @@ macro_rules! unused {
 }
 
 unused! {
-    dtrace_vopen dtrace_ctlfd dtrace_program_header dtrace_stmt_create dtrace_stmt_add
+    dtrace_vopen dtrace_ctlfd dtrace_stmt_create dtrace_stmt_add
     dtrace_stmt_destroy dtrace_dof_create dtrace_dof_destroy dtrace_getopt_dof dtrace_geterr_dof
     dtrace_consume dtrace_status dtrace_handle_buffered dtrace_aggregate_clear
     dtrace_aggregate_walk_joined dtrace_symbol_type dtrace_type_strcompile dtrace_type_fcompile

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dtrace_sys::abi::*;
 
-use super::state::{Arg, Handlers, STATE, begin};
+use super::state::{Arg, Handlers, STATE};
 use super::{enter, state};
 use crate::memory;
 use crate::plan::{Entry, EntryOddity, Event, Firing, Oddity};

@@ -1,0 +1,73 @@
+//! How does the stand-in attach to a process as the real library does, and let go of it slowly?
+
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use super::state;
+
+/// The process that this library is attached to; 0 without one.
+static ATTACHED: AtomicI32 = AtomicI32::new(0);
+
+/// What is noted among the calls before the process is let go.
+pub(super) const RELEASED: &str = "released";
+
+/// Attaches to a process if the plan says so.
+pub(super) fn attach(pid: i32) {
+    if state::plan().attached.is_some() && request(libc::PTRACE_SEIZE, pid) {
+        ATTACHED.store(pid, Ordering::Relaxed);
+        stop(pid);
+        request(libc::PTRACE_CONT, pid);
+    }
+}
+
+/// Lets go of the process after the time that the plan says.
+pub(super) fn release() {
+    let pid = ATTACHED.swap(0, Ordering::Relaxed);
+    let Some(milliseconds) = state::plan().attached.filter(|_| pid != 0) else { return };
+    std::thread::sleep(Duration::from_millis(milliseconds));
+    // As soon as the process is free, this one may end.
+    state::note(RELEASED);
+    stop(pid);
+    request(libc::PTRACE_DETACH, pid);
+}
+
+/// Stops the process, and waits for that.
+fn stop(pid: i32) {
+    request(libc::PTRACE_INTERRUPT, pid);
+    let mut status = 0;
+    // SAFETY: the call only writes the status.
+    unsafe { waitpid(pid, &raw mut status, libc::__WALL) };
+}
+
+/// Calls the C library as compilers for C do: through the table in which the worker replaces the address.
+///
+/// # Safety
+/// As for waitpid(2).
+#[cfg(target_arch = "x86_64")]
+unsafe fn waitpid(pid: i32, status: *mut i32, options: i32) {
+    // SAFETY: the registers are those of a call with these arguments, as the caller promises.
+    unsafe {
+        std::arch::asm!("call waitpid@PLT", in("edi") pid, in("rsi") status, in("edx") options,
+            clobber_abi("C"));
+    }
+}
+
+/// Calls the C library.
+///
+/// # Safety
+/// As for waitpid(2).
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn waitpid(pid: i32, status: *mut i32, options: i32) {
+    // SAFETY: as the caller promises.
+    unsafe { libc::waitpid(pid, status, options) };
+}
+
+/// Returns whether the kernel has done it.
+fn request(request: libc::c_uint, pid: i32) -> bool {
+    // SAFETY: these requests touch no memory of this process.
+    unsafe {
+        libc::ptrace(request, pid, ptr::null_mut::<libc::c_void>(), ptr::null_mut::<libc::c_void>())
+            == 0
+    }
+}
