@@ -42,7 +42,11 @@ pub(crate) fn is_traced(pid: i32) -> bool {
 
 /// Opens the gate. If `owner` is given, the process must belong to that user.
 pub(crate) fn open_gate(pid: i32, gate: &Gate, owner: Option<u32>) -> io::Result<()> {
-    let is_foreign = || owner.is_some_and(|owner| !belongs_to(pid, owner));
+    write_unless(pid, gate, || owner.is_some_and(|owner| !belongs_to(pid, owner)))
+}
+
+/// Opens the gate unless the process is somebody else's.
+fn write_unless(pid: i32, gate: &Gate, is_foreign: impl Fn() -> bool) -> io::Result<()> {
     // Another process may have this number by now. The open file refers to the memory of the program that runs
     // when it is opened. One with more privilege that runs before or after is not written to.
     if is_foreign() {
@@ -61,5 +65,37 @@ pub(crate) fn outlive(pid: i32) {
     let began = Instant::now();
     while is_traced(pid) && began.elapsed() < LONGEST {
         std::thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// The owner is looked at before the memory is opened and after. The process may become another one at any
+    /// time, so each answer counts alone.
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn the_gate_of_a_process_that_was_or_has_become_another_users_stays_shut() {
+        let own = std::process::id().cast_signed();
+        for (answers, is_opened) in [
+            ([false, false], true),
+            ([true, false], false),
+            ([false, true], false),
+            ([true, true], false),
+        ] {
+            let word = AtomicU32::new(0);
+            let address = word.as_ptr().expose_provenance() as u64;
+            let gate = Gate { address, opening: vec![1, 0, 0, 0] };
+            let asked = Cell::new(0);
+            let is_foreign = || answers[asked.replace(asked.get() + 1).min(1)];
+            let result = write_unless(own, &gate, is_foreign);
+            let expected = if is_opened { Ok(()) } else { Err(io::ErrorKind::PermissionDenied) };
+            assert_eq!(result.map_err(|error| error.kind()), expected, "{answers:?}");
+            assert_eq!(word.load(Ordering::Relaxed) != 0, is_opened, "{answers:?}");
+        }
     }
 }

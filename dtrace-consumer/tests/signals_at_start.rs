@@ -1,0 +1,85 @@
+//! Is a command held where its probes need it, although signals come while it is brought there?
+//!
+//! A breakpoint leads it to its entry point, and single steps lead it from there to its `main`. Each signal
+//! interrupts that.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use dtrace_consumer::{CallbackResult, run_synchronous, trace};
+use dtrace_test_support::leftovers::alone;
+use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::children;
+use dtrace_test_support::programs::compile;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+live_tests! {
+    needs: [Tracing, Command("cc")],
+    tests: [
+        a_command_is_held_although_signals_come,
+    ],
+}
+
+const PROGRAM: &str = r#"
+#include <stdio.h>
+
+__attribute__((noinline)) int traced(int number) {
+    __asm__ volatile("" ::: "memory");
+    return number + 1;
+}
+
+int main(void) {
+    int sum = 0;
+    for (int i = 0; i < 5; i++)
+        sum += traced(i);
+    return sum == 15 ? 0 : 1;
+}
+"#;
+
+/// Sends signals that are ignored to each child of this process that runs `program`, until `done`. A traced
+/// process stops for such a signal, too. Returns how many were sent.
+fn send_signals(program: &Path, done: &AtomicBool, sent: &AtomicU64) {
+    let runs =
+        |pid: &i32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
+    while !done.load(Ordering::Relaxed) {
+        for pid in children().into_iter().filter(runs).map(Pid::from_raw) {
+            while !done.load(Ordering::Relaxed) && kill(pid, Signal::SIGWINCH).is_ok() {
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn a_command_is_held_although_signals_come() {
+    let (_alone, guard) = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("program");
+    compile(PROGRAM, &["-O1"], &program);
+    for turn in 0..6 {
+        // A created process is led to its `main` even without probes on its functions.
+        let is_created = turn % 2 == 0;
+        let (done, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (firings, status) = std::thread::scope(|scope| {
+            scope.spawn(|| send_signals(&program, &done, &sent));
+            let started = |_: &_| -> CallbackResult {
+                done.store(true, Ordering::Relaxed);
+                Ok(())
+            };
+            let result = if is_created {
+                let script = "syscall::exit_group:entry /pid == $target/ { trace(1); }";
+                trace(script).create([&program]).chew(|_| Ok(())).on_start(started).run()
+            } else {
+                let script = "pid$target:a.out:traced:entry { trace(1); }";
+                run_synchronous(script, [&program]).chew(|_| Ok(())).on_start(started).run()
+            };
+            done.store(true, Ordering::Relaxed);
+            let outcome = result.unwrap_or_else(|failure| panic!("{turn}: {failure}"));
+            (outcome.firings, outcome.command.map(|command| command.finished()))
+        });
+        assert!(sent.load(Ordering::Relaxed) > 0, "{turn}");
+        let expected = (if is_created { 1 } else { 5 }, Some(true));
+        assert_eq!((firings, status), expected, "{turn}");
+    }
+    guard.check();
+}
