@@ -21,6 +21,7 @@ live_tests! {
     tests: [
         a_program_that_ignores_its_children_learns_how_its_command_ends,
         another_thread_may_wait_for_all_children,
+        a_worker_that_cannot_be_started_is_an_error_whoever_waits_for_it,
         standard_descriptors_may_be_closed,
         the_programs_name_may_be_cut_within_a_character,
     ],
@@ -118,6 +119,15 @@ fn another_thread_may_wait_for_all_children() {
         assert!(is_traced, "{said}");
     }
     assert_eq!(said.split("; ").nth(1), TRACED.split("; ").nth(1), "{said}");
+}
+
+/// The standard library panics if something else has waited for a child whose start has failed.
+fn a_worker_that_cannot_be_started_is_an_error_whoever_waits_for_it() {
+    let usual = says(&[], "no worker, as it is");
+    assert!(usual.contains("Permission denied"), "{usual}");
+    for how in ["SIGCHLD ignored", "no zombies", "children waited for elsewhere"] {
+        assert_eq!(says(&[], &format!("no worker, {how}")), usual, "{how}");
+    }
 }
 
 fn standard_descriptors_may_be_closed() {

@@ -20,6 +20,7 @@ use super::child::Signals;
 use super::descriptors::above_standard;
 use super::elevation::{self, Elevation};
 use super::settings::Settings;
+use super::start::start;
 use super::system;
 use super::terminal::without_terminal;
 use crate::error::Error;
@@ -94,7 +95,7 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
         None => Stdio::null(),
     };
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stderr(written);
-    let mut child = match command.spawn() {
+    let mut child = match start(&mut command) {
         Err(e) if e.kind() == io::ErrorKind::NotFound && *elevation != Elevation::None => {
             let problem = Some(ElevationProblem::NotInstalled);
             return Err(elevation::failed(elevation, &program, problem, ""));

@@ -25,6 +25,7 @@ pub(crate) mod run;
 pub(crate) mod selfcheck;
 mod session;
 pub(crate) mod settings;
+mod start;
 mod system;
 #[expect(unsafe_code, reason = "it runs code between fork and exec")]
 mod terminal;

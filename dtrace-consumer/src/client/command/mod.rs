@@ -5,7 +5,7 @@ pub(super) mod created;
 mod linux;
 pub(super) mod output;
 pub(super) mod place;
-mod problem;
+pub(super) mod problem;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
@@ -59,10 +59,6 @@ impl Held {
         place: Place,
         ending: &Ending,
     ) -> Result<Held, Error> {
-        // The standard library does not survive a start that fails if the kernel reaps the child.
-        if let Some(cause) = loses_statuses().then(|| problem::expected(command)).flatten() {
-            return Err(failed(command, cause));
-        }
         let standard = occupy_standard();
         let held = system::spawn_held(command, place, |signals| {
             let signals = signals.clone();

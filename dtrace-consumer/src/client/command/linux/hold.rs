@@ -18,7 +18,6 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command};
 
 use nix::errno::Errno;
@@ -30,7 +29,7 @@ use super::gate;
 use super::stops::{pid_of, wait_for_trap};
 use crate::client::child::Signals;
 use crate::client::command::place::{Hold, Place};
-use crate::client::command::problem::expected;
+use crate::client::start::start;
 use crate::stream::job::Gate;
 
 /// Makes a command stop at its exec when it is started, for [`spawn_held`]. Call it once.
@@ -58,7 +57,7 @@ pub(in crate::client) fn spawn_held(
     place: Place,
     spawned: impl FnOnce(&Signals),
 ) -> io::Result<(Child, Signals, Option<Gate>)> {
-    let mut child = spawn(command)?;
+    let mut child = start(command)?;
     let signals = Signals::to(&child).inspect_err(|_| {
         // Nobody has waited for it yet.
         let _ = child.kill();
@@ -74,16 +73,6 @@ pub(in crate::client) fn spawn_held(
             Err(e)
         }
     }
-}
-
-/// Starts a command. If its exec fails, the standard library waits for the child, and panics if something else has
-/// reaped it.
-fn spawn(command: &mut Command) -> io::Result<Child> {
-    let spawned = panic::catch_unwind(AssertUnwindSafe(|| command.spawn()));
-    spawned.unwrap_or_else(|_| {
-        let reason = "its start failed, and another thread has waited for the child";
-        Err(expected(command).unwrap_or_else(|| io::Error::other(reason)))
-    })
 }
 
 fn hold(child: &Child, place: Place) -> io::Result<Option<Gate>> {
