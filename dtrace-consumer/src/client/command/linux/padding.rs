@@ -10,6 +10,11 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use elf::abi::{EI_NIDENT, PF_X, PT_LOAD};
+use elf::endian::NativeEndian;
+use elf::file::{Class, ELF64_EHDR_TAILSIZE, FileHeader, parse_ident};
+use elf::parse::ParseAt;
+use elf::segment::{ProgramHeader, SegmentTable};
 use nix::unistd::Pid;
 
 use crate::client::lossy::read_lossy;
@@ -75,58 +80,33 @@ pub(super) fn find(pid: Pid, length: usize) -> io::Result<Option<u64>> {
 /// Returns where the segments of code of a file end in memory, from the file's headers, which are at the start
 /// of its first mapping.
 fn ends_of_code(memory: &File, first: &Mapping) -> Option<Vec<u64>> {
-    const LOADED: u64 = 1;
-    const EXECUTABLE: u64 = 1;
-    // Where the numbers are in an entry.
-    const FLAGS: usize = 4;
-    const OFFSET: usize = 8;
-    const ADDRESS: usize = 16;
-    const IN_FILE: usize = 32;
-    const IN_MEMORY: usize = 40;
-    const HEADER: usize = 64;
-    const ENTRY: usize = 56;
-    let mut header = [0; HEADER];
-    memory.read_exact_at(&mut header, first.range.start).ok()?;
-    let (table, size, entries) =
-        (number::<8>(&header, 32)?, number::<2>(&header, 54)?, number::<2>(&header, 56)?);
-    // 64 bit, and this machine's byte order.
-    if !header.starts_with(b"\x7fELF\x02") || size != ENTRY as u64 {
+    let mut bytes = [0; EI_NIDENT + ELF64_EHDR_TAILSIZE];
+    memory.read_exact_at(&mut bytes, first.range.start).ok()?;
+    let (ident, tail) = bytes.split_at(EI_NIDENT);
+    let header = FileHeader::parse_tail(parse_ident::<NativeEndian>(ident).ok()?, tail).ok()?;
+    let entry = ProgramHeader::validate_entsize(header.class, header.e_phentsize.into()).ok()?;
+    if header.class != Class::ELF64 {
         return None;
     }
-    let mut entries = vec![0; ENTRY * usize::try_from(entries).ok()?];
-    let at = first.range.start.checked_add(table)?;
+    let mut entries = vec![0; entry * usize::from(header.e_phnum)];
+    let at = first.range.start.checked_add(header.e_phoff)?;
     let end = at.checked_add(entries.len() as u64)?;
     if end > first.range.end {
         return None;
     }
     memory.read_exact_at(&mut entries, at).ok()?;
-    let loaded: Vec<&[u8]> =
-        entries.chunks_exact(ENTRY).filter(|it| number::<4>(it, 0) == Some(LOADED)).collect();
-    let word = number::<8>;
-    let with_header = loaded.iter().find(|it| word(it, OFFSET).is_some_and(|it| it < page()))?;
-    let address = word(with_header, ADDRESS)?;
+    let segments = SegmentTable::new(header.endianness, header.class, &entries);
+    let loaded: Vec<ProgramHeader> = segments.iter().filter(|it| it.p_type == PT_LOAD).collect();
+    let with_header = loaded.iter().find(|it| it.p_offset < page())?;
+    let address = with_header.p_vaddr;
     let base = first.range.start.wrapping_sub(address - address % page());
-    let end_of_code = |entry: &&[u8]| {
-        let (in_file, in_memory) = (word(entry, IN_FILE)?, word(entry, IN_MEMORY)?);
+    let end_of_code = |segment: &ProgramHeader| {
         // The kernel clears what a segment has beyond the file's contents.
-        let is_code = number::<4>(entry, FLAGS)? & EXECUTABLE != 0 && in_file == in_memory;
-        let end = base.wrapping_add(word(entry, ADDRESS)?).checked_add(in_file)?;
-        (is_code && in_file > 0).then_some(end)
+        let is_code = segment.p_flags & PF_X != 0 && segment.p_filesz == segment.p_memsz;
+        let end = base.wrapping_add(segment.p_vaddr).checked_add(segment.p_filesz)?;
+        (is_code && segment.p_filesz > 0).then_some(end)
     };
     Some(loaded.iter().filter_map(end_of_code).collect())
-}
-
-/// Returns the unsigned number of `N` bytes at an offset.
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
-    let little = cfg!(target_endian = "little");
-    let part: [u8; N] = *bytes.get(at..)?.first_chunk()?;
-    let mut whole = [0; 8];
-    if little {
-        whole[..N].copy_from_slice(&part)
-    } else {
-        whole[8 - N..].copy_from_slice(&part)
-    }
-    Some(u64::from_ne_bytes(whole))
 }
 
 /// Returns the length of a page.
