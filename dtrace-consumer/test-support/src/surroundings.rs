@@ -41,7 +41,9 @@ pub(crate) fn run(how: &str) -> ! {
             surround(how);
             // It is there, and is no program.
             let nobody = || Elevation::custom(["/etc/passwd"]);
-            (0..50).map(|_| told(trace("BEGIN { }").elevation(nobody()).run())).collect()
+            (0..50)
+                .map(|_| told(trace("BEGIN { }").worker("/etc/passwd").elevation(nobody()).run()))
+                .collect()
         }
         _ => {
             surround(how);
