@@ -4,7 +4,7 @@ use crate::aggregation::{AggregationFunction, Mode, Order};
 use crate::data::listing::ListedProbe;
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
-use crate::data::session_info::{ByteOrder, Platform, ProgramInfo, SessionInfo};
+use crate::data::session_info::{Admission, ByteOrder, Platform, ProgramInfo, SessionInfo};
 use crate::error::Error;
 use crate::session::WarningKind;
 use crate::stream::frame::Frame;
@@ -23,6 +23,7 @@ fn recording<'a>(frames: impl IntoIterator<Item = Frame<'a>>) -> Vec<u8> {
         machine: String::new(),
         omitted_libraries: Vec::new(),
         byte_order: ByteOrder::OWN,
+        admission: Admission::Known,
     });
     begin.encode(&mut bytes);
     frames.into_iter().for_each(|frame| frame.encode(&mut bytes));

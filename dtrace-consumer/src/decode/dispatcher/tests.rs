@@ -6,7 +6,7 @@ use crate::data::aggregation::{AggregationFunction, Mode};
 use crate::data::outcome::Outcome;
 use crate::data::probe::Probe;
 use crate::data::record::{Action, RecordDescription};
-use crate::data::session_info::{ByteOrder, Platform, SessionInfo};
+use crate::data::session_info::{Admission, ByteOrder, Platform, SessionInfo};
 use crate::error::Error;
 use crate::fuzzing;
 use crate::stream::frame::Frame;
@@ -30,6 +30,7 @@ fn session() -> SessionInfo {
         machine: String::new(),
         omitted_libraries: Vec::new(),
         byte_order: ByteOrder::OWN,
+        admission: Admission::Known,
     }
 }
 
