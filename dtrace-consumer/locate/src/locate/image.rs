@@ -116,8 +116,9 @@ mod tests {
     #[cfg_attr(miri, ignore = "files")]
     fn the_version_is_in_any_loaded_segment_that_is_readable_and_not_writable() {
         const PT_NOTE: u32 = 4;
-        let path = std::env::temp_dir().join(format!("dtrace-image-{}", std::process::id()));
-        let mut found = |segment_type, flags| {
+        let directory = tempfile::tempdir().expect("a directory of its own");
+        let found = |segment_type, flags| {
+            let path = directory.path().join("libdtrace.so");
             std::fs::write(&path, image(segment_type, flags)).expect("a new file");
             examine(&path).ok()
         };
@@ -129,6 +130,5 @@ mod tests {
             assert_eq!(found(PT_LOAD, flags), None, "{flags}");
         }
         assert_eq!(found(PT_NOTE, PF_R), None);
-        std::fs::remove_file(&path).expect("own");
     }
 }
