@@ -7,6 +7,7 @@ use std::time::Duration;
 use dtrace_consumer::recording::RecordingInfo;
 use dtrace_consumer::{Error, replay};
 use dtrace_test_support::beginner::{RECORDING, beginner};
+use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 
 live_tests! {
@@ -18,6 +19,7 @@ live_tests! {
 }
 
 fn what_a_handler_has_seen_is_in_the_recording_whenever_the_program_is_killed() {
+    let (_lock, guard) = alone();
     let place = tempfile::tempdir().expect("a directory");
     for lines in [1, 2, 17, 400, 3001, 20_011] {
         let path = place.path().join(format!("after-{lines}"));
@@ -54,9 +56,12 @@ fn what_a_handler_has_seen_is_in_the_recording_whenever_the_program_is_killed() 
         assert_eq!(info.firings, recorded.len() as u64);
         assert!(info.damage.is_some() && info.origin.is_some_and(|it| it.command.is_some()));
     }
+    drop(place);
+    guard.check();
 }
 
 fn a_program_that_is_killed_before_it_traces_leaves_no_recording_or_an_incomplete_one() {
+    let (_lock, guard) = alone();
     let place = tempfile::tempdir().expect("a directory");
     for wait in [0, 20, 60, 120, 250] {
         let path = place.path().join(format!("after-{wait}"));
@@ -74,4 +79,6 @@ fn a_program_that_is_killed_before_it_traces_leaves_no_recording_or_an_incomplet
             other => panic!("{other:?}"),
         }
     }
+    drop(place);
+    guard.check();
 }

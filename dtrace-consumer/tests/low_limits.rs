@@ -55,8 +55,10 @@ fn traces_or_names(limit: &str, setup: &str) -> bool {
 fn open_files(limits: impl IntoIterator<Item = u32>) {
     let named = |limit: &u32| traces_or_names("RLIMIT_NOFILE", &descriptor_limit(*limit));
     let named: Vec<u32> = limits.into_iter().filter(named).collect();
-    // The first ones cannot be enough.
-    assert!(named.contains(&4) && named.contains(&25) && !named.contains(&64), "{named:?}");
+    // The first ones cannot be enough, and libdtrace has one for each CPU.
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(named.contains(&4) && named.contains(&25), "{named:?}");
+    assert!(cpus > 8 || !named.contains(&64), "{named:?}");
 }
 
 fn few_open_files_are_enough_or_named() {

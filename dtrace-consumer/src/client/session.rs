@@ -354,7 +354,10 @@ impl<'c> Live<'c> {
     fn deliver_output(&mut self) -> Result<(), Error> {
         let Some(output) = &mut self.output else { return Ok(()) };
         let Ok(chunk) = output.chunks().try_recv() else { return Ok(()) };
-        output.feed(&chunk, |stream, line| self.dispatcher.command_line(stream, line))
+        let dispatcher = &mut self.dispatcher;
+        self.catch_up.while_handling(|| {
+            output.feed(&chunk, |stream, line| dispatcher.command_line(stream, line))
+        })
     }
 
     /// Waits for the command's end, and delivers what it still writes, unless the session has failed. Adds a

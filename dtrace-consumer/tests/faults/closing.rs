@@ -38,7 +38,7 @@ fn is_traced(pid: i32) -> bool {
 
 /// The stream of a session with a process ends after three seconds.
 pub(crate) fn a_worker_lives_until_its_library_has_let_go_of_processes() {
-    assert!(was_released(6_000));
+    assert!(was_released(12_000));
 }
 
 pub(crate) fn a_worker_whose_library_never_lets_go_of_a_process_ends() {
