@@ -15,8 +15,8 @@
 //! # Ok::<(), dtrace_consumer::Failure>(())
 //! ```
 //!
-//! Live tracing needs Linux, libdtrace 2.0.7 and root, or a worker that is
-//! [elevated](Session::elevation). [`preflight()`] lists what is missing and how to get it. Recordings
+//! Live tracing needs Linux, libdtrace 2.0.7 (or a version that passes a self-check), and root or a worker
+//! that is [elevated](Session::elevation). [`preflight()`] lists what is missing and how to get it. Recordings
 //! can be replayed on any Unix system, without privilege and without libdtrace.
 //!
 //! # Sessions
@@ -435,7 +435,7 @@ pub mod session {
     pub use crate::data::warning::{Warning, WarningKind};
 }
 
-/// What a recording says of itself, and changes of recordings.
+/// Descriptions of recordings, and tools that cut and anonymise them.
 pub mod recording {
     pub use crate::api::recording::anonymise::{Anonymise, Replaced};
     pub use crate::api::recording::cut::{Cut, Kept};

@@ -1,4 +1,4 @@
-//! Which arguments are there?
+//! Which arguments does the program take?
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use clap::{Args, Parser};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Exit status: 0 if all went well; 1 if the recording could not be read to its end, or the result \
-                  not be written; 2 if the arguments make no sense."
+    after_help = "Exit status: 0 on success; 1 if the recording cannot be read to its end or the result cannot be \
+                  written; 2 for wrong usage."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Subcommand {
-    /// Shows what a recording says of itself: scripts, system, contents, losses.
+    /// Describes a recording: scripts, system, contents, losses.
     Info {
         /// Print JSON.
         #[arg(long)]
@@ -27,23 +27,23 @@ pub(crate) enum Subcommand {
         /// The recording.
         recording: PathBuf,
     },
-    /// Prints what dtrace(1) would print. The recording needs the text of its firings.
+    /// Prints what dtrace(1) would print. The recording must have the text of its firings.
     Replay {
-        /// Print every event as a line of JSON instead. This needs no text.
+        /// Print each event as a line of JSON instead. This needs no recorded text.
         #[arg(long)]
         ndjson: bool,
         /// The recording.
         recording: PathBuf,
     },
-    /// Makes a part of a recording a recording of its own.
+    /// Copies a part of a recording to a new recording.
     Cut {
-        /// Keep what was delivered at this time after the beginning or later: 10, 2.5s, 300ms.
+        /// Keep what was delivered no earlier than this time after the beginning: 10, 2.5s, 300ms.
         #[arg(long, value_name = "TIME", value_parser = time)]
         from: Option<Duration>,
         /// Keep what was delivered before this time after the beginning.
         #[arg(long, value_name = "TIME", value_parser = time)]
         until: Option<Duration>,
-        /// Keep the firings of matching probes, such as 'syscall::open*:entry'. Several descriptions add up.
+        /// Keep the firings of matching probes, such as 'syscall::open*:entry'. Can be repeated.
         #[arg(long = "probe", value_name = "DESCRIPTION")]
         probes: Vec<String>,
         /// Leave out the first N of the firings that meet the other conditions.
@@ -84,8 +84,9 @@ fn time(text: &str) -> Result<Duration, String> {
         "ms" => 1e-3,
         "us" => 1e-6,
         "m" | "min" => 60.0,
-        other => return Err(format!("unknown unit `{other}` (use ms, s or min)")),
+        other => return Err(format!("unknown unit `{other}` (use us, ms, s or min)")),
     };
-    let number: f64 = number.parse().map_err(|_| "not a number with a unit".to_owned())?;
+    let number: f64 =
+        number.parse().map_err(|_| "not a time such as 10, 2.5s or 300ms".to_owned())?;
     Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
 }

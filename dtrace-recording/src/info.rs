@@ -1,4 +1,4 @@
-//! How is a recording described to a person?
+//! How is a recording described to a reader?
 
 use std::fmt::Write as _;
 use std::time::Duration;

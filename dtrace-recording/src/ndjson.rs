@@ -1,6 +1,6 @@
 //! How is each event a line of JSON?
 //!
-//! Every line is an object with `v`, the version of this form, and `type`. The other members are those of the
+//! Each line is an object with `v`, the version of this format, and `type`. The other members are those of the
 //! event's type in the crate.
 
 use std::io::Write;
@@ -10,7 +10,7 @@ use dtrace_consumer::session::{OptionChange, ProcessEvent};
 use dtrace_consumer::{Aggregated, CallbackResult, Consumer, Firing, Outcome, Wants};
 use serde::Serialize;
 
-/// The version of the form of the lines.
+/// The version of the lines' format.
 const VERSION: u32 = 1;
 
 /// Writes each event as a line.

@@ -1,4 +1,4 @@
-//! How is a file written so that it is there whole or not at all?
+//! How is a file written completely or not at all?
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -7,14 +7,14 @@ use std::path::Path;
 use dtrace_consumer::Error;
 use tempfile::Builder;
 
-/// Writes to a temporary file beside `path`, and renames it when it is whole.
+/// Writes to a temporary file beside `path`, and renames it when it is complete.
 pub(crate) fn write<T>(
     path: &Path,
     force: bool,
     write: impl FnOnce(&mut File) -> Result<T, Error>,
 ) -> Result<T, String> {
     let name = path.display();
-    let exists = || format!("{name} exists (use --force to overwrite it)");
+    let exists = || format!("cannot write {name}: it exists (use --force to overwrite it)");
     if !force && path.symlink_metadata().is_ok() {
         return Err(exists());
     }

@@ -101,7 +101,7 @@ fn an_existing_file_stays_unless_force_is_given() {
         let arguments = [subcommand, &text(&golden()), &text(&target)];
         let output = program(&arguments);
         assert_eq!(output.status.code(), Some(1));
-        assert!(stderr(&output).contains("exists (use --force to overwrite it)"));
+        assert!(stderr(&output).contains("it exists (use --force to overwrite it)"));
         assert_eq!(fs::read(&target).expect("a file"), b"precious");
         // A link to nowhere is there, too.
         let link = place.path().join("link");
@@ -126,7 +126,7 @@ fn a_failure_leaves_no_file_and_says_why() {
         (&whole[..whole.len() / 2], "the recording ends before its last frame"),
         (&older, "its format has version 1"),
         (&newer, "its format has version 3"),
-        (b"no recording", "does not begin like one"),
+        (b"no recording", "does not begin with the header of one"),
         (b"", "it is empty"),
     ] {
         fs::write(&damaged, bytes).expect("a file");

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 /// pointers that libdtrace returned, remain valid. Loading it again is cheap and returns the same library.
 ///
 /// The version is checked before anything else is used. On Linux it must be one of [`KNOWN_VERSIONS`], or the one
-/// that the caller has verified, because structures changed between versions with the same SONAME. On the other platforms the version is
-/// not significant, and only the platform and the SONAME decide.
+/// that the caller has verified, because structures changed between versions with the same SONAME. On the
+/// other platforms the version is not significant, and only the platform and the SONAME decide.
 #[derive(Debug)]
 pub struct Library {
     api: Api,
@@ -98,8 +98,8 @@ impl Library {
         unsafe { Self::load_if(file, None) }
     }
 
-    /// Loads libdtrace from a file, also if its version is `verified`: the caller has evidence that this file has
-    /// the structures of [`abi`](crate::abi), or is about to gather it in a process that may crash. A version below
+    /// Loads libdtrace from a file. Its version may also be `verified`: the caller has evidence that this file has
+    /// the structures of [`abi`](crate::abi), or is about to gather that evidence in a process that may crash. A version below
     /// [`OLDEST_VERSION`] is refused whatever the caller has verified, because its structures are known to differ.
     ///
     /// ```no_run

@@ -20,7 +20,7 @@
 //!
 //! The version is read from the file before loading it, because loading runs libdtrace's
 //! constructors, and those of an unsupported version must not run. A version may be *known*, *unverified*
-//! ([`Standing`]) or refused ([`Refusal::Version`]). This crate does not verify anything: whoever searches with
+//! ([`Standing`]) or refused ([`Refusal::Version`]). This crate verifies nothing: the caller of
 //! [`Search::trace_admitting`] decides which unverified libraries to use.
 //!
 //! libdtrace does not support every path. Paths with whitespace, `#` or `à` are refused as

@@ -189,7 +189,9 @@ fn check_format(
         Some(FORMAT_VERSION) => Ok(()),
         Some(found) => Err(Error::RecordingVersion { name, found, supported: FORMAT_VERSION }),
         None if reader.is_empty() => Err(Error::NotARecording { name, reason: "it is empty" }),
-        None => Err(Error::NotARecording { name, reason: "it does not begin like one" }),
+        None => {
+            Err(Error::NotARecording { name, reason: "it does not begin with the header of one" })
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! library's build, the kernel and the version of this crate.
 //!
 //! [Elevated](crate::elevation) workers never run it for a user. They trust only the verdicts of root in
-//! [`SYSTEM_VERDICTS`], which `sudo dtrace-worker verify` writes: [`verify`] in a process of root.
+//! [`SYSTEM_VERDICTS`]. `sudo dtrace-worker verify` writes these, as does [`verify`] in a process of root.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use crate::verdict::{OF_SYSTEM, Store, Subject, Verdict};
 /// The directory of the verdicts that elevated workers trust.
 pub const SYSTEM_VERDICTS: &str = OF_SYSTEM;
 
-/// What [`verify`] does.
+/// Options of [`verify`].
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Searches this prefix instead of the usual places.
+    /// The prefix to search instead of the usual places.
     pub prefix: Option<PathBuf>,
-    /// Also checks libraries whose version is known, which sessions do not do.
+    /// Whether to check libraries of known versions, too. Sessions do not check these.
     pub known: bool,
 }
 
@@ -65,9 +65,9 @@ pub struct Verified {
     pub library: Libdtrace,
     /// What is known of it now.
     pub result: Verification,
-    /// The directories that the verdict is kept in.
+    /// The directories in which the verdict is kept.
     pub kept: Vec<PathBuf>,
-    /// Why it could not be kept elsewhere.
+    /// Why the verdict could not be kept in others.
     pub unkept: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl Verified {
     }
 }
 
-/// Formats the library and the result, with a line for each directory that the verdict is, or is not, kept in.
+/// Formats the library and the result, with a line for each directory in which the verdict is, or could not be, kept.
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.library.version.as_deref().unwrap_or("of unknown version");
@@ -106,8 +106,8 @@ impl fmt::Display for Verified {
     }
 }
 
-/// Checks each libdtrace that a search finds, whatever an earlier check has found, and calls `each` with the result.
-/// Returns the places without a libdtrace to check. A process of root also checks the library that elevated workers
+/// Checks each libdtrace that a search finds, even if there is a verdict on it, and calls `each` with the result.
+/// Returns the places that have no libdtrace to check. A process of root also checks the library that elevated workers
 /// use, and keeps the verdicts in [`SYSTEM_VERDICTS`].
 ///
 /// # Errors

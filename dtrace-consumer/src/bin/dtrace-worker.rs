@@ -23,16 +23,16 @@ install    unpacks a private libdtrace from the packages of Debian or Ubuntu, if
              --with-dtrace  also unpacks the program dtrace(1)
 status     shows what DIR contains, and which libdtrace sessions use
 verify     runs the self-check on each libdtrace that sessions would find and whose version is not known, and
-           keeps the verdict; as root also for elevated sessions
+           keeps the verdicts; as root, also for elevated sessions
              --prefix DIR   checks only the libdtrace in DIR
-             --known        also checks those of known versions
+             --known        also checks known versions
 uninstall  removes the private libdtrace in DIR, and the directories that install created for it
 
 DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace by default, or
 ~/.local/share/dtrace-consumer/libdtrace if that variable is not set.
 
 Exit status: 0 on success, 1 on failure (uninstall: also if DIR has no private libdtrace; verify: also if
-a libdtrace differs, cannot be checked, or is not found), 64 for wrong usage.
+a libdtrace differs or cannot be checked, or if there is none), 64 for wrong usage.
 ";
 
 const WRONG_USAGE: u8 = 64;

@@ -1,7 +1,7 @@
 //! Does a limit of this process explain why a session did not start?
 //!
-//! Few programs say which limit stopped them, and libdtrace takes some of these failures for others. So the limits
-//! themselves are read: one that is far below what a session needs is named.
+//! Few messages name the limit that was reached, and libdtrace reports some of these failures as others. So this
+//! module reads the limits themselves, and names one that is far below what a session needs.
 
 use std::fmt::Write as _;
 
@@ -50,7 +50,7 @@ const LIMITS: [Limit; 6] = [
         // libdtrace does not report what it cannot open.
         signs: &["dtrace", "process", "probe"],
         proofs: &["Too many open files", "os error 24"],
-        remedy: "a session needs about 30, and one for each probe; raise it, `ulimit -n` and `ulimit -Hn`",
+        remedy: "a session needs about 30, and one more for each probe; raise it with `ulimit -n` and `ulimit -Hn`",
     },
     Limit {
         resource: Resource::RLIMIT_AS,
@@ -59,7 +59,7 @@ const LIMITS: [Limit; 6] = [
         enough: 2048 * MEBIBYTE,
         signs: &NO_MEMORY,
         proofs: &[],
-        remedy: "a session needs about 500 MiB, more with large buffers; raise it, `ulimit -v`",
+        remedy: "a session needs about 500 MiB, more with large buffers; raise it with `ulimit -v`",
     },
     Limit {
         resource: Resource::RLIMIT_DATA,
@@ -68,7 +68,7 @@ const LIMITS: [Limit; 6] = [
         enough: 512 * MEBIBYTE,
         signs: &NO_MEMORY,
         proofs: &[],
-        remedy: "a session needs about 100 MiB, more with large buffers; raise it, `ulimit -d`",
+        remedy: "a session needs about 100 MiB, more with large buffers; raise it with `ulimit -d`",
     },
     Limit {
         resource: Resource::RLIMIT_STACK,
@@ -77,7 +77,7 @@ const LIMITS: [Limit; 6] = [
         enough: MEBIBYTE,
         signs: &["SIGSEGV", "Argument list too long"],
         proofs: &[],
-        remedy: "a session needs 1 MiB; raise it, `ulimit -s`",
+        remedy: "a session needs 1 MiB; raise it with `ulimit -s`",
     },
     Limit {
         resource: Resource::RLIMIT_NPROC,
@@ -86,7 +86,7 @@ const LIMITS: [Limit; 6] = [
         enough: 1 << 16,
         signs: &["Resource temporarily unavailable"],
         proofs: &[],
-        remedy: "a session needs about ten besides all others of this user; raise it, `ulimit -u`",
+        remedy: "a session needs about ten more than this user has; raise it with `ulimit -u`",
     },
     Limit {
         resource: Resource::RLIMIT_FSIZE,
@@ -95,7 +95,7 @@ const LIMITS: [Limit; 6] = [
         enough: 4096,
         signs: &["SIGXFSZ"],
         proofs: &["File too large"],
-        remedy: "libdtrace writes to the kernel's list of probes; raise it, `ulimit -f`",
+        remedy: "libdtrace writes to the kernel's list of probes; raise it with `ulimit -f`",
     },
 ];
 

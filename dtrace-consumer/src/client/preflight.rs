@@ -93,7 +93,7 @@ fn about(library: &Libdtrace, is_privileged: bool) -> Check {
 /// [`locate`](crate::locate::locate) for the other places.
 ///
 /// The [`standing`](crate::locate::Libdtrace::standing) of the [library](Preflight::library) tells whether its
-/// version is known, was verified by a self-check, or has to pass one. `preflight` does not run it.
+/// version is known, was verified by a self-check, or has to pass one. `preflight` runs no self-check.
 #[must_use]
 pub fn preflight(prefix: Option<&Path>) -> Preflight {
     preflight_admitting(prefix, admission::stored)

@@ -1,7 +1,7 @@
 //! Records a session to a file while it is delivered.
 //!
-//! A recording consists of whole frames. What a handler has seen was written before: the recording of a program
-//! that is killed has it.
+//! A recording consists of whole frames. They are written before handlers see them. So if the program is killed, the
+//! recording has everything that a handler has seen.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -155,7 +155,7 @@ impl Copy {
             let size = file.stream_position()?.saturating_add(bytes.len() as u64);
             if size > limit {
                 let reason = format!(
-                    "it would exceed the limit on the size of files, RLIMIT_FSIZE, of {limit} bytes (raise it, \
+                    "it would exceed the limit on the size of files (RLIMIT_FSIZE), {limit} bytes (raise it with \
                      `ulimit -f`)"
                 );
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));

@@ -10,7 +10,7 @@ use std::process::{Child, Command};
 use super::command::problem::expected;
 use super::system::loses_statuses;
 
-/// Starts a command. If that fails, the error is that of its exec as far as it can be known.
+/// Starts a command. If that fails, the error is that of the exec, as far as it is known.
 pub(in crate::client) fn start(command: &mut Command) -> io::Result<Child> {
     // The first is sure to panic. The second may, and that would end this program.
     if (loses_statuses() || cfg!(panic = "abort"))
@@ -20,7 +20,7 @@ pub(in crate::client) fn start(command: &mut Command) -> io::Result<Child> {
     }
     let started = panic::catch_unwind(AssertUnwindSafe(|| command.spawn()));
     started.unwrap_or_else(|_| {
-        let reason = "its start failed, and another thread has waited for the child";
+        let reason = "the reason is unknown, because another thread has waited for the child";
         Err(expected(command).unwrap_or_else(|| io::Error::other(reason)))
     })
 }

@@ -1,4 +1,4 @@
-//! What does a recording say of itself?
+//! How was a recording made?
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde::Serialize;
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
-    /// Not at all: the file is the stream of `docs/stream.md`.
+    /// Not compressed: the file is the stream that `docs/stream.md` describes.
     None,
-    /// With zstd. Programs such as `zstd -d` convert the file into one without compression.
+    /// Compressed with zstd. `zstd -d` decompresses the file.
     #[default]
     Zstd,
 }
@@ -26,7 +26,7 @@ pub struct Origin {
     pub wall_clock: Duration,
     /// The time of the monotonic clock at the same moment: what D's `timestamp` shows.
     pub monotonic: Duration,
-    /// The traced command and its arguments; `None` if the session traced none, or if it was removed.
+    /// The traced command and its arguments; `None` if there was none, or if it was removed.
     pub command: Option<Vec<String>>,
 }
 
@@ -34,8 +34,8 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Edit {
-    /// What was done, such as `cut` or `anonymise`.
+    /// What was done: `cut`, `anonymised`, or what another program did.
     pub what: String,
-    /// How.
+    /// How it was done.
     pub details: String,
 }

@@ -50,7 +50,7 @@ pub enum WarningKind {
     /// The command has ended, and its exit status is unknown:
     /// [`Outcome::command`](crate::Outcome::command) is `None`. The subject is `command`.
     UnknownStatus,
-    /// The script asks for names of kernel functions, and they are wrong, because the kernel hides its
+    /// The script records names of kernel functions, and these are wrong, because the kernel hides its
     /// addresses. The subject is the setting to change.
     WrongNames,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.

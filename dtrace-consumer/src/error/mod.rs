@@ -118,8 +118,8 @@ pub enum Error {
     )]
     NotBegun,
 
-    /// The elevated worker's libdtrace has a version that is not known, and no administrator has verified it on this
-    /// kernel. The worker does not do so for a user.
+    /// The version of the elevated worker's libdtrace is not known, and no administrator has verified the library on
+    /// this kernel. The worker runs no self-check for a user.
     #[error("{library} is not verified: {reason}")]
     NotVerified {
         /// The library, with its version.
@@ -169,7 +169,7 @@ pub enum Error {
         value: String,
         /// What a session needs, and how to raise the limit.
         remedy: String,
-        /// The error.
+        /// The failure that the limit explains.
         cause: Box<Error>,
     },
 

@@ -14,8 +14,7 @@ const FEW_DESCRIPTORS: &str =
 
 /// Advice where libdtrace cannot set up even its own probes.
 const NO_UPROBES: &str = "libdtrace places its own probes through /sys/kernel/debug/tracing/uprobe_events; the kernel may be locked \
-     down for confidentiality (boot it with `lockdown=integrity`), or lack debugfs (boot it without \
-     `debugfs=off`)";
+     down for confidentiality (boot with `lockdown=integrity`) or lack debugfs (boot without `debugfs=off`)";
 
 /// What the kernel's verifier says of a program, and what to do.
 const VERIFIER: [(&str, &str); 7] = [

@@ -66,7 +66,7 @@ impl<R: Read> Decompressed<R> {
             return Ok(if skipped == length { State::Between(None) } else { State::Over });
         }
         if magic != MAGIC {
-            return Err(damaged("is not compressed like what precedes it"));
+            return Err(damaged("is not a zstd frame"));
         }
         // Descriptor, window, dictionary, size.
         let mut header = [0; 1 + 1 + 4 + 8];
@@ -75,7 +75,7 @@ impl<R: Read> Decompressed<R> {
         self.source.read_exact(&mut header[1..length])?;
         let header = &header[..length];
         if window(header) > WINDOW_LIMIT {
-            return Err(damaged("needs more memory than any recording does"));
+            return Err(damaged("needs a window of more than 8 MiB"));
         }
         let mut decoder = Box::new(FrameDecoder::new());
         decoder.reset(magic.chain(header)).map_err(failed)?;
@@ -107,7 +107,7 @@ impl<R: Read> Read for Decompressed<R> {
                 State::Within(decoder) if decoder.is_finished() => {
                     match (decoder.get_checksum_from_data(), decoder.get_calculated_checksum()) {
                         (Some(told), Some(found)) if told != found => {
-                            Err(damaged("has another checksum than it tells"))
+                            Err(damaged("does not match its checksum"))
                         }
                         _ => Ok(State::Between(None)),
                     }

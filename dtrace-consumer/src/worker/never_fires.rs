@@ -1,4 +1,4 @@
-//! Which clauses were accepted, but cannot fire, or give wrong names?
+//! Which clauses were accepted, but cannot fire, or record wrong names?
 
 use std::collections::BTreeSet;
 use std::io;
@@ -62,7 +62,8 @@ fn names_are_hidden(job: &Job) -> Option<Warning> {
     let setting = hidden_addresses()?;
     job.scripts.iter().any(|script| script.mentions(&NAMING)).then(|| {
         let message = format!(
-            "it is 2, so the kernel hides its addresses, and libdtrace gives its functions wrong names (run              `sysctl {setting}=1`)"
+            "it is 2, so the kernel hides its addresses, and libdtrace gives kernel functions wrong names (run \
+             `sysctl {setting}=1`)"
         );
         Warning::new(WarningKind::WrongNames, setting, message)
     })
@@ -74,8 +75,8 @@ pub(super) fn harm(clauses: &[Probe]) -> Option<io::Error> {
     let setting = silenced_functions()?;
     let clause = clauses.iter().find(|clause| is_on_functions(clause))?;
     Some(io::Error::other(format!(
-        "`{clause}` would never fire, because {setting} is 0, and the kernel's function tracing could break (run \
-         `sysctl {setting}=1`)"
+        "`{clause}` would never fire, because {setting} is 0, and disabling it could break the kernel's function \
+         tracing (run `sysctl {setting}=1`)"
     )))
 }
 

@@ -110,8 +110,8 @@ impl Tracer {
     pub(super) fn warning_at_end(job: &Job) -> Option<Warning> {
         let uses = job.scripts.iter().any(|script| script.mentions(&["END"]));
         (uses && system::lacks_its_end()).then(|| {
-            let message = "libdtrace stopped tracing, and the probe did not fire: what its clauses record is \
-                           missing (use another build of libdtrace)";
+            let message = "the probe did not fire when tracing stopped, so what its clauses record is missing \
+                           (use another build of libdtrace)";
             Warning::new(WarningKind::NeverFires, "dtrace:::END", message)
         })
     }

@@ -41,7 +41,7 @@ impl fmt::Display for LocateError {
         let known = KNOWN_VERSIONS.join(", ");
         writeln!(
             f,
-            "no usable libdtrace (supported: {known}, and others since {OLDEST_VERSION} after a self-check):"
+            "no usable libdtrace (supported: {known}; others from {OLDEST_VERSION} on after a self-check):"
         )?;
         for candidate in &self.candidates {
             writeln!(f, "  {candidate}")?;

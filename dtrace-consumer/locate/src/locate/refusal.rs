@@ -40,7 +40,7 @@ pub enum Refusal {
         .0, KNOWN_VERSIONS.join(", ")
     )]
     Version(String),
-    /// Its structures are not known, and whoever searched does not admit it.
+    /// Its version is not known, and the caller of the search does not admit it.
     #[error("version {version} {why}")]
     NotAdmitted {
         /// Its version.

@@ -8,9 +8,9 @@ use super::{KNOWN_VERSIONS, OLDEST_VERSION};
 pub enum Standing {
     /// Its version is one of [`KNOWN_VERSIONS`], or the platform's library has no such versions.
     Known,
-    /// Its version is none of them, but may have the same structures: a self-check has to show that.
+    /// Its version is not one of them, but may have the same structures. A self-check has to decide.
     Unverified,
-    /// Its version is none of them, and a self-check has admitted it. A search does not return this.
+    /// Its version is not one of them, and a self-check has admitted it. A search does not return this.
     Verified,
 }
 

@@ -1,4 +1,4 @@
-//! How is a recording made fit to be handed out?
+//! How is a recording prepared for sharing?
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -40,7 +40,7 @@ pub struct Anonymise {
 }
 
 impl Anonymise {
-    /// Creates one that hides no particular words.
+    /// Creates an `Anonymise` that hides no particular words.
     #[must_use]
     pub fn new() -> Anonymise {
         Anonymise::default()
@@ -60,10 +60,10 @@ impl Anonymise {
         self
     }
 
-    /// Reads a recording and writes the anonymised one. On an error, what was written is no whole recording.
+    /// Reads a recording and writes the anonymised one. After an error, what was written is incomplete.
     ///
     /// # Errors
-    /// Those of a damaged recording, of another byte order, and of the system.
+    /// Errors of a damaged recording, of one of the other byte order, and of the system.
     pub fn apply(&self, source: impl Read, target: impl Write) -> Result<Replaced, Error> {
         let mut frames = Frames::of(source, "the input")?;
         let details = "names are numbers now; scripts, command and output are left out".to_owned();

@@ -1,4 +1,4 @@
-//! How is a part of a recording made a recording of its own?
+//! How is a part of a recording copied to a new recording?
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::data::recording::{Compression, Edit};
 use crate::error::Error;
 use crate::stream::frame::Frame;
 
-/// Which part of a recording to keep. All conditions that are set apply together.
+/// Which part of a recording to keep. What is kept meets all conditions that are set.
 ///
 /// ```no_run
 /// use dtrace_consumer::recording::Cut;
@@ -45,14 +45,14 @@ pub struct Kept {
 }
 
 impl Cut {
-    /// Creates one that keeps everything.
+    /// Creates a `Cut` that keeps everything.
     #[must_use]
     pub fn new() -> Cut {
         Cut::default()
     }
 
-    /// Keeps what arrived at this time after the recording began, or later. The worker delivers in intervals
-    /// (the option `switchrate`), which is as precise as the time is.
+    /// Keeps what arrived no earlier than this time after the recording began. The worker delivers in intervals
+    /// (the option `switchrate`); the cut is no more precise than these.
     #[must_use]
     pub fn from(mut self, time: Duration) -> Cut {
         self.from = Some(time);
@@ -95,11 +95,11 @@ impl Cut {
         self
     }
 
-    /// Reads a recording and writes the part. On an error, what was written is no whole recording.
+    /// Reads a recording and writes the part. After an error, what was written is incomplete.
     ///
     /// # Errors
-    /// Those of a damaged recording, of the system, [`Error::Setting`] for a description that is none, and
-    /// [`Error::NotRecorded`] if a time is set and the recording does not say when its parts arrived.
+    /// Errors of a damaged recording and of the system, [`Error::Setting`] for an invalid probe description, and
+    /// [`Error::NotRecorded`] if a time is set and the recording has no times of arrival.
     pub fn apply(&self, source: impl Read, target: impl Write) -> Result<Kept, Error> {
         let mut patterns = Vec::new();
         for text in &self.probes {
@@ -234,7 +234,7 @@ impl Cutting<'_> {
             return Ok(true);
         }
         let now = self.now.ok_or(Error::NotRecorded {
-            what: "time of arrival",
+            what: "times of arrival",
             wanted_by: "a cut by time",
             remedy: "cut by probes or by the number of firings",
         })?;

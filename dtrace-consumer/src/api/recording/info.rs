@@ -1,4 +1,4 @@
-//! What does a recording say of itself?
+//! How was a recording made, and what does it contain?
 
 use std::io::Read;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use crate::error::Error;
 use crate::stream::contents::{ContentsFrame, SessionFailure};
 use crate::stream::frame::{FORMAT_VERSION, Frame};
 
-/// What a recording says of itself, and what it holds.
+/// Describes a recording: how it was made, and what it contains.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct RecordingInfo {
     /// The version of its format.
     pub format: u16,
-    /// Which program recorded it, and when; `None` if it does not say.
+    /// Which program recorded it, and when; `None` if that is not recorded.
     pub origin: Option<Origin>,
-    /// How it was changed, in this order.
+    /// How it was changed, in order.
     pub edits: Vec<Edit>,
     /// The library, the kernel and the machine.
     pub session: Option<SessionInfo>,
@@ -51,7 +51,7 @@ pub struct RecordingInfo {
     pub command: Option<CommandOutcome>,
     /// Why the session failed.
     pub failure: Option<String>,
-    /// What is wrong with the recording: the rest of this describes what precedes it.
+    /// The damage, if there is any. The other fields describe what precedes it.
     pub damage: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl RecordingInfo {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotARecording`] and [`Error::RecordingVersion`] if this version cannot read it at all.
+    /// [`Error::NotARecording`] and [`Error::RecordingVersion`] if this version of the crate cannot read it at all.
     pub fn read(source: impl Read) -> Result<RecordingInfo, Error> {
         let mut frames = Frames::of(source, "the input")?;
         let mut info = RecordingInfo { format: FORMAT_VERSION, ..RecordingInfo::default() };

@@ -1,4 +1,4 @@
-//! What does a recording say of itself, and how is it changed?
+//! How is a recording described, and how is it changed?
 
 pub(crate) mod anonymise;
 pub(crate) mod cut;

@@ -23,7 +23,10 @@ impl<R: Read> Frames<R> {
             Some(FORMAT_VERSION) => Ok(Frames { reader, is_complete: false }),
             Some(found) => Err(Error::RecordingVersion { name, found, supported: FORMAT_VERSION }),
             None if reader.is_empty() => Err(Error::NotARecording { name, reason: "it is empty" }),
-            None => Err(Error::NotARecording { name, reason: "it does not begin like one" }),
+            None => Err(Error::NotARecording {
+                name,
+                reason: "it does not begin with the header of one",
+            }),
         }
     }
 

@@ -64,15 +64,15 @@ fn damage_is_an_error_with_its_reason_and_what_precedes_it_is_kept() {
         assert!(got.starts_with(b"the first block"));
         reason
     };
-    assert_eq!(reason(b"something else"), Some("is not compressed like what precedes it"));
+    assert_eq!(reason(b"something else"), Some("is not a zstd frame"));
     let last = second.len() - 1;
     second[last] ^= 1;
-    assert_eq!(reason(&second), Some("has another checksum than it tells"));
+    assert_eq!(reason(&second), Some("does not match its checksum"));
     // A window of 16 MiB, and a single segment of 16 MiB.
     let large = [&MAGIC[..], &[0, 14 << 3]].concat();
-    assert_eq!(reason(&large), Some("needs more memory than any recording does"));
+    assert_eq!(reason(&large), Some("needs a window of more than 8 MiB"));
     let large = [&MAGIC[..], &[0xa0, 0, 0, 0, 1]].concat();
-    assert_eq!(reason(&large), Some("needs more memory than any recording does"));
+    assert_eq!(reason(&large), Some("needs a window of more than 8 MiB"));
     // A block of the kind that does not exist.
     let reserved = [&MAGIC[..], &[0, 0, 7, 0, 0]].concat();
     assert_eq!(reason(&reserved), Some("cannot be decompressed"));

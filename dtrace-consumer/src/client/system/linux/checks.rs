@@ -147,7 +147,7 @@ fn debugfs() -> Check {
         Check::unmet(
             "debugfs",
             "the kernel has no debugfs",
-            "boot without `debugfs=off`, and a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS",
+            "boot without `debugfs=off`, a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS",
         )
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn hidden_addresses() -> Option<&'static str> {
     (value.trim() == "2").then_some("kernel.kptr_restrict")
 }
 
-/// Provider, probe, and what it is built upon: the tables of 2.0.7, the only version that is loaded.
+/// Provider, probe, and what it is built upon: the tables of 2.0.7.
 const BUILT: &[(&str, &str, &[&str])] = &[
     ("io", "wait-start", &["fbt::submit_bio_wait:entry", "rawtp:xfs::xfs_buf_iowait"]),
     ("io", "wait-done", &["fbt::submit_bio_wait:", "rawtp:xfs::xfs_buf_iowait_done"]),

@@ -10,8 +10,8 @@ use super::bpf;
 use crate::worker::encode::ledger::CpuDrops;
 use crate::worker::libdtrace::{BpfMap, own_maps};
 
-/// `struct dt_bpf_cpuinfo` of 2.0.7, the only version that is loaded: its size, and the offsets of the CPU's
-/// number and the counters, in bytes.
+/// `struct dt_bpf_cpuinfo` of 2.0.7: its size, and the offsets of the CPU's number and the counters, in bytes. For
+/// other versions, a self-check compares them.
 const SIZE: usize = 72;
 const CPU: usize = 0;
 const PRINCIPAL: usize = 24;
