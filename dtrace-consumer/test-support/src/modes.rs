@@ -73,6 +73,23 @@ fn run(mode: &str, argument: &str) -> ! {
                 let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
             }
         }
+        // As "answer", with a trap that waits because it is blocked.
+        "trap-blocked" => {
+            use nix::sys::signal::{SigSet, Signal, raise};
+            SigSet::from(Signal::SIGTRAP)
+                .thread_block()
+                .and_then(|()| raise(Signal::SIGTRAP))
+                .expect("a trap");
+            while answer(number()) {}
+        }
+        // As "answer", and starts programs all the time.
+        "forks" => {
+            while !input_ends_within(0) || answer(number()) {
+                let ended = std::process::Command::new("/bin/true").status();
+                assert!(ended.is_ok_and(|status| status.success()));
+                call(1);
+            }
+        }
         // Loads a library so many times in another thread, then calls getppid(2).
         "thread-loaded" => {
             let times = number();

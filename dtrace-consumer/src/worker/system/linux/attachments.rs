@@ -120,14 +120,14 @@ unsafe extern "C" fn waits(pid: libc::pid_t, status: *mut c_int, options: c_int)
         // SAFETY: it is the caller's call.
         return unsafe { next(pid, status, options) };
     }
-    // SAFETY: as above, but it does not block.
-    let look = || unsafe { next(pid, status, options | libc::WNOHANG) };
-    let blocks = options & libc::WNOHANG == 0;
-    let changed = if blocks && !breakpoints::has_breakpoints(pid) {
-        breakpoints::wait_briefly(look)
+    // SAFETY: it is the caller's call, which may not block.
+    let wait = |more: c_int| unsafe { next(pid, status, options | more) };
+    let changed = if options & libc::__WNOTHREAD != 0 {
+        wait_for_start(wait)
+    } else if options & libc::WNOHANG == 0 && !breakpoints::has_breakpoints(pid) {
+        breakpoints::wait_briefly(|| wait(libc::WNOHANG))
     } else {
-        // SAFETY: it is the caller's call.
-        unsafe { next(pid, status, options) }
+        wait(0)
     };
     if changed > 0 && !status.is_null() {
         // SAFETY: the call has written the status, which the caller owns.
@@ -135,6 +135,17 @@ unsafe extern "C" fn waits(pid: libc::pid_t, status: *mut c_int, options: c_int)
         *status = catch_unwind(|| seen(changed, *status)).unwrap_or(*status);
     }
     changed
+}
+
+/// Waits for a new child or thread, from which libdtrace then detaches. A signal ends a wait. libdtrace sends
+/// one to a thread that is to do something else, and after that would leave the child attached and stopped.
+fn wait_for_start(wait: impl Fn(c_int) -> libc::pid_t) -> libc::pid_t {
+    loop {
+        let changed = wait(0);
+        if changed >= 0 || Errno::last() != Errno::EINTR {
+            return changed;
+        }
+    }
 }
 
 /// Returns the status that libdtrace is to see of a process that has changed.
@@ -167,6 +178,10 @@ unsafe extern "C" fn traces(
     let may_write = || breakpoints::may_write(pid, address.addr(), data.addr());
     if is_write && !catch_unwind(may_write).unwrap_or(false) {
         return 0;
+    }
+    if request == libc::PTRACE_SEIZE {
+        // What is known is of an earlier attachment, or of an earlier process with this number.
+        breakpoints::forget(pid);
     }
     // SAFETY: it is the caller's call.
     unsafe { next(request, pid, address, data) }

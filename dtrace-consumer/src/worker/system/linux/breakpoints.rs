@@ -76,7 +76,7 @@ pub(super) fn take_back(pid: c_int) {
     }
 }
 
-/// Forgets a process that has executed a program, or has ended.
+/// Forgets a process that has executed a program, has ended, or is attached to anew.
 pub(super) fn forget(pid: c_int) {
     WITHOUT.lock().remove(&pid);
     SET.lock().retain(|(of, _), _| *of != pid);
@@ -143,11 +143,15 @@ fn number_of_threads(pid: c_int) -> Option<u32> {
     field(&read_lossy(format!("/proc/{pid}/status")).ok()?, "Threads:")?.parse().ok()
 }
 
-/// Returns whether a trap waits to be reported for the process's first thread.
+/// Returns whether a trap waits to be reported for the process's first thread. One that the thread blocks is not
+/// reported when it runs; a breakpoint's cannot be blocked.
 fn is_trap_pending(pid: c_int) -> bool {
     let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pending = field(&status, "SigPnd:").and_then(|mask| u64::from_str_radix(mask, 16).ok());
-    pending.is_some_and(|mask| mask >> (libc::SIGTRAP - 1) & 1 == 1)
+    let has_trap = |name| {
+        let mask = field(&status, name).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        mask.is_some_and(|mask| mask >> (libc::SIGTRAP - 1) & 1 == 1)
+    };
+    has_trap("SigPnd:") && !has_trap("SigBlk:")
 }
 
 fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
