@@ -82,14 +82,6 @@ fn run(mode: &str, argument: &str) -> ! {
                 .expect("a trap");
             while answer(number()) {}
         }
-        // As "answer", and starts programs all the time.
-        "forks" => {
-            while !input_ends_within(0) || answer(number()) {
-                let ended = std::process::Command::new("/bin/true").status();
-                assert!(ended.is_ok_and(|status| status.success()));
-                call(1);
-            }
-        }
         // Loads a library so many times in another thread, then calls getppid(2).
         "thread-loaded" => {
             let times = number();
