@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 live_tests! {
     needs: [Tracing, Command("cc")],
-    tests: [
+    long: [
         a_command_is_held_although_signals_come,
     ],
 }

@@ -17,7 +17,9 @@ pub(crate) fn the_stand_in_is_taken_for_libdtrace() {
     let (seen, result) = session(&prefix.path);
     let outcome = result.expect("nothing goes wrong");
     assert_eq!(seen, everything_seen());
-    assert_eq!(outcome.initial_options, [("bufsize".to_owned(), Some(7))]);
+    // The one that was asked for, and those that say how text is printed.
+    let options = ["bufsize", "quiet", "flowindent"].map(|name| (name.to_owned(), Some(7)));
+    assert_eq!(outcome.initial_options, options);
     assert_eq!(outcome.losses.dropped(DropKind::Principal), 3);
 }
 
