@@ -203,7 +203,8 @@ fn by_hand() {
     let mut job = vec![1, 0];
     job.extend((library.len() as u32).to_le_bytes());
     job.extend(library);
-    job.push(0);
+    // No version that is not known, and no directory of D libraries.
+    job.extend([0; 2]);
     job.extend([0; 8]);
     job.push(0);
     job.extend([0; 8]);

@@ -146,6 +146,10 @@ pub struct RecordDescription {
 impl RecordDescription {
     /// Returns the record's bytes within `data`; `None` if they lie outside.
     pub(crate) fn bytes<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
+        if self.size == 0 {
+            // It may follow the last byte of the data.
+            return Some(&[]);
+        }
         let start = self.offset as usize;
         data.get(start..start.checked_add(self.size as usize)?)
     }

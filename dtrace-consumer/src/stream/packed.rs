@@ -70,6 +70,11 @@ impl Packing {
         Packing { pieces, length }
     }
 
+    /// Returns the number of bytes up to the end of the last record that has any.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
     /// Refuses records that take too much memory in their places, however few bytes of them travel.
     pub(crate) fn check(&self) -> Result<(), Malformed> {
         match self.length {

@@ -41,6 +41,19 @@ fn a_string_travels_up_to_its_nul_and_nothing_behind_it_comes_back() {
 }
 
 #[test]
+fn a_record_without_bytes_adds_nothing_wherever_it_is() {
+    for others in [&[][..], &[record(Action::Trace, 16, 4, 4)][..]] {
+        let empty = record(Action::System, 40, 0, 1);
+        let all: Vec<_> = others.iter().cloned().chain([empty.clone()]).collect();
+        assert_eq!(Packing::of(&all), Packing::of(others));
+        let data = vec![7; Packing::of(&all).length()];
+        let back = unpacked(&all, &packed(&all, &data)).map(|data| data.len());
+        assert_eq!(back, Ok(data.len()));
+        assert_eq!(empty.bytes(&data), Some(&[][..]));
+    }
+}
+
+#[test]
 fn only_strings_end_at_a_nul() {
     let mut memory = [0; 64];
     (memory[0], memory[40]) = (1, 2);

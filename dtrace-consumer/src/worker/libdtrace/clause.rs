@@ -25,13 +25,14 @@ pub(super) struct Clause {
 
 impl Clause {
     pub(super) fn new(key: u32, records: &[RecordDescription]) -> Clause {
+        let packing = Packing::of(records);
         Clause {
             key,
-            length: records.iter().map(|r| r.offset as usize + r.size as usize).max().unwrap_or(0),
+            length: packing.length(),
             pure: records.iter().all(|r| only_records(r.action)),
             prints: records.iter().any(|r| r.action != Action::Exit),
             asks: records.iter().any(|r| is_performed(r.action)),
-            packing: Packing::of(records),
+            packing,
             exit: records.iter().find(|r| r.action == Action::Exit).cloned(),
             with_addresses: with_addresses(layout::of_clause(records.to_vec())),
         }
