@@ -53,6 +53,7 @@ pub use origin::Origin;
 pub use refusal::Refusal;
 pub use search::Search;
 pub use version::Standing;
+pub(crate) use version::standing;
 
 /// The releases of libdtrace whose structures are known. Linux's libdtrace changes its structures between
 /// releases without changing its soname. A release that is not among these, and not older than

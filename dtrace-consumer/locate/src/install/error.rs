@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::debug::debug_as_text;
-use crate::locate::KNOWN_VERSIONS;
+use crate::locate::OLDEST_VERSION;
 use crate::path::PathProblem;
 use crate::prefix::Unreadable;
 
@@ -51,8 +51,7 @@ pub enum InstallError {
     },
     /// The mirrors respond, but have no supported libdtrace.
     #[error(
-        "{vendor}'s mirror has no supported libdtrace ({}): {}{}",
-        KNOWN_VERSIONS.join(", "),
+        "{vendor}'s mirror has no supported libdtrace ({OLDEST_VERSION} or later): {}{}",
         offered(suites),
         remedy(vendor)
     )]

@@ -11,12 +11,18 @@ use super::installed::{read_manifest, remove, replaceable, status};
 use super::manifest::{MANIFEST_NAME, Manifest, Package};
 use super::select::{PROGRAM_PATH, check, select};
 use super::workplace::Workplace;
-use crate::locate;
+use crate::locate::{self, Standing};
 use crate::path;
 
 /// The packages to install; apt adds their dependencies.
 const LIBRARY: &str = "libdtrace2";
 const PROGRAM: &str = "dtrace";
+
+/// The versions to install, best first. One that a self-check has to admit is better than none.
+pub(super) const ACCEPTED: &[fn(&str) -> bool] = &[
+    |version| locate::standing(version) == Some(Standing::Known),
+    |version| locate::standing(version) == Some(Standing::Unverified),
+];
 
 /// Dependencies that are not used at run time: character sets and a copyright notice.
 const UNUSED: &[&str] = &["libc-gconv-modules", "gcc-"];
@@ -85,8 +91,7 @@ impl Installer {
         let mut packages = vec![LIBRARY];
         packages.extend(self.with_dtrace_program.then_some(PROGRAM));
         let mut apt = Apt::new(work.path(), host)?;
-        let known = |version: &str| locate::KNOWN_VERSIONS.contains(&version);
-        let offer = apt.find(&packages, &[known], log)?;
+        let offer = apt.find(&packages, ACCEPTED, log)?;
         let wanted: Vec<Package> = offer
             .packages
             .into_iter()
@@ -97,6 +102,11 @@ impl Installer {
         let root = work.path().join("prefix");
         let directory = select(&unpacked, &root, self.with_dtrace_program)?;
         let version = check(&host.programs, &root.join(&directory))?;
+        if locate::standing(&version) == Some(Standing::Unverified) {
+            log(&format!(
+                "libdtrace {version} is not a known version: the first session checks it (or `dtrace-worker verify`)"
+            ));
+        }
         let manifest = Manifest {
             version,
             architecture: host.architecture.clone(),

@@ -15,7 +15,7 @@ pub enum Standing {
 }
 
 /// Returns the standing of a version; `None` if its structures are known to differ.
-pub(super) fn standing(version: &str) -> Option<Standing> {
+pub(crate) fn standing(version: &str) -> Option<Standing> {
     if KNOWN_VERSIONS.contains(&version) {
         return Some(Standing::Known);
     }

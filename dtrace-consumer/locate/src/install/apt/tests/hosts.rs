@@ -6,6 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::super::command::Programs;
+use super::super::super::installer::ACCEPTED;
 use super::*;
 
 /// A host, with mirrors that have certain versions.
@@ -85,7 +86,6 @@ impl Faked {
 }
 
 const KNOWN: fn(&str) -> bool = |version| version == "2.0.7";
-const LATER: fn(&str) -> bool = |version| version == "2.0.6" || version == "2.0.8";
 
 fn chosen(version: &str, suite: &str) -> Result<(String, String), String> {
     Ok((version.to_owned(), suite.to_owned()))
@@ -102,7 +102,7 @@ fn a_known_version_is_preferred_wherever_the_distribution_has_it() {
         ("debian", "trixie", &[("forky", Some("2.0.8-1")), ("sid", new)], "sid"),
         ("debian", "sid", &[("forky", new), ("sid", new)], "forky"),
     ] {
-        let found = Faked::new(id, codename, suites).find(&[KNOWN, LATER]);
+        let found = Faked::new(id, codename, suites).find(ACCEPTED);
         assert_eq!(found, chosen("2.0.7-3", suite), "{id} {codename}");
     }
 }
@@ -128,7 +128,7 @@ fn without_a_known_version_the_first_usable_one_is_taken() {
         ),
     ] {
         let host = Faked::new(id, codename, suites);
-        assert_eq!(host.find(&[KNOWN, LATER]), chosen(version, suite), "{id} {codename}");
+        assert_eq!(host.find(ACCEPTED), chosen(version, suite), "{id} {codename}");
         let refused = host.find(&[KNOWN]).expect_err("no known version");
         assert!(refused.contains(&format!("{suite} has libdtrace2 {version}")), "{refused}");
     }
@@ -137,7 +137,7 @@ fn without_a_known_version_the_first_usable_one_is_taken() {
 #[test]
 fn hosts_that_have_nothing_are_told_what_to_do() {
     let host = Faked::new("ubuntu", "noble", &[("noble", None)]);
-    let said = host.find(&[KNOWN, LATER]).expect_err("nothing fits");
+    let said = host.find(ACCEPTED).expect_err("nothing fits");
     for part in
         ["noble has no libdtrace2", "resolute has no libdtrace2", "dtrace-worker install --prefix"]
     {
