@@ -328,22 +328,12 @@ mod verdict;
 mod worker;
 
 pub use api::events::Events;
-#[cfg(feature = "live")]
-pub use api::live::trace;
 pub use api::replay::{replay, replay_from};
 pub use api::session::Session;
 #[cfg(feature = "futures")]
 pub use api::stream::EventStream;
 pub use api::thread::ConsumerThread;
-#[cfg(feature = "live")]
-pub use api::traced::run_synchronous;
-#[cfg(feature = "live")]
-pub use api::{serve, verify};
-#[cfg(feature = "live")]
-pub use client::preflight::{Preflight, preflight};
 pub use data::outcome::Outcome;
-#[cfg(feature = "live")]
-pub use data::script::Script;
 pub use data::value::{Value, ValueRef};
 pub use decode::aggregated::Aggregated;
 pub use decode::consumer::{Consumer, Wants};
@@ -354,6 +344,12 @@ pub use decode::stop::StopHandle;
 #[doc(inline)]
 pub use dtrace_locate::{install, locate};
 pub use error::{CallbackResult, Error, Failure};
+#[cfg(feature = "live")]
+pub use {
+    api::{live::trace, serve, traced::run_synchronous, verify},
+    client::preflight::{Preflight, preflight},
+    data::script::Script,
+};
 
 /// Aggregations: modes and orders of walks, joined entries, and values.
 pub mod aggregation {
@@ -454,7 +450,3 @@ pub mod value {
     pub use crate::data::value::ValueKey;
     pub use crate::records::row_error::RowError;
 }
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct ReadmeExample;

@@ -30,3 +30,7 @@ pub(crate) mod thread;
 pub(crate) mod traced;
 #[cfg(feature = "live")]
 pub mod verify;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExample;
