@@ -1,9 +1,12 @@
 //! How do the records of a firing, and the keys of an entry, travel without what they do not use?
 //!
 //! libdtrace gives every record a place of fixed size: 256 bytes for each string. A stream has the records one
-//! after another. A string ends before its NUL, and other large records without the zeros at their end. The
-//! reader puts each record back in its place. The rest of the place is zero: what the kernel has there, behind
-//! a string's NUL, is left over from earlier strings.
+//! after another, large ones and texts without the zeros at their end. The reader puts each record back in its
+//! place, and fills the rest with zeros.
+//!
+//! Only the worker knows how large a D string is. It leaves out what lies behind a string's NUL: the kernel
+//! does not clear it, so it is left over from earlier strings. Nothing else is lost. The reader needs to know
+//! only which records have a length in front, which their descriptions tell.
 
 #[cfg(all(test, feature = "live"))]
 mod tests;
@@ -15,7 +18,7 @@ use crate::data::record::{Action, RecordDescription};
 /// libdtrace for Linux cannot record more than 32 KiB.
 pub(crate) const UNPACKED_LIMIT: usize = 256 << 10;
 
-/// The largest record that travels whole, unless it is a string.
+/// The largest record that travels whole, unless it is a text.
 const SMALL: u32 = 16;
 
 /// How the records of a clause are packed.
@@ -46,13 +49,23 @@ enum Cut {
 }
 
 impl Packing {
-    /// Determines how `records` are packed.
+    /// Determines how `records` are packed without loss.
     pub(crate) fn of(records: &[RecordDescription]) -> Packing {
+        Packing::with_strings(records, None)
+    }
+
+    /// Determines how `records` are packed, those that may be D strings without what lies behind their NULs.
+    /// `string_size` is the size of a D string, if it is known.
+    ///
+    /// The result differs from that of [`Packing::of`] only in how much of a record travels, so that a reader
+    /// unpacks both alike.
+    pub(crate) fn with_strings(records: &[RecordDescription], string_size: Option<u32>) -> Packing {
         let mut pieces: Vec<Piece> = Vec::with_capacity(records.len());
         for record in records.iter().filter(|r| r.size > 0) {
             let (offset, size) = (record.offset as usize, record.size as usize);
             let cut = match record.size {
-                _ if is_string(record) => Cut::AtNul,
+                size if is_text(record) && Some(size) == string_size => Cut::AtNul,
+                _ if is_text(record) => Cut::ZerosAtEnd,
                 ..=SMALL => Cut::Never,
                 _ => Cut::ZerosAtEnd,
             };
@@ -158,9 +171,9 @@ impl Unpacked {
     }
 }
 
-/// Returns whether what follows the record's first NUL has no meaning. libdtrace recognizes a string in the
-/// same way.
-pub(crate) fn is_string(record: &RecordDescription) -> bool {
+/// Returns whether dtrace(1) prints the record as a string: a D string, an array of characters, or a structure of
+/// nothing else. libdtrace describes them alike, except that a D string has the size of the option `strsize`.
+pub(crate) fn is_text(record: &RecordDescription) -> bool {
     use Action::{Freopen, Printf, System, Trace};
     record.alignment == 1
         && record.size > 1

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::records::layout::{self, Field};
 use crate::stream::contents::{ContentsFrame, SessionFailure};
 use crate::stream::frame::Frame;
-use crate::stream::packed::{Packing, Unpacked, is_string};
+use crate::stream::packed::{Packing, Unpacked, is_text};
 use crate::stream::payload::{EntryFrame, FiringFrame};
 
 pub use super::renamed::Replaced;
@@ -287,7 +287,7 @@ fn record(renamed: &mut Renamed, field: &Field, bytes: &mut [u8]) {
             word(bytes, 8, |address| renamed.address(address));
         }
         (_, 16..) if field.has_addresses() => stack(renamed, bytes),
-        _ if is_string(&field.description) => {
+        _ if is_text(&field.description) => {
             let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
             let text = renamed.bytes(&bytes[..end]);
             let length = text.len().min(bytes.len());

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::stream::strategies;
 
+/// The size of a D string in these tests.
+const STRING: u32 = 11;
+
 fn record(action: Action, offset: u32, size: u32, alignment: u16) -> RecordDescription {
     RecordDescription { action, offset, size, alignment, argument: 0, format: None }
 }
@@ -13,6 +16,13 @@ fn record(action: Action, offset: u32, size: u32, alignment: u16) -> RecordDescr
 fn packed(records: &[RecordDescription], data: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
     Packing::of(records).pack(data, &mut packed);
+    packed
+}
+
+/// Packs as the worker does.
+fn packed_strings(records: &[RecordDescription], data: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    Packing::with_strings(records, Some(STRING)).pack(data, &mut packed);
     packed
 }
 
@@ -31,8 +41,8 @@ fn a_string_travels_up_to_its_nul_and_nothing_behind_it_comes_back() {
             (b"abcdefgh\0jk", b"\x08abcdefgh"),
             (b"\x01\xff\x80abcdef\0k", b"\x09\x01\xff\x80abcdef"),
         ] {
-            let string = [record(action, 0, 11, 1)];
-            assert_eq!(packed(&string, data), sent);
+            let string = [record(action, 0, STRING, 1)];
+            assert_eq!(packed_strings(&string, data), sent);
             let mut expected = sent[1..].to_vec();
             expected.resize(11, 0);
             assert_eq!(unpacked(&string, sent), Ok(expected));
@@ -55,9 +65,19 @@ fn a_record_without_bytes_adds_nothing_wherever_it_is() {
 
 #[test]
 fn only_strings_end_at_a_nul() {
+    for size in [2, 3, STRING - 1, STRING + 1, 16, 17] {
+        for action in [Action::Trace, Action::Printf, Action::System, Action::Freopen] {
+            let array = [record(action, 0, size, 1)];
+            let mut bytes = vec![0; size as usize];
+            bytes[size as usize - 1] = b'x';
+            assert_eq!(unpacked(&array, &packed_strings(&array, &bytes)), Ok(bytes));
+        }
+    }
     let mut memory = [0; 64];
     (memory[0], memory[40]) = (1, 2);
     for (action, alignment) in [
+        (Action::Trace, 1),
+        (Action::Printf, 1),
         (Action::Tracemem, 1),
         (Action::Print, 1),
         (Action::Trace, 8),
@@ -65,7 +85,7 @@ fn only_strings_end_at_a_nul() {
         (Action::Other(9), 1),
     ] {
         let record = [record(action, 0, 64, alignment)];
-        let sent = packed(&record, &memory);
+        let sent = packed_strings(&record, &memory);
         assert_eq!((sent.len(), sent[0]), (42, 41), "{action:?}");
         assert_eq!(unpacked(&record, &sent), Ok(memory.to_vec()));
     }
@@ -138,18 +158,41 @@ proptest! {
         if records.iter().all(is_apart) {
             prop_assert_eq!(packed(&records, &back), sent);
         }
-        // What a record holds is what it held, up to where it was cut.
         for record in &records {
             let (Some(was), Some(is)) = (record.bytes(&data), record.bytes(&back)) else { continue };
             if is_apart(record) {
-                let used = if is_string(record) {
-                    was.iter().position(|b| *b == 0).unwrap_or(was.len())
-                } else {
-                    was.len()
-                };
-                prop_assert_eq!(&is[..used], &was[..used]);
-                prop_assert!(is[used..].iter().all(|b| *b == 0));
+                prop_assert_eq!(is, was);
             }
+        }
+    }
+
+    #[test]
+    fn only_what_lies_behind_a_strings_nul_is_lost(
+        records in vec(strategies::record(), 0..6),
+        data in vec(prop_oneof![Just(0u8), any::<u8>()], 0..100),
+        string_size in 0..20u32,
+    ) {
+        let packing = Packing::with_strings(&records, Some(string_size));
+        prop_assume!(packing.check().is_ok());
+        let mut sent = Vec::new();
+        packing.pack(&data, &mut sent);
+        // The reader does not know the size of a string.
+        let back = unpacked(&records, &sent).unwrap();
+        let end = |r: &RecordDescription| u64::from(r.offset) + u64::from(r.size);
+        for (at, record) in records.iter().enumerate() {
+            let (Some(was), Some(is)) = (record.bytes(&data), record.bytes(&back)) else { continue };
+            let is_apart = records.iter().enumerate().all(|(other, it)| {
+                at == other || u64::from(it.offset) >= end(record) || end(it) <= u64::from(record.offset)
+            });
+            if !is_apart {
+                continue;
+            }
+            let used = match is_text(record) && record.size == string_size {
+                true => was.iter().position(|b| *b == 0).unwrap_or(was.len()),
+                false => was.len(),
+            };
+            prop_assert_eq!(&is[..used], &was[..used]);
+            prop_assert!(is[used..].iter().all(|b| *b == 0));
         }
     }
 

@@ -24,8 +24,9 @@ pub(super) struct Clause {
 }
 
 impl Clause {
-    pub(super) fn new(key: u32, records: &[RecordDescription]) -> Clause {
-        let packing = Packing::of(records);
+    /// Examines the records. `string_size` is the size of a D string, if it is known.
+    pub(super) fn new(key: u32, records: &[RecordDescription], string_size: Option<u32>) -> Clause {
+        let packing = Packing::with_strings(records, string_size);
         Clause {
             key,
             length: packing.length(),

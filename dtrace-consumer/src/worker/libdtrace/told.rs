@@ -21,6 +21,8 @@ pub(super) struct Told {
     next_aggregation: u32,
     symbols: HashSet<(u32, u64)>,
     pub(super) names: Names,
+    /// The size of a D string in a clause's records, if it is known. Set when tracing is on.
+    pub(super) string_size: Option<u32>,
 }
 
 /// An aggregation that has been described.
@@ -50,7 +52,7 @@ impl Told {
         }
         let records = describe();
         let key = u32::try_from(self.clauses.len()).unwrap_or(u32::MAX);
-        let clause = Rc::new(Clause::new(key, &records));
+        let clause = Rc::new(Clause::new(key, &records, self.string_size));
         self.clauses.insert((statement, records_at), Rc::clone(&clause));
         (clause, Some(Frame::Clause(ClauseFrame { key, statement, records })))
     }
@@ -93,6 +95,7 @@ impl Told {
         self.next_aggregation += 1;
         let keys = Rc::new(Keys {
             aggregation: frame.key,
+            // libdtrace compares keys by their bytes, and therefore clears what lies behind a string.
             packing: Packing::of(&frame.keys),
             with_addresses: with_addresses(layout::of_keys(frame.keys.clone())),
         });

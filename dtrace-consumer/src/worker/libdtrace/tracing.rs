@@ -69,6 +69,10 @@ impl<S: Sink> Tracing<S> {
         let result = unsafe { platform::go(self.handle) };
         self.handle.check("dtrace_go", result)?;
         self.context().cpus.set(platform::places_by_cpu());
+        // A string whose size is not known travels whole.
+        let string_size = self.option("strsize").ok().flatten();
+        self.context().told.borrow_mut().string_size =
+            string_size.and_then(|size| u32::try_from(size).ok());
         Ok(())
     }
 
