@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 
 use crate::aggregation::{Mode, Order};
 use crate::loss::LossPolicy;
+use crate::recording::{Anonymise, Cut, RecordingInfo};
 use crate::stream::frame::Frame;
 #[cfg(feature = "live")]
 use crate::stream::job::Command;
@@ -137,6 +138,23 @@ pub fn replay(
         }
     }
     result
+}
+
+/// Describes, cuts and anonymises a recording. What is made of a whole one must be a whole one.
+pub fn changed(bytes: &[u8], skip: u8) {
+    let cut = Cut::new().probe("*:entry").probe("BEGIN").skip(skip.into());
+    let (mut part, mut public) = (Vec::new(), Vec::new());
+    let results = [
+        cut.apply(bytes, &mut part).is_ok().then_some(part),
+        Anonymise::new().hide("a").apply(bytes, &mut public).is_ok().then_some(public),
+    ];
+    for made in results.into_iter().flatten() {
+        let info = RecordingInfo::read(&made[..]).expect("a recording");
+        assert!(info.damage.is_none(), "{:?}", info.damage);
+    }
+    if let Ok(info) = RecordingInfo::read(bytes) {
+        say(&info);
+    }
 }
 
 fn say(value: &dyn std::fmt::Debug) {

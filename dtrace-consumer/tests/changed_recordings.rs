@@ -70,7 +70,9 @@ fn a_recording_that_ends_at_any_byte_gives_what_precedes_and_an_error() {
             match result.map_err(|failure| failure.error) {
                 // What follows the end of the stream is how the command ended.
                 Ok(_) => assert!(firings == 5 && again.is_ok(), "at {end}"),
-                Err(Error::NotARecording { .. }) => assert!(again.is_err() && info.is_err()),
+                Err(Error::NotARecording { .. }) => {
+                    assert!(end == 0 && again.is_err() && info.is_err(), "at {end}");
+                }
                 Err(Error::Stream { .. }) => {
                     assert!(again.is_err(), "at {end}");
                     if let Ok(info) = info {
@@ -79,6 +81,64 @@ fn a_recording_that_ends_at_any_byte_gives_what_precedes_and_an_error() {
                 }
                 Err(other) => panic!("at {end}: {other}"),
             }
+        }
+    }
+}
+
+/// Splits a stream into its frames.
+fn frames(mut stream: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    while let Some(length) = stream.first_chunk() {
+        let (frame, rest) = stream.split_at(4 + u32::from_le_bytes(*length) as usize);
+        frames.push(frame);
+        stream = rest;
+    }
+    frames
+}
+
+#[test]
+fn a_compressed_recording_that_ends_at_any_byte_gives_the_whole_blocks_before() {
+    let plain = Cut::new().take(5).compression(Compression::None);
+    let (_, plain) = cut(SEGMENTS, &plain).expect("a recording");
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    let mut blocks = Vec::new();
+    for some in frames(&plain).chunks(3) {
+        // The kind of a firing's frame.
+        let firings = some.iter().filter(|frame| frame[4] == 6).count();
+        blocks.push((ruzstd::encoding::compress_to_vec(&some.concat()[..], level), firings));
+    }
+    assert!(blocks.iter().map(|(_, firings)| firings).sum::<usize>() == 5 && blocks.len() > 5);
+    let whole: Vec<u8> = blocks.iter().flat_map(|(block, _)| block.clone()).collect();
+    let ends: Vec<usize> = blocks
+        .iter()
+        .scan(0, |end, (block, _)| {
+            *end += block.len();
+            Some(*end)
+        })
+        .collect();
+    for end in 4..whole.len() {
+        let before = ends.iter().filter(|at| **at <= end).count();
+        let expected: usize = blocks[..before].iter().map(|(_, firings)| firings).sum();
+        let mut firings = 0;
+        let result = replay_from(&whole[..end])
+            .chew(|_| {
+                firings += 1;
+                Ok(())
+            })
+            .run();
+        assert_eq!(firings, expected, "at {end}");
+        let is_boundary = ends.contains(&end);
+        match result.map_err(|failure| failure.error) {
+            Err(Error::Stream { cause, .. }) if !is_boundary => {
+                assert_eq!((cause.field, cause.reason), ("compressed block", "breaks off"));
+            }
+            Err(Error::Stream { .. }) => {}
+            // What follows the end of the stream is how the command ended.
+            Ok(_) => assert!(is_boundary && before + 1 == blocks.len(), "at {end}"),
+            Err(other) => panic!("at {end}: {other}"),
+        }
+        if let Ok(info) = RecordingInfo::read(&whole[..end]) {
+            assert_eq!(info.firings as usize, expected, "at {end}");
         }
     }
 }
@@ -197,11 +257,31 @@ fn an_anonymised_recording_has_the_same_shape_and_none_of_the_names() {
 #[test]
 fn the_same_input_has_the_same_output_and_a_word_can_be_hidden() {
     assert_eq!(anonymised(GOLDEN, "traced"), anonymised(GOLDEN, "traced"));
-    let word = "BEGIN";
     let (none, plain) = anonymised(GOLDEN, "");
     assert_eq!(none.hidden, 0);
-    // Names of probes stay, because they are what is recorded.
-    assert!(has(&plain, word));
+    let session = info(GOLDEN).session.expect("a session");
+    // Parts of the names of providers, probes, functions, aggregations, and of what the session tells of the system.
+    let words = ["BEGIN", "invalid", &session.kernel, &session.machine, &session.library_version];
+    for word in words {
+        // Such names stay unless they are to be hidden.
+        assert!(has(&plain, word), "{word}");
+        let (replaced, target) = anonymised(GOLDEN, word);
+        assert!(replaced.hidden > 0 && !has(&target, word), "{word}");
+        assert_eq!(events(&target).len(), events(GOLDEN).len());
+    }
+    let mut names = Vec::new();
+    replay_from(GOLDEN)
+        .walk(|entry| {
+            names.push(entry.name().to_owned());
+            Ok(())
+        })
+        .run()
+        .expect("a whole recording");
+    names.retain(|name| name.len() > 2);
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(!has(&anonymised(GOLDEN, &name).1, &name), "{name}");
+    }
     let (again, twice) = anonymised(&plain, "");
     assert_eq!(info(&twice).edits.len(), 2);
     assert_eq!((again.texts, again.memory), (info(&plain).scripts.len() as u64, 0));

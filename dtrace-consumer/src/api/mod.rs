@@ -4,6 +4,7 @@
 pub(crate) mod command;
 mod delivery;
 pub(crate) mod events;
+mod frames;
 mod handlers;
 #[cfg(feature = "live")]
 pub(crate) mod live;

@@ -1,46 +1,39 @@
 //! Replays recordings.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::frames::{self, Frames, Input, MEMORY_LIMIT};
 use super::session::{Session, sealed};
 use crate::data::outcome::{EndedBy, Outcome};
-use crate::data::session_info::ByteOrder;
 use crate::decode::consumer::Consumer;
 use crate::decode::delivery::Delivery;
 use crate::decode::dispatcher::{Dispatcher, Step};
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::error::failure::Failure;
-use crate::stream::compressed::Decompressed;
-use crate::stream::frame::{FORMAT_VERSION, Frame};
-use crate::stream::reader::{FRAME_LIMIT, FrameReader, ReadError};
-use crate::stream::wire::Malformed;
-
-/// The default memory limit for what is kept of a recording, in bytes.
-const MEMORY_LIMIT: usize = 1 << 30;
+use crate::stream::reader::FRAME_LIMIT;
 
 /// A recording, created by [`replay`](crate::replay()) and [`replay_from`].
 pub struct Recorded<'r> {
-    input: Input<'r>,
+    source: Source<'r>,
     delivery: Delivery,
     frame_limit: Option<usize>,
 }
 
 /// The source of a recording.
-enum Input<'r> {
+enum Source<'r> {
     File(PathBuf),
     Reader(Box<dyn Read + Send + 'r>),
 }
 
 impl<'r> Recorded<'r> {
-    fn new(input: Input<'r>) -> Recorded<'r> {
+    fn new(source: Source<'r>) -> Recorded<'r> {
         let delivery =
             Delivery { memory_limit: MEMORY_LIMIT, is_ordered: false, ..Delivery::default() };
-        Recorded { input, delivery, frame_limit: None }
+        Recorded { source, delivery, frame_limit: None }
     }
 }
 
@@ -88,7 +81,7 @@ impl fmt::Debug for Recorded<'_> {
 /// # Ok::<(), dtrace_consumer::Failure>(())
 /// ```
 pub fn replay<'r>(path: impl Into<PathBuf>) -> Session<Recorded<'r>> {
-    Session::of(Recorded::new(Input::File(path.into())))
+    Session::of(Recorded::new(Source::File(path.into())))
 }
 
 /// Replays a recording from any reader: memory, standard input, a socket.
@@ -103,7 +96,7 @@ pub fn replay<'r>(path: impl Into<PathBuf>) -> Session<Recorded<'r>> {
 /// # Ok::<(), dtrace_consumer::Failure>(())
 /// ```
 pub fn replay_from<'r>(reader: impl Read + Send + 'r) -> Session<Recorded<'r>> {
-    Session::of(Recorded::new(Input::Reader(Box::new(reader))))
+    Session::of(Recorded::new(Source::Reader(Box::new(reader))))
 }
 
 /// Delivers a recording. Calls `started` before reading its first frame.
@@ -115,22 +108,16 @@ fn deliver_all<'c>(
 ) -> Result<Outcome, Failure> {
     let mut dispatcher = Dispatcher::new(consumer, &recorded.delivery);
     let limit = recorded.frame_limit.unwrap_or(FRAME_LIMIT);
-    let result = match recorded.input {
-        Input::File(path) => {
-            let unreadable = |cause| Error::Recording { path: path.clone(), cause };
-            File::open(&path).map_err(unreadable).and_then(|file| {
-                started();
-                let reader = FrameReader::new(Decompressed::new(file)).with_limit(limit);
-                let name = path.display().to_string();
-                deliver(reader, &name, unreadable, &mut dispatcher, ending)
-            })
-        }
-        Input::Reader(reader) => {
+    let result = match recorded.source {
+        Source::File(path) => frames::open(&path).and_then(|file| {
             started();
-            let attempt = "read the recording";
-            let unreadable = |cause| Error::System { attempt, cause };
-            let reader = FrameReader::new(Decompressed::new(reader)).with_limit(limit);
-            deliver(reader, "the input", unreadable, &mut dispatcher, ending)
+            let frames = Frames::new(file, Input::File(path), limit)?;
+            deliver(frames, &mut dispatcher, ending)
+        }),
+        Source::Reader(reader) => {
+            started();
+            Frames::new(reader, Input::Reader, limit)
+                .and_then(|frames| deliver(frames, &mut dispatcher, ending))
         }
     };
     let result = match (result, ending.abortion(recorded.delivery.deadline)) {
@@ -140,35 +127,18 @@ fn deliver_all<'c>(
     dispatcher.finish(result)
 }
 
+/// Delivers the frames. The dispatcher limits what is kept of them.
 fn deliver(
-    mut reader: FrameReader<impl Read>,
-    name: &str,
-    unreadable: impl Fn(io::Error) -> Error,
+    frames: Frames<impl Read>,
     dispatcher: &mut Dispatcher<'_>,
     ending: &Ending,
 ) -> Result<EndedBy, Error> {
-    let failed = |error| match error {
-        ReadError::Io(cause) => unreadable(cause),
-        ReadError::Malformed { position, cause } => Error::Stream { position, cause },
-        ReadError::Truncated { position } => breaks_off(position),
-    };
-    check_format(&mut reader, name, failed)?;
-    let mut complete = false;
+    let mut frames = frames.to_be_decoded();
     while !ending.is_asked() {
-        let position = reader.position();
-        match reader.next().map_err(failed)? {
-            Some(Frame::Begin(info)) if info.byte_order != ByteOrder::OWN => {
-                let name = name.to_owned();
-                return Err(Error::RecordingByteOrder { name, found: info.byte_order });
-            }
-            Some(frame) => match dispatcher.take(frame, position)? {
-                Step::Continue | Step::Started | Step::CaughtUp => {}
-                // What follows comes from the consumer, not the worker: how the command ended.
-                Step::End => complete = true,
-                Step::Failed(failure) => return Err(dispatcher.explain(failure)),
-            },
-            None if complete => return Ok(EndedBy::Recording),
-            None => return Err(breaks_off(position)),
+        let Some((frame, position)) = frames.next(0)? else { return Ok(EndedBy::Recording) };
+        match dispatcher.take(frame, position)? {
+            Step::Continue | Step::Started | Step::CaughtUp | Step::End => {}
+            Step::Failed(failure) => return Err(dispatcher.explain(failure)),
         }
     }
     match ending.first() {
@@ -176,28 +146,6 @@ fn deliver(
         Some((_, Reason::Deadline)) => Ok(EndedBy::Deadline),
         _ => Ok(EndedBy::Stop),
     }
-}
-
-/// Refuses data that do not begin like a recording that this version reads.
-fn check_format(
-    reader: &mut FrameReader<impl Read>,
-    name: &str,
-    failed: impl Fn(ReadError) -> Error,
-) -> Result<(), Error> {
-    let name = name.to_owned();
-    match reader.format_version().map_err(failed)? {
-        Some(FORMAT_VERSION) => Ok(()),
-        Some(found) => Err(Error::RecordingVersion { name, found, supported: FORMAT_VERSION }),
-        None if reader.is_empty() => Err(Error::NotARecording { name, reason: "it is empty" }),
-        None => {
-            Err(Error::NotARecording { name, reason: "it does not begin with the header of one" })
-        }
-    }
-}
-
-fn breaks_off(position: u64) -> Error {
-    let reason = "the recording ends before its last frame";
-    Error::Stream { position, cause: Malformed { field: "frame", reason } }
 }
 
 #[cfg(test)]

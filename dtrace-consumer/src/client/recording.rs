@@ -15,11 +15,12 @@ use super::patience::Patient;
 use super::settings::Settings;
 use crate::data::recording::{Compression, Origin};
 use crate::error::Error;
-use crate::stream::compressed::compress;
+use crate::stream::compressed::write_frames;
 use crate::stream::frame::Frame;
+use crate::stream::reader::{frame_length, whole_frames};
 
-/// The most bytes that are compressed together.
-const BLOCK: usize = 128 << 10;
+/// The memory that is kept for the part of a frame, in bytes. A larger frame takes more until it is written.
+const PART: usize = 1 << 20;
 
 /// Copies everything that is read from a worker into a recording.
 pub(super) struct Tee {
@@ -104,22 +105,28 @@ impl Copy {
         if self.failure.is_some() || bytes.is_empty() {
             return;
         }
-        let joined;
-        let mut frames = bytes;
-        if !self.part.is_empty() {
-            self.part.extend_from_slice(bytes);
-            joined = std::mem::take(&mut self.part);
-            frames = &joined;
-        }
-        let (whole, part) = frames.split_at(whole_frames(frames));
-        if !whole.is_empty() {
+        if self.part.is_empty() {
+            let (whole, part) = bytes.split_at(whole_frames(bytes));
             self.write_stamped(whole);
+            self.part.extend_from_slice(part);
+            return;
         }
-        self.part = part.to_vec();
+        self.part.extend_from_slice(bytes);
+        let whole = whole_frames(&self.part);
+        if whole > 0 {
+            let mut frames = std::mem::take(&mut self.part);
+            self.write_stamped(&frames[..whole]);
+            frames.drain(..whole);
+            frames.shrink_to(PART);
+            self.part = frames;
+        }
     }
 
     /// Writes whole frames after the time of their arrival. The first frame of all is the stream's own.
     fn write_stamped(&mut self, frames: &[u8]) {
+        if frames.is_empty() {
+            return;
+        }
         let mut stamped = Vec::new();
         let mut rest = frames;
         if let Some(origin) = self.origin.take() {
@@ -138,12 +145,7 @@ impl Copy {
         if self.failure.is_some() {
             return;
         }
-        let written = match self.compression {
-            Compression::None => self.append(bytes),
-            Compression::Zstd => {
-                bytes.chunks(BLOCK).try_for_each(|block| self.append(&compress(block)))
-            }
-        };
+        let written = write_frames(self.compression, bytes, |block| self.append(block));
         self.failure = written.err();
     }
 
@@ -163,21 +165,6 @@ impl Copy {
         }
         file.write_all(bytes)
     }
-}
-
-/// Returns the length of the frame at the beginning, if all of it is there.
-fn frame_length(bytes: &[u8]) -> Option<usize> {
-    let length = bytes.first_chunk().map(|n| u32::from_le_bytes(*n) as usize)?;
-    Some(length.saturating_add(4)).filter(|n| *n <= bytes.len())
-}
-
-/// Returns the length of the whole frames at the beginning.
-fn whole_frames(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(length) = frame_length(&bytes[at..]) {
-        at += length;
-    }
-    at
 }
 
 impl Read for Tee {
@@ -216,6 +203,26 @@ mod tests {
         copy.take(&[1, 0, 0, 0, 18]);
         copy.add(&[Frame::CaughtUp]);
         assert_eq!(std::fs::read(file.path()).expect("a file"), b"beginning");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn a_large_frame_is_not_copied_with_every_piece_of_it() {
+        let mut frame = Vec::new();
+        Frame::Report(&vec![7; 4 << 20]).encode(&mut frame);
+        Frame::End.encode(&mut frame);
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut copy = copy(&file, Compression::None);
+        let mut capacities = std::collections::BTreeSet::new();
+        for piece in frame.chunks(4096) {
+            copy.take(piece);
+            capacities.insert(copy.part.capacity());
+        }
+        // It grows by a factor, not with each of the thousand pieces.
+        assert!(capacities.len() < 40, "{}", capacities.len());
+        assert!(copy.part.capacity() <= PART);
+        let written = std::fs::read(file.path()).expect("a file");
+        assert!(written.ends_with(&frame));
     }
 
     #[test]

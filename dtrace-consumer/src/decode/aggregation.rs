@@ -22,7 +22,11 @@ pub(crate) struct Aggregation {
 }
 
 impl Aggregation {
-    pub(crate) fn new(frame: AggregationFrame, encoding: ParameterEncoding) -> Aggregation {
+    pub(crate) fn new(
+        frame: AggregationFrame,
+        packing: Packing,
+        encoding: ParameterEncoding,
+    ) -> Aggregation {
         Aggregation {
             key: frame.key,
             variable: frame.variable,
@@ -30,7 +34,7 @@ impl Aggregation {
             function: frame.function,
             signature: frame.signature,
             normal: frame.normal,
-            packing: Packing::of(&frame.keys),
+            packing,
             keys: layout::of_keys(frame.keys),
             encoding,
         }

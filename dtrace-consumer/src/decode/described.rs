@@ -36,9 +36,7 @@ impl Described {
     }
 
     pub(super) fn add_clause(&mut self, frame: ClauseFrame) -> Result<(), Malformed> {
-        kept::apart(&frame.records)?;
-        let packing = Packing::of(&frame.records);
-        packing.check()?;
+        let packing = kept::packing_of(&frame.records)?;
         let fields = layout::of_clause(frame.records);
         self.clauses.insert(frame.key, Clause { statement: frame.statement, fields, packing });
         Ok(())
@@ -50,9 +48,8 @@ impl Described {
         frame: AggregationFrame,
         platform: Option<Platform>,
     ) -> Result<(), Malformed> {
-        kept::apart(&frame.keys)?;
-        let aggregation = Aggregation::new(frame, encoding(platform));
-        aggregation.packing.check()?;
+        let packing = kept::packing_of(&frame.keys)?;
+        let aggregation = Aggregation::new(frame, packing, encoding(platform));
         self.aggregations.insert(aggregation.key, aggregation);
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::data::probe::Probe;
 use crate::data::record::RecordDescription;
 use crate::data::warning::Warning;
 use crate::stream::frame::Frame;
+use crate::stream::packed::Packing;
 use crate::stream::wire::Malformed;
 
 /// Approximate size of an entry in one of the tables.
@@ -83,7 +84,7 @@ fn warning_weight(warning: &Warning) -> usize {
     PLACE + warning.subject.len() + warning.message.len()
 }
 
-fn probe_weight(probe: &Probe) -> usize {
+pub(crate) fn probe_weight(probe: &Probe) -> usize {
     let Probe { id: _, provider, module, function, name } = probe;
     PLACE + provider.len() + module.len() + function.len() + name.len()
 }
@@ -99,8 +100,17 @@ fn records_weight(records: &[RecordDescription]) -> usize {
     records.iter().map(one).sum()
 }
 
+/// Determines how the records of a clause, or the keys of an aggregation, are packed. Refuses records that overlap,
+/// and those that take too much memory in their places.
+pub(crate) fn packing_of(records: &[RecordDescription]) -> Result<Packing, Malformed> {
+    apart(records)?;
+    let packing = Packing::of(records);
+    packing.check()?;
+    Ok(packing)
+}
+
 /// Refuses records that overlap.
-pub(crate) fn apart(records: &[RecordDescription]) -> Result<(), Malformed> {
+fn apart(records: &[RecordDescription]) -> Result<(), Malformed> {
     let mut places: Vec<(u64, u64)> = records
         .iter()
         .filter(|r| r.size > 0)

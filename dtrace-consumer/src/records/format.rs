@@ -1,5 +1,7 @@
 //! Parses printf formats: their arguments, and how they read them.
 
+use std::ops::Range;
+
 use crate::data::integer::Sign;
 
 /// A conversion of a format, which takes one argument.
@@ -26,32 +28,56 @@ impl Conversion {
     }
 }
 
-/// Returns the conversions of a format in the order of their arguments. A `*` takes an argument, too. See
-/// "Output Formatting" in the DTrace guide: flags, width, precision, size prefixes, conversion.
-pub(crate) fn conversions(format: &str) -> Vec<Conversion> {
-    const FLAGS_AND_SIZES: &str = " #+-'(?.@0123456789hlLw";
+/// A `%` of a format, and what belongs to it: flags, width, precision, size prefixes and conversion. See "Output
+/// Formatting" in the DTrace guide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Specification {
+    place: Range<usize>,
+    /// `%` for a percent sign; `None` if the format ends before the conversion.
+    letter: Option<char>,
+}
+
+fn specifications(format: &str) -> Vec<Specification> {
+    const BEFORE_LETTER: &str = "* #+-'(?.@0123456789hlLw";
     let mut found = Vec::new();
-    let mut text_from = 0;
     let mut rest = format.char_indices();
-    while let Some((at, c)) = rest.next() {
+    while let Some((start, c)) = rest.next() {
         if c != '%' {
             continue;
         }
-        for (here, c) in rest.by_ref() {
-            match c {
-                '%' => break,
-                '*' => found.push(Conversion { letter: '*', name: None }),
-                c if FLAGS_AND_SIZES.contains(c) => {}
-                letter => {
-                    let name = name_before(&format[text_from..at]);
-                    text_from = here + letter.len_utf8();
-                    found.push(Conversion { letter, name });
-                    break;
-                }
-            }
+        let letter = rest.by_ref().find(|(_, c)| !BEFORE_LETTER.contains(*c));
+        let end = letter.map_or(format.len(), |(at, letter)| at + letter.len_utf8());
+        found.push(Specification { place: start..end, letter: letter.map(|(_, letter)| letter) });
+    }
+    found
+}
+
+/// Returns the conversions of a format in the order of their arguments. A `*` takes an argument, too.
+pub(crate) fn conversions(format: &str) -> Vec<Conversion> {
+    let mut found = Vec::new();
+    let mut text_from = 0;
+    for Specification { place, letter } in specifications(format) {
+        let stars = format[place.clone()].matches('*');
+        found.extend(stars.map(|_| Conversion { letter: '*', name: None }));
+        if let Some(letter) = letter.filter(|letter| *letter != '%') {
+            let name = name_before(&format[text_from..place.start]);
+            text_from = place.end;
+            found.push(Conversion { letter, name });
         }
     }
     found
+}
+
+/// Replaces the text before, between and after the conversions of a format.
+pub(crate) fn with_texts(format: &str, mut replace: impl FnMut(&str) -> String) -> String {
+    let mut replaced = String::with_capacity(format.len());
+    let mut text_from = 0;
+    for Specification { place, .. } in specifications(format) {
+        replaced += &replace(&format[text_from..place.start]);
+        replaced += &format[place.clone()];
+        text_from = place.end;
+    }
+    replaced + &replace(&format[text_from..])
 }
 
 /// Returns the word before an equals sign or colon at the end of a text.

@@ -8,11 +8,16 @@ use std::io::{self, ErrorKind, Read};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
+use super::reader::frame_length;
 use super::wire::Malformed;
+use crate::data::recording::Compression;
 
 /// The largest window that is accepted, in bytes: what every decoder of zstd must support, and more than the
 /// recorder uses.
 const WINDOW_LIMIT: u64 = 8 << 20;
+
+/// The most bytes that are compressed together, unless a frame of the stream is larger.
+pub(crate) const BLOCK: usize = 128 << 10;
 
 const MAGIC: [u8; 4] = 0xfd2f_b528u32.to_le_bytes();
 
@@ -52,10 +57,11 @@ impl<R: Read> Decompressed<R> {
             Some(magic) => magic,
             None => {
                 let mut magic = [0; 4];
-                if fill(&mut self.source, &mut magic)? < 4 {
-                    return Ok(State::Over);
+                match fill(&mut self.source, &mut magic)? {
+                    0 => return Ok(State::Over),
+                    4 => magic,
+                    _ => return Err(ErrorKind::UnexpectedEof.into()),
                 }
-                magic
             }
         };
         if is_skippable(magic) {
@@ -63,7 +69,10 @@ impl<R: Read> Decompressed<R> {
             self.source.read_exact(&mut length)?;
             let length = u64::from(u32::from_le_bytes(length));
             let skipped = io::copy(&mut (&mut self.source).take(length), &mut io::sink())?;
-            return Ok(if skipped == length { State::Between(None) } else { State::Over });
+            return match skipped == length {
+                true => Ok(State::Between(None)),
+                false => Err(ErrorKind::UnexpectedEof.into()),
+            };
         }
         if magic != MAGIC {
             return Err(damaged("is not a zstd frame"));
@@ -123,19 +132,52 @@ impl<R: Read> Read for Decompressed<R> {
             };
             self.state = match next {
                 Ok(state) => state,
-                // It breaks off. The reader of the stream knows where.
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => State::Over,
                 Err(error) => {
                     self.state = State::Over;
-                    return Err(error);
+                    return Err(match error.kind() {
+                        ErrorKind::UnexpectedEof => damaged("breaks off"),
+                        _ => error,
+                    });
                 }
             };
         }
     }
 }
 
+/// Passes frames of the stream to `write`, compressed or as they are. What is compressed together are whole frames,
+/// at most [`BLOCK`] bytes of them unless one is larger: if the file breaks off, only the last block is lost.
+pub(crate) fn write_frames(
+    compression: Compression,
+    frames: &[u8],
+    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    if compression == Compression::None {
+        return write(frames);
+    }
+    let mut rest = frames;
+    while !rest.is_empty() {
+        let (block, others) = rest.split_at(block_length(rest));
+        write(&compress(block))?;
+        rest = others;
+    }
+    Ok(())
+}
+
+/// Returns the length of the frames at the beginning that are compressed together.
+fn block_length(frames: &[u8]) -> usize {
+    let mut length = 0;
+    while let Some(next) = frame_length(&frames[length..]) {
+        if length > 0 && length + next > BLOCK {
+            return length;
+        }
+        length += next;
+    }
+    // A part of a frame is never passed on here. If it were, it would stay with the last whole one.
+    frames.len()
+}
+
 /// Returns a frame of zstd that holds `bytes`.
-pub(crate) fn compress(bytes: &[u8]) -> Vec<u8> {
+fn compress(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
 }
 

@@ -42,6 +42,21 @@ pub(crate) enum ReadError {
     },
 }
 
+/// Returns the length of the frame at the beginning, with its envelope, if all of it is there.
+pub(crate) fn frame_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.first_chunk::<ENVELOPE>().map(|n| u32::from_le_bytes(*n) as usize)?;
+    Some(length.saturating_add(ENVELOPE)).filter(|n| *n <= bytes.len())
+}
+
+/// Returns the length of the whole frames at the beginning.
+pub(crate) fn whole_frames(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(length) = frame_length(&bytes[at..]) {
+        at += length;
+    }
+    at
+}
+
 impl<R: Read> FrameReader<R> {
     pub(crate) fn new(source: R) -> FrameReader<R> {
         FrameReader {

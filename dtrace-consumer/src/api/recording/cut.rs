@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use super::source::Frames;
 use super::target::Target;
+use crate::api::frames::Frames;
 use crate::data::pattern::ProbePattern;
 use crate::data::recording::{Compression, Edit};
 use crate::error::Error;
@@ -101,6 +102,22 @@ impl Cut {
     /// Errors of a damaged recording and of the system, [`Error::Setting`] for an invalid probe description, and
     /// [`Error::NotRecorded`] if a time is set and the recording has no times of arrival.
     pub fn apply(&self, source: impl Read, target: impl Write) -> Result<Kept, Error> {
+        self.cut(Frames::of(source)?, target)
+    }
+
+    /// Reads a file and writes the part, like [`apply`](Cut::apply). Errors name the file.
+    ///
+    /// # Errors
+    /// Those of `apply`, and [`Error::Recording`] if the file cannot be opened.
+    pub fn apply_file(&self, path: impl AsRef<Path>, target: impl Write) -> Result<Kept, Error> {
+        self.cut(Frames::of_file(path.as_ref())?, target)
+    }
+
+    pub(super) fn cut(
+        &self,
+        mut frames: Frames<impl Read>,
+        target: impl Write,
+    ) -> Result<Kept, Error> {
         let mut patterns = Vec::new();
         for text in &self.probes {
             patterns.push(ProbePattern::parse(text).ok_or_else(|| Error::Setting {
@@ -108,7 +125,6 @@ impl Cut {
                 reason: "a probe description has at most four parts",
             })?);
         }
-        let mut frames = Frames::of(source, "the input")?;
         let edit = Edit { what: "cut".to_owned(), details: self.to_string() };
         let mut target = Target::new(target, self.compression, edit);
         let mut cutting = Cutting {
@@ -122,7 +138,7 @@ impl Cut {
             matching: 0,
             kept: Kept::default(),
         };
-        while let Some((frame, _)) = frames.next()? {
+        while let Some((frame, _)) = frames.next(cutting.printed.len())? {
             cutting.frame(frame, &mut target)?;
         }
         target.flush()?;

@@ -1,16 +1,18 @@
 //! How was a recording made, and what does it contain?
 
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::source::Frames;
+use crate::api::frames::Frames;
 use crate::data::loss::Losses;
 use crate::data::outcome::CommandOutcome;
 use crate::data::recording::{Edit, Origin};
 use crate::data::session_info::SessionInfo;
 use crate::data::warning::Warning;
+use crate::decode::kept::{PLACE, probe_weight};
 use crate::error::Error;
 use crate::stream::contents::{ContentsFrame, SessionFailure};
 use crate::stream::frame::{FORMAT_VERSION, Frame};
@@ -69,30 +71,47 @@ impl RecordingInfo {
     /// # Errors
     /// [`Error::NotARecording`] and [`Error::RecordingVersion`] if this version of the crate cannot read it at all.
     pub fn read(source: impl Read) -> Result<RecordingInfo, Error> {
-        let mut frames = Frames::of(source, "the input")?;
+        Frames::of(source).map(RecordingInfo::of)
+    }
+
+    /// Reads a file to its end, and names it in errors.
+    ///
+    /// # Errors
+    /// The same as those of [`read`](RecordingInfo::read), and [`Error::Recording`] if the file cannot be opened.
+    pub fn read_file(path: impl AsRef<Path>) -> Result<RecordingInfo, Error> {
+        Frames::of_file(path.as_ref()).map(RecordingInfo::of)
+    }
+
+    pub(super) fn of(mut frames: Frames<impl Read>) -> RecordingInfo {
         let mut info = RecordingInfo { format: FORMAT_VERSION, ..RecordingInfo::default() };
         let mut printing = false;
+        let mut held = 0;
         loop {
-            match frames.next() {
+            match frames.next(held) {
                 Ok(Some((Frame::PrintaBegin, _))) => printing = true,
                 Ok(Some((Frame::SnapshotEnd, _))) => printing = false,
                 Ok(Some((Frame::Entry(_), _))) if printing => {}
-                Ok(Some((frame, _))) => info.note(frame),
-                Ok(None) => return Ok(info),
+                Ok(Some((frame, _))) => held += info.note(frame),
+                Ok(None) => return info,
                 Err(error) => {
                     info.damage = Some(error.to_string());
-                    return Ok(info);
+                    return info;
                 }
             }
         }
     }
 
-    fn note(&mut self, frame: Frame<'_>) {
+    /// Notes a frame. Returns what is kept of it besides descriptions, in bytes.
+    fn note(&mut self, frame: Frame<'_>) -> usize {
         match frame {
             Frame::Begin(session) => self.session = Some(session),
             Frame::Contents(contents) => self.note_contents(contents),
             Frame::Origin(origin) => self.origin = Some(origin),
-            Frame::Edited(edit) => self.edits.push(edit),
+            Frame::Edited(edit) => {
+                let size = PLACE + edit.what.len() + edit.details.len();
+                self.edits.push(edit);
+                return size;
+            }
             Frame::Arrived(time) => {
                 let began = self.origin.as_ref().map(|origin| origin.monotonic);
                 self.duration =
@@ -101,11 +120,9 @@ impl RecordingInfo {
             Frame::Firing(_) => self.firings += 1,
             Frame::SnapshotBegin => self.walks += 1,
             Frame::Entry(_) => self.entries += 1,
-            Frame::Drop(report) => {
-                self.losses.count_drop(&report);
-            }
-            Frame::Fault(fault) => {
-                self.losses.count_fault(&fault);
+            Frame::Drop(report) => return PLACE * usize::from(self.losses.count_drop(&report)),
+            Frame::Fault(fault) if self.losses.count_fault(&fault) => {
+                return fault.probe.as_ref().map_or(PLACE, probe_weight);
             }
             Frame::Warning(warning) => self.warnings.push(warning),
             Frame::Exit(status) => self.exit = Some(status),
@@ -116,6 +133,7 @@ impl RecordingInfo {
             Frame::SessionFailed(failure) => self.failure = Some(describe(&failure)),
             _ => {}
         }
+        0
     }
 
     fn note_contents(&mut self, contents: ContentsFrame) {

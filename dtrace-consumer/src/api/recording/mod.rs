@@ -4,5 +4,8 @@ pub(crate) mod anonymise;
 pub(crate) mod cut;
 pub(crate) mod info;
 mod renamed;
-mod source;
+mod renamed_data;
 mod target;
+
+#[cfg(test)]
+mod tests;

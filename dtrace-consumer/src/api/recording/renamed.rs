@@ -7,6 +7,8 @@ use std::hash::Hash;
 
 use serde::Serialize;
 
+use crate::decode::kept::PLACE;
+
 /// How often each kind of name was replaced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -39,6 +41,8 @@ pub(super) struct Renamed {
     addresses: HashMap<u64, u64>,
     paths: HashMap<Vec<u8>, u64>,
     hosts: HashMap<Vec<u8>, u64>,
+    /// The size of all paths and hosts, in bytes.
+    texts: usize,
 }
 
 /// Space between two addresses.
@@ -52,6 +56,12 @@ impl Renamed {
         // The longer of two words that begin alike is meant.
         hidden.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         Renamed { hidden, ..Renamed::default() }
+    }
+
+    /// Returns the approximate memory that the names take, in bytes.
+    pub(super) fn held(&self) -> usize {
+        let numbers = self.processes.len() + self.users.len() + self.addresses.len();
+        PLACE * (numbers + self.paths.len() + self.hosts.len()) + self.texts
     }
 
     /// Renames a process or thread. 0 is the kernel's.
@@ -78,7 +88,7 @@ impl Renamed {
 
     /// Renames what is private in a text that may not be UTF-8.
     pub(super) fn bytes(&mut self, text: &[u8]) -> Vec<u8> {
-        let text = self.without_hidden(text);
+        let text = self.hide(text);
         let mut renamed = Vec::with_capacity(text.len());
         let mut rest = &text[..];
         while let Some(first) = rest.first() {
@@ -95,7 +105,12 @@ impl Renamed {
         renamed
     }
 
-    fn without_hidden(&mut self, text: &[u8]) -> Vec<u8> {
+    /// Hides words in a text that has no other private names, such as the name of a probe.
+    pub(super) fn without_hidden(&mut self, text: &str) -> String {
+        String::from_utf8_lossy(&self.hide(text.as_bytes())).into_owned()
+    }
+
+    fn hide(&mut self, text: &[u8]) -> Vec<u8> {
         let mut renamed = Vec::with_capacity(text.len());
         let mut rest = text;
         while let Some((first, after)) = rest.split_first() {
@@ -121,12 +136,12 @@ impl Renamed {
         let (bare, end) = word.split_at(length);
         if bare.len() > 1 && bare.contains(&b'/') {
             self.replaced.paths += 1;
-            let n = number(&mut self.paths, bare.to_vec());
+            let n = name(&mut self.paths, bare, &mut self.texts);
             let root = if bare[0] == b'/' { "/" } else { "" };
             renamed.extend_from_slice(format!("{root}path{n}").as_bytes());
         } else if is_host(bare) {
             self.replaced.hosts += 1;
-            let n = number(&mut self.hosts, bare.to_vec());
+            let n = name(&mut self.hosts, bare, &mut self.texts);
             renamed.extend_from_slice(format!("host{n}").as_bytes());
         } else {
             renamed.extend_from_slice(bare);
@@ -142,6 +157,14 @@ fn number<K: Hash + Eq + Default>(names: &mut HashMap<K, u64>, name: K) -> u64 {
     }
     let next = names.len() as u64 + 1;
     *names.entry(name).or_insert(next)
+}
+
+/// Returns the number of a path or host, and adds its size to `size` if it is new.
+fn name(names: &mut HashMap<Vec<u8>, u64>, name: &[u8], size: &mut usize) -> u64 {
+    let known = names.len();
+    let n = number(names, name.to_vec());
+    *size += if names.len() > known { name.len() } else { 0 };
+    n
 }
 
 /// Whether a byte may be part of a path, or of a host's address.

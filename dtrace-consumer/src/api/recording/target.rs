@@ -1,14 +1,11 @@
 //! How are the frames of a changed recording written?
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use crate::data::recording::{Compression, Edit};
 use crate::error::Error;
-use crate::stream::compressed::compress;
+use crate::stream::compressed::{BLOCK, write_frames};
 use crate::stream::frame::Frame;
-
-/// The most bytes that are compressed together.
-const BLOCK: usize = 128 << 10;
 
 /// Writes a recording that tells how it was changed.
 pub(super) struct Target<W> {
@@ -30,8 +27,16 @@ impl<W: Write> Target<W> {
         {
             Frame::Edited(edit).encode(&mut self.block);
         }
+        let before = self.block.len();
         frame.encode(&mut self.block);
-        if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
+        if self.block.len() <= BLOCK {
+            return Ok(());
+        }
+        // What fits is written without the frame that does not.
+        let rest = self.block.split_off(before);
+        self.flush()?;
+        self.block = rest;
+        Ok(())
     }
 
     /// Appends frames that are encoded already.
@@ -41,16 +46,10 @@ impl<W: Write> Target<W> {
 
     /// Writes what was put.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
-        let written = self.write().and_then(|()| self.file.flush());
+        let file = &mut self.file;
+        let written = write_frames(self.compression, &self.block, |block| file.write_all(block))
+            .and_then(|()| self.file.flush());
         self.block.clear();
         written.map_err(|cause| Error::System { attempt: "write the recording", cause })
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        match self.compression {
-            Compression::None => self.file.write_all(&self.block),
-            Compression::Zstd if self.block.is_empty() => Ok(()),
-            Compression::Zstd => self.file.write_all(&compress(&self.block)),
-        }
     }
 }

@@ -48,11 +48,46 @@ fn what_breaks_off_is_read_up_to_the_last_whole_block() {
     let file = [&first[..], &second].concat();
     for cut in 4..file.len() {
         let (got, error) = read(&file[..cut], 100);
-        assert_eq!(error, None, "at {cut}");
         let expected: &[u8] = if cut < first.len() { b"" } else { b"the first block" };
-        // The last block is complete before its checksum is.
-        let is_kept = if cut >= first.len() { got.starts_with(expected) } else { true };
-        assert!(is_kept, "at {cut}: {got:?}");
+        assert_eq!(got, expected, "at {cut}");
+        // Between two blocks the reader of the stream knows whether more must follow.
+        let is_between = cut == first.len();
+        assert_eq!(error, (!is_between).then_some("breaks off"), "at {cut}");
+    }
+    let skippable = [0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    for cut in 4..skippable.len() {
+        assert_eq!(read(&skippable[..cut], 100), (Vec::new(), Some("breaks off")), "at {cut}");
+    }
+}
+
+#[test]
+fn blocks_consist_of_whole_frames_and_are_no_larger_than_they_must_be() {
+    let frame = |size: usize| [&(size as u32).to_le_bytes()[..], &vec![7; size]].concat();
+    for sizes in [
+        vec![1],
+        vec![BLOCK / 2 + 1; 4],
+        vec![BLOCK, 1, 3 * BLOCK, 1],
+        vec![1000; 1000],
+        vec![BLOCK - 4, 1, BLOCK - 4],
+        vec![],
+    ] {
+        let stream: Vec<u8> = sizes.iter().flat_map(|size| frame(*size)).collect();
+        let mut blocks = Vec::new();
+        let written = write_frames(Compression::Zstd, &stream, |block| {
+            blocks.push(read(block, 1 << 20).0);
+            Ok(())
+        });
+        written.expect("no failure");
+        assert_eq!(blocks.concat(), stream);
+        for block in &blocks {
+            let first = frame_length(block).expect("a whole frame");
+            assert_eq!(crate::stream::reader::whole_frames(block), block.len(), "{sizes:?}");
+            assert!(block.len() <= BLOCK || block.len() == first, "{sizes:?}: {}", block.len());
+        }
+        // No two neighbours fit together.
+        for pair in blocks.windows(2) {
+            assert!(pair[0].len() + frame_length(&pair[1]).expect("a frame") > BLOCK, "{sizes:?}");
+        }
     }
 }
 
