@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dtrace_consumer::recording::RecordingInfo;
 
+use crate::printable::printable;
+
 /// Returns the description, without a newline at its end.
 pub(crate) fn describe(info: &RecordingInfo) -> String {
     let mut text = String::new();
@@ -79,16 +81,6 @@ fn began(since: Duration) -> String {
     let year = year + era * 400 + carry;
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
-}
-
-/// Escapes control characters: a recording may come from anybody.
-fn printable(text: &str) -> String {
-    let escape = |c: char| match c {
-        '\t' => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod arguments;
 mod info;
 mod ndjson;
 mod output;
+mod printable;
 mod printed;
 
 use std::fs::File;
@@ -22,7 +23,8 @@ fn main() -> ExitCode {
     match run(Arguments::parse().subcommand) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("dtrace-recording: {message}");
+            // If standard error is closed, the status alone tells of the failure.
+            let _ = printable::complain("dtrace-recording", &message);
             ExitCode::FAILURE
         }
     }
@@ -41,7 +43,7 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
                 }
             };
             match result {
-                Err(failure) if !is_unread(&failure) => Err(failure.error.to_string()),
+                Err(failure) if !is_unread(&failure) => Err(named(&recording, &failure.error)),
                 _ => Ok(()),
             }
         }
@@ -50,16 +52,20 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
             cut = from.map_or(cut.clone(), |time| cut.from(time));
             cut = until.map_or(cut.clone(), |time| cut.until(time));
             cut = take.map_or(cut.clone(), |n| cut.take(n));
-            let source = open(&files.recording)?;
-            let write = |target: &mut File| cut.apply(source, target);
+            let write = |target: &mut File| {
+                let kept = cut.apply_file(&files.recording, target);
+                kept.map_err(|error| named(&files.recording, &error))
+            };
             let kept = output::write(&files.output, files.force, write)?;
             say(format!("kept {} of {} firings", kept.firings, kept.of))
         }
         Subcommand::Anonymise { hide, files } => {
             let anonymise =
                 hide.iter().fold(Anonymise::new(), |anonymise, word| anonymise.hide(word));
-            let source = open(&files.recording)?;
-            let write = |target: &mut File| anonymise.apply(source, target);
+            let write = |target: &mut File| {
+                let replaced = anonymise.apply_file(&files.recording, target);
+                replaced.map_err(|error| named(&files.recording, &error))
+            };
             let r = output::write(&files.output, files.force, write)?;
             say(format!(
                 "replaced {} processes, {} users, {} addresses, {} paths, {} hosts, {} hidden words; cleared {} \
@@ -71,7 +77,7 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
 }
 
 fn show(json: bool, recording: &Path) -> Result<(), String> {
-    let found = RecordingInfo::read(open(recording)?).map_err(|error| named(recording, &error))?;
+    let found = RecordingInfo::read_file(recording).map_err(|error| named(recording, &error))?;
     let text = match json {
         true => serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?,
         false => info::describe(&found),
@@ -83,13 +89,14 @@ fn show(json: bool, recording: &Path) -> Result<(), String> {
     }
 }
 
-fn open(recording: &Path) -> Result<File, String> {
-    File::open(recording).map_err(|error| format!("cannot read {}: {error}", recording.display()))
-}
-
-/// Names the file that the library knows as its input.
+/// Returns the text of an error, with the name of the file if the error has only a position in it.
 fn named(recording: &Path, error: &Error) -> String {
-    error.to_string().replace("the input", &recording.display().to_string())
+    match error {
+        Error::Stream { .. } | Error::NotRecorded { .. } => {
+            format!("{}: {error}", recording.display())
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Writes a line to standard output. A reader that has gone, such as `head`, is no failure.

@@ -4,14 +4,13 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use dtrace_consumer::Error;
 use tempfile::Builder;
 
 /// Writes to a temporary file beside `path`, and renames it when it is complete.
 pub(crate) fn write<T>(
     path: &Path,
     force: bool,
-    write: impl FnOnce(&mut File) -> Result<T, Error>,
+    write: impl FnOnce(&mut File) -> Result<T, String>,
 ) -> Result<T, String> {
     let name = path.display();
     let exists = || format!("cannot write {name}: it exists (use --force to overwrite it)");
@@ -27,7 +26,7 @@ pub(crate) fn write<T>(
         .permissions(permissions)
         .tempfile_in(directory.unwrap_or(Path::new(".")))
         .map_err(unwritable)?;
-    let result = write(temporary.as_file_mut()).map_err(|error| error.to_string())?;
+    let result = write(temporary.as_file_mut())?;
     temporary.as_file().sync_all().map_err(unwritable)?;
     let renamed = match force {
         true => temporary.persist(path),

@@ -7,6 +7,8 @@ use dtrace_consumer::record::{Action, FlowKind};
 use dtrace_consumer::session::OptionChange;
 use dtrace_consumer::{CallbackResult, Consumer, Firing, Outcome, Wants};
 
+use crate::printable::complain;
+
 /// Prints a recording like dtrace(1). Commands of `system()` are not run, and `freopen()` opens nothing.
 pub(crate) struct Printer<W> {
     out: W,
@@ -101,10 +103,10 @@ impl<W: Write> Consumer for Printer<W> {
     }
 
     fn on_drop(&mut self, report: &DropReport) -> CallbackResult {
-        Ok(writeln!(io::stderr(), "dtrace: {}", report.message)?)
+        Ok(complain("dtrace", &report.message)?)
     }
 
     fn on_fault(&mut self, fault: &Fault) -> CallbackResult {
-        Ok(writeln!(io::stderr(), "dtrace: {}", fault.message)?)
+        Ok(complain("dtrace", &fault.message)?)
     }
 }
