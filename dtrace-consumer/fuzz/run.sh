@@ -8,7 +8,7 @@ set -eu
 
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
-[ $# -gt 0 ] || set -- frame command reader replay
+[ $# -gt 0 ] || set -- frame command reader replay changed
 
 cd "$(dirname "$0")"
 host=$(rustc -vV | sed -n 's/^host: //p')
