@@ -98,7 +98,7 @@ impl<R: Read> Frames<R> {
     }
 
     /// Refuses a recording whose data have the other byte order.
-    pub(super) fn to_be_decoded(mut self) -> Frames<R> {
+    pub(super) fn in_own_byte_order(mut self) -> Frames<R> {
         self.is_decoded = true;
         self
     }

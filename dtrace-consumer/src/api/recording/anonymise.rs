@@ -90,7 +90,7 @@ impl Anonymise {
         frames: Frames<impl Read>,
         target: impl Write,
     ) -> Result<Replaced, Error> {
-        let mut frames = frames.to_be_decoded();
+        let mut frames = frames.in_own_byte_order();
         let details = "names are numbers now; scripts, command and output are left out".to_owned();
         let edit = Edit { what: "anonymised".to_owned(), details };
         let mut target = Target::new(target, self.compression, edit);
