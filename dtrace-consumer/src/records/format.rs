@@ -8,6 +8,8 @@ use crate::data::integer::Sign;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Conversion {
     letter: char,
+    /// Whether it takes the value of an aggregation, as `%@d` does.
+    is_aggregated: bool,
     /// The name in the text before it, as in `seq=%u`, `seq: %u` and `"seq":"%u"`.
     pub(crate) name: Option<String>,
 }
@@ -20,6 +22,16 @@ impl Conversion {
             'u' | 'x' | 'X' | 'o' | 'p' | 'a' | 'A' | 'Y' | 'T' => Sign::Unsigned,
             _ => Sign::Unknown,
         }
+    }
+
+    /// Returns whether the conversion prints addresses as functions: `%k`, `%a` or `%A`.
+    pub(crate) fn names_addresses(&self) -> bool {
+        matches!(self.letter, 'k' | 'a' | 'A')
+    }
+
+    /// Returns whether the conversion prints a key, if the format is that of `printa()`.
+    pub(crate) fn takes_key(&self) -> bool {
+        !self.is_aggregated && self.letter != '*'
     }
 
     /// Returns whether the conversion prints a stack.
@@ -57,12 +69,18 @@ pub(crate) fn conversions(format: &str) -> Vec<Conversion> {
     let mut found = Vec::new();
     let mut text_from = 0;
     for Specification { place, letter } in specifications(format) {
-        let stars = format[place.clone()].matches('*');
-        found.extend(stars.map(|_| Conversion { letter: '*', name: None }));
+        let mut is_aggregated = false;
+        for c in format[place.clone()].chars() {
+            match c {
+                '*' => found.push(Conversion { letter: '*', is_aggregated, name: None }),
+                '@' => is_aggregated = true,
+                _ => {}
+            }
+        }
         if let Some(letter) = letter.filter(|letter| *letter != '%') {
             let name = name_before(&format[text_from..place.start]);
             text_from = place.end;
-            found.push(Conversion { letter, name });
+            found.push(Conversion { letter, is_aggregated, name });
         }
     }
     found
@@ -111,6 +129,13 @@ mod tests {
         assert_eq!(names(r#"{"seq":%u,"state":"%s"}"#), named);
         assert_eq!(names("%u at %s"), [None, None]);
         assert_eq!(names("12:%d"), [None]);
+    }
+
+    #[test]
+    fn keys_are_told_from_the_values_of_aggregations() {
+        let keys = conversions("%-20k %A %@d %5@x %@*u %p%%");
+        let keys: String = keys.iter().filter(|it| it.takes_key()).map(|it| it.letter).collect();
+        assert_eq!(keys, "kAp");
     }
 
     #[test]

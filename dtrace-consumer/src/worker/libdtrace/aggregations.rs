@@ -11,6 +11,7 @@ use super::delivered::{Misdelivered, bytes, list, owned};
 use super::describe::describe;
 use super::handle::{CallFailure, Handle};
 use super::platform::{self, Entry};
+use super::printed::Printed;
 use super::sink::Sink;
 use super::told::Keys;
 use crate::data::aggregation::{AggregationFunction, Order};
@@ -35,6 +36,8 @@ enum Wanted {
 struct Walk<'c, S> {
     context: &'c Context<S>,
     wanted: Wanted,
+    /// What the entries add to a text that libdtrace has printed.
+    printed: Option<Printed>,
     /// The invalid data that ended the walk.
     refused: Option<Misdelivered>,
 }
@@ -59,7 +62,7 @@ fn read<S: Sink>(context: &Context<S>, order: Order, wanted: Wanted) -> Result<(
     let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
     handle.check("dtrace_aggregate_snap", result)?;
     let (call, function) = function_for(order, handle);
-    let result = walk(context, call, function, wanted);
+    let (result, _) = walk(context, call, function, wanted, None);
     handle.check(call, result)
 }
 
@@ -71,8 +74,24 @@ pub(super) fn send_printed<S: Sink>(context: &Context<S>, variable: Option<u64>)
     // SAFETY: libdtrace reads aggregations for printa() at this point, too.
     unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
     let (call, function) = function_for(Order::Value, handle);
-    walk(context, call, function, Wanted::Variable(variable));
+    walk(context, call, function, Wanted::Variable(variable), None);
     context.send(&Frame::SnapshotEnd);
+}
+
+/// Replaces the addresses of functions by names in what libdtrace has printed of aggregations. Returns `None` if there
+/// is nothing to replace.
+pub(super) fn named<S: Sink>(
+    context: &Context<S>,
+    text: &[u8],
+    printed: Printed,
+) -> Option<Vec<u8>> {
+    if !context.told.borrow().names.may_apply_to(text) {
+        return None;
+    }
+    // Every key is looked up: an address of the text may be that of a process that nobody has asked about.
+    let (call, function) = function_for(Order::Unsorted, context.handle);
+    let (_, printed) = walk(context, call, function, Wanted::Symbols, Some(printed));
+    context.told.borrow().names.applied_to(text, &printed?)
 }
 
 fn walk<S: Sink>(
@@ -80,8 +99,9 @@ fn walk<S: Sink>(
     call: &str,
     function: WalkFunction,
     wanted: Wanted,
-) -> c_int {
-    let mut walk = Walk { context, wanted, refused: None };
+    printed: Option<Printed>,
+) -> (c_int, Option<Printed>) {
+    let mut walk = Walk { context, wanted, printed, refused: None };
     // SAFETY: the handle is open and tracing. The callback's argument is a walk of its type, which outlives
     // the call.
     let result =
@@ -89,7 +109,7 @@ fn walk<S: Sink>(
     if let Some(refused) = walk.refused {
         context.refuse(call, &refused);
     }
-    result
+    (result, walk.printed)
 }
 
 fn function_for(order: Order, handle: Handle) -> (&'static str, WalkFunction) {
@@ -128,12 +148,18 @@ impl<S: Sink> Walk<'_, S> {
         if matches!(self.wanted, Wanted::Variable(Some(only)) if only != found.variable) {
             return Ok(());
         }
+        if self.printed.as_ref().is_some_and(|printed| !printed.shows(found.variable)) {
+            return Ok(());
+        }
         // SAFETY: the entry is that of the running callback; see `# Safety`.
         let per_cpu = unsafe { self.per_cpu(&found)? };
         // SAFETY: the description's name is a C string.
         let keys = unsafe { self.describe(&found)? };
         for addresses in keys.with_addresses.iter().filter_map(|f| f.addresses(found.key_bytes)) {
             addresses.iter().for_each(|address| self.context.send_symbol(addresses.pid, address));
+        }
+        if let Some(printed) = &mut self.printed {
+            printed.add(&keys.fields, found.key_bytes, (found.value, found.normal));
         }
         if self.wanted == Wanted::Symbols {
             return Ok(());

@@ -12,6 +12,7 @@ use super::delivered::Misdelivered;
 use super::describe::resolve;
 use super::handle::Handle;
 use super::memstream::Memstream;
+use super::printed::Printed;
 use super::sink::{self, Sink};
 use super::told::Told;
 use crate::stream::frame::Frame;
@@ -65,8 +66,8 @@ pub(super) struct Pending {
     pub(super) record: Option<u32>,
     /// The index of the last record that arrived.
     pub(super) reached: Option<usize>,
-    /// Where the text of the record starts, if it is a `printa()`.
-    pub(super) printa_at: Option<usize>,
+    /// Where the text of the record starts and what it shows, if it is a `printa()`.
+    pub(super) printa: Option<(usize, Printed)>,
     /// The aggregations whose entries have been sent.
     pub(super) printed: Vec<u64>,
 }

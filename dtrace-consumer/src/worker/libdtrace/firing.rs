@@ -12,6 +12,7 @@ use super::context::{Context, Pending};
 use super::delivered::{Misdelivered, bytes, owned, position, reference, within};
 use super::describe::describe;
 use super::platform::{self, Firing};
+use super::printed::Printed;
 use super::sink::Sink;
 use crate::data::record::Action;
 use crate::stream::frame::Frame;
@@ -59,7 +60,7 @@ impl<S: Sink> Context<S> {
             length: data.len(),
             record: None,
             reached: None,
-            printa_at: None,
+            printa: None,
             printed: Vec::new(),
         };
         if clause.pure && !(self.wanted.text && clause.prints) {
@@ -146,7 +147,11 @@ impl<S: Sink> Context<S> {
         };
         if let (true, Some(pending)) = (prints, &mut *self.pending.borrow_mut()) {
             pending.record = u32::try_from(index).ok();
-            pending.printa_at = (action == Action::Printa).then(|| self.output.position());
+            pending.printa = (action == Action::Printa).then(|| {
+                // SAFETY: the firing has not ended, because its record callback is running.
+                let data = unsafe { pending.data() };
+                (self.output.position(), self.shown(rest, data))
+            });
         }
         Ok(answer)
     }
@@ -182,11 +187,7 @@ impl<S: Sink> Context<S> {
     /// # Safety
     /// The records are those of the firing whose record callback is running.
     unsafe fn send_printed(&self, rest: &[dtrace_recdesc_t]) {
-        let Some(first) = rest.first() else { return };
-        let of_this_call = rest.iter().take_while(|r| {
-            Action::from_number(r.dtrd_action) == Action::Printa && r.dtrd_arg == first.dtrd_arg
-        });
-        for record in of_this_call {
+        for record in of_printa(rest) {
             {
                 let mut pending = self.pending.borrow_mut();
                 let Some(pending) = &mut *pending else { return };
@@ -204,16 +205,26 @@ impl<S: Sink> Context<S> {
         }
     }
 
+    /// Returns what the `printa()` shows that `rest` starts with, in a firing with these data.
+    fn shown(&self, rest: &[dtrace_recdesc_t], data: &[u8]) -> Printed {
+        let variable = |record: &dtrace_recdesc_t| {
+            data.get(record.dtrd_offset as usize..).and_then(platform::variable_of)
+        };
+        let format = rest.first().and_then(|first| describe(self.handle, first).format);
+        Printed::by_printa(of_printa(rest).filter_map(variable).collect(), format.as_deref())
+    }
+
     /// Notes where the text of the last formatted record ends. In that of `printa()`, replaces addresses by the
     /// names that are known.
     fn mark_text(&self) {
-        let mut pending = self.pending.borrow_mut();
-        let Some(pending) = pending.as_mut() else { return };
-        let Some(record) = pending.record.take() else { return };
-        let start = std::mem::take(&mut pending.printa_at);
-        if let Some(start) = start
+        let marked = self.pending.borrow_mut().as_mut().and_then(|pending| {
+            let printa = pending.printa.take();
+            Some((pending.record.take()?, printa))
+        });
+        let Some((record, printa)) = marked else { return };
+        if let Some((start, printed)) = printa
             && let Some(text) = self.output.text(self.output.position()).get(start..)
-            && let Some(named) = self.told.borrow().names.applied_to(text)
+            && let Some(named) = aggregations::named(self, text, printed)
         {
             self.output.replace_from(start, &named);
         }
@@ -251,6 +262,14 @@ impl<S: Sink> Context<S> {
         firing.clause.packing.pack(data, &mut packed);
         self.send(&Frame::Firing(firing.frame(&packed, text, text_ends)));
     }
+}
+
+/// Returns the records of the `printa()` that `rest` starts with, one for each aggregation.
+fn of_printa(rest: &[dtrace_recdesc_t]) -> impl Iterator<Item = &dtrace_recdesc_t> {
+    let call = rest.first().map(|first| first.dtrd_arg);
+    rest.iter().take_while(move |r| {
+        Action::from_number(r.dtrd_action) == Action::Printa && Some(r.dtrd_arg) == call
+    })
 }
 
 /// Returns the firing's position in the flow of functions, if flow indentation is on.

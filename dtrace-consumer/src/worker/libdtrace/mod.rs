@@ -16,6 +16,7 @@ mod handlers;
 mod memstream;
 mod named_text;
 mod platform;
+mod printed;
 mod probes;
 mod processes;
 mod programs;

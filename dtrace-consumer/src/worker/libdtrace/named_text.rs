@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 
+use super::printed::Printed;
+
 /// The names of addresses in processes.
 #[derive(Default)]
 pub(super) struct Names {
-    /// `None`: two processes have different functions there.
+    /// `None`: two processes have different functions there, or the function of one is not known.
     by_address: HashMap<u64, Option<Box<str>>>,
 }
 
@@ -19,6 +21,8 @@ impl Names {
     /// Adds the text that libdtrace made of an address.
     pub(super) fn add(&mut self, address: u64, name: &str) {
         if name.starts_with("0x") {
+            // Another process may have a function of its own there.
+            self.by_address.insert(address, None);
             return;
         }
         let known = self.by_address.entry(address).or_insert_with(|| Some(name.into()));
@@ -27,11 +31,21 @@ impl Names {
         }
     }
 
-    /// Replaces addresses by names in what libdtrace prints of aggregations. Returns `None` if there is nothing
-    /// to replace.
+    /// Returns whether a text may contain an address with a name.
+    pub(super) fn may_apply_to(&self, text: &[u8]) -> bool {
+        self.replaced(text, |_| true).is_some()
+    }
+
+    /// Replaces addresses of functions by names in what libdtrace has printed of aggregations. Returns `None` if
+    /// there is nothing to replace.
+    pub(super) fn applied_to(&self, text: &[u8], printed: &Printed) -> Option<Vec<u8>> {
+        self.replaced(text, |address| printed.is_function(address))
+    }
+
+    /// Replaces the addresses that `is_function` accepts.
     ///
     /// Keeps the columns: a longer name takes the place of the spaces behind the address, except the last one.
-    pub(super) fn applied_to(&self, text: &[u8]) -> Option<Vec<u8>> {
+    fn replaced(&self, text: &[u8], is_function: impl Fn(u64) -> bool) -> Option<Vec<u8>> {
         let mut replaced = Vec::new();
         let mut rest = text;
         while let Some(at) = find_word(rest) {
@@ -40,7 +54,7 @@ impl Names {
             let (word, after) = word.split_at(length);
             replaced.extend_from_slice(before);
             rest = after;
-            let Some(name) = self.name_of(word) else {
+            let Some(name) = self.name_of(word, &is_function) else {
                 replaced.extend_from_slice(word);
                 continue;
             };
@@ -59,11 +73,11 @@ impl Names {
         (changed || replaced.len() != text.len()).then_some(replaced)
     }
 
-    fn name_of(&self, word: &[u8]) -> Option<&str> {
+    fn name_of(&self, word: &[u8], is_function: impl Fn(u64) -> bool) -> Option<&str> {
         let digits = word.strip_prefix(HEX).filter(|it| it.iter().all(u8::is_ascii_hexdigit))?;
         let digits = std::str::from_utf8(digits).ok()?;
         let address = u64::from_str_radix(digits, 16).ok()?;
-        self.by_address.get(&address)?.as_deref()
+        self.by_address.get(&address)?.as_deref().filter(|_| is_function(address))
     }
 }
 
@@ -86,7 +100,12 @@ mod tests {
         names.add(0x30, "one`f");
         names.add(0x30, "other`g");
         names.add(0x40, "0x40");
-        let applied = names.applied_to(text.as_bytes());
+        names.add(0x50, "one`f");
+        names.add(0x50, "0x50");
+        names.add(0x51, "0x51");
+        names.add(0x51, "one`f");
+        names.add(0x60, "one`f");
+        let applied = names.replaced(text.as_bytes(), |address| address != 0x60);
         let applied = applied.map(|bytes| String::from_utf8(bytes).expect("it was text"));
         applied.unwrap_or_else(|| "unchanged".to_owned())
     }
@@ -119,5 +138,16 @@ mod tests {
     #[test]
     fn an_address_with_two_names_stays() {
         assert_eq!(applied("  0x30\n"), "unchanged");
+    }
+
+    #[test]
+    fn an_address_without_a_name_in_one_process_gets_none_from_another() {
+        assert_eq!(applied("  0x50\n"), "unchanged");
+        assert_eq!(applied("  0x51\n"), "unchanged");
+    }
+
+    #[test]
+    fn what_is_no_function_stays() {
+        assert_eq!(applied("  0x60\n"), "unchanged");
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct Keys {
     /// The number by which the stream refers to the aggregation.
     pub(super) aggregation: u32,
     pub(super) with_addresses: Vec<Field>,
+    pub(super) fields: Vec<Field>,
     pub(super) packing: Packing,
 }
 
@@ -93,11 +94,13 @@ impl Told {
         }
         let frame = describe(self.next_aggregation);
         self.next_aggregation += 1;
+        let fields = layout::of_keys(frame.keys.clone());
         let keys = Rc::new(Keys {
             aggregation: frame.key,
             // libdtrace compares keys by their bytes, and therefore clears what lies behind a string.
             packing: Packing::of(&frame.keys),
-            with_addresses: with_addresses(layout::of_keys(frame.keys.clone())),
+            with_addresses: with_addresses(fields.clone()),
+            fields,
         });
         self.aggregations.insert(variable, Aggregation { normal, keys: Rc::clone(&keys) });
         (keys, Some(Frame::Aggregation(frame)))

@@ -8,6 +8,7 @@ use dtrace_sys::abi::*;
 use super::context::{Context, Wanted};
 use super::delivered::Misdelivered;
 use super::handle::{CallFailure, Handle, Use};
+use super::printed::Printed;
 use super::sink::Sink;
 use super::{aggregations, handlers, platform};
 use crate::data::aggregation::Order;
@@ -157,7 +158,7 @@ impl<S: Sink> Tracing<S> {
         };
         self.handle.check("dtrace_aggregate_print", result)?;
         let text = output.text(output.position());
-        let named = self.context().told.borrow().names.applied_to(text);
+        let named = aggregations::named(self.context(), text, Printed::default());
         Ok(named.unwrap_or_else(|| text.to_vec()))
     }
 
