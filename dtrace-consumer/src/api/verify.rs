@@ -157,7 +157,7 @@ fn verified(library: &Libdtrace, known: bool, is_root: bool) -> Verified {
     let finding = selfcheck::check(library, None);
     let mut verified = match &finding {
         Finding::Undecided(why) => nothing(Verification::Undecided { why: why.clone() }),
-        Finding::Decided { verdict, answers, took, .. } => {
+        Finding::Decided { verdict, answers, took } => {
             let (answers, took) = (*answers, *took);
             nothing(match verdict {
                 Verdict::Matches => Verification::Matches { answers, took },
@@ -166,7 +166,7 @@ fn verified(library: &Libdtrace, known: bool, is_root: bool) -> Verified {
         }
     };
     let needs_none = library.standing == Standing::Known;
-    if let (Some(verdict), false) = (finding.lasting(), needs_none) {
+    if let (Some(verdict), false) = (finding.verdict(), needs_none) {
         keep(&mut verified, verdict, is_root);
     }
     verified

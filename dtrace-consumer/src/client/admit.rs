@@ -54,7 +54,7 @@ fn checked(library: &Libdtrace, worker: Option<&Path>) -> Result<Standing, Strin
         other => return Ok(other),
     }
     let finding = check(library, worker);
-    if let Some(verdict) = finding.lasting()
+    if let Some(verdict) = finding.verdict()
         && let (Some(store), Some(subject)) = (Store::of_user(), Subject::here(library.build_id()))
         && let Err(error) = store.write(&subject, verdict)
     {

@@ -18,6 +18,7 @@ use dtrace_locate::locate::Libdtrace;
 use self::answers::{Answers, of_mistake, of_probes, of_session, of_symbol, of_type};
 use self::compare::{first_difference, unexpected};
 use self::questions::{LINUX, Question, Questions};
+use super::patience::SILENCE_LIMIT;
 use super::settings::{Access, Settings};
 use super::{inquiry, run};
 use crate::data::loss::LossPolicy;
@@ -30,8 +31,12 @@ use crate::error::Error;
 use crate::stream::job::Purpose;
 use crate::verdict::Verdict;
 
-/// How long each session of a check may take, or be silent. It takes about a second on an idle machine.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long the tracing of a check may take. It takes about a second on an idle machine.
+const LIMIT: Duration = SILENCE_LIMIT;
+
+/// Why a check is undecided whose worker was silent. The user cannot set its limits.
+const HUNG: &str =
+    "the worker did not answer in time: it was stopped, libdtrace hangs, or the machine is slow";
 
 /// The result of a self-check.
 #[derive(Debug)]
@@ -39,30 +44,27 @@ pub(crate) enum Finding {
     /// The library answers as predicted, or not.
     Decided {
         verdict: Verdict,
-        /// Whether another check here would find the same. A call that failed may work next time.
-        lasts: bool,
         /// How many answers were compared.
         answers: usize,
         took: Duration,
     },
-    /// No worker could be started.
+    /// Another check may find something else: a call has failed, or a worker could not be started, hung or was killed.
     Undecided(String),
 }
 
 impl Finding {
-    /// Returns the verdict, if it is worth keeping.
-    pub(crate) fn lasting(&self) -> Option<&Verdict> {
+    /// Returns the verdict, if there is one. It is worth keeping.
+    pub(crate) fn verdict(&self) -> Option<&Verdict> {
         match self {
-            Finding::Decided { verdict, lasts: true, .. } => Some(verdict),
-            _ => None,
+            Finding::Decided { verdict, .. } => Some(verdict),
+            Finding::Undecided(_) => None,
         }
     }
 }
 
 /// Why a part of a check did not end with the predicted answers.
 enum Unlike {
-    /// The library differs. The flag is [`Finding::Decided::lasts`].
-    Differs(String, bool),
+    Differs(String),
     Undecided(String),
 }
 
@@ -75,21 +77,16 @@ pub(crate) fn check(library: &Libdtrace, worker: Option<&Path>) -> Finding {
         under_check: true,
         ..Access::default()
     };
-    let settings = Settings { access, silence_limit: Some(LIMIT), ..Settings::default() };
+    let settings = Settings { access, ..Settings::default() };
     let questions = &LINUX;
     let parts = [trace, list, look_up_types, look_up_symbols, make_mistakes];
     let result = parts
         .into_iter()
         .try_fold(0, |answers, part| part(&settings, questions).map(|more| answers + more));
-    let decided = |verdict, lasts, answers| Finding::Decided {
-        verdict,
-        lasts,
-        answers,
-        took: began.elapsed(),
-    };
+    let decided = |verdict, answers| Finding::Decided { verdict, answers, took: began.elapsed() };
     match result {
-        Ok(answers) => decided(Verdict::Matches, true, answers),
-        Err(Unlike::Differs(what, lasts)) => decided(Verdict::Differs(what), lasts, 0),
+        Ok(answers) => decided(Verdict::Matches, answers),
+        Err(Unlike::Differs(what)) => decided(Verdict::Differs(what), 0),
         Err(Unlike::Undecided(why)) => Finding::Undecided(why),
     }
 }
@@ -121,25 +118,26 @@ fn trace(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
         Err(failure) => {
             let answers = given.len();
             return Err(match (unlike(&failure.error), unexpected(questions.clauses, &given)) {
-                (Unlike::Differs(what, lasts), None) => {
-                    Unlike::Differs(format!("{what}, after {answers} answers as predicted"), lasts)
+                (Unlike::Differs(what), None) => {
+                    Unlike::Differs(format!("{what}, after {answers} answers as predicted"))
                 }
-                (Unlike::Differs(what, _), Some(answer)) => {
-                    Unlike::Differs(format!("{answer}; then {what}"), true)
+                (Unlike::Differs(what) | Unlike::Undecided(what), Some(answer)) => {
+                    Unlike::Differs(format!("{answer}; then {what}"))
                 }
-                (undecided, _) => undecided,
+                (undecided, None) => undecided,
             });
         }
     };
     let given: Vec<String> = given.into_iter().chain(of_session(&outcome)).collect();
     let number = given.len();
+    let is_wrong = unexpected(questions.clauses, &given).is_some();
     match first_difference(questions.clauses.iter().chain(questions.session), given) {
         None => Ok(number),
-        Some(answer) if outcome.ended_by == EndedBy::Deadline => {
-            let what = format!("it did not end within {LIMIT:?}; {answer}");
-            Err(Unlike::Differs(what, true))
+        // The answers that are missing may only be late.
+        Some(answer) if outcome.ended_by == EndedBy::Deadline && !is_wrong => {
+            Err(Unlike::Undecided(format!("it did not end within {LIMIT:?}; {answer}")))
         }
-        Some(answer) => Err(Unlike::Differs(answer, true)),
+        Some(answer) => Err(Unlike::Differs(answer)),
     }
 }
 
@@ -182,25 +180,24 @@ fn compared(questions: &[Question], given: Vec<String>) -> Result<usize, Unlike>
     let number = given.len();
     match first_difference(questions, given) {
         None => Ok(number),
-        Some(answer) => Err(Unlike::Differs(answer, true)),
+        Some(answer) => Err(Unlike::Differs(answer)),
     }
 }
 
-/// Returns what a session's failure says about the library.
+/// Returns what a session's failure says about the library. Whatever else than the library may have caused it decides
+/// nothing: the system, a slow machine, or whoever stopped or killed the worker.
 fn unlike(error: &Error) -> Unlike {
-    let text = error.to_string();
     match error {
-        Error::WorkerDied { .. } | Error::Stream { .. } => Unlike::Differs(text, true),
-        Error::WorkerSilent { .. } | Error::Deadline { .. } | Error::Aborted => {
-            Unlike::Differs(format!("the worker hung for {LIMIT:?}"), true)
-        }
-        // The system may be the cause.
-        Error::NotBegun
-        | Error::Libdtrace { .. }
-        | Error::Enable { .. }
-        | Error::Compile(_)
-        | Error::Option { .. }
-        | Error::Process { .. } => Unlike::Differs(text, false),
-        _ => Unlike::Undecided(text),
+        Error::Stream { .. } => Unlike::Differs(error.to_string()),
+        Error::WorkerDied { status, .. } if is_crash(status) => Unlike::Differs(error.to_string()),
+        Error::WorkerSilent { .. } | Error::Deadline { .. } => Unlike::Undecided(HUNG.to_owned()),
+        _ => Unlike::Undecided(error.to_string()),
     }
+}
+
+/// Returns whether a worker died by its own fault. Others may kill it: an administrator, or the kernel when memory runs
+/// out.
+fn is_crash(status: &str) -> bool {
+    const CRASHES: [&str; 5] = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"];
+    CRASHES.iter().any(|signal| status.contains(signal))
 }
