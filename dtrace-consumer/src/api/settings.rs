@@ -8,7 +8,7 @@ use super::live::Live;
 use super::option::Setting;
 use super::session::{self, Session, Source};
 use super::traced::Traced;
-use crate::client::admit::admit;
+use crate::client::admit::admit_unless_ended;
 use crate::client::elevation::Elevation;
 use crate::client::run;
 use crate::client::settings::Settings;
@@ -80,7 +80,8 @@ impl<S: sealed::Traces> session::sealed::Source for S {
     ) -> Result<Outcome, Failure> {
         let (mut settings, command) = self.into_parts();
         settings.command_line = command.as_ref().map(run::Traced::words);
-        admit(&mut settings.access)?;
+        let deadline = settings.delivery.deadline;
+        admit_unless_ended(&mut settings.access, ending, deadline)?;
         run::run(&settings, command, consumer, ending, started)
     }
 }

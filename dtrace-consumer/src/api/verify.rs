@@ -2,8 +2,8 @@
 //!
 //! A libdtrace of a [known](crate::locate::KNOWN_VERSIONS) version needs no check. One of another version is used
 //! only after a self-check, which traces with scripts whose answers are predicted. Sessions run it by themselves when
-//! they need it, and keep the verdict in `$XDG_CACHE_HOME/dtrace-consumer/verdicts` (`~/.cache` by default), for the
-//! library's build, the kernel and the version of this crate.
+//! they need it, and keep the verdict for the library's build, the kernel and the version of this crate: in
+//! `$XDG_CACHE_HOME/dtrace-consumer/verdicts` (`~/.cache` by default), and those of root in [`SYSTEM_VERDICTS`].
 //!
 //! [Elevated](crate::elevation) workers never run it for a user. They trust only the verdicts of root in
 //! [`SYSTEM_VERDICTS`]. `sudo dtrace-worker verify` writes these, as does [`verify`] in a process of root.
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::client::selfcheck::{self, Finding};
+use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::locate::{Candidate, Libdtrace, Search, Standing};
 use crate::verdict::{OF_SYSTEM, Store, Subject, Verdict};
@@ -123,7 +124,7 @@ pub fn verify(options: &Options, mut each: impl FnMut(&Verified)) -> Result<Vec<
         let (candidates, _) = search.trace_admitting(|library| {
             if !seen.contains(&library.library) {
                 seen.push(library.library.clone());
-                each(&verified(library, options.known, is_root));
+                each(&verified(library, options.known));
             }
             // The search goes on to the next place.
             Err(String::new())
@@ -144,7 +145,7 @@ fn search_of_elevated_worker() -> Option<Search> {
 }
 
 /// Checks a library, and keeps the verdict.
-fn verified(library: &Libdtrace, known: bool, is_root: bool) -> Verified {
+fn verified(library: &Libdtrace, known: bool) -> Verified {
     let nothing = |result| Verified {
         library: library.clone(),
         result,
@@ -154,7 +155,7 @@ fn verified(library: &Libdtrace, known: bool, is_root: bool) -> Verified {
     if library.standing == Standing::Known && !known {
         return nothing(Verification::Known);
     }
-    let finding = selfcheck::check(library, None);
+    let finding = selfcheck::check(library, None, &Ending::default());
     let mut verified = match &finding {
         Finding::Undecided(why) => nothing(Verification::Undecided { why: why.clone() }),
         Finding::Decided { verdict, answers, took } => {
@@ -167,18 +168,18 @@ fn verified(library: &Libdtrace, known: bool, is_root: bool) -> Verified {
     };
     let needs_none = library.standing == Standing::Known;
     if let (Some(verdict), false) = (finding.verdict(), needs_none) {
-        keep(&mut verified, verdict, is_root);
+        keep(&mut verified, verdict);
     }
     verified
 }
 
-fn keep(verified: &mut Verified, verdict: &Verdict, is_root: bool) {
+fn keep(verified: &mut Verified, verdict: &Verdict) {
     let Some(subject) = Subject::here(verified.library.build_id()) else {
         verified.unkept.push("the library has no build-id".to_owned());
         return;
     };
-    let stores = Store::of_user().into_iter().chain(is_root.then(Store::of_system));
-    for store in stores {
+    // That of root is the system's.
+    if let Some(store) = Store::of_user() {
         let directory: &Path = store.directory();
         match store.write(&subject, verdict) {
             Ok(()) => verified.kept.push(directory.to_owned()),

@@ -37,6 +37,17 @@ pub(crate) fn require_privilege() -> Result<(), Error> {
     if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }.into()) }
 }
 
+/// Fails unless sessions can trace here, whichever libdtrace they load.
+///
+/// # Errors
+/// [`Unavailable`] with what is missing.
+pub(super) fn require_host() -> Result<(), Unavailable> {
+    let checks = system::unsupported().into_iter().chain([system::privilege()]);
+    let checks = checks.chain(system::kernel()).chain([system::confinement(false)]);
+    let missing: Vec<_> = checks.filter(|check| !check.met).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }) }
+}
+
 /// Explains that a library is not used.
 pub(super) fn differs(what: &str) -> String {
     format!("differs: {what} (`dtrace-worker verify` checks again)")

@@ -4,26 +4,43 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dtrace_locate::locate::{Libdtrace, Search, Standing};
 use parking_lot::Mutex;
 
-use super::admission::{differs, require_privilege, stored};
+use super::admission::{differs, require_host, stored};
 use super::elevation::Elevation;
 use super::preflight::preflight_admitting;
-use super::selfcheck::{Finding, check};
+use super::selfcheck::{CUT_SHORT, Finding, check};
 use super::settings::Access;
+use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::verdict::{Store, Subject, Verdict};
 
 /// Several sessions that start at once need one self-check.
 static CHECKING: Mutex<()> = Mutex::new(());
 
+/// How often a session that waits for another one's self-check looks whether it has been asked to end.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// Runs the self-check if the session needs it, and notes the library that it admitted.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if no library is admitted, or if this process may not trace.
 pub(crate) fn admit(access: &mut Access) -> Result<(), Error> {
+    admit_unless_ended(access, &Ending::default(), None)
+}
+
+/// Runs the self-check like [`admit`], for a session with this deadline. The check is aborted when `ending` is asked for.
+///
+/// # Errors
+/// Those of [`admit`], [`Error::Aborted`] and [`Error::Deadline`].
+pub(crate) fn admit_unless_ended(
+    access: &mut Access,
+    ending: &Ending,
+    deadline: Option<Duration>,
+) -> Result<(), Error> {
     if access.elevation != Elevation::None || access.admitted.is_some() {
         return Ok(());
     }
@@ -34,26 +51,48 @@ pub(crate) fn admit(access: &mut Access) -> Result<(), Error> {
         _ => return Ok(()),
     }
     // Preflight says what is missing, too, and more of it.
-    if require_privilege().is_err() {
+    if require_host().is_err() {
         return Ok(());
     }
     let worker = access.worker.as_deref();
-    let checked = preflight_admitting(access.prefix.as_deref(), |library| checked(library, worker));
-    access.admitted = Some(Arc::new(checked.require()?));
+    let checked =
+        preflight_admitting(access.prefix.as_deref(), |library| checked(library, worker, ending));
+    match checked.require() {
+        Ok(library) => access.admitted = Some(Arc::new(library)),
+        Err(missing) => return Err(aborted(ending, deadline).unwrap_or_else(|| missing.into())),
+    }
     Ok(())
+}
+
+/// Returns the error of a session that was aborted, or whose deadline has come.
+fn aborted(ending: &Ending, deadline: Option<Duration>) -> Option<Error> {
+    let is_late = ending.first().is_some_and(|(_, reason)| reason == Reason::Deadline);
+    let late = deadline.filter(|_| is_late).map(|limit| Error::Deadline { limit });
+    ending.abortion(deadline).or(late)
 }
 
 /// Returns a library's standing after a self-check, if one is necessary. `worker` is the worker's program.
 ///
 /// # Errors
 /// Returns why the library is not used, and what to do.
-fn checked(library: &Libdtrace, worker: Option<&Path>) -> Result<Standing, String> {
-    let _guard = CHECKING.lock();
+fn checked(
+    library: &Libdtrace,
+    worker: Option<&Path>,
+    ending: &Ending,
+) -> Result<Standing, String> {
+    let _guard = loop {
+        if ending.is_asked() {
+            return Err(undecided(CUT_SHORT));
+        }
+        if let Some(guard) = CHECKING.try_lock_for(GLANCE) {
+            break guard;
+        }
+    };
     match stored(library)? {
         Standing::Unverified => {}
         other => return Ok(other),
     }
-    let finding = check(library, worker);
+    let finding = check(library, worker, ending);
     if let Some(verdict) = finding.verdict()
         && let (Some(store), Some(subject)) = (Store::of_user(), Subject::here(library.build_id()))
         && let Err(error) = store.write(&subject, verdict)
@@ -65,6 +104,10 @@ fn checked(library: &Libdtrace, worker: Option<&Path>) -> Result<Standing, Strin
     match finding {
         Finding::Decided { verdict: Verdict::Matches, .. } => Ok(Standing::Verified),
         Finding::Decided { verdict: Verdict::Differs(what), .. } => Err(differs(&what)),
-        Finding::Undecided(why) => Err(format!("could not be checked: {why}")),
+        Finding::Undecided(why) => Err(undecided(&why)),
     }
+}
+
+fn undecided(why: &str) -> String {
+    format!("could not be checked: {why}")
 }

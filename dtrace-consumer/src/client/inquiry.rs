@@ -1,6 +1,7 @@
 //! Queries that libdtrace answers without tracing.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::command::place::where_to_hold;
 use super::connection::Connection;
@@ -78,7 +79,7 @@ fn collect<T>(
     job::check(settings)?;
     let library = admit(&settings.access)?;
     let mut job = job(settings, library.as_ref(), purpose, Wants::NOTHING)?;
-    let ending = Ending::default();
+    let ending: Arc<Ending> = settings.access.under_check.clone().unwrap_or_default();
     loop {
         // They never run: they are killed when this is dropped.
         let created = &settings.created;

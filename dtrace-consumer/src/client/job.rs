@@ -70,7 +70,7 @@ fn read_options(settings: &Settings) -> Vec<String> {
 
 /// Returns the permission to load a library whose version is not known, if it was verified or is being checked.
 fn unknown(settings: &Settings, library: &Libdtrace) -> Option<Unknown> {
-    let under_check = settings.access.under_check;
+    let under_check = settings.access.under_check.is_some();
     let version = library.version.clone()?;
     let is_permitted = under_check || library.standing == Standing::Verified;
     is_permitted.then_some(Unknown { version, under_check })

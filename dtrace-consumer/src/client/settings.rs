@@ -11,6 +11,7 @@ use super::elevation::Elevation;
 use crate::data::recording::Compression;
 use crate::data::script::Script;
 use crate::decode::delivery::Delivery;
+use crate::decode::stop::Ending;
 
 /// Everything that is set before a live session starts.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +47,6 @@ pub(crate) struct Access {
     pub(crate) elevation: Elevation,
     /// The library to load, instead of one that is searched for.
     pub(crate) admitted: Option<Arc<Libdtrace>>,
-    /// Whether the session is a part of the library's self-check.
-    pub(crate) under_check: bool,
+    /// Set if the session is a part of the library's self-check, which ends with it.
+    pub(crate) under_check: Option<Arc<Ending>>,
 }

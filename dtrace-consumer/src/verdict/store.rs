@@ -25,8 +25,16 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Returns the store of this user; `None` for a user without a home directory.
+    /// Returns the store of this process's user; `None` for a user without a home directory.
     pub(crate) fn of_user() -> Option<Store> {
+        Store::of(nix::unistd::geteuid().is_root())
+    }
+
+    /// Root uses the system's store: the environment may name the home directory of the user who ran sudo.
+    fn of(is_root: bool) -> Option<Store> {
+        if is_root {
+            return Some(Store::of_system());
+        }
         of_user().map(|directory| Store { directory, mode: 0o700 })
     }
 
@@ -59,6 +67,7 @@ impl Store {
     /// # Errors
     /// The system's error, or why the directory is not trusted.
     pub(crate) fn write(&self, subject: &Subject, verdict: &Verdict) -> io::Result<()> {
+        require_own_ancestor(&self.directory)?;
         DirBuilder::new().recursive(true).mode(self.mode).create(&self.directory)?;
         require_own(&fs::symlink_metadata(&self.directory)?)?;
         let name = subject.file_name();
@@ -85,6 +94,25 @@ fn require_own(metadata: &Metadata) -> io::Result<()> {
         None => Ok(()),
         Some(why) => Err(io::Error::other(why)),
     }
+}
+
+/// Fails unless the nearest directory that exists belongs to the user of this process. Otherwise directories would be
+/// created in another user's home, or where another user's link leads.
+fn require_own_ancestor(directory: &Path) -> io::Result<()> {
+    let user = nix::unistd::geteuid().as_raw();
+    for ancestor in directory.ancestors() {
+        let metadata = match fs::symlink_metadata(ancestor) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata?,
+        };
+        // Whether others can write there is checked of the directory itself.
+        return match objection(user, metadata.uid(), metadata.mode() & !OTHERS_WRITE) {
+            None if metadata.uid() == user => Ok(()),
+            None => Err(io::Error::other(format!("{} belongs to root", ancestor.display()))),
+            Some(why) => Err(io::Error::other(format!("{}: {why}", ancestor.display()))),
+        };
+    }
+    Ok(())
 }
 
 /// Returns why a file or directory with this owner and mode is not trusted by `user`.
@@ -170,6 +198,45 @@ mod tests {
         store.write(&subject, &differs).expect("it is writable");
         assert_eq!(store.read(&subject), Some(differs));
         assert_eq!(fs::read_dir(store.directory()).expect("it exists").count(), 1);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn nothing_is_created_behind_a_link() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let link = directory.path().join("cache");
+        symlink(elsewhere.path(), &link).expect("a link");
+        let error = store(&link.join("dtrace-consumer")).write(&subject(), &Verdict::Matches);
+        // The link itself is the nearest that exists, and so is what it leads to.
+        assert!(error.expect_err("a link").to_string().contains("symbolic link"));
+        assert_eq!(fs::read_dir(elsewhere.path()).expect("it exists").count(), 0);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn nothing_is_created_in_the_directory_of_another_user() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // Root may give its directory away. Others have no directory of root to write to.
+        let parent = match nix::unistd::geteuid().is_root() {
+            true => {
+                std::os::unix::fs::chown(directory.path(), Some(65534), None).expect("root may");
+                directory.path()
+            }
+            false => Path::new("/"),
+        };
+        let store = store(&parent.join("dtrace-consumer"));
+        let error = store.write(&subject(), &Verdict::Matches).expect_err("another user's");
+        assert!(error.to_string().contains("belongs to"), "{error}");
+        assert!(!store.directory().exists() && !parent.join("dtrace-consumer").exists());
+    }
+
+    #[test]
+    fn root_uses_the_store_of_the_system_whatever_the_environment_names() {
+        let store = Store::of(true).expect("root has one");
+        assert_eq!(store.directory(), Store::of_system().directory());
+        let own = Store::of(false);
+        assert!(own.is_none_or(|own| own.directory() != store.directory()));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use dtrace_locate::locate::Libdtrace;
 use self::answers::{Answers, of_mistake, of_probes, of_session, of_symbol, of_type};
 use self::compare::{first_difference, unexpected};
 use self::questions::{LINUX, Question, Questions};
+use super::admission::require_host;
 use super::patience::SILENCE_LIMIT;
 use super::settings::{Access, Settings};
 use super::{inquiry, run};
@@ -26,13 +27,16 @@ use crate::data::outcome::EndedBy;
 use crate::data::script::Script;
 use crate::decode::deadline::Watch;
 use crate::decode::delivery::Delivery;
-use crate::decode::stop::Ending;
+use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::stream::job::Purpose;
 use crate::verdict::Verdict;
 
 /// How long the tracing of a check may take. It takes about a second on an idle machine.
 const LIMIT: Duration = SILENCE_LIMIT;
+
+/// Why a check is undecided that was aborted.
+pub(super) const CUT_SHORT: &str = "the session was asked to end before the self-check was over (allow more time, or run `dtrace-worker verify` first)";
 
 /// Why a check is undecided whose worker was silent. The user cannot set its limits.
 const HUNG: &str =
@@ -68,13 +72,29 @@ enum Unlike {
     Undecided(String),
 }
 
-/// Checks a library. `worker` is the worker's program, by default this process's own.
-pub(crate) fn check(library: &Libdtrace, worker: Option<&Path>) -> Finding {
+/// Checks a library. `worker` is the worker's program, by default this process's own. The check is aborted when `ending`
+/// is asked for.
+pub(crate) fn check(library: &Libdtrace, worker: Option<&Path>, ending: &Ending) -> Finding {
+    if let Err(missing) = require_host() {
+        return Finding::Undecided(missing.to_string());
+    }
+    let own = Arc::new(Ending::default());
+    let aborted = Arc::clone(&own);
+    ending.attach(move |_| aborted.ask(Reason::Abort));
+    let finding = run_check(library, worker, &own);
+    ending.detach();
+    if own.is_aborted() {
+        return Finding::Undecided(CUT_SHORT.to_owned());
+    }
+    finding
+}
+
+fn run_check(library: &Libdtrace, worker: Option<&Path>, ending: &Arc<Ending>) -> Finding {
     let began = Instant::now();
     let access = Access {
         worker: worker.map(Path::to_owned),
         admitted: Some(Arc::new(library.clone())),
-        under_check: true,
+        under_check: Some(Arc::clone(ending)),
         ..Access::default()
     };
     let settings = Settings { access, ..Settings::default() };
@@ -107,7 +127,7 @@ fn trace(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
         },
         ..settings.clone()
     };
-    let ending = Arc::new(Ending::default());
+    let ending = settings.access.under_check.clone().unwrap_or_default();
     let mut answers = Answers::default();
     let watch = Watch::start(LIMIT, &ending).map_err(|error| unlike(&error))?;
     let result = run::run(&settings, None, &mut answers, &ending, || ());
