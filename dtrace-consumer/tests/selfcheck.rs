@@ -130,7 +130,7 @@ fn a_library_without_the_maps_of_its_drops_is_refused() {
     let prefix = Prefix::of_stand_in("2.0.8", &Plan::default());
     let text = prefix.refused();
     assert!(
-        text.contains("version 2.0.8 differs: finding libdtrace's counters of drops"),
+        text.contains("version 2.0.8 could not be checked: finding libdtrace's counters of drops"),
         "{text}"
     );
 }

@@ -17,6 +17,7 @@ live_tests! {
     tests: [
         a_check_whose_worker_is_killed_decides_nothing,
         a_check_whose_worker_crashes_is_decided,
+        invalid_data_decide_a_check,
         a_host_that_cannot_trace_says_nothing_about_its_library,
         a_deadline_ends_a_check,
         an_abort_ends_a_check_and_the_wait_for_one,
@@ -115,6 +116,14 @@ fn a_check_whose_worker_crashes_is_decided() {
         // The verdict is kept.
         assert_eq!(standing(prefix.path()), None, "{signal}");
     }
+}
+
+fn invalid_data_decide_a_check() {
+    let prefix = prefix(&Plan { rounds: vec![vec![Event::LoneEnd]], ..Plan::default() });
+    let text = refused(run(prefix.path()));
+    assert!(text.contains("version 2.0.8 differs: "), "{text}");
+    assert!(text.contains("invalid data from libdtrace"), "{text}");
+    assert_eq!(standing(prefix.path()), None);
 }
 
 fn a_host_that_cannot_trace_says_nothing_about_its_library() {

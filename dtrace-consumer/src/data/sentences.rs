@@ -3,6 +3,9 @@
 //! libdtrace reports some cases only as English text. This module parses it; `tests/sentences.rs` checks each
 //! message against the real library.
 
+/// How the message of a failure begins that is due to invalid data from libdtrace.
+pub(crate) const INVALID_DATA: &str = "invalid data from libdtrace";
+
 /// Returns the probe that the kernel refused, from the message of a failed `dtrace_go`.
 pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str> {
     if call != "dtrace_go" {

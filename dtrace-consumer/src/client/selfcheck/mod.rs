@@ -25,6 +25,7 @@ use super::{inquiry, run};
 use crate::data::loss::LossPolicy;
 use crate::data::outcome::EndedBy;
 use crate::data::script::Script;
+use crate::data::sentences::INVALID_DATA;
 use crate::decode::deadline::Watch;
 use crate::decode::delivery::Delivery;
 use crate::decode::stop::{Ending, Reason};
@@ -209,6 +210,9 @@ fn compared(questions: &[Question], given: Vec<String>) -> Result<usize, Unlike>
 fn unlike(error: &Error) -> Unlike {
     match error {
         Error::Stream { .. } => Unlike::Differs(error.to_string()),
+        Error::Libdtrace { message, .. } if message.starts_with(INVALID_DATA) => {
+            Unlike::Differs(error.to_string())
+        }
         Error::WorkerDied { status, .. } if is_crash(status) => Unlike::Differs(error.to_string()),
         Error::WorkerSilent { .. } | Error::Deadline { .. } => Unlike::Undecided(HUNG.to_owned()),
         _ => Unlike::Undecided(error.to_string()),

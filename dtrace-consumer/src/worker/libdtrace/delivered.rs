@@ -9,6 +9,7 @@
 use std::ffi::{CStr, c_char};
 use std::fmt;
 
+use crate::data::sentences::INVALID_DATA;
 use dtrace_sys::abi::dtrace_recdesc_t;
 
 /// Invalid data from libdtrace.
@@ -23,7 +24,7 @@ impl Misdelivered {
 
 impl fmt::Display for Misdelivered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid data from libdtrace: {}", self.0)
+        write!(f, "{INVALID_DATA}: {}", self.0)
     }
 }
 
