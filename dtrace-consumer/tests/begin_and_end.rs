@@ -27,8 +27,10 @@ live_tests! {
         without_a_function_that_can_be_called_no_begin_is_an_error_and_no_end_a_warning,
     ],
     long: [
-        each_script_of_a_session_has_its_begin_and_its_end_once,
         a_fault_in_begin_or_end_is_reported,
+    ],
+    by_hand: [
+        each_script_of_a_session_has_its_begin_and_its_end_once,
         the_probes_fire_on_the_only_cpu_that_is_traced,
         aggregations_and_printed_text_of_begin_and_end_are_complete,
     ],
@@ -37,7 +39,7 @@ live_tests! {
     long: [in_a_pid_namespace_both_fire],
     needs: [Tracing, Check(can_be_changed), Dtrace1, Command("unshare")],
     tests: [],
-    long: [without_this_help_neither_fires],
+    by_hand: [without_this_help_neither_fires],
     needs: [Tracing, Check(can_be_changed), Root, Command("sudo"), Command("unshare"), Command("setpriv")],
     tests: [in_an_elevated_worker_both_fire],
 }

@@ -18,7 +18,7 @@ live_tests! {
         a_grabbed_process_survives_whose_new_threads_load_libraries,
         a_process_is_grabbed_while_a_trap_of_its_own_is_blocked,
     ],
-    long: [
+    by_hand: [
         a_command_survives_whose_functions_are_traced_while_its_other_thread_loads_libraries,
         a_process_survives_that_is_let_go_while_it_loads_libraries,
     ],

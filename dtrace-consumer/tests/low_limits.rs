@@ -19,7 +19,7 @@ live_tests! {
         limits_that_no_session_reaches_do_not_matter,
         small_files_are_named_and_end_nobody,
     ],
-    long: [
+    by_hand: [
         every_number_of_open_files_is_enough_or_named,
         every_amount_of_memory_is_enough_or_named,
     ],

@@ -20,7 +20,7 @@ live_tests! {
         a_library_that_crashes_in_its_self_check_is_refused,
         a_library_that_is_too_old_is_refused_without_being_loaded,
     ],
-    long: [a_library_that_hangs_in_its_self_check_is_refused],
+    by_hand: [a_library_that_hangs_in_its_self_check_is_refused],
 }
 
 /// A prefix with a library whose version is another one. Its verdicts vanish with it.

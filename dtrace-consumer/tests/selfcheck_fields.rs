@@ -16,7 +16,7 @@ live_tests! {
         a_library_that_comes_between_and_changes_nothing_is_verified,
         the_first_answer_that_differs_is_named,
     ],
-    long: [every_field_that_is_elsewhere_is_noticed],
+    by_hand: [every_field_that_is_elsewhere_is_noticed],
 }
 
 /// A structure's role, its type in `changed.c`, the field that is elsewhere, and the field that is in its place.

@@ -71,20 +71,25 @@ fn names_are_hidden(job: &Job) -> Option<Warning> {
 
 /// Returns why the clauses must not be enabled, if so. While the setting is off, probes on functions of the kernel do
 /// not fire, and disabling them makes Linux 6.1 turn off function tracing until it is booted again.
-pub(super) fn harm(clauses: &[Probe]) -> Option<io::Error> {
+pub(super) fn harm(compiling: &Compiling, clauses: &[Probe]) -> Option<io::Error> {
     let setting = silenced_functions()?;
-    let clause = clauses.iter().find(|clause| is_on_functions(clause))?;
+    let list = |clause: &Probe| matching(compiling, &clause.to_string());
+    let clause = clauses.iter().find(|clause| is_on_functions(clause, list))?;
     Some(io::Error::other(format!(
         "`{clause}` would never fire, because {setting} is 0, and disabling it could break the kernel's function \
          tracing (run `sysctl {setting}=1`)"
     )))
 }
 
-/// Returns whether the probes of a clause are on functions of the kernel, or some that they are built upon.
-fn is_on_functions(clause: &Probe) -> bool {
-    ["fbt", "rawfbt"].contains(&clause.provider.as_str())
+/// Returns whether probes of a clause are on functions of the kernel, or built upon some that are. `list` lists the
+/// probes of a clause whose provider is a pattern.
+fn is_on_functions(clause: &Probe, list: impl Fn(&Probe) -> Option<Vec<Probe>>) -> bool {
+    let is_function = |probe: &Probe| ["fbt", "rawfbt"].contains(&probe.provider.as_str());
+    let is_pattern = clause.provider.is_empty() || clause.provider.contains(['*', '?', '[', '\\']);
+    is_function(clause)
         || ProbePattern::parse(&format!("{}:::{}", clause.provider, clause.name))
             .is_some_and(|pattern| may_be_built_on_functions(&pattern))
+        || (is_pattern && list(clause).is_some_and(|probes| probes.iter().any(is_function)))
 }
 
 fn matches_nothing(compiling: &Compiling, job: &Job, clause: &Probe) -> Option<Warning> {
@@ -170,12 +175,19 @@ mod tests {
             ("", "send"),
             ("i?", "rec*"),
         ] {
-            assert!(is_on_functions(&clause(provider, name)), "{provider}:::{name}");
+            assert!(is_on_functions(&clause(provider, name), |_| None), "{provider}:::{name}");
+        }
+        let listed = |_: &Probe| Some(vec![clause("syscall", "entry"), clause("fbt", "entry")]);
+        for (provider, is_on_some) in
+            [("", true), ("f*", true), ("?bt", true), ("[a-z]bt", true), ("syscall", false)]
+        {
+            let clause = clause(provider, "entry");
+            assert_eq!(is_on_functions(&clause, listed), is_on_some, "{provider}:::entry");
         }
         for (provider, name) in
             [("syscall", "entry"), ("proc", "exec"), ("io", "start"), ("dtrace", "BEGIN")]
         {
-            assert!(!is_on_functions(&clause(provider, name)), "{provider}:::{name}");
+            assert!(!is_on_functions(&clause(provider, name), |_| None), "{provider}:::{name}");
         }
     }
 }

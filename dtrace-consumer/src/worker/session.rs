@@ -272,7 +272,7 @@ fn warn(
 ) -> Result<(), Failed> {
     let clauses = compiling.programs(false)?.into_iter().flat_map(|program| program.clauses);
     let clauses: Vec<_> = clauses.map(|clause| clause.probe).collect();
-    if let Some(harm) = never_fires::harm(&clauses) {
+    if let Some(harm) = never_fires::harm(compiling, &clauses) {
         return Err(surroundings_failed("enabling probes on functions of the kernel", &harm));
     }
     let never_fire = never_fires::warnings(compiling, job, &clauses, tracer.uncorrected.as_ref());

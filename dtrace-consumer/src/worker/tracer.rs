@@ -62,8 +62,10 @@ impl Tracer {
         };
         let view = view.transpose().map_err(|e| untranslated(&e))?;
         let not_between = system::come_between(inside, view, served.is_some()).err();
-        // Without it, processes that execute programs are as libdtrace sees them.
-        let _ = system::watch_attachments(inside);
+        // Without it, libdtrace may hang, and processes that it is attached to may be killed by its breakpoints.
+        system::watch_attachments(inside).map_err(|e| {
+            surroundings_failed("watching which processes libdtrace attaches to", &e)
+        })?;
         // No probe would ever fire.
         if let (Some(e), true) = (&not_between, view.is_some_and(|it| it.translates())) {
             return Err(untranslated(e));

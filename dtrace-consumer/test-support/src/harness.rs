@@ -16,14 +16,20 @@ use parking_lot::Mutex;
 
 use crate::need::{Missing, Need};
 
-/// `all` runs the tests that take long, too.
+/// `all` runs the tests that take long, too; `by-hand` runs those as well that take minutes.
 pub const SWITCH: &str = "DTRACE_CONSUMER_TESTS";
 
 /// Whether tests that take long are to run.
 #[must_use]
 pub fn all_are_wanted() -> bool {
-    std::env::var_os(SWITCH).is_some_and(|value| value == "all")
+    std::env::var_os(SWITCH).is_some_and(|value| value == "all") || those_by_hand_are_wanted()
 }
+
+fn those_by_hand_are_wanted() -> bool {
+    std::env::var_os(SWITCH).is_some_and(|value| value == BY_HAND)
+}
+
+const BY_HAND: &str = "by-hand";
 
 type Run = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 
@@ -32,6 +38,7 @@ pub struct Test {
     name: String,
     needs: Vec<Need>,
     is_long: bool,
+    is_by_hand: bool,
     run: Run,
 }
 
@@ -51,7 +58,8 @@ impl Test {
         name: impl Into<String>,
         run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
     ) -> Test {
-        Test { name: name.into(), needs: Vec::new(), is_long: false, run: Box::new(run) }
+        let (is_long, is_by_hand) = (false, false);
+        Test { name: name.into(), needs: Vec::new(), is_long, is_by_hand, run: Box::new(run) }
     }
 
     /// Runs it only where all of this is there.
@@ -66,6 +74,13 @@ impl Test {
     pub fn long(mut self) -> Test {
         self.is_long = true;
         self
+    }
+
+    /// Runs it only where it is asked for, because it takes minutes.
+    #[must_use]
+    pub fn by_hand(mut self) -> Test {
+        self.is_by_hand = true;
+        self.long()
     }
 }
 
@@ -95,10 +110,15 @@ pub fn run_serially(tests: Vec<Test>) -> ExitCode {
 fn run_with(arguments: &Arguments, filters: &Filters, tests: Vec<Test>) -> ExitCode {
     keep_panics_of_tests();
     let reasons: Arc<Mutex<Reasons>> = Arc::default();
-    let asked_for = arguments.ignored || arguments.include_ignored || all_are_wanted();
+    let ignored_too = arguments.ignored || arguments.include_ignored;
+    let long_too = ignored_too || all_are_wanted();
+    let by_hand_too = ignored_too || those_by_hand_are_wanted();
     let trials = tests.into_iter().filter(|test| filters.take(&test.name, arguments.exact));
     let trials = trials.map(|test| {
-        let (left_out, reasons) = (test.is_long && !asked_for, Arc::clone(&reasons));
+        let reasons = Arc::clone(&reasons);
+        let asked_for = if test.is_by_hand { by_hand_too } else { long_too };
+        let left_out =
+            (test.is_long && !asked_for).then_some(if test.is_by_hand { BY_HAND } else { "all" });
         let is_ignored = test.is_long && arguments.ignored;
         Trial::ignorable_test(test.name.clone(), move || conduct(test, left_out, &reasons))
             .with_ignored_flag(is_ignored)
@@ -135,14 +155,18 @@ impl Reasons {
     }
 }
 
-fn conduct(test: Test, left_out: bool, reasons: &Mutex<Reasons>) -> Result<Completion, Failed> {
+fn conduct(
+    test: Test,
+    left_out: Option<&str>,
+    reasons: &Mutex<Reasons>,
+) -> Result<Completion, Failed> {
     let ignored = |missing: Missing| {
         let completion = Completion::ignored_with(&missing.what);
         reasons.lock().add(missing, "ignored");
         Ok(completion)
     };
-    if left_out {
-        return ignored(Missing::new(format!("takes long; {SWITCH}=all runs it")));
+    if let Some(value) = left_out {
+        return ignored(Missing::new(format!("takes long; {SWITCH}={value} runs it")));
     }
     for need in &test.needs {
         if let Err(missing) = need.check() {

@@ -57,6 +57,7 @@ macro_rules! live_tests {
         needs: [$($need:ident $(($argument:expr))?),* $(,)?],
         $(tests: [$($test:ident),* $(,)?] $(,)?)?
         $(long: [$($long:ident),* $(,)?] $(,)?)?
+        $(by_hand: [$($by_hand:ident),* $(,)?] $(,)?)?
     )+) => {
         fn main() -> ::std::process::ExitCode {
             let mut tests = ::std::vec::Vec::new();
@@ -64,6 +65,7 @@ macro_rules! live_tests {
                 let needs: &[$crate::Need] = &[$($crate::Need::$need $(($argument))?),*];
                 $($(tests.push($crate::harness::Test::of(stringify!($test), $test).needs(needs));)*)?
                 $($(tests.push($crate::harness::Test::of(stringify!($long), $long).needs(needs).long());)*)?
+                $($(tests.push($crate::harness::Test::of(stringify!($by_hand), $by_hand).needs(needs).by_hand());)*)?
             })+
             $run(tests)
         }

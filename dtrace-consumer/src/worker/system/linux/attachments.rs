@@ -52,7 +52,7 @@ static KEEP_OPEN: AtomicBool = AtomicBool::new(false);
 /// execute a program.
 ///
 /// # Errors
-/// libdtrace does not call these functions as expected.
+/// The library calls `ptrace`, but not the other functions that this module replaces.
 pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
     let waitpid = |place: *mut usize| {
         // SAFETY: the place is writable, and holds the address of the C library's `waitpid`, which has this
@@ -86,9 +86,15 @@ pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
     };
     // SAFETY: libdtrace is called by this thread only, and has started no other ones yet.
     unsafe {
-        called_function::replace(inside, c"ptrace", ptrace)?;
-        called_function::replace(inside, c"waitpid", waitpid)?;
-        called_function::replace(inside, c"close", close)
+        let attaches = called_function::replace(inside, c"ptrace", |_| ()).is_ok();
+        let watched = called_function::replace(inside, c"waitpid", waitpid)
+            .and_then(|()| called_function::replace(inside, c"close", close));
+        match (watched, attaches) {
+            // Last: what it refuses, `waits` has to make good.
+            (Ok(()), true) => called_function::replace(inside, c"ptrace", ptrace),
+            (Err(error), true) => Err(error),
+            (_, false) => Ok(()),
+        }
     }
 }
 
