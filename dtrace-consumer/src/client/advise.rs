@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::hint::{self, Facts, NO_TARGET};
 use super::settings::Settings;
-use super::system::functions_are_off;
-use super::{inquiry, limits, near, system};
+use super::system::{explained_by_limit, functions_are_off};
+use super::{inquiry, near, system};
 use crate::data::sentences;
 use crate::error::{CompileError, Error};
 use crate::stream::job::Purpose;
@@ -32,7 +32,7 @@ pub(crate) fn advised(settings: &Settings, command: Option<i32>, mut error: Erro
         Error::Process { attempt, advice, .. } => *advice = process(attempt),
         _ => {}
     }
-    limits::explained(error)
+    explained_by_limit(error)
 }
 
 fn exists(pid: u32) -> bool {

@@ -12,7 +12,6 @@ mod hint;
 pub(crate) mod inquiry;
 mod job;
 mod launch;
-mod limits;
 mod lossy;
 mod near;
 mod options;

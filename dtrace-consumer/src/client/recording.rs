@@ -8,11 +8,10 @@ use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-
 use super::descriptors::above_standard;
 use super::patience::Patient;
 use super::settings::Settings;
+use super::system::largest_file;
 use crate::data::recording::{Compression, Origin};
 use crate::error::Error;
 use crate::stream::compressed::write_frames;
@@ -152,8 +151,9 @@ impl Copy {
     /// Fails where the file would become larger than this process may write: the system would end the process.
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = &self.file;
-        let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
-        if limit != RLIM_INFINITY && file.metadata()?.is_file() {
+        if let Some(limit) = largest_file()?
+            && file.metadata()?.is_file()
+        {
             let size = file.stream_position()?.saturating_add(bytes.len() as u64);
             if size > limit {
                 let reason = format!(

@@ -15,13 +15,13 @@ use super::command::place::{Hold, needed_by_message, needed_by_probe};
 use super::connection::{Connection, duplicate};
 use super::job::{check, job, known};
 use super::launch::Killer;
-use super::limits;
 use super::patience::WHILE_TRACING;
 use super::preflight::admit;
 use super::recording::Tee;
 use super::requests::{CatchUp, Requests};
 use super::retry::{retry, widen};
 use super::settings::Settings;
+use super::system::explained_by_limit;
 use crate::data::outcome::{CommandOutcome, EndedBy, Outcome};
 use crate::data::sentences;
 use crate::data::warning::Warning;
@@ -76,7 +76,7 @@ pub(crate) fn start<'c>(
             let is_effect =
                 !matches!(error, Error::Compile(_) | Error::Option { .. } | Error::Script { .. });
             let abortion = ending.abortion(settings.delivery.deadline).filter(|_| is_effect);
-            Err(dispatcher.fail(abortion.unwrap_or_else(|| limits::explained(error))))
+            Err(dispatcher.fail(abortion.unwrap_or_else(|| explained_by_limit(error))))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod checks;
 mod executable;
+mod limits;
 #[expect(unsafe_code, reason = "system calls without a safe wrapper")]
 mod process;
 
@@ -16,6 +17,7 @@ pub(in crate::client) use checks::{
     confinement, functions_are_off, kernel, privilege, unsupported,
 };
 pub(in crate::client) use executable::{library_directories, own_executable};
+pub(in crate::client) use limits::{explained_by_limit, largest_file};
 pub(in crate::client) use process::{ProcessHandle, loses_statuses};
 
 /// Returns this process's PID in /proc.

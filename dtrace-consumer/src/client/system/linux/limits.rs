@@ -4,8 +4,9 @@
 //! module reads the limits themselves, and names one that is far below what a session needs.
 
 use std::fmt::Write as _;
+use std::io;
 
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use crate::error::Error;
 
@@ -99,8 +100,14 @@ const LIMITS: [Limit; 6] = [
     },
 ];
 
+/// Returns the largest size that this process may give a file, if that is limited.
+pub(in crate::client) fn largest_file() -> io::Result<Option<u64>> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    Ok((limit != RLIM_INFINITY).then_some(limit))
+}
+
 /// Adds the limit that explains a failed start, if there is one.
-pub(super) fn explained(error: Error) -> Error {
+pub(in crate::client) fn explained_by_limit(error: Error) -> Error {
     let is_of_system = matches!(
         error,
         Error::Command { .. }
