@@ -409,16 +409,10 @@ pub mod record {
 
 /// Kinds of sessions, and what is known of one.
 pub mod session {
-    #[cfg(feature = "live")]
-    pub use crate::api::command::IntoCommand;
-    #[cfg(feature = "live")]
-    pub use crate::api::live::Live;
     pub use crate::api::replay::Recorded;
     pub use crate::api::session::Source;
     #[cfg(feature = "live")]
-    pub use crate::api::settings::Traces;
-    #[cfg(feature = "live")]
-    pub use crate::api::traced::Traced;
+    pub use crate::api::{command::IntoCommand, live::Live, settings::Traces, traced::Traced};
     pub use crate::data::outcome::{
         CommandOutcome, CommandOutput, CommandStream, EndedBy, Timings,
     };

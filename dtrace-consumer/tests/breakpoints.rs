@@ -2,10 +2,8 @@
 //!
 //! libdtrace sets one where the dynamic linker reports that it loads a library.
 
-use std::time::Duration;
-
 use dtrace_consumer::{ValueRef, run_synchronous, trace};
-use dtrace_test_support::answering::Answering;
+use dtrace_test_support::answering::{Answering, DEADLINE};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
@@ -24,50 +22,19 @@ live_tests! {
     ],
 }
 
-/// When a session counts as hanging. None takes nearly as long.
-const DEADLINE: Duration = Duration::from_secs(120);
-
-/// Grabs the process until it has called getppid(2).
-fn grab(program: &mut Answering) {
-    let pid = program.pid();
-    let mut calls = 0;
-    trace("syscall::getppid:entry /pid == $target/ { trace(1); exit(0); }")
-        .grab(pid)
-        .deadline(DEADLINE)
-        .on_start(|_| {
-            program.ask();
-            Ok(())
-        })
-        .chew(|_| {
-            calls += 1;
-            Ok(())
-        })
-        .run()
-        .expect("it runs");
-    assert_eq!(calls, 1);
-    program.answered();
-}
-
-/// Fails if the process has been killed.
-fn survives(mut program: Answering) {
-    program.ask();
-    program.answered();
-    program.end();
-}
-
 fn a_grabbed_process_survives_whose_other_thread_loads_libraries() {
     let (_lock, guard) = alone();
     let mut program = Answering::start("thread-loads");
-    grab(&mut program);
-    survives(program);
+    program.call_while_grabbed();
+    program.call_and_end();
     guard.check();
 }
 
 fn a_grabbed_process_survives_whose_new_threads_load_libraries() {
     let (_lock, guard) = alone();
     let mut program = Answering::start("threads-load");
-    grab(&mut program);
-    survives(program);
+    program.call_while_grabbed();
+    program.call_and_end();
     guard.check();
 }
 
@@ -92,7 +59,7 @@ fn a_process_survives_whose_stacks_are_named_while_its_other_thread_loads_librar
         .expect("it runs");
     assert_eq!(innermost.as_deref(), Some("getppid"));
     program.answered();
-    survives(program);
+    program.call_and_end();
     guard.check();
 }
 
@@ -116,16 +83,16 @@ fn a_process_survives_that_is_let_go_while_it_loads_libraries() {
     let (_lock, guard) = alone();
     let mut program = Answering::start("loads");
     for _ in 0..10 {
-        grab(&mut program);
+        program.call_while_grabbed();
     }
-    survives(program);
+    program.call_and_end();
     guard.check();
 }
 
 fn a_process_is_grabbed_while_a_trap_of_its_own_is_blocked() {
     let (_lock, guard) = alone();
     let mut program = Answering::start("trap-blocked");
-    grab(&mut program);
-    survives(program);
+    program.call_while_grabbed();
+    program.call_and_end();
     guard.check();
 }

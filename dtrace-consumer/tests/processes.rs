@@ -61,25 +61,8 @@ fn a_grabbed_process_goes_on_when_the_session_ends() {
     // libdtrace has breakpoints where libraries are loaded: one that stays would kill the process.
     for mode in ["answer", "load"] {
         let mut program = Answering::start(mode);
-        let mut calls = 0;
-        let pid = program.pid();
-        trace("syscall::getppid:entry /pid == $target/ { trace(1); exit(0); }")
-            .grab(pid)
-            .on_start(|_| {
-                program.ask();
-                Ok(())
-            })
-            .chew(|_| {
-                calls += 1;
-                Ok(())
-            })
-            .run()
-            .expect("it runs");
-        assert_eq!(calls, 1);
-        program.answered();
-        program.ask();
-        program.answered();
-        program.end();
+        program.call_while_grabbed();
+        program.call_and_end();
     }
     guard.check();
 }

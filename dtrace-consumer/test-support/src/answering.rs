@@ -2,8 +2,14 @@
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dtrace_consumer::trace;
 
 use crate::traced::traced_program;
+
+/// When a session counts as hanging. None takes nearly as long.
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A process that calls getppid(2) for each byte that it is sent, and answers. It ends with this value at the
 /// latest.
@@ -46,6 +52,39 @@ impl Answering {
     /// If it ends instead.
     pub fn answered(&mut self) {
         self.0.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it answers");
+    }
+
+    /// Has it call while a session has grabbed it, which sees the call and ends.
+    ///
+    /// # Panics
+    /// If the session fails, or the process has ended.
+    pub fn call_while_grabbed(&mut self) {
+        let mut calls = 0;
+        trace("syscall::getppid:entry /pid == $target/ { trace(1); exit(0); }")
+            .grab(self.pid())
+            .deadline(DEADLINE)
+            .on_start(|_| {
+                self.ask();
+                Ok(())
+            })
+            .chew(|_| {
+                calls += 1;
+                Ok(())
+            })
+            .run()
+            .expect("it runs");
+        assert_eq!(calls, 1);
+        self.answered();
+    }
+
+    /// Ends it after another call.
+    ///
+    /// # Panics
+    /// If something else has ended it.
+    pub fn call_and_end(mut self) {
+        self.ask();
+        self.answered();
+        self.end();
     }
 
     /// Ends it.
