@@ -8,18 +8,16 @@ const GOLDEN: &[u8] = include_bytes!("data/recordings/v2.dtrace");
 /// The kind of a frame with which a stream begins.
 const BEGIN: u8 = 1;
 
-/// Returns the golden recording with a byte at the end of each begin frame. It has none, because its writer did not
-/// know that field.
+/// Returns the golden recording with this number of its byte order, which is the last byte but one of a begin frame.
 fn with(byte: u8) -> Vec<u8> {
-    let mut recording = Vec::new();
-    let mut rest = GOLDEN;
-    while let Some((length, after)) = rest.split_first_chunk() {
-        let length = u32::from_le_bytes(*length);
-        let (frame, next) = after.split_at(length as usize);
-        let added: &[u8] = if frame[0] == BEGIN { &[byte] } else { &[] };
-        recording.extend((length + added.len() as u32).to_le_bytes());
-        recording.extend([frame, added].concat());
-        rest = next;
+    let mut recording = GOLDEN.to_vec();
+    let mut start = 0;
+    while let Some(length) = recording[start..].first_chunk() {
+        let end = start + 4 + u32::from_le_bytes(*length) as usize;
+        if recording[start + 4] == BEGIN {
+            recording[end - 2] = byte;
+        }
+        start = end;
     }
     recording
 }
@@ -41,11 +39,9 @@ const OTHER: u8 = if cfg!(target_endian = "little") { 1 } else { 0 };
 #[test]
 #[cfg_attr(target_endian = "big", ignore = "the golden recording is little-endian")]
 fn a_recording_of_this_byte_order_is_replayed() {
-    for recording in [GOLDEN.to_vec(), with(0)] {
-        let (firings, result) = replayed(&recording);
-        let order = result.expect("it is whole").session.expect("a session").byte_order;
-        assert!(firings > 0 && order == ByteOrder::LittleEndian, "{firings} {order}");
-    }
+    let (firings, result) = replayed(&with(0));
+    let order = result.expect("it is whole").session.expect("a session").byte_order;
+    assert!(firings > 0 && order == ByteOrder::LittleEndian, "{firings} {order}");
 }
 
 #[test]

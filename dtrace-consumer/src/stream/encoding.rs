@@ -139,16 +139,10 @@ impl Wire<'_> for SessionInfo {
             kernel: t.string("kernel")?,
             machine: t.string("machine")?,
             omitted_libraries: t.list("omitted libraries", OmittedLibrary::take)?,
-            byte_order: match t.is_empty() {
-                true => ByteOrder::LittleEndian,
-                false => ByteOrder::from_number(t.u8("byte order")?)
-                    .ok_or(Malformed::new("byte order", "unknown to this version"))?,
-            },
-            admission: match t.is_empty() {
-                true => Admission::Known,
-                false => Admission::from_number(t.u8("admission")?)
-                    .ok_or(Malformed::new("admission", "unknown to this version"))?,
-            },
+            byte_order: ByteOrder::from_number(t.u8("byte order")?)
+                .ok_or(Malformed::new("byte order", "unknown to this version"))?,
+            admission: Admission::from_number(t.u8("admission")?)
+                .ok_or(Malformed::new("admission", "unknown to this version"))?,
         })
     }
 }

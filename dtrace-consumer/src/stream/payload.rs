@@ -292,10 +292,7 @@ impl Wire<'_> for FailureFrame {
             number: t.i32("number")?,
             message: t.string("message")?,
             script: t.option("script", |t| t.u32("script"))?,
-            needed: match t.is_empty() {
-                true => Vec::new(),
-                false => t.list("needed libraries", |t| t.string("needed library"))?,
-            },
+            needed: t.list("needed libraries", |t| t.string("needed library"))?,
         })
     }
 }

@@ -5,9 +5,7 @@ use proptest::prelude::*;
 
 use super::frame::Frame;
 use super::job::Command;
-use super::payload::FailureFrame;
 use super::strategies;
-use crate::data::session_info::{Admission, ByteOrder, SessionInfo};
 
 proptest! {
     #[test]
@@ -41,23 +39,7 @@ proptest! {
         let mut sent = Vec::new();
         sample.frame().encode(&mut sent);
         let body = &sent[4..];
-        let Ok(decoded) = Frame::decode(&body[..at % body.len()]) else { return Ok(()) };
-        // It ends in front of a field that recordings may lack.
-        let expected = match sample.frame() {
-            Frame::Begin(info) => {
-                let without_admission = SessionInfo { admission: Admission::Known, ..info };
-                let byte_order = ByteOrder::LittleEndian;
-                let shorter = SessionInfo { byte_order, ..without_admission.clone() };
-                let two = [without_admission, shorter].map(Frame::Begin);
-                prop_assert!(two.contains(&decoded), "{:?}", decoded);
-                return Ok(());
-            }
-            Frame::Failure(failure) => {
-                Frame::Failure(FailureFrame { needed: Vec::new(), ..failure })
-            }
-            other => return Err(TestCaseError::fail(format!("{other:?} breaks off unnoticed"))),
-        };
-        prop_assert_eq!(decoded, expected);
+        prop_assert!(Frame::decode(&body[..at % body.len()]).is_err());
     }
 
     #[test]

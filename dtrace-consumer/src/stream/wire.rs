@@ -119,7 +119,7 @@ impl<'a> Take<'a> {
         Take { rest: payload }
     }
 
-    /// Returns whether nothing is left: an earlier writer of the same version did not append more fields.
+    /// Returns whether nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
