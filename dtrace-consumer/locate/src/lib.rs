@@ -14,6 +14,8 @@ pub mod locate;
 mod path;
 mod prefix;
 
+pub use prefix::xdg_directory;
+
 /// Compiles the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -20,11 +20,16 @@ pub(crate) struct Unreadable {
 /// Returns the prefix in the user's data directory: `$XDG_DATA_HOME/dtrace-consumer/libdtrace`, by
 /// default below `~/.local/share`. `None` for a user without a home directory.
 pub fn default_prefix() -> Option<PathBuf> {
-    // The XDG specification says to ignore relative values.
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
-    let data = absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))?;
+    let data = xdg_directory("XDG_DATA_HOME", ".local/share")?;
     Some(data.join("dtrace-consumer").join(PREFIX_NAME))
+}
+
+/// Returns the directory that a variable of the XDG specification names, by default `default` below the home
+/// directory. `None` for a user without a home directory.
+pub fn xdg_directory(variable: &str, default: &str) -> Option<PathBuf> {
+    // The specification says to ignore relative values.
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(default)))
 }
 
 /// Returns the directory of a prefix that holds libdtrace; Debian's triplet directories come first.

@@ -16,10 +16,10 @@ use crate::client::selfcheck::{self, Finding};
 use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::locate::{Candidate, Libdtrace, Search, Standing};
-use crate::verdict::{OF_SYSTEM, Store, Subject, Verdict};
+use crate::verdict::{SYSTEM_DIRECTORY, Store, Subject, Verdict};
 
 /// The directory of the verdicts that elevated workers trust.
-pub const SYSTEM_VERDICTS: &str = OF_SYSTEM;
+pub const SYSTEM_VERDICTS: &str = SYSTEM_DIRECTORY;
 
 /// Options of [`verify`].
 #[derive(Debug, Clone, Default)]

@@ -6,5 +6,5 @@ mod store;
 mod subject;
 mod text;
 
-pub(crate) use self::store::Store;
-pub(crate) use self::subject::{OF_SYSTEM, Subject, Verdict};
+pub(crate) use self::store::{SYSTEM_DIRECTORY, Store};
+pub(crate) use self::subject::{Subject, Verdict};

@@ -8,8 +8,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::subject::{OF_SYSTEM, Subject, Verdict, of_user};
+use dtrace_locate::xdg_directory;
+
+use super::subject::{Subject, Verdict};
 use super::text;
+
+/// The directory of the verdicts that elevated workers trust. Only root writes to it.
+pub(crate) const SYSTEM_DIRECTORY: &str = "/var/lib/dtrace-worker/verdicts";
 
 /// A longer file is not a verdict.
 const MOST_BYTES: u64 = 16 << 10;
@@ -35,12 +40,12 @@ impl Store {
         if is_root {
             return Some(Store::of_system());
         }
-        of_user().map(|directory| Store { directory, mode: 0o700 })
+        user_directory().map(|directory| Store { directory, mode: 0o700 })
     }
 
     /// Returns the store that elevated workers trust. Whoever reads it as root must also check the directories above.
     pub(crate) fn of_system() -> Store {
-        Store { directory: OF_SYSTEM.into(), mode: 0o755 }
+        Store { directory: SYSTEM_DIRECTORY.into(), mode: 0o755 }
     }
 
     /// Returns the directory.
@@ -85,6 +90,12 @@ impl Store {
             let _ = fs::remove_file(&partial);
         })
     }
+}
+
+/// Returns the directory of this user's verdicts; `None` for a user without a home directory.
+fn user_directory() -> Option<PathBuf> {
+    let caches = xdg_directory("XDG_CACHE_HOME", ".cache")?;
+    Some(caches.join("dtrace-consumer").join("verdicts"))
 }
 
 /// Fails unless only the user of this process, or root, can change the file or directory.

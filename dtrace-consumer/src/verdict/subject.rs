@@ -1,7 +1,5 @@
 //! What is a verdict, and what does it hold for?
 
-use std::path::PathBuf;
-
 /// What a self-check has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -41,16 +39,4 @@ impl Subject {
     pub(super) fn file_name(&self) -> String {
         format!("{}_{}_{}", self.build, self.kernel, self.asker)
     }
-}
-
-/// The directory of the verdicts that elevated workers trust. Only root writes to it.
-pub(crate) const OF_SYSTEM: &str = "/var/lib/dtrace-worker/verdicts";
-
-/// Returns the directory of this user's verdicts; `None` for a user without a home directory.
-pub(crate) fn of_user() -> Option<PathBuf> {
-    // The XDG specification says to ignore relative values.
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
-    let caches =
-        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    Some(caches.join("dtrace-consumer").join("verdicts"))
 }

@@ -41,7 +41,8 @@ impl fmt::Display for LocateError {
         let known = KNOWN_VERSIONS.join(", ");
         writeln!(
             f,
-            "no usable libdtrace (supported: {known}; others from {OLDEST_VERSION} on after a self-check):"
+            "no usable libdtrace (supported: {known}, and other versions from {OLDEST_VERSION} on that pass a \
+             self-check):"
         )?;
         for candidate in &self.candidates {
             writeln!(f, "  {candidate}")?;

@@ -10,7 +10,8 @@ pub enum Standing {
     Known,
     /// Its version is not one of them, but may have the same structures. A self-check has to decide.
     Unverified,
-    /// Its version is not one of them, and a self-check has admitted it. A search does not return this.
+    /// Its version is not one of them, and a self-check has admitted it. `Search::run` and `Search::trace` do
+    /// not return this.
     Verified,
 }
 
