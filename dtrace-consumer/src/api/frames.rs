@@ -51,7 +51,7 @@ pub(super) struct Frames<R> {
     reader: FrameReader<Decompressed<R>>,
     input: Input,
     kept: Option<Kept>,
-    is_decoded: bool,
+    requires_own_byte_order: bool,
     is_complete: bool,
 }
 
@@ -88,7 +88,7 @@ impl<R: Read> Frames<R> {
             None if reader.is_empty() => return refused("it is empty"),
             None => return refused("it does not begin with the header of one"),
         }
-        Ok(Frames { reader, input, kept: None, is_decoded: false, is_complete: false })
+        Ok(Frames { reader, input, kept: None, requires_own_byte_order: false, is_complete: false })
     }
 
     /// Limits the memory that the reader of these frames may take, in bytes.
@@ -98,8 +98,8 @@ impl<R: Read> Frames<R> {
     }
 
     /// Refuses a recording whose data have the other byte order.
-    pub(super) fn in_own_byte_order(mut self) -> Frames<R> {
-        self.is_decoded = true;
+    pub(super) fn requiring_own_byte_order(mut self) -> Frames<R> {
+        self.requires_own_byte_order = true;
         self
     }
 
@@ -109,7 +109,9 @@ impl<R: Read> Frames<R> {
         let position = self.reader.position();
         let is_complete = self.is_complete;
         match self.reader.next().map_err(|error| self.input.failed(error))? {
-            Some(Frame::Begin(info)) if self.is_decoded && info.byte_order != ByteOrder::OWN => {
+            Some(Frame::Begin(info))
+                if self.requires_own_byte_order && info.byte_order != ByteOrder::OWN =>
+            {
                 let name = self.input.name();
                 Err(Error::RecordingByteOrder { name, found: info.byte_order })
             }

@@ -133,7 +133,7 @@ fn deliver(
     dispatcher: &mut Dispatcher<'_>,
     ending: &Ending,
 ) -> Result<EndedBy, Error> {
-    let mut frames = frames.in_own_byte_order();
+    let mut frames = frames.requiring_own_byte_order();
     while !ending.is_asked() {
         let Some((frame, position)) = frames.next(0)? else { return Ok(EndedBy::Recording) };
         match dispatcher.take(frame, position)? {

@@ -90,7 +90,7 @@ impl Anonymise {
         frames: Frames<impl Read>,
         target: impl Write,
     ) -> Result<Replaced, Error> {
-        let mut frames = frames.in_own_byte_order();
+        let mut frames = frames.requiring_own_byte_order();
         let details = "names are numbers now; scripts, command and output are left out".to_owned();
         let edit = Edit { what: "anonymised".to_owned(), details };
         let mut target = Target::new(target, self.compression, edit);
@@ -98,8 +98,7 @@ impl Anonymise {
             renamed: Renamed::hiding(&self.hidden),
             unpacked: Unpacked::default(),
             data: Vec::new(),
-            clauses: HashMap::new(),
-            aggregations: HashMap::new(),
+            described: HashMap::new(),
         };
         while let Some((frame, position)) = frames.next(anonymising.renamed.held())? {
             anonymising.frame(frame, position, &mut target)?;
@@ -107,6 +106,13 @@ impl Anonymise {
         target.flush()?;
         Ok(anonymising.renamed.replaced)
     }
+}
+
+/// What describes data. Each kind has its own numbers.
+#[derive(PartialEq, Eq, Hash)]
+enum Kind {
+    Clause,
+    Aggregation,
 }
 
 /// The records of a clause or the keys of an aggregation.
@@ -121,11 +127,7 @@ impl Records {
         records: &[RecordDescription],
         fields: fn(Vec<RecordDescription>) -> Vec<Field>,
     ) -> Result<Records, Malformed> {
-        let packing = kept::packing_of(records)?;
-        let mut fields = fields(records.to_vec());
-        // The others are not renamed.
-        fields.retain(Field::is_data);
-        Ok(Records { fields, packing })
+        Ok(Records { packing: kept::packing_of(records)?, fields: fields(records.to_vec()) })
     }
 }
 
@@ -134,8 +136,7 @@ struct Anonymising {
     unpacked: Unpacked,
     /// The records of one firing or entry, in their places.
     data: Vec<u8>,
-    clauses: HashMap<u32, Records>,
-    aggregations: HashMap<u32, Records>,
+    described: HashMap<(Kind, u32), Records>,
 }
 
 impl Anonymising {
@@ -148,14 +149,14 @@ impl Anonymising {
         let frame = match frame {
             Frame::Firing(firing) => {
                 self.renamed.replaced.texts += u64::from(!firing.text.is_empty());
-                let data = self.records(Kind::Clause(firing.clause), firing.data, position)?;
+                let data = self.records((Kind::Clause, firing.clause), firing.data, position)?;
                 let (text, text_ends): (&[u8], &[u8]) = (&[], &[]);
                 let firing = FiringFrame { data: &data, text, text_ends, ..firing };
                 return target.put(&Frame::Firing(firing));
             }
             Frame::Entry(entry) => {
-                let keys =
-                    self.records(Kind::Aggregation(entry.aggregation), entry.keys, position)?;
+                let aggregation = (Kind::Aggregation, entry.aggregation);
+                let keys = self.records(aggregation, entry.keys, position)?;
                 return target.put(&Frame::Entry(EntryFrame { keys: &keys, ..entry }));
             }
             Frame::Report(_) => {
@@ -163,8 +164,8 @@ impl Anonymising {
                 return Ok(());
             }
             other => {
-                self.describe(&other).map_err(|cause| Error::Stream { position, cause })?;
-                self.description(other)
+                self.remember(&other).map_err(|cause| Error::Stream { position, cause })?;
+                self.rename(other)
             }
         };
         target.put(&frame)
@@ -172,15 +173,15 @@ impl Anonymising {
 
     /// Remembers the descriptions of data as they were recorded: a new name in a format must not change how a record
     /// is read.
-    fn describe(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
+    fn remember(&mut self, frame: &Frame<'_>) -> Result<(), Malformed> {
         match frame {
             Frame::Clause(clause) => {
                 let records = Records::of(&clause.records, layout::of_clause)?;
-                self.clauses.insert(clause.key, records);
+                self.described.insert((Kind::Clause, clause.key), records);
             }
             Frame::Aggregation(aggregation) => {
                 let keys = Records::of(&aggregation.keys, layout::of_keys)?;
-                self.aggregations.insert(aggregation.key, keys);
+                self.described.insert((Kind::Aggregation, aggregation.key), keys);
             }
             _ => {}
         }
@@ -188,7 +189,7 @@ impl Anonymising {
     }
 
     /// Renames in a frame that has no traced data.
-    fn description<'f>(&mut self, mut frame: Frame<'f>) -> Frame<'f> {
+    fn rename<'f>(&mut self, mut frame: Frame<'f>) -> Frame<'f> {
         match &mut frame {
             Frame::Begin(info) => self.session(info),
             Frame::Contents(contents) => self.contents(contents),
@@ -320,14 +321,15 @@ impl Anonymising {
     }
 
     /// Renames in packed records.
-    fn records(&mut self, kind: Kind, packed: &[u8], position: u64) -> Result<Vec<u8>, Error> {
-        let described = match kind {
-            Kind::Clause(key) => self.clauses.get(&key),
-            Kind::Aggregation(key) => self.aggregations.get(&key),
-        };
+    fn records(
+        &mut self,
+        described_by: (Kind, u32),
+        packed: &[u8],
+        position: u64,
+    ) -> Result<Vec<u8>, Error> {
         let missing = Malformed::new("frame", "refers to what is not described");
         let malformed = |cause| Error::Stream { position, cause };
-        let records = described.ok_or_else(|| malformed(missing))?;
+        let records = self.described.get(&described_by).ok_or_else(|| malformed(missing))?;
         let data = self.unpacked.unpack(&records.packing, packed).map_err(malformed)?;
         self.data.clear();
         self.data.extend_from_slice(data);
@@ -341,12 +343,6 @@ impl Anonymising {
         records.packing.pack(&self.data, &mut renamed);
         Ok(renamed)
     }
-}
-
-/// Which description holds.
-enum Kind {
-    Clause(u32),
-    Aggregation(u32),
 }
 
 /// Replaces numbers, which may be those of processes.
