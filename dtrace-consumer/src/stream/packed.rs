@@ -11,7 +11,7 @@
 #[cfg(all(test, feature = "live"))]
 mod tests;
 
-use super::wire::{Malformed, Take};
+use super::wire::{Malformed, Put, Take};
 use crate::data::record::{Action, RecordDescription};
 
 /// The most bytes that the records of a clause, or the keys of an aggregation, may take in their places.
@@ -118,7 +118,7 @@ impl Packing {
                 Cut::AtNul => up_to_nul(bytes),
                 Cut::ZerosAtEnd => without_zeros_at_end(bytes),
             };
-            put_length(packed, used.len());
+            packed.put_length(used.len());
             packed.extend_from_slice(used);
         }
     }
@@ -209,13 +209,4 @@ fn without_zeros_at_end(mut bytes: &[u8]) -> &[u8] {
         bytes = rest;
     }
     bytes
-}
-
-/// Appends a length: seven bits a byte, the lowest first. The highest bit of a byte tells that more follow.
-fn put_length(b: &mut Vec<u8>, mut n: usize) {
-    while n > 0x7f {
-        b.push((n & 0x7f) as u8 | 0x80);
-        n >>= 7;
-    }
-    b.push(n as u8);
 }

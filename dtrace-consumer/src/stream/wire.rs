@@ -52,6 +52,15 @@ pub(crate) trait Put {
         self.put_bytes(v.as_bytes());
     }
 
+    /// Appends a length: seven bits a byte, the lowest first. The highest bit of a byte tells that more follow.
+    fn put_length(&mut self, mut n: usize) {
+        while n > 0x7f {
+            self.put_u8((n & 0x7f) as u8 | 0x80);
+            n >>= 7;
+        }
+        self.put_u8(n as u8);
+    }
+
     fn put_option<T>(&mut self, v: Option<T>, put: impl FnOnce(&mut Self, T)) {
         self.put_bool(v.is_some());
         if let Some(v) = v {
