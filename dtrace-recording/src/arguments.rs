@@ -83,7 +83,7 @@ fn time(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "ms" => 1e-3,
         "us" => 1e-6,
-        "m" | "min" => 60.0,
+        "min" => 60.0,
         other => return Err(format!("unknown unit `{other}` (use us, ms, s or min)")),
     };
     let number: f64 =

@@ -48,6 +48,7 @@ pub(super) fn refused_probe(
     message: &str,
     programs: &[ProgramInfo],
 ) -> Option<String> {
+    const REASONS: [&str; 2] = ["Operation not permitted", "No such file or directory"];
     if message.contains("Too many open files") {
         return Some(FEW_DESCRIPTORS.to_owned());
     }
@@ -55,8 +56,9 @@ pub(super) fn refused_probe(
     if let Some((_, advice)) = known {
         return Some((*advice).to_owned());
     }
-    let own = ["Failed to enable dtrace:", "Operation not permitted", "No such file or directory"];
-    if message.starts_with(own[0]) && own[1..].iter().any(|reason| message.ends_with(reason)) {
+    if message.starts_with("Failed to enable dtrace:")
+        && REASONS.iter().any(|reason| message.ends_with(reason))
+    {
         return Some(NO_UPROBES.to_owned());
     }
     // Only programs of these providers depend on the function that they are for.
