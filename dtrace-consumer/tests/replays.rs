@@ -109,10 +109,8 @@ fn a_replay_names_what_the_recording_lacks_before_it_delivers_anything() {
     result.expect("a session");
     let (what, wanted_by, text) = lacks(place.replay().out(|_| Ok(())));
     assert_eq!((what, wanted_by), ("text", "`out`"));
-    assert_eq!(
-        text,
-        "the recording has no text, which `out` needs (record the session with `formatted()`)"
-    );
+    let reason = "has no text, which `out` needs (record the session with `formatted()`)";
+    assert_eq!(text, format!("{} {reason}", place.path().display()));
     assert_eq!(lacks(place.replay().formatted()).1, "`formatted`");
     assert_eq!(lacks(place.replay().printed_entries()).0, "entries of `printa()`");
     assert_eq!(lacks(place.replay().report(|_| Ok(()))).0, "report");

@@ -30,6 +30,18 @@ impl Input {
         }
     }
 
+    /// Adds the file to an error that occurred in it and does not name it.
+    fn named(&self, mut error: Error) -> Error {
+        if let (
+            Input::File(path),
+            Error::Stream { name: name @ None, .. } | Error::NotRecorded { name: name @ None, .. },
+        ) = (self, &mut error)
+        {
+            *name = Some(path.display().to_string());
+        }
+        error
+    }
+
     fn unreadable(&self, cause: io::Error) -> Error {
         match self {
             Input::File(path) => Error::Recording { path: path.clone(), cause },
@@ -40,9 +52,14 @@ impl Input {
     fn failed(&self, error: ReadError) -> Error {
         match error {
             ReadError::Io(cause) => self.unreadable(cause),
-            ReadError::Malformed { position, cause } => Error::Stream { position, cause },
-            ReadError::Truncated { position } => breaks_off(position),
+            ReadError::Malformed { position, cause } => self.named(Error::damage(position, cause)),
+            ReadError::Truncated { position } => self.breaks_off(position),
         }
+    }
+
+    fn breaks_off(&self, position: u64) -> Error {
+        let reason = "the recording ends before its last frame";
+        self.named(Error::damage(position, Malformed { field: "frame", reason }))
     }
 }
 
@@ -103,6 +120,11 @@ impl<R: Read> Frames<R> {
         self
     }
 
+    /// Adds the file to an error about a frame.
+    pub(super) fn named(&self, error: Error) -> Error {
+        self.input.named(error)
+    }
+
     /// Returns the next frame and its position; `None` at the end of a whole recording. `held` is what the caller
     /// keeps besides descriptions, in bytes.
     pub(super) fn next(&mut self, held: usize) -> Result<Option<(Frame<'_>, u64)>, Error> {
@@ -117,7 +139,7 @@ impl<R: Read> Frames<R> {
             }
             Some(frame) => {
                 if let Some(kept) = &mut self.kept {
-                    let refused = |cause| Error::Stream { position, cause };
+                    let refused = |cause| self.input.named(Error::damage(position, cause));
                     kept.note(&frame, held).map_err(refused)?;
                 }
                 // What follows comes from the consumer, not the worker: how the command ended.
@@ -127,12 +149,7 @@ impl<R: Read> Frames<R> {
                 Ok(Some((frame, position)))
             }
             None if is_complete => Ok(None),
-            None => Err(breaks_off(position)),
+            None => Err(self.input.breaks_off(position)),
         }
     }
-}
-
-fn breaks_off(position: u64) -> Error {
-    let reason = "the recording ends before its last frame";
-    Error::Stream { position, cause: Malformed { field: "frame", reason } }
 }

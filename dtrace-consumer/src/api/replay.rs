@@ -136,7 +136,7 @@ fn deliver(
     let mut frames = frames.requiring_own_byte_order();
     while !ending.is_asked() {
         let Some((frame, position)) = frames.next(0)? else { return Ok(EndedBy::Recording) };
-        match dispatcher.take(frame, position)? {
+        match dispatcher.take(frame, position).map_err(|error| frames.named(error))? {
             Step::Continue | Step::Started | Step::CaughtUp | Step::End => {}
             Step::Failed(failure) => return Err(dispatcher.explain(failure)),
         }

@@ -85,7 +85,7 @@ impl<R: Read> Connection<R> {
             Ok(None) | Err(ReadError::Io(_) | ReadError::Truncated { .. }) => {
                 Err(self.worker.post_mortem())
             }
-            Err(ReadError::Malformed { position, cause }) => Err(Error::Stream { position, cause }),
+            Err(ReadError::Malformed { position, cause }) => Err(Error::damage(position, cause)),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Contents {
         ];
         let lacking = demanded.into_iter().find(|(held, needed, ..)| *needed && !held);
         if let Some((.., what, wanted_by, remedy)) = lacking {
-            return Err(Error::NotRecorded { what, wanted_by, remedy });
+            return Err(Error::NotRecorded { name: None, what, wanted_by, remedy });
         }
         self.0 = Some(frame);
         Ok(())

@@ -161,7 +161,7 @@ impl<'c> Dispatcher<'c> {
 
     /// Handles a frame. Errors report its `position` in the stream.
     pub(crate) fn take(&mut self, frame: Frame<'_>, position: u64) -> Result<Step, Error> {
-        let malformed = |cause| Error::Stream { position, cause };
+        let malformed = |cause| Error::damage(position, cause);
         let entries = self.entries_kept();
         self.kept.note(&frame, entries).map_err(malformed)?;
         match frame {
@@ -232,12 +232,12 @@ impl<'c> Dispatcher<'c> {
             (self.described.probes.get(&frame.probe), self.described.clauses.get(&frame.clause))
         else {
             let cause = Malformed::new("firing", "its probe or clause is not described");
-            return Err(Error::Stream { position, cause });
+            return Err(Error::damage(position, cause));
         };
         let data = self
             .unpacked
             .unpack(&clause.packing, frame.data)
-            .map_err(|cause| Error::Stream { position, cause })?;
+            .map_err(|cause| Error::damage(position, cause))?;
         self.outcome.firings += 1;
         let firing = Firing {
             frame: FiringFrame { data, ..frame },
@@ -272,8 +272,7 @@ impl<'c> Dispatcher<'c> {
 
     /// Handles an entry of an aggregation: of a walk, or of a `printa()`.
     fn entry(&mut self, frame: EntryFrame<'_>, position: u64) -> Result<(), Error> {
-        let malformed =
-            |field, reason| Error::Stream { position, cause: Malformed::new(field, reason) };
+        let malformed = |field, reason| Error::damage(position, Malformed::new(field, reason));
         let described = &self.described;
         let aggregation = described
             .aggregations
@@ -282,7 +281,7 @@ impl<'c> Dispatcher<'c> {
         let keys = self
             .unpacked
             .unpack(&aggregation.packing, frame.keys)
-            .map_err(|cause| Error::Stream { position, cause })?;
+            .map_err(|cause| Error::damage(position, cause))?;
         let frame = EntryFrame { keys, ..frame };
         if self.printing {
             let entry = OwnedEntry::of_total(&frame);

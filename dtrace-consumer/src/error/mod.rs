@@ -211,8 +211,10 @@ pub enum Error {
     },
 
     /// The stream or recording is damaged.
-    #[error("the stream is damaged at byte {position}: {cause}")]
+    #[error("{} is damaged at byte {position}: {cause}", .name.as_deref().unwrap_or("the stream"))]
     Stream {
+        /// The file; `None` if the data do not come from a file.
+        name: Option<String>,
         /// Offset of the damaged frame, in bytes.
         position: u64,
         /// What is wrong with it.
@@ -265,8 +267,13 @@ pub enum Error {
     },
 
     /// The recording lacks what a handler needs, because its session did not record it.
-    #[error("the recording has no {what}, which {wanted_by} needs ({remedy})")]
+    #[error(
+        "{} has no {what}, which {wanted_by} needs ({remedy})",
+        .name.as_deref().unwrap_or("the recording")
+    )]
     NotRecorded {
+        /// The file; `None` if the data do not come from a file.
+        name: Option<String>,
         /// What it lacks: `text`, `firings`…
         what: &'static str,
         /// The handler or setting that needs it.
@@ -337,12 +344,12 @@ debug_as_text! {
         WorkerDied { status, last_words },
         WorkerSilent { last_words },
         Deadline { limit },
-        Stream { position, cause },
+        Stream { name, position, cause },
         Recording { path, cause },
         NotARecording { name, reason },
         RecordingVersion { name, found, supported },
         RecordingByteOrder { name, found },
-        NotRecorded { what, wanted_by, remedy },
+        NotRecorded { name, what, wanted_by, remedy },
         Setting { setting, reason },
         Callback { closure, cause },
         Panicked { closure, message },
@@ -352,6 +359,13 @@ debug_as_text! {
         NotVerified { library, reason },
         NotBegun,
         Aborted,
+    }
+}
+
+impl Error {
+    /// Returns the error for a frame that is invalid, without the name of a file.
+    pub(crate) fn damage(position: u64, cause: Malformed) -> Error {
+        Error::Stream { name: None, position, cause }
     }
 }
 

@@ -101,7 +101,8 @@ impl Anonymise {
             described: HashMap::new(),
         };
         while let Some((frame, position)) = frames.next(anonymising.renamed.held())? {
-            anonymising.frame(frame, position, &mut target)?;
+            let renamed = anonymising.frame(frame, position, &mut target);
+            renamed.map_err(|error| frames.named(error))?;
         }
         target.flush()?;
         Ok(anonymising.renamed.replaced)
@@ -164,7 +165,7 @@ impl Anonymising {
                 return Ok(());
             }
             other => {
-                self.remember(&other).map_err(|cause| Error::Stream { position, cause })?;
+                self.remember(&other).map_err(|cause| Error::damage(position, cause))?;
                 self.rename(other)
             }
         };
@@ -328,7 +329,7 @@ impl Anonymising {
         position: u64,
     ) -> Result<Vec<u8>, Error> {
         let missing = Malformed::new("frame", "refers to what is not described");
-        let malformed = |cause| Error::Stream { position, cause };
+        let malformed = |cause| Error::damage(position, cause);
         let records = self.described.get(&described_by).ok_or_else(|| malformed(missing))?;
         let data = self.unpacked.unpack(&records.packing, packed).map_err(malformed)?;
         self.data.clear();

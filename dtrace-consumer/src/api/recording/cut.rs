@@ -139,7 +139,7 @@ impl Cut {
             kept: Kept::default(),
         };
         while let Some((frame, _)) = frames.next(cutting.printed.len())? {
-            cutting.frame(frame, &mut target)?;
+            cutting.frame(frame, &mut target).map_err(|error| frames.named(error))?;
         }
         target.flush()?;
         Ok(cutting.kept)
@@ -250,6 +250,7 @@ impl Cutting<'_> {
             return Ok(true);
         }
         let now = self.now.ok_or(Error::NotRecorded {
+            name: None,
             what: "times of arrival",
             wanted_by: "a cut by time",
             remedy: "cut by probes or by the number of firings",

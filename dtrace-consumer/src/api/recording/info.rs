@@ -10,12 +10,15 @@ use crate::api::frames::Frames;
 use crate::data::loss::Losses;
 use crate::data::outcome::CommandOutcome;
 use crate::data::recording::{Edit, Origin};
-use crate::data::session_info::SessionInfo;
+use crate::data::script::Script;
+use crate::data::session_info::{ProgramInfo, SessionInfo};
 use crate::data::warning::Warning;
 use crate::decode::kept::{PLACE, probe_weight};
 use crate::error::Error;
-use crate::stream::contents::{ContentsFrame, SessionFailure};
+use crate::error::explain::{Session, explain, explain_recorded};
+use crate::stream::contents::ContentsFrame;
 use crate::stream::frame::{FORMAT_VERSION, Frame};
+use crate::stream::payload::FailureFrame;
 
 /// Describes a recording: how it was made, and what it contains.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -51,7 +54,7 @@ pub struct RecordingInfo {
     pub exit: Option<i32>,
     /// How the traced command ended.
     pub command: Option<CommandOutcome>,
-    /// Why the session failed.
+    /// Why the session failed: the text of the error that a replay returns.
     pub failure: Option<String>,
     /// The damage, if there is any. The other fields describe what precedes it.
     pub damage: Option<String>,
@@ -86,12 +89,14 @@ impl RecordingInfo {
         let mut info = RecordingInfo { format: FORMAT_VERSION, ..RecordingInfo::default() };
         let mut printing = false;
         let mut held = 0;
+        let mut programs = Vec::new();
         loop {
             match frames.next(held) {
                 Ok(Some((Frame::PrintaBegin, _))) => printing = true,
                 Ok(Some((Frame::SnapshotEnd, _))) => printing = false,
                 Ok(Some((Frame::Entry(_), _))) if printing => {}
-                Ok(Some((frame, _))) => held += info.note(frame),
+                Ok(Some((Frame::Program(program), _))) => programs.push(program),
+                Ok(Some((frame, _))) => held += info.note(frame, &programs),
                 Ok(None) => return info,
                 Err(error) => {
                     info.damage = Some(error.to_string());
@@ -101,8 +106,8 @@ impl RecordingInfo {
         }
     }
 
-    /// Notes a frame. Returns what is kept of it besides descriptions, in bytes.
-    fn note(&mut self, frame: Frame<'_>) -> usize {
+    /// Notes a frame. Returns what is kept of it besides descriptions, in bytes. `programs` are those that came before.
+    fn note(&mut self, frame: Frame<'_>, programs: &[ProgramInfo]) -> usize {
         match frame {
             Frame::Begin(session) => self.session = Some(session),
             Frame::Contents(contents) => self.note_contents(contents),
@@ -127,13 +132,29 @@ impl RecordingInfo {
             Frame::Warning(warning) => self.warnings.push(warning),
             Frame::Exit(status) => self.exit = Some(status),
             Frame::CommandEnd(end) => self.command = Some(end),
+            // A replay ends with the first.
+            Frame::Failure(_) | Frame::SessionFailed(_) if self.failure.is_some() => {}
             Frame::Failure(failure) => {
-                self.failure = Some(format!("{}: {}", failure.attempt, failure.message));
+                self.failure = Some(self.explain(failure, programs).to_string());
             }
-            Frame::SessionFailed(failure) => self.failure = Some(describe(&failure)),
+            Frame::SessionFailed(failure) => {
+                self.failure = Some(explain_recorded(failure, &self.losses).to_string());
+            }
             _ => {}
         }
         0
+    }
+
+    /// Returns the error of a session whose worker failed.
+    fn explain(&self, failure: FailureFrame, programs: &[ProgramInfo]) -> Error {
+        let scripts: Vec<Script> = self
+            .scripts
+            .iter()
+            .map(|(name, text)| Script::new(text.as_bytes()).named(name))
+            .collect();
+        let omitted = self.session.as_ref().map(|it| &it.omitted_libraries[..]);
+        let (scripts, options, omitted) = (&scripts, &self.options, omitted.unwrap_or_default());
+        explain(failure, Session { scripts, options, omitted, programs })
     }
 
     fn note_contents(&mut self, contents: ContentsFrame) {
@@ -149,17 +170,5 @@ impl RecordingInfo {
             .map(|(name, text)| (name, String::from_utf8_lossy(&text).into_owned()))
             .collect();
         self.options = contents.options;
-    }
-}
-
-fn describe(failure: &SessionFailure) -> String {
-    match failure {
-        SessionFailure::WorkerDied { status, .. } => format!("the worker died: {status}"),
-        SessionFailure::WorkerSilent { .. } => "the worker did not answer".to_owned(),
-        SessionFailure::Lost => "data were lost".to_owned(),
-        SessionFailure::Aborted => "the session was aborted".to_owned(),
-        SessionFailure::Deadline { limit } => {
-            format!("the session was aborted after its deadline of {limit:?}")
-        }
     }
 }

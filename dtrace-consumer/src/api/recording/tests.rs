@@ -1,5 +1,7 @@
 //! Is a hostile or unusual recording changed without harm, and without disclosing anything?
 
+mod failures;
+
 use super::anonymise::Anonymise;
 use super::cut::Cut;
 use super::info::RecordingInfo;

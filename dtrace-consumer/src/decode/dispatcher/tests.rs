@@ -348,7 +348,7 @@ fn a_stream_that_never_ends_describing_is_refused_at_the_memory_limit() {
         let mut rest = std::collections::VecDeque::new();
         rest.extend(encoded([Frame::Begin(session())]).concat());
         let result = crate::replay_from(Endless { say, n: 0, rest }).memory_limit(1 << 16).run();
-        let Err(Failure { error: Error::Stream { position, cause }, .. }) = result else {
+        let Err(Failure { error: Error::Stream { position, cause, .. }, .. }) = result else {
             panic!("{what}: {result:?}")
         };
         assert_eq!(
