@@ -430,6 +430,7 @@ pub mod recording {
     pub use crate::api::recording::anonymise::{Anonymise, Replaced};
     pub use crate::api::recording::cut::{Cut, Kept};
     pub use crate::api::recording::info::RecordingInfo;
+    pub use crate::data::printable::printable;
     pub use crate::data::recording::{Compression, Edit, Origin};
 }
 

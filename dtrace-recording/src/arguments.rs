@@ -44,7 +44,7 @@ pub(crate) enum Subcommand {
         #[arg(long, value_name = "TIME", value_parser = time)]
         until: Option<Duration>,
         /// Keep the firings of matching probes, such as 'syscall::open*:entry'. Can be repeated.
-        #[arg(long = "probe", value_name = "DESCRIPTION")]
+        #[arg(long = "probe", value_name = "DESCRIPTION", value_parser = description)]
         probes: Vec<String>,
         /// Leave out the first N of the firings that meet the other conditions.
         #[arg(long, value_name = "N", default_value_t = 0)]
@@ -74,6 +74,14 @@ pub(crate) struct Files {
     pub(crate) recording: PathBuf,
     /// The new recording.
     pub(crate) output: PathBuf,
+}
+
+/// Accepts what may be a probe description, so that another text is wrong usage and not a failure of the cut.
+fn description(text: &str) -> Result<String, &'static str> {
+    match text.split(':').count() {
+        0..=4 => Ok(text.to_owned()),
+        _ => Err("a probe description has at most four parts"),
+    }
 }
 
 /// Parses a time: seconds, or with a unit.

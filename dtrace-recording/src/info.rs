@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use dtrace_consumer::recording::RecordingInfo;
-
-use crate::printable::printable;
+use dtrace_consumer::recording::{RecordingInfo, printable};
 
 /// Returns the description, without a newline at its end.
 pub(crate) fn describe(info: &RecordingInfo) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{:16}{}", format!("{name}:"), printable(&value));
+        let mut name = format!("{name}:");
+        // The text of an error may have several lines.
+        for part in value.lines().chain(value.is_empty().then_some("")) {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{:16}{}", std::mem::take(&mut name), printable(part));
+        }
     };
     line("format", info.format.to_string());
     if let Some(origin) = &info.origin {

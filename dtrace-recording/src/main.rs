@@ -1,10 +1,10 @@
 //! Shows, replays, cuts and anonymises recordings. Which subcommand does what?
 
 mod arguments;
+mod complain;
 mod info;
 mod ndjson;
 mod output;
-mod printable;
 mod printed;
 
 use std::fs::File;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             // If standard error is closed, the status alone tells of the failure.
-            let _ = printable::complain("dtrace-recording", &message);
+            let _ = complain::complain("dtrace-recording", &message);
             ExitCode::FAILURE
         }
     }
@@ -43,7 +43,7 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
                 }
             };
             match result {
-                Err(failure) if !is_unread(&failure) => Err(named(&recording, &failure.error)),
+                Err(failure) if !is_unread(&failure) => Err(failure.error.to_string()),
                 _ => Ok(()),
             }
         }
@@ -53,8 +53,7 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
             cut = until.map_or(cut.clone(), |time| cut.until(time));
             cut = take.map_or(cut.clone(), |n| cut.take(n));
             let write = |target: &mut File| {
-                let kept = cut.apply_file(&files.recording, target);
-                kept.map_err(|error| named(&files.recording, &error))
+                cut.apply_file(&files.recording, target).map_err(|error| error.to_string())
             };
             let kept = output::write(&files.output, files.force, write)?;
             say(format!("kept {} of {} firings", kept.firings, kept.of))
@@ -63,8 +62,7 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
             let anonymise =
                 hide.iter().fold(Anonymise::new(), |anonymise, word| anonymise.hide(word));
             let write = |target: &mut File| {
-                let replaced = anonymise.apply_file(&files.recording, target);
-                replaced.map_err(|error| named(&files.recording, &error))
+                anonymise.apply_file(&files.recording, target).map_err(|error| error.to_string())
             };
             let r = output::write(&files.output, files.force, write)?;
             say(format!(
@@ -77,26 +75,13 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
 }
 
 fn show(json: bool, recording: &Path) -> Result<(), String> {
-    let found = RecordingInfo::read_file(recording).map_err(|error| named(recording, &error))?;
+    let found = RecordingInfo::read_file(recording).map_err(|error| error.to_string())?;
     let text = match json {
         true => serde_json::to_string_pretty(&found).map_err(|error| error.to_string())?,
         false => info::describe(&found),
     };
     say(text)?;
-    match &found.damage {
-        Some(damage) => Err(format!("{}: {damage}", recording.display())),
-        None => Ok(()),
-    }
-}
-
-/// Returns the text of an error, with the name of the file if the error has only a position in it.
-fn named(recording: &Path, error: &Error) -> String {
-    match error {
-        Error::Stream { .. } | Error::NotRecorded { .. } => {
-            format!("{}: {error}", recording.display())
-        }
-        _ => error.to_string(),
-    }
+    found.damage.map_or(Ok(()), Err)
 }
 
 /// Writes a line to standard output. A reader that has gone, such as `head`, is no failure.

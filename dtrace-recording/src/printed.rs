@@ -1,4 +1,7 @@
 //! How does dtrace(1) print a session?
+//!
+//! The example `dtrace` prints firings in the same layout (`examples/dtrace/output.rs`), and also runs the commands of
+//! `system()` and opens the files of `freopen()`. A change of the layout concerns both.
 
 use std::io::{self, Write};
 
@@ -7,7 +10,10 @@ use dtrace_consumer::record::{Action, FlowKind};
 use dtrace_consumer::session::OptionChange;
 use dtrace_consumer::{CallbackResult, Consumer, Firing, Outcome, Wants};
 
-use crate::printable::complain;
+use crate::complain::complain;
+
+/// The widest indent of a function in the style of `flowindent`. A damaged recording may ask for any.
+const MOST_INDENT: usize = 1 << 10;
 
 /// Prints a recording like dtrace(1). Commands of `system()` are not run, and `freopen()` opens nothing.
 pub(crate) struct Printer<W> {
@@ -50,7 +56,7 @@ impl<W: Write> Printer<W> {
         match firing.flow().filter(|_| self.flow) {
             Some(flow) => {
                 let name = if flow.kind == FlowKind::None { &full } else { &probe.function };
-                let indent = usize::try_from(flow.indent).unwrap_or(0).min(1 << 10);
+                let indent = usize::try_from(flow.indent).unwrap_or(0).min(MOST_INDENT);
                 let name = format!("{:indent$}{}{name}", "", flow.prefix);
                 write!(self.out, "{cpu:>3} {name:<41} ")
             }

@@ -167,6 +167,8 @@ fn what_makes_no_sense_has_another_exit_status() {
         &["cut", "--from", "soon", "one", "two"],
         &["cut", "--until", "3 weeks", "one", "two"],
         &["cut", "--from", "-1", "one", "two"],
+        &["cut", "--from", "2m", "one", "two"],
+        &["cut", "--probe", "a:b:c:d:e", "one", "two"],
     ] {
         assert_eq!(program(arguments).status.code(), Some(2), "{arguments:?}");
     }

@@ -1,4 +1,7 @@
 //! Where does the output go, and how is a firing printed?
+//!
+//! `dtrace-recording replay` prints firings in the same layout (`dtrace-recording/src/printed.rs`). A change of the layout
+//! concerns both.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -48,6 +51,9 @@ impl Write for Destination {
         }
     }
 }
+
+/// The widest indent of a function in the style of `flowindent`.
+const MOST_INDENT: usize = 1 << 10;
 
 /// How firings are printed. The script may change it while it runs.
 #[derive(Default)]
@@ -110,7 +116,7 @@ impl Style {
                 return write!(out, "{:>3} {full:<41} ", firing.cpu());
             };
             let name = if flow.kind == FlowKind::None { &full } else { &probe.function };
-            let indent = usize::try_from(flow.indent).unwrap_or(0);
+            let indent = usize::try_from(flow.indent).unwrap_or(0).min(MOST_INDENT);
             let name = format!("{:indent$}{}{name}", "", flow.prefix);
             write!(out, "{:>3} {name:<41} ", firing.cpu())
         } else if !self.quiet {

@@ -15,6 +15,7 @@ pub(crate) mod loss;
 pub(crate) mod misfit;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
+pub(crate) mod printable;
 pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod recording;

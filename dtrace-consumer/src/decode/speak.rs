@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use tracing::dispatcher::get_default;
 use tracing::subscriber::NoSubscriber;
 
+use crate::data::printable::printable;
+
 /// Returns whether the program listens to the `tracing` crate.
 pub(crate) fn is_heard() -> bool {
     get_default(|dispatch| !dispatch.is::<NoSubscriber>())
@@ -22,20 +24,13 @@ pub(crate) fn warn(message: &str) {
 /// Writes a warning to standard error.
 pub(crate) fn say(message: &str) {
     // A program whose standard error is closed cannot be told.
-    let _ = writeln!(io::stderr().lock(), "dtrace-consumer: {}", printable(message));
+    let _ = writeln!(io::stderr().lock(), "dtrace-consumer: {}", printable_lines(message));
 }
 
-/// Escapes what would command a terminal. A message can come from a stranger's recording.
-fn printable(message: &str) -> String {
-    let mut text = String::with_capacity(message.len());
-    for c in message.chars() {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
-            text.extend(c.escape_default());
-        } else {
-            text.push(c);
-        }
-    }
-    text
+/// Escapes what would command a terminal, line by line. A message can come from a stranger's recording.
+fn printable_lines(message: &str) -> String {
+    let lines: Vec<String> = message.split('\n').map(printable).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -44,6 +39,6 @@ mod tests {
 
     #[test]
     fn a_message_cannot_command_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\r\n\tc\u{9b}"), "a\\u{1b}[2Jb\\r\n\tc\\u{9b}");
+        assert_eq!(printable_lines("a\x1b[2Jb\r\n\tc\u{9b}"), "a\\u{1b}[2Jb\\r\n\tc\\u{9b}");
     }
 }
