@@ -1,9 +1,10 @@
 //! Does a libdtrace of another version have the structures that this version expects?
 //!
 //! A self-check is a few ordinary sessions with scripts whose answers are predicted ([`questions`]). Their workers load
-//! the library although its version is not known: that is what they are for, and nothing else depends on them. If one
-//! of them crashes, hangs or fails, the library differs. Otherwise its [`answers`] are [compared](compare) with the
-//! predicted ones, and the first difference is named.
+//! the library although its version is not known: that is what they are for, and nothing else depends on them. If a
+//! worker crashes or delivers invalid data, the library differs. If one hangs, is killed, or a call fails, the check
+//! decides nothing. Otherwise its [`answers`] are [compared](compare) with the predicted ones, and the first difference
+//! is named.
 
 mod answers;
 mod compare;
