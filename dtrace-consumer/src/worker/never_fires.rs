@@ -1,4 +1,4 @@
-//! Which clauses were accepted, but cannot fire, or record wrong names?
+//! Which clauses cannot fire or record wrong names, and which must not be enabled at all?
 
 use std::collections::BTreeSet;
 use std::io;

@@ -12,14 +12,18 @@
 //! a signal of the program, and passes it on. So this module has the trap reported first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{c_int, c_long, c_uint, c_void};
+use std::ffi::{c_int, c_long};
 use std::ptr;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
+use nix::unistd::Pid;
 use parking_lot::Mutex;
 
-use super::lossy::read_lossy;
+use super::status::Status;
 
 /// The instructions that breakpoints have replaced, by process and address.
 static SET: Mutex<BTreeMap<(i32, usize), usize>> = Mutex::new(BTreeMap::new());
@@ -44,7 +48,7 @@ fn is_breakpoint(word: usize) -> bool {
 /// Returns whether libdtrace may write the word there: it may not set a breakpoint in a process with threads.
 pub(super) fn may_write(pid: c_int, address: usize, word: usize) -> bool {
     // libdtrace has stopped the process, so it starts no thread meanwhile.
-    let Some(present) = peek(pid, address) else { return true };
+    let Some(present) = word_at(pid, address) else { return true };
     if !is_breakpoint(word) {
         SET.lock().remove(&(pid, address));
     } else if !is_breakpoint(present) {
@@ -57,7 +61,7 @@ pub(super) fn may_write(pid: c_int, address: usize, word: usize) -> bool {
     true
 }
 
-/// Returns whether libdtrace's breakpoints are in the process, as it believes.
+/// Returns whether the breakpoints that libdtrace believes to have set are really in the process.
 pub(super) fn has_breakpoints(pid: c_int) -> bool {
     !WITHOUT.lock().contains(&pid)
 }
@@ -70,8 +74,10 @@ pub(super) fn take_back(pid: c_int) {
     let of_process = set.split_off(&(pid, 0));
     set.extend(kept);
     for ((_, address), instruction) in of_process {
-        if peek(pid, address).is_some_and(is_breakpoint) {
-            request(libc::PTRACE_POKETEXT, pid, address, instruction);
+        if word_at(pid, address).is_some_and(is_breakpoint) {
+            let word = c_long::from_ne_bytes(instruction.to_ne_bytes());
+            // It fails only if the process is gone.
+            let _ = ptrace::write(Pid::from_raw(pid), pointer(address), word);
         }
     }
 }
@@ -90,14 +96,15 @@ pub(super) fn trap_before(pid: c_int, status: c_int) -> Option<c_int> {
         return None;
     }
     // The process runs no instruction: it has a signal to report.
-    request(libc::PTRACE_CONT, pid, 0, 0).then_some(())?;
+    ptrace::cont(Pid::from_raw(pid), None).ok()?;
     let mut trap = 0;
     // SAFETY: waitpid writes only the status, which outlives the call.
     while unsafe { libc::waitpid(pid, &raw mut trap, libc::__WALL) } < 0 {
         (Errno::last() == Errno::EINTR).then_some(())?;
     }
     if libc::WIFSTOPPED(trap) {
-        request(libc::PTRACE_INTERRUPT, pid, 0, 0);
+        // It fails only if the process has been killed meanwhile, which the next wait reports.
+        let _ = ptrace::interrupt(Pid::from_raw(pid));
     }
     Some(trap)
 }
@@ -110,9 +117,8 @@ pub(super) fn wait_briefly(wait: impl Fn() -> c_int) -> c_int {
         return changed;
     }
     // A signal ends the pause: libdtrace sends one to a thread that is to do something else.
-    let pause = libc::timespec { tv_sec: 0, tv_nsec: PAUSE.subsec_nanos().into() };
-    // SAFETY: the call reads only the time, which outlives it.
-    unsafe { libc::nanosleep(&raw const pause, ptr::null_mut()) };
+    let pause = TimeSpec::from_duration(PAUSE);
+    let _ = clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::empty(), &pause);
     match wait() {
         0 => {
             Errno::EINTR.set();
@@ -122,38 +128,28 @@ pub(super) fn wait_briefly(wait: impl Fn() -> c_int) -> c_int {
     }
 }
 
-/// Makes a request for a stopped process that this thread traces. Returns whether the kernel accepts it.
-fn request(request: c_uint, pid: c_int, address: usize, data: usize) -> bool {
-    let pointer = ptr::without_provenance_mut::<c_void>;
-    // SAFETY: the requests of this module pass integers, and touch no memory of this process.
-    unsafe { libc::ptrace(request, pid, pointer(address), pointer(data)) == 0 }
+/// Reads a word of the process; `None` if there is none.
+fn word_at(pid: c_int, address: usize) -> Option<usize> {
+    let word = ptrace::read(Pid::from_raw(pid), pointer(address)).ok()?;
+    Some(usize::from_ne_bytes(word.to_ne_bytes()))
 }
 
-/// Reads a word of the process; `None` if there is none.
-fn peek(pid: c_int, address: usize) -> Option<usize> {
-    let address = ptr::without_provenance_mut::<c_void>(address);
-    Errno::clear();
-    // SAFETY: this request reads memory of the other process only, and returns the word.
-    let word: c_long =
-        unsafe { libc::ptrace(libc::PTRACE_PEEKTEXT, pid, address, ptr::null_mut::<c_void>()) };
-    (word != -1 || Errno::last_raw() == 0).then(|| usize::from_ne_bytes(word.to_ne_bytes()))
+/// Returns an address in the memory of another process.
+fn pointer(address: usize) -> ptrace::AddressType {
+    ptr::without_provenance_mut(address)
 }
 
 fn number_of_threads(pid: c_int) -> Option<u32> {
-    field(&read_lossy(format!("/proc/{pid}/status")).ok()?, "Threads:")?.parse().ok()
+    Status::of(pid).ok()?.number("Threads", 0)
 }
 
 /// Returns whether a trap waits to be reported for the process's first thread. One that the thread blocks is not
 /// reported when it runs; a breakpoint's cannot be blocked.
 fn is_trap_pending(pid: c_int) -> bool {
-    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = Status::of(pid).unwrap_or_default();
     let has_trap = |name| {
-        let mask = field(&status, name).and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        let mask = status.field(name).and_then(|mask| u64::from_str_radix(mask, 16).ok());
         mask.is_some_and(|mask| mask >> (libc::SIGTRAP - 1) & 1 == 1)
     };
-    has_trap("SigPnd:") && !has_trap("SigBlk:")
-}
-
-fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
-    status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    has_trap("SigPnd") && !has_trap("SigBlk")
 }

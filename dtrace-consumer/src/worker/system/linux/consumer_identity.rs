@@ -13,8 +13,8 @@ use libc::{gid_t, pid_t, uid_t};
 use nix::unistd::{self, Pid};
 
 use super::called_function;
-use super::lossy::read_lossy;
 use super::processes::Peer;
+use super::status::Status;
 
 /// The numbers of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl ConsumerIdentity {
         if peer.pid <= 0 {
             return Err(io::Error::other("the consumer is in another PID namespace"));
         }
-        let status = read_lossy(format!("/proc/{}/status", peer.pid))?;
-        let number = |name: &str, at| field(&status, name, at).ok_or_else(|| lacks(name));
+        let status = Status::of(peer.pid)?;
+        let number = |name: &str, at| status.number(name, at).ok_or_else(|| lacks(name));
         let pid = Pid::from_raw(peer.pid);
         Ok(ConsumerIdentity {
             pid: peer.pid,
@@ -57,12 +57,6 @@ impl ConsumerIdentity {
     pub(crate) fn pid(&self) -> i32 {
         self.pid
     }
-}
-
-/// Returns a number in `/proc/PID/status`.
-fn field(status: &str, name: &str, at: usize) -> Option<u32> {
-    let values = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    values.split_ascii_whitespace().nth(at)?.parse().ok()
 }
 
 fn lacks(name: &str) -> io::Error {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::lossy::read_lossy;
 use super::processes::{belongs_to, watch_process};
+use super::status::Status;
 use crate::stream::job::Gate;
 
 /// How often to check whether a process that is not a child has ended.
@@ -28,12 +28,10 @@ pub(crate) fn let_run_to_gate(pid: i32) {
 
 /// Returns whether this process traces the given one, as a debugger does.
 pub(crate) fn is_traced(pid: i32) -> bool {
-    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
-    let tracer: Option<u32> = tracer.and_then(|id| id.trim().parse().ok()).filter(|id| *id != 0);
+    let status = Status::of(pid).unwrap_or_default();
+    let tracer = status.number("TracerPid", 0).filter(|id| *id != 0);
     // A process that has ended stays traced until it is waited for.
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-    if state.is_some_and(|state| state.trim_start().starts_with(['Z', 'X'])) {
+    if status.field("State").is_some_and(|state| state.starts_with(['Z', 'X'])) {
         return false;
     }
     // The tracer is a thread, which has its own id.

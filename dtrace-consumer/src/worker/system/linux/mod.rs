@@ -6,7 +6,7 @@ mod attachments;
 mod begin_and_end;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
 mod bpf;
-#[expect(unsafe_code, reason = "system calls without safe wrappers")]
+#[expect(unsafe_code, reason = "a wait whose raw status is passed on")]
 mod breakpoints;
 mod built_probes;
 #[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
@@ -24,6 +24,7 @@ mod empty_function;
 mod held_process;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
 mod kernel_calls;
+mod kernel_settings;
 mod lossy;
 #[expect(unsafe_code, reason = "it maps a file")]
 mod mapped_file;
@@ -31,6 +32,7 @@ mod mappings;
 mod pid_view;
 #[expect(unsafe_code, reason = "the auxiliary vector")]
 mod processes;
+mod status;
 mod surroundings;
 mod systemtap_notes;
 mod uprobe_events;
@@ -39,9 +41,7 @@ mod uprobe_places;
 
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use begin_and_end::{fire_only_on, has_begun, lacks_its_end};
-pub(crate) use built_probes::{
-    built_upon, hidden_addresses, may_be_built, may_be_built_on_functions, silenced_functions,
-};
+pub(crate) use built_probes::{built_upon, may_be_built, may_be_built_on_functions};
 pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use controllable::{Controllable, limit_control};
@@ -52,6 +52,7 @@ pub(crate) use descriptors::{
 pub(crate) use drop_counters::dropped_by_kernel;
 pub(crate) use held_process::{is_traced, let_run_to_gate, open_gate, outlive};
 pub(crate) use kernel_calls::{come_between, refused_a_view, uprobe_type};
+pub(crate) use kernel_settings::{hidden_addresses, silenced_functions};
 pub(crate) use pid_view::PidView;
 pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
 pub(crate) use surroundings::prepare;

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::lossy::read_lossy;
+use super::status::Status;
 
 /// The process at the other end of a channel.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +32,10 @@ pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
 
 /// Returns whether the process has only this user's ids, and the user may inspect it.
 pub(crate) fn belongs_to(pid: i32, uid: u32) -> bool {
-    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
-    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
-    let mut ids = ids.split_ascii_whitespace().map(|id| id.parse::<u32>().ok());
+    let status = Status::of(pid).unwrap_or_default();
     // The real, effective, saved and file-system ids. The kernel assigns a process's files in /proc to root
     // if it runs a program that its user may not read, or has had more privilege.
-    let all = (0..4).all(|_| ids.next() == Some(Some(uid)));
+    let all = (0..4).all(|at| status.number("Uid", at) == Some(uid));
     let file = fs::metadata(format!("/proc/{pid}/mem"));
     all && file.is_ok_and(|file| file.uid() == uid)
 }

@@ -1,4 +1,4 @@
-//! Uprobe events that workers have left in the kernel.
+//! Which uprobe events has this worker created, and which have others left behind?
 
 use std::fs::{self, File};
 use std::io::{self, Write};
