@@ -112,8 +112,13 @@ impl Tracer {
     pub(super) fn warning_at_end(job: &Job) -> Option<Warning> {
         let uses = job.scripts.iter().any(|script| script.mentions(&["END"]));
         (uses && system::lacks_its_end()).then(|| {
-            let message = "the probe did not fire when tracing stopped, so what its clauses record is missing \
-                           (use another build of libdtrace)";
+            let cause = match system::why_unfired() {
+                Some(error) => format!(": {error}"),
+                None => " (use another build of libdtrace)".to_owned(),
+            };
+            let message = format!(
+                "the probe did not fire when tracing stopped, so what its clauses record is missing{cause}"
+            );
             Warning::new(WarningKind::NeverFires, "dtrace:::END", message)
         })
     }
@@ -122,6 +127,12 @@ impl Tracer {
     pub(super) fn require_begun() -> Result<(), Failed> {
         if system::has_begun() != Some(false) {
             return Ok(());
+        }
+        if let Some(error) = system::why_unfired() {
+            return Err(surroundings_failed(
+                "firing the probe BEGIN on the CPU that is traced",
+                &error,
+            ));
         }
         Err(Failed(FailureFrame {
             kind: FailureKind::NotBegun,

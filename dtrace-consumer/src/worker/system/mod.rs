@@ -14,7 +14,7 @@ pub(crate) use linux::{
     let_run_to_gate, limit_control, may_be_built, may_be_built_on_functions, open_gate,
     open_standard_descriptors, outlive, peer_of, prepare, privileges_were_raised, refused_a_view,
     silenced_functions, uprobe_type, wait_descriptors, was_let_go, watch_attachments,
-    watch_process,
+    watch_process, why_unfired,
 };
 
 use std::io;

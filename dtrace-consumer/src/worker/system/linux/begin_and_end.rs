@@ -12,6 +12,7 @@
 //! A call too many has no effect, because the program does not run a second time.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -19,8 +20,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 
 use super::bpf::{self, Lookup};
 use super::empty_function::{self, LONGEST};
@@ -46,6 +49,14 @@ const ANY_CPU: u64 = u64::MAX;
 
 /// The functions of libdtrace that fire the probes.
 static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
+
+/// Why a probe could not be fired on the CPU that it has to fire on.
+static UNFIRED: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Returns why this module could not fire a probe, if it tried and failed since the last call.
+pub(crate) fn why_unfired() -> Option<io::Error> {
+    UNFIRED.lock().take()
+}
 
 /// Keeps the descriptor of the map with the state of tracing. libdtrace never closes it.
 pub(super) fn keep_state(map: i32) {
@@ -105,18 +116,22 @@ fn fire(function: Option<Function>, before: u32) {
     if cpu == ANY_CPU {
         return function.call();
     }
-    // A thread of its own, so that this one stays free to run on any CPU.
-    let on_cpu = move || {
-        let mut set = CpuSet::new();
-        let set_one = usize::try_from(cpu).is_ok_and(|cpu| set.set(cpu).is_ok());
-        if set_one && sched_setaffinity(Pid::from_raw(0), &set).is_ok() {
-            function.call();
-        }
-    };
-    // Without a thread the probe does not fire, and that is reported.
-    if let Ok(thread) = thread::Builder::new().name("fire".to_owned()).spawn(on_cpu) {
-        let _ = thread.join();
+    if let Err(error) = on_cpu(cpu, move || function.call()) {
+        *UNFIRED.lock() = Some(error);
     }
+}
+
+/// Makes a call on a CPU, in a thread of its own, so that this one stays free to run on any.
+fn on_cpu(cpu: u64, call: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let bound = move || {
+        let mut set = CpuSet::new();
+        set.set(usize::try_from(cpu).map_err(|_| Errno::EINVAL)?)?;
+        sched_setaffinity(Pid::from_raw(0), &set)?;
+        call();
+        Ok(())
+    };
+    let thread = thread::Builder::new().name("fire".to_owned()).spawn(bound)?;
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
 }
 
 /// The two functions, as far as they are known.
@@ -166,6 +181,39 @@ impl Function {
         unsafe {
             let function: unsafe extern "C" fn() = std::mem::transmute(address);
             function();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use nix::sched::{sched_getaffinity, sched_getcpu};
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "CPUs")]
+    fn a_call_is_made_on_its_cpu_and_no_other() {
+        let permitted = sched_getaffinity(Pid::from_raw(0)).expect("CPUs");
+        let is_permitted = |cpu: &usize| permitted.is_set(*cpu).is_ok_and(|it| it);
+        let (send, cpus) = channel();
+        for cpu in (0..CpuSet::count()).filter(is_permitted) {
+            let send = send.clone();
+            let call = move || send.send(sched_getcpu()).expect("it is awaited");
+            on_cpu(cpu as u64, call).expect("a CPU that exists");
+            assert_eq!(cpus.recv(), Ok(Ok(cpu)));
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "CPUs")]
+    fn a_cpu_that_does_not_exist_is_an_error() {
+        // The last that the kernel's set has, and numbers that it does not have.
+        for cpu in [CpuSet::count() as u64 - 1, CpuSet::count() as u64, u64::MAX] {
+            let error = on_cpu(cpu, || panic!("on another CPU")).expect_err("no such CPU");
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{cpu}: {error}");
         }
     }
 }

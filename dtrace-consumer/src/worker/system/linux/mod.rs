@@ -40,7 +40,7 @@ mod uprobe_events;
 mod uprobe_places;
 
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
-pub(crate) use begin_and_end::{fire_only_on, has_begun, lacks_its_end};
+pub(crate) use begin_and_end::{fire_only_on, has_begun, lacks_its_end, why_unfired};
 pub(crate) use built_probes::{built_upon, may_be_built, may_be_built_on_functions};
 pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, give_up_privileges};
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
