@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::command::IntoCommand;
 use super::query::{ProbeQuery, Query};
 use super::session::Session;
-use crate::client::admit::admit;
+use crate::client::admit::admitted;
 use crate::client::advise::advised;
 use crate::client::inquiry;
 use crate::client::settings::Settings;
@@ -71,9 +71,8 @@ impl<C> Session<Live, C> {
     /// # Errors
     /// [`Error::Compile`] if a script does not compile; otherwise the same as for a session.
     pub fn check(mut self) -> Result<Vec<ProgramInfo>, Error> {
-        admit(&mut self.source.settings.access)?;
-        let settings = &self.source.settings;
-        inquiry::check(settings).map_err(|error| advised(settings, None, error))
+        let settings = admitted(&mut self.source.settings)?;
+        inquiry::check(settings).map_err(|error| advised(&settings, None, error))
     }
 
     /// Creates a query for the probes that the scripts' clauses match.
@@ -102,8 +101,8 @@ impl<C> Session<Live, C> {
     /// The same as those of [`check`](Session::check).
     pub fn header(mut self, name: &str) -> Result<Vec<u8>, Error> {
         self.source.settings.compile_flags |= ZERO_MATCHES;
-        admit(&mut self.source.settings.access)?;
-        inquiry::text(&self.source.settings, Purpose::Header { name: name.to_owned() })
+        let settings = admitted(&mut self.source.settings)?;
+        inquiry::text(settings, Purpose::Header { name: name.to_owned() })
     }
 
     /// Writes the object file to link a program with probes with, as `dtrace -G` does
@@ -133,7 +132,6 @@ impl<C> Session<Live, C> {
         self.source.settings.compile_flags |= ZERO_MATCHES;
         let objects = objects.into_iter().map(Into::into).collect();
         let purpose = Purpose::Link { output: output.into(), objects };
-        admit(&mut self.source.settings.access)?;
-        inquiry::text(&self.source.settings, purpose).map(drop)
+        inquiry::text(admitted(&mut self.source.settings)?, purpose).map(drop)
     }
 }

@@ -114,7 +114,7 @@ impl fmt::Display for Verified {
 /// # Errors
 /// [`Error::Unavailable`] if this process may not trace.
 pub fn verify(options: &Options, mut each: impl FnMut(&Verified)) -> Result<Vec<Candidate>, Error> {
-    crate::client::admission::require_privilege()?;
+    crate::client::preflight::require_privilege()?;
     let own = Search { caller: options.prefix.clone(), ..Search::of_this_process() };
     let is_root = nix::unistd::geteuid().is_root();
     let elevated = (is_root && options.prefix.is_none()).then(search_of_elevated_worker).flatten();

@@ -9,11 +9,12 @@ use std::time::Duration;
 use dtrace_locate::locate::{Libdtrace, Search, Standing};
 use parking_lot::Mutex;
 
-use super::admission::{differs, require_host, stored};
+use super::admitted::Admitted;
 use super::elevation::Elevation;
-use super::preflight::preflight_admitting;
+use super::preflight::{preflight_admitting, require_host};
 use super::selfcheck::{CUT_SHORT, Finding, check};
-use super::settings::Access;
+use super::settings::{Access, Settings};
+use super::standing::{differs, stored};
 use crate::decode::stop::{Ending, Reason};
 use crate::error::Error;
 use crate::verdict::{Store, Subject, Verdict};
@@ -24,18 +25,20 @@ static CHECKING: Mutex<()> = Mutex::new(());
 /// How often a session that waits for another one's self-check looks whether it has been asked to end.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Runs the self-check if the session needs it, and notes the library that it admitted.
+/// Runs the self-check if a query needs it. Returns the settings with the library that it admitted.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if no library is admitted, or if this process may not trace.
-pub(crate) fn admit(access: &mut Access) -> Result<(), Error> {
-    admit_unless_ended(access, &Ending::default(), None)
+pub(crate) fn admitted(settings: &mut Settings) -> Result<Admitted<'_>, Error> {
+    admit_unless_ended(&mut settings.access, &Ending::default(), None)?;
+    Ok(Admitted::of(settings))
 }
 
-/// Runs the self-check like [`admit`], for a session with this deadline. The check is aborted when `ending` is asked for.
+/// Runs the self-check if a session with this deadline needs it, and notes the library that it admitted. The check is
+/// aborted when `ending` is asked for.
 ///
 /// # Errors
-/// Those of [`admit`], [`Error::Aborted`] and [`Error::Deadline`].
+/// Those of [`admitted`], [`Error::Aborted`] and [`Error::Deadline`].
 pub(crate) fn admit_unless_ended(
     access: &mut Access,
     ending: &Ending,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::admitted::Admitted;
 use super::hint::{self, Facts, NO_TARGET};
 use super::settings::Settings;
 use super::system::{explained_by_limit, functions_are_off};
@@ -52,8 +53,10 @@ fn unmatched(
         ..Settings::default()
     };
     let everything = Purpose::List { patterns: Vec::new(), describe: false };
+    // A script has been compiled, so the library was admitted.
+    let only_where = Admitted::of(&only_where);
     // If the listing fails, the error is returned without suggestions.
-    let Ok(probes) = inquiry::list(&only_where, everything) else { return };
+    let Ok(probes) = inquiry::list(only_where, everything) else { return };
     error.similar = near::similar(&parts.join(":"), &probes);
     let symbols = system::kernel_symbols();
     let facts = Facts { probes: &probes, symbols: &symbols, functions_are_off, exists, grabs };

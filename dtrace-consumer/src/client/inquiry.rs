@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::admitted::Admitted;
 use super::command::place::where_to_hold;
 use super::connection::Connection;
 use super::job::{self, job, known};
-use super::preflight::admit;
+use super::preflight::library_to_load;
 use super::retry::{retry, widen};
-use super::settings::Settings;
 use crate::data::kernel_symbol::KernelSymbol;
 use crate::data::kernel_type::KernelType;
 use crate::data::listing::ListedProbe;
@@ -24,7 +24,7 @@ use crate::stream::frame::Frame;
 use crate::stream::job::{Process, Purpose};
 
 /// Lists probes.
-pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
+pub(crate) fn list(settings: Admitted<'_>, purpose: Purpose) -> Result<Vec<ListedProbe>, Error> {
     collect(settings, purpose, |frame| match frame {
         Frame::Listed(probe) => ControlFlow::Break(probe),
         other => ControlFlow::Continue(other),
@@ -32,7 +32,7 @@ pub(crate) fn list(settings: &Settings, purpose: Purpose) -> Result<Vec<ListedPr
 }
 
 /// Compiles the scripts.
-pub(crate) fn check(settings: &Settings) -> Result<Vec<ProgramInfo>, Error> {
+pub(crate) fn check(settings: Admitted<'_>) -> Result<Vec<ProgramInfo>, Error> {
     collect(settings, Purpose::Check, |frame| match frame {
         Frame::Program(info) => ControlFlow::Break(info),
         other => ControlFlow::Continue(other),
@@ -41,7 +41,7 @@ pub(crate) fn check(settings: &Settings) -> Result<Vec<ProgramInfo>, Error> {
 
 /// Looks up symbols.
 pub(crate) fn look_up(
-    settings: &Settings,
+    settings: Admitted<'_>,
     purpose: Purpose,
 ) -> Result<Vec<Option<KernelSymbol>>, Error> {
     collect(settings, purpose, |frame| match frame {
@@ -52,7 +52,7 @@ pub(crate) fn look_up(
 
 /// Looks up types.
 pub(crate) fn look_up_types(
-    settings: &Settings,
+    settings: Admitted<'_>,
     purpose: Purpose,
 ) -> Result<Vec<Option<KernelType>>, Error> {
     collect(settings, purpose, |frame| match frame {
@@ -62,7 +62,7 @@ pub(crate) fn look_up_types(
 }
 
 /// Returns the answer as text, empty if there is none.
-pub(crate) fn text(settings: &Settings, purpose: Purpose) -> Result<Vec<u8>, Error> {
+pub(crate) fn text(settings: Admitted<'_>, purpose: Purpose) -> Result<Vec<u8>, Error> {
     let texts = collect(settings, purpose, |frame| match frame {
         Frame::Report(text) => ControlFlow::Break(text.to_vec()),
         other => ControlFlow::Continue(other),
@@ -72,13 +72,13 @@ pub(crate) fn text(settings: &Settings, purpose: Purpose) -> Result<Vec<u8>, Err
 
 /// Sends a query whose answer is a list. `item` extracts an item from a frame, or returns the frame.
 fn collect<T>(
-    settings: &Settings,
+    settings: Admitted<'_>,
     purpose: Purpose,
     item: impl for<'a> Fn(Frame<'a>) -> ControlFlow<T, Frame<'a>>,
 ) -> Result<Vec<T>, Error> {
-    job::check(settings)?;
-    let library = admit(&settings.access)?;
-    let mut job = job(settings, library.as_ref(), purpose, Wants::NOTHING)?;
+    job::check(&settings)?;
+    let library = library_to_load(&settings.access)?;
+    let mut job = job(&settings, library.as_ref(), purpose, Wants::NOTHING)?;
     let ending: Arc<Ending> = settings.access.under_check.clone().unwrap_or_default();
     loop {
         // They never run: they are killed when this is dropped.
@@ -91,7 +91,7 @@ fn collect<T>(
         job.processes.splice(..0, processes);
         let mut dispatcher = Dispatcher::new((), &Delivery::default());
         let mut items = Vec::new();
-        let mut connection = Connection::open(settings, library.as_ref(), &job, &ending, Ok)?;
+        let mut connection = Connection::open(&settings, library.as_ref(), &job, &ending, Ok)?;
         loop {
             let (frame, position) = match connection.next() {
                 Err(Error::WorkerDied { .. }) if widen(&mut job) => break,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dtrace_locate::locate::{Libdtrace, Standing};
+use dtrace_locate::locate::Libdtrace;
 
 use super::options;
 use super::retry::known_bad;
@@ -36,7 +36,7 @@ pub(super) fn job(
         purpose,
         omit: if everything { known_bad(&file) } else { Vec::new() },
         library: file,
-        unknown: library.and_then(|library| unknown(settings, library)),
+        unknown: library.map_or(Ok(None), |library| unknown(settings, library))?,
         syslibdir,
         all_libraries: everything,
         options,
@@ -69,11 +69,11 @@ fn read_options(settings: &Settings) -> Vec<String> {
 }
 
 /// Returns the permission to load a library whose version is not known, if it was verified or is being checked.
-fn unknown(settings: &Settings, library: &Libdtrace) -> Option<Unknown> {
-    let under_check = settings.access.under_check.is_some();
-    let version = library.version.clone()?;
-    let is_permitted = under_check || library.standing == Standing::Verified;
-    is_permitted.then_some(Unknown { version, under_check })
+fn unknown(settings: &Settings, library: &Libdtrace) -> Result<Option<Unknown>, Error> {
+    Unknown::permission(library, settings.access.under_check.is_some()).map_err(|error| {
+        let library = library.library.display().to_string();
+        Error::NotVerified { library, reason: error.to_string() }
+    })
 }
 
 /// Returns what is known of the session that a job is for, to explain its failure.

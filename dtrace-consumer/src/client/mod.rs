@@ -1,7 +1,7 @@
 //! The user's side of a worker: launching it, talking to it, ending it.
 
-pub(crate) mod admission;
 pub(crate) mod admit;
+mod admitted;
 pub(crate) mod advise;
 mod child;
 mod command;
@@ -24,6 +24,7 @@ pub(crate) mod run;
 pub(crate) mod selfcheck;
 mod session;
 pub(crate) mod settings;
+mod standing;
 mod start;
 mod system;
 #[expect(unsafe_code, reason = "it runs code between fork and exec")]

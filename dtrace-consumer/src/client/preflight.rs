@@ -5,9 +5,9 @@ use std::path::Path;
 
 use dtrace_locate::locate::{Libdtrace, Search, Standing};
 
-use super::admission;
 use super::elevation::{self, Elevation};
 use super::settings::Access;
+use super::standing::stored;
 use super::system;
 use crate::error::Error;
 use crate::error::unavailable::{Check, Unavailable, write_checks};
@@ -58,9 +58,36 @@ impl Preflight {
 
     /// Returns an error if anything is missing.
     pub(crate) fn missing(self) -> Result<(), Unavailable> {
-        let missing: Vec<Check> = self.checks.into_iter().filter(|c| !c.met).collect();
-        if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }) }
+        missing(self.checks)
     }
+}
+
+/// Returns an error with those of the checks that are not met.
+fn missing(checks: impl IntoIterator<Item = Check>) -> Result<(), Unavailable> {
+    let missing: Vec<Check> = checks.into_iter().filter(|check| !check.met).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }) }
+}
+
+/// Returns the checks of what sessions require of the host, whichever libdtrace they load, after the one of
+/// `privilege`.
+fn of_host(privilege: Check) -> impl Iterator<Item = Check> {
+    [privilege].into_iter().chain(system::kernel()).chain([system::confinement(false)])
+}
+
+/// Fails unless this process may trace.
+///
+/// # Errors
+/// [`Unavailable`] with what is missing.
+pub(crate) fn require_privilege() -> Result<(), Unavailable> {
+    missing(system::unsupported().into_iter().chain([system::privilege()]))
+}
+
+/// Fails unless sessions can trace here, whichever libdtrace they load.
+///
+/// # Errors
+/// [`Unavailable`] with what is missing.
+pub(super) fn require_host() -> Result<(), Unavailable> {
+    missing(system::unsupported().into_iter().chain(of_host(system::privilege())))
 }
 
 /// Formats one check a line, with the remedy below if it is not met.
@@ -96,7 +123,7 @@ fn about(library: &Libdtrace, is_privileged: bool) -> Check {
 /// version is known, was verified by a self-check, or has to pass one. `preflight` runs no self-check.
 #[must_use]
 pub fn preflight(prefix: Option<&Path>) -> Preflight {
-    preflight_admitting(prefix, admission::stored)
+    preflight_admitting(prefix, stored)
 }
 
 /// Checks everything that tracing requires. `admit` decides which libdtrace to use.
@@ -120,9 +147,7 @@ pub(super) fn preflight_admitting(
             None
         }
     };
-    checks.push(privilege);
-    checks.extend(system::kernel());
-    checks.push(system::confinement(false));
+    checks.extend(of_host(privilege));
     Preflight { checks, library }
 }
 
@@ -158,7 +183,7 @@ pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Prefl
 
 /// Checks everything that a session requires before it starts. Returns the libdtrace to load; an elevated
 /// worker loads the one that its administrator chose.
-pub(super) fn admit(access: &Access) -> Result<Option<Libdtrace>, Error> {
+pub(super) fn library_to_load(access: &Access) -> Result<Option<Libdtrace>, Error> {
     if let Some(library) = &access.admitted {
         return Ok(Some(Libdtrace::clone(library)));
     }

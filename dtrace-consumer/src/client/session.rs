@@ -16,7 +16,7 @@ use super::connection::{Connection, duplicate};
 use super::job::{check, job, known};
 use super::launch::Killer;
 use super::patience::WHILE_TRACING;
-use super::preflight::admit;
+use super::preflight::library_to_load;
 use super::recording::Tee;
 use super::requests::{CatchUp, Requests};
 use super::retry::{retry, widen};
@@ -90,7 +90,7 @@ fn connect(
 ) -> Result<Connection<Tee>, Error> {
     let began = Instant::now();
     check(settings)?;
-    let library = admit(&settings.access)?;
+    let library = library_to_load(&settings.access)?;
     let mut job = job(settings, library.as_ref(), Purpose::Trace, dispatcher.wants())?;
     let mut attempts = 0;
     let mut held = Hold::Exec;

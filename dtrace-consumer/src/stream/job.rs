@@ -5,6 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dtrace_locate::locate::{Libdtrace, Standing};
+use dtrace_sys::{ParseVersionError, Version};
+
 use super::wire::{Malformed, Put, Take, Wire};
 use crate::data::aggregation::Order;
 use crate::data::script::{Script, Specifier};
@@ -44,9 +47,30 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unknown {
     /// The only such version that may be loaded.
-    pub(crate) version: String,
+    pub(crate) version: Version,
     /// Whether the session is a part of a self-check: nothing is verified yet.
     pub(crate) under_check: bool,
+}
+
+impl Unknown {
+    /// Returns the permission to load this library, if it needs one and was verified or is `under_check`.
+    ///
+    /// # Errors
+    /// The library has no version that could be permitted.
+    pub(crate) fn permission(
+        library: &Libdtrace,
+        under_check: bool,
+    ) -> Result<Option<Unknown>, ParseVersionError> {
+        let is_permitted = under_check || library.standing == Standing::Verified;
+        let version =
+            library.version.as_deref().filter(|_| is_permitted).map(version).transpose()?;
+        Ok(version.map(|version| Unknown { version, under_check }))
+    }
+}
+
+/// Parses the numbers of a version, such as `2.0.7`.
+fn version(numbers: &str) -> Result<Version, ParseVersionError> {
+    format!("D {numbers}").parse()
 }
 
 /// Everything that a worker needs to run one session.
@@ -248,7 +272,7 @@ impl Wire<'_> for Job {
         self.purpose.put(b);
         put_path(b, &self.library);
         b.put_option(self.unknown.as_ref(), |b, unknown| {
-            b.put_str(&unknown.version);
+            b.put_str(&unknown.version.to_string());
             b.put_bool(unknown.under_check);
         });
         b.put_option(self.syslibdir.as_ref(), |b, p| put_path(b, p));
@@ -279,7 +303,9 @@ impl Wire<'_> for Job {
             purpose: Purpose::take(t)?,
             library: take_path(t, "library")?,
             unknown: t.option("unknown version", |t| {
-                Ok(Unknown { version: t.string("version")?, under_check: t.bool("under check")? })
+                let version = version(&t.string("version")?)
+                    .map_err(|_| Malformed::new("version", "not a version of libdtrace"))?;
+                Ok(Unknown { version, under_check: t.bool("under check")? })
             })?,
             syslibdir: t.option("syslibdir", |t| take_path(t, "syslibdir"))?,
             omit: t.list("omitted libraries", OmittedLibrary::take)?,
@@ -343,14 +369,21 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use dtrace_locate::locate::Origin;
+
     use super::*;
 
     #[test]
     fn a_job_arrives_as_it_was_sent() {
-        let job = Job {
+        let sent = Command::Job(Box::new(job()));
+        assert_eq!(Command::decode(&sent.encode()[4..]), Ok(sent));
+    }
+
+    fn job() -> Job {
+        Job {
             purpose: Purpose::List { patterns: vec!["a:b:c:d".into()], describe: true },
             library: "/lib/libdtrace.so.2".into(),
-            unknown: Some(Unknown { version: "2.0.8".into(), under_check: true }),
+            unknown: Some(Unknown { version: Version::new(2, 0, 8), under_check: true }),
             syslibdir: Some("/lib/dtrace".into()),
             omit: vec![OmittedLibrary { file: "io.d".into(), reason: "b_end_io".into() }],
             options: vec![("bufsize".into(), Some("4m".into())), ("quiet".into(), None)],
@@ -376,8 +409,48 @@ mod tests {
             report: true,
             read_options: vec!["quiet".into()],
             snapshot_interval: Some(Duration::from_millis(500)),
+        }
+    }
+
+    #[test]
+    fn a_permission_for_no_version_is_malformed() {
+        let unknown = Some(Unknown { version: Version::new(2, 0, 8), under_check: true });
+        let sent = Command::Job(Box::new(Job { unknown, ..job() })).encode();
+        let text = b"2.0.8";
+        let at = sent.windows(text.len()).position(|it| it == text).expect("it is sent");
+        for (other, is_one) in
+            [(b"2.0.9", true), (b"2.0.x", false), (b"D 2.0", false), (b"2.0. ", false)]
+        {
+            let mut changed = sent.clone();
+            changed[at..at + text.len()].copy_from_slice(other);
+            assert_eq!(Command::decode(&changed[4..]).is_ok(), is_one, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_library_is_permitted_if_it_was_verified_or_is_being_checked() {
+        let permitted = |version: Option<&str>, standing, under_check| {
+            let library = Libdtrace {
+                library: "/lib/libdtrace.so.2".into(),
+                syslibdir: None,
+                loader: None,
+                origin: Origin::System,
+                version: version.map(str::to_owned),
+                standing,
+            };
+            Unknown::permission(&library, under_check)
         };
-        let sent = Command::Job(Box::new(job));
-        assert_eq!(Command::decode(&sent.encode()[4..]), Ok(sent));
+        let version = Version::new(2, 1, 0);
+        for (standing, under_check, is_permitted) in [
+            (Standing::Known, false, false),
+            (Standing::Unverified, false, false),
+            (Standing::Verified, false, true),
+            (Standing::Unverified, true, true),
+        ] {
+            let expected = is_permitted.then_some(Unknown { version, under_check });
+            assert_eq!(permitted(Some("2.1"), standing, under_check), Ok(expected));
+            assert_eq!(permitted(None, standing, under_check), Ok(None));
+            assert_eq!(permitted(Some("Oracle D"), standing, under_check).is_err(), is_permitted);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Queries for probes.
 
 use super::Query;
-use crate::client::admit::admit;
+use crate::client::admit::admitted;
 use crate::client::advise::advised;
 use crate::client::inquiry;
 use crate::client::settings::Settings;
@@ -58,8 +58,8 @@ impl Query<Probes> {
     /// [`Error::Libdtrace`] for an invalid pattern, [`Error::Unavailable`] if tracing is not possible.
     pub fn list(self) -> Result<Vec<ListedProbe>, Error> {
         let Query { about: Probes { patterns, describe }, mut settings } = self;
-        admit(&mut settings.access)?;
-        inquiry::list(&settings, Purpose::List { patterns, describe })
+        let settings = admitted(&mut settings)?;
+        inquiry::list(settings, Purpose::List { patterns, describe })
             .map_err(|error| advised(&settings, None, error))
     }
 }

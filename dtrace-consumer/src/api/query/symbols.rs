@@ -1,7 +1,7 @@
 //! Queries for the kernel's functions and variables.
 
 use super::Query;
-use crate::client::admit::admit;
+use crate::client::admit::admitted;
 use crate::client::inquiry;
 use crate::data::kernel_symbol::KernelSymbol;
 use crate::error::Error;
@@ -52,7 +52,7 @@ impl Query<Symbols> {
     /// [`Error::Unavailable`] if libdtrace is not usable.
     pub fn look_up(mut self) -> Result<Vec<Option<KernelSymbol>>, Error> {
         let Symbols { names, addresses } = self.about;
-        admit(&mut self.settings.access)?;
-        inquiry::look_up(&self.settings, Purpose::Lookup { names, addresses })
+        let settings = admitted(&mut self.settings)?;
+        inquiry::look_up(settings, Purpose::Lookup { names, addresses })
     }
 }

@@ -1,7 +1,7 @@
 //! Queries for the kernel's types.
 
 use super::Query;
-use crate::client::admit::admit;
+use crate::client::admit::admitted;
 use crate::client::inquiry;
 use crate::data::kernel_type::KernelType;
 use crate::data::script::{Script, Specifier};
@@ -51,7 +51,7 @@ impl Query<Types> {
         // The first program makes libdtrace compile the D libraries, so that one that does not compile on
         // this kernel is omitted.
         self.settings.scripts = vec![Script::probes(Specifier::Name, "BEGIN").named("type query")];
-        admit(&mut self.settings.access)?;
-        inquiry::look_up_types(&self.settings, Purpose::Types { names: self.about.names })
+        let settings = admitted(&mut self.settings)?;
+        inquiry::look_up_types(settings, Purpose::Types { names: self.about.names })
     }
 }

@@ -19,8 +19,9 @@ use dtrace_locate::locate::Libdtrace;
 use self::answers::{Answers, of_mistake, of_probes, of_session, of_symbol, of_type};
 use self::compare::{first_difference, unexpected};
 use self::questions::{LINUX, Question, Questions};
-use super::admission::require_host;
+use super::admitted::Admitted;
 use super::patience::SILENCE_LIMIT;
+use super::preflight::require_host;
 use super::settings::{Access, Settings};
 use super::{inquiry, run};
 use crate::data::loss::LossPolicy;
@@ -166,13 +167,13 @@ fn trace(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
 fn list(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
     let patterns = questions.probes.iter().map(|question| question.ask.to_owned()).collect();
     let purpose = Purpose::List { patterns, describe: true };
-    let probes = inquiry::list(settings, purpose).map_err(|error| unlike(&error))?;
+    let probes = inquiry::list(Admitted::of(settings), purpose).map_err(|error| unlike(&error))?;
     compared(questions.probes, of_probes(&probes))
 }
 
 fn look_up_types(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
     let names = questions.types.iter().map(|question| question.ask.to_owned()).collect();
-    let found = inquiry::look_up_types(settings, Purpose::Types { names });
+    let found = inquiry::look_up_types(Admitted::of(settings), Purpose::Types { names });
     let found = found.map_err(|error| unlike(&error))?;
     compared(questions.types, found.iter().map(|it| of_type(it.as_ref())).collect())
 }
@@ -180,7 +181,8 @@ fn look_up_types(settings: &Settings, questions: &Questions) -> Result<usize, Un
 fn look_up_symbols(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
     let names = questions.symbols.iter().map(|question| question.ask.to_owned()).collect();
     let purpose = Purpose::Lookup { names, addresses: Vec::new() };
-    let found = inquiry::look_up(settings, purpose).map_err(|error| unlike(&error))?;
+    let found =
+        inquiry::look_up(Admitted::of(settings), purpose).map_err(|error| unlike(&error))?;
     compared(questions.symbols, found.iter().map(|it| of_symbol(it.as_ref())).collect())
 }
 
@@ -189,7 +191,8 @@ fn make_mistakes(settings: &Settings, questions: &Questions) -> Result<usize, Un
     let mut answers = Vec::new();
     for question in questions.mistakes {
         let scripts = vec![Script::from(question.ask)];
-        match inquiry::check(&Settings { scripts, ..settings.clone() }) {
+        let settings = Settings { scripts, ..settings.clone() };
+        match inquiry::check(Admitted::of(&settings)) {
             Err(Error::Compile(error)) => answers.push(of_mistake(&error)),
             Err(error) => return Err(unlike(&error)),
             Ok(_) => answers.push("no error".to_owned()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dtrace_sys::Version;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -59,7 +60,9 @@ fn job() -> impl Strategy<Value = Job> {
     let flags = (any::<bool>(), any::<u32>(), any::<[bool; 5]>());
     let order = (0u8..9).prop_map(|n| Order::from_number(n).unwrap_or_default());
     let unknown =
-        (text(), any::<bool>()).prop_map(|(version, under_check)| Unknown { version, under_check });
+        (any::<[u16; 3]>(), any::<bool>()).prop_map(|([major, minor, micro], under_check)| {
+            Unknown { version: Version::new(major, minor, micro), under_check }
+        });
     let unknown = option::of(unknown);
     let rest = (vec(text(), 0..3), option::of(any::<u64>().prop_map(Duration::from_nanos)));
     (

@@ -29,7 +29,7 @@ use crate::stream::elevated::{
     GREETING, REQUEST_LIMIT, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION,
 };
 use crate::stream::frame::Frame;
-use crate::stream::job::Command;
+use crate::stream::job::{Command, Unknown};
 use crate::stream::payload::FailureFrame;
 
 /// Serves one session over standard input and ends the process, as `dtrace-worker serve` does. `under_loader`
@@ -146,8 +146,13 @@ fn session(
     };
     let policy = Policy { uid: peer.uid, configuration };
     let admitted = policy.check(&job).and(library.as_ref().map_err(FailureFrame::clone));
-    let library = match admitted {
-        Ok(library) => library,
+    let permitted = admitted.and_then(|library| {
+        let permission = Unknown::permission(library, false);
+        let permission = permission.map_err(|e| verdict::not_verified(library, &e.to_string()))?;
+        Ok((library, permission))
+    });
+    let (library, permission) = match permitted {
+        Ok(permitted) => permitted,
         Err(refused) => {
             let mut reporter = Encoder::new(channel);
             session::begin(&mut reporter, &job);
@@ -155,7 +160,7 @@ fn session(
             return reporter.finish();
         }
     };
-    job.unknown = verdict::permission(library);
+    job.unknown = permission;
     job.library.clone_from(&library.library);
     job.syslibdir.clone_from(&library.syslibdir);
     let served = Served { uid: peer.uid, grab: configuration.grab };

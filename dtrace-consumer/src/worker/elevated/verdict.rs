@@ -6,7 +6,6 @@
 use dtrace_locate::locate::{Libdtrace, Standing};
 
 use super::trust;
-use crate::stream::job::Unknown;
 use crate::stream::payload::{FailureFrame, FailureKind};
 use crate::verdict::{Store, Subject, Verdict};
 
@@ -48,11 +47,4 @@ pub(super) fn not_verified(library: &Libdtrace, why: &str) -> FailureFrame {
         script: None,
         needed: Vec::new(),
     }
-}
-
-/// Returns the permission to load an admitted library whose version is not known.
-pub(super) fn permission(library: &Libdtrace) -> Option<Unknown> {
-    let version = library.version.clone()?;
-    let is_verified = library.standing == Standing::Verified;
-    is_verified.then_some(Unknown { version, under_check: false })
 }

@@ -13,8 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
+use dtrace_sys::Library;
 use dtrace_sys::abi::*;
-use dtrace_sys::{Library, Version};
 
 use super::context::Wanted;
 use super::delivered::owned;
@@ -38,14 +38,13 @@ impl Loaded {
     /// Loads the library. Its version must be known, or be `unknown`, which was verified or is being checked.
     pub(crate) fn load(library: &Path, unknown: Option<&Unknown>) -> Result<Loaded, CallFailure> {
         let name = library.as_os_str().as_bytes();
-        let unknown = unknown.and_then(|it| format!("D {}", it.version).parse::<Version>().ok());
         // SAFETY: the file is the libdtrace that the consumer located or that the user named. The user wants
         // its initialisers to run. Its structures are known, or were verified by a self-check. If this session is
         // a part of one, this process exists to find out: nobody relies on it, and it may crash.
         let loaded = unsafe {
             match unknown {
                 None => Library::load(Some(library)),
-                Some(version) => Library::load_verified(library, version),
+                Some(unknown) => Library::load_verified(library, unknown.version),
             }
         };
         let library = loaded.map_err(|e| CallFailure {

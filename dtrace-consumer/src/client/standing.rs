@@ -5,9 +5,6 @@
 
 use dtrace_locate::locate::{Libdtrace, Standing};
 
-use super::system;
-use crate::error::Error;
-use crate::error::unavailable::Unavailable;
 use crate::verdict::{Store, Subject, Verdict};
 
 /// Returns a library's standing as far as it is known without a self-check.
@@ -25,27 +22,6 @@ pub(super) fn stored(library: &Libdtrace) -> Result<Standing, String> {
         Some(Verdict::Differs(what)) => Err(differs(&what)),
         None => Ok(Standing::Unverified),
     }
-}
-
-/// Fails unless this process may trace.
-///
-/// # Errors
-/// [`Error::Unavailable`] with what is missing.
-pub(crate) fn require_privilege() -> Result<(), Error> {
-    let checks = system::unsupported().into_iter().chain([system::privilege()]);
-    let missing: Vec<_> = checks.filter(|check| !check.met).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }.into()) }
-}
-
-/// Fails unless sessions can trace here, whichever libdtrace they load.
-///
-/// # Errors
-/// [`Unavailable`] with what is missing.
-pub(super) fn require_host() -> Result<(), Unavailable> {
-    let checks = system::unsupported().into_iter().chain([system::privilege()]);
-    let checks = checks.chain(system::kernel()).chain([system::confinement(false)]);
-    let missing: Vec<_> = checks.filter(|check| !check.met).collect();
-    if missing.is_empty() { Ok(()) } else { Err(Unavailable { missing }) }
 }
 
 /// Explains that a library is not used.
