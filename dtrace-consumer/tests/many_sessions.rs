@@ -2,19 +2,18 @@
 //!
 //! Each traces a command of its own that makes a known number of calls. The figures are printed:
 //!
-//!     DTRACE_CONSUMER_SESSIONS=200 cargo test -p dtrace-consumer --test many_sessions -- --ignored --nocapture
+//!     cargo test -p dtrace-consumer --test many_sessions -- --ignored --nocapture
 //!
-//! The variable says how many run one after the other. Without it, the tests are ignored.
+//! `DTRACE_CONSUMER_SESSIONS` says how many run one after the other, 200 by default.
 
 use dtrace_consumer::run_synchronous;
-use dtrace_test_support::harness;
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
     needs: [Tracing],
-    long: [
+    by_hand: [
         sessions_one_after_the_other_account_for_every_record,
         sessions_at_once_account_for_every_record,
     ],
@@ -67,12 +66,10 @@ fn session() -> Sum {
     sum
 }
 
-/// Returns how many sessions run one after the other. Ends a test that nobody has asked for.
+/// Returns how many sessions run one after the other.
 fn wanted() -> u64 {
-    let Ok(number) = std::env::var("DTRACE_CONSUMER_SESSIONS") else {
-        harness::ignore("takes minutes; DTRACE_CONSUMER_SESSIONS=200 runs it")
-    };
-    number.parse().expect("a number of sessions")
+    let number = std::env::var("DTRACE_CONSUMER_SESSIONS");
+    number.map_or(200, |number| number.parse().expect("a number of sessions"))
 }
 
 fn sessions_one_after_the_other_account_for_every_record() {
@@ -89,7 +86,6 @@ fn sessions_one_after_the_other_account_for_every_record() {
 }
 
 fn sessions_at_once_account_for_every_record() {
-    wanted();
     let (_alone, guard) = alone();
     for number in [8, 16] {
         let sum = std::thread::scope(|scope| {

@@ -22,14 +22,17 @@ pub const SWITCH: &str = "DTRACE_CONSUMER_TESTS";
 /// Whether tests that take long are to run.
 #[must_use]
 pub fn all_are_wanted() -> bool {
-    std::env::var_os(SWITCH).is_some_and(|value| value == "all") || those_by_hand_are_wanted()
+    is_wanted(ALL)
 }
 
-fn those_by_hand_are_wanted() -> bool {
-    std::env::var_os(SWITCH).is_some_and(|value| value == BY_HAND)
-}
-
+/// Values of the switch.
+const ALL: &str = "all";
 const BY_HAND: &str = "by-hand";
+
+/// Whether tests that this value runs are to run.
+fn is_wanted(value: &str) -> bool {
+    std::env::var_os(SWITCH).is_some_and(|set| set == value || set == BY_HAND)
+}
 
 type Run = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 
@@ -37,8 +40,8 @@ type Run = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 pub struct Test {
     name: String,
     needs: Vec<Need>,
-    is_long: bool,
-    is_by_hand: bool,
+    /// The value of [`SWITCH`] without which it is left out, if any.
+    switch: Option<&'static str>,
     run: Run,
 }
 
@@ -58,8 +61,7 @@ impl Test {
         name: impl Into<String>,
         run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
     ) -> Test {
-        let (is_long, is_by_hand) = (false, false);
-        Test { name: name.into(), needs: Vec::new(), is_long, is_by_hand, run: Box::new(run) }
+        Test { name: name.into(), needs: Vec::new(), switch: None, run: Box::new(run) }
     }
 
     /// Runs it only where all of this is there.
@@ -72,15 +74,15 @@ impl Test {
     /// Runs it only where long tests are wanted.
     #[must_use]
     pub fn long(mut self) -> Test {
-        self.is_long = true;
+        self.switch = Some(ALL);
         self
     }
 
     /// Runs it only where it is asked for, because it takes minutes.
     #[must_use]
     pub fn by_hand(mut self) -> Test {
-        self.is_by_hand = true;
-        self.long()
+        self.switch = Some(BY_HAND);
+        self
     }
 }
 
@@ -111,15 +113,11 @@ fn run_with(arguments: &Arguments, filters: &Filters, tests: Vec<Test>) -> ExitC
     keep_panics_of_tests();
     let reasons: Arc<Mutex<Reasons>> = Arc::default();
     let ignored_too = arguments.ignored || arguments.include_ignored;
-    let long_too = ignored_too || all_are_wanted();
-    let by_hand_too = ignored_too || those_by_hand_are_wanted();
     let trials = tests.into_iter().filter(|test| filters.take(&test.name, arguments.exact));
     let trials = trials.map(|test| {
         let reasons = Arc::clone(&reasons);
-        let asked_for = if test.is_by_hand { by_hand_too } else { long_too };
-        let left_out =
-            (test.is_long && !asked_for).then_some(if test.is_by_hand { BY_HAND } else { "all" });
-        let is_ignored = test.is_long && arguments.ignored;
+        let left_out = test.switch.filter(|value| !ignored_too && !is_wanted(value));
+        let is_ignored = test.switch.is_some() && arguments.ignored;
         Trial::ignorable_test(test.name.clone(), move || conduct(test, left_out, &reasons))
             .with_ignored_flag(is_ignored)
     });
