@@ -2,12 +2,11 @@
 //!
 //! The limit is that of a consumer of its own. It either traces or names the limit; and nothing is left behind.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use dtrace_test_support::consumer::descriptor_limit;
-use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::orphans_ended;
+use dtrace_test_support::printed::printed_by;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -29,20 +28,13 @@ const TRACED: &str = "5 firings, nothing lost\n";
 
 /// What a consumer of this kind says after `setup`, commands of a shell in a directory that vanishes.
 fn after(setup: &str, consumer: &str) -> String {
-    let (_lock, guard) = alone();
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let output = Command::new("sh")
-        .args(["-c", &format!("{setup} && exec \"$@\""), "sh"])
-        .args(traced_program("consumer", consumer))
-        .current_dir(directory.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("sh(1) can be run");
-    orphans_ended();
-    guard.check();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{setup}: {}: {said}", output.status);
-    String::from_utf8(output.stdout).expect("text")
+    printed_by(
+        Command::new("sh")
+            .args(["-c", &format!("{setup} && exec \"$@\""), "sh"])
+            .args(traced_program("consumer", consumer))
+            .current_dir(directory.path()),
+    )
 }
 
 fn traces_or_names(limit: &str, setup: &str) -> bool {

@@ -1,16 +1,13 @@
 //! Does a self-check keep no verdict that something else than the library may have caused, and end with its session?
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use dtrace_consumer::locate::Standing;
-use dtrace_consumer::verify::SYSTEM_VERDICTS;
-use dtrace_consumer::{Error, Failure, Outcome, StopHandle, preflight, trace};
+use dtrace_consumer::{Error, Failure, StopHandle, trace};
 use dtrace_stand_in::plan::{Event, Fault, Misdeed, Plan};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::mount_namespace::printed_after;
-use tempfile::TempDir;
+use dtrace_test_support::unverified::Unverified;
 
 live_tests! {
     needs: [Tracing],
@@ -24,71 +21,19 @@ live_tests! {
     ],
 }
 
-/// A prefix with the stand-in, under another version and with a build-id of its own. Its verdicts vanish with it.
-struct Prefix {
-    directory: TempDir,
-    build: String,
+/// The stand-in, as a version that is not known.
+fn prefix(plan: &Plan) -> Unverified {
+    Unverified::of_stand_in("2.0.8", |prefix| plan.put(prefix))
 }
 
-impl Prefix {
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-}
-
-impl Drop for Prefix {
-    fn drop(&mut self) {
-        for file in fs::read_dir(SYSTEM_VERDICTS).into_iter().flatten().flatten() {
-            if file.file_name().to_string_lossy().starts_with(&self.build) {
-                let _ = fs::remove_file(file.path());
-            }
-        }
-    }
-}
-
-fn prefix(plan: &Plan) -> Prefix {
-    let directory = TempDir::new().expect("a directory");
-    let exe = std::env::current_exe().expect("the test knows its own file");
-    let mut image = fs::read(exe.with_file_name("libdtrace_stand_in.so")).expect("it is built");
-    let find = |image: &[u8], text: &[u8]| {
-        image.windows(text.len()).position(|it| it == text).expect("a library has it")
-    };
-    let version = find(&image, b"\0D 2.0.7\0");
-    image[version + 7] = b'8';
-    let id = find(&image, b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0") + 16;
-    let own = directory.path().to_string_lossy().into_owned();
-    let own: Vec<u8> = own.bytes().rev().chain([0; 20]).take(20).collect();
-    image[id..id + 20].copy_from_slice(&own);
-    fs::create_dir(directory.path().join("lib")).expect("a directory");
-    fs::write(directory.path().join("lib/libdtrace.so.2"), image).expect("a file");
-    plan.put(directory.path());
-    let build = own.iter().map(|byte| format!("{byte:02x}")).collect();
-    Prefix { directory, build }
-}
-
-fn with_fault(call: &str, misdeed: Misdeed) -> Prefix {
+fn with_fault(call: &str, misdeed: Misdeed) -> Unverified {
     let faults = vec![Fault { call: call.to_owned(), nth: 1, misdeed }];
     prefix(&Plan { faults, ..Plan::default() })
 }
 
 /// A library that never gets on with its work.
-fn that_hangs() -> Prefix {
+fn that_hangs() -> Unverified {
     prefix(&Plan { rounds: vec![vec![Event::Pause(600_000)]], ..Plan::default() })
-}
-
-fn refused(result: Result<Outcome, Failure>) -> String {
-    match result {
-        Err(Failure { error: Error::Unavailable(error), .. }) => error.to_string(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn run(prefix: &Path) -> Result<Outcome, Failure> {
-    trace("BEGIN { exit(0); }").prefix(prefix).run()
-}
-
-fn standing(prefix: &Path) -> Option<Standing> {
-    preflight(Some(prefix)).library().map(|library| library.standing)
 }
 
 fn a_check_whose_worker_is_killed_decides_nothing() {
@@ -101,29 +46,33 @@ fn a_check_whose_worker_is_killed_decides_nothing() {
     ] {
         let said = format!("{call} {misdeed:?}");
         let prefix = with_fault(call, misdeed);
-        let text = refused(run(prefix.path()));
+        let text = prefix.refused();
         assert!(text.contains("could not be checked: "), "{said}: {text}");
         assert!(!text.contains("differs"), "{said}: {text}");
-        assert_eq!(standing(prefix.path()), Some(Standing::Unverified), "{said}");
+        assert_eq!(prefix.standing(), Some(Standing::Unverified), "{said}");
     }
 }
 
 fn a_check_whose_worker_crashes_is_decided() {
     for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
         let prefix = with_fault("dtrace_go", Misdeed::Signal(signal));
-        let text = refused(run(prefix.path()));
+        let text = prefix.refused();
         assert!(text.contains("version 2.0.8 differs: "), "{signal}: {text}");
-        // The verdict is kept.
-        assert_eq!(standing(prefix.path()), None, "{signal}");
+        // The verdict is kept, until this test removes it.
+        assert_eq!(prefix.standing(), None, "{signal}");
+        let verdicts = prefix.verdicts();
+        assert!(!verdicts.is_empty(), "{signal}");
+        drop(prefix);
+        assert!(!verdicts.iter().any(|verdict| verdict.exists()), "{signal}");
     }
 }
 
 fn invalid_data_decide_a_check() {
     let prefix = prefix(&Plan { rounds: vec![vec![Event::LoneEnd]], ..Plan::default() });
-    let text = refused(run(prefix.path()));
+    let text = prefix.refused();
     assert!(text.contains("version 2.0.8 differs: "), "{text}");
     assert!(text.contains("invalid data from libdtrace"), "{text}");
-    assert_eq!(standing(prefix.path()), None);
+    assert_eq!(prefix.standing(), None);
 }
 
 fn a_host_that_cannot_trace_says_nothing_about_its_library() {
@@ -143,7 +92,7 @@ fn a_deadline_ends_a_check() {
         Err(Failure { error: Error::Deadline { .. }, .. }) => {}
         other => panic!("{other:?}"),
     }
-    assert_eq!(standing(prefix.path()), Some(Standing::Unverified));
+    assert_eq!(prefix.standing(), Some(Standing::Unverified));
 }
 
 fn an_abort_ends_a_check_and_the_wait_for_one() {
@@ -167,5 +116,5 @@ fn an_abort_ends_a_check_and_the_wait_for_one() {
         first.abort();
         checking.join().expect("it is aborted");
     });
-    assert_eq!(standing(prefix.path()), Some(Standing::Unverified));
+    assert_eq!(prefix.standing(), Some(Standing::Unverified));
 }

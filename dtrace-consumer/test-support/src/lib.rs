@@ -28,12 +28,14 @@ mod modes;
 pub mod mount_namespace;
 mod need;
 pub mod prefix;
+pub mod printed;
 pub mod processes;
 pub mod programs;
 pub mod scratch_disk;
 pub mod sessions;
 pub mod surroundings;
 pub mod traced;
+pub mod unverified;
 pub mod user;
 
 pub use need::{Missing, Need, stock_kernel, usdt_program};
