@@ -274,11 +274,7 @@ fn in_an_elevated_worker_both_fire() {
         prefix = copy.prefix().display(),
         library = copy.library().display(),
     );
-    let system = System {
-        sudoers: "nobody ALL=(root) NOPASSWD: /usr/local/libexec/dtrace-worker serve\n",
-        commands: &commands,
-        ..System::default()
-    };
+    let system = System { sudoers: user::SUDOERS, commands: &commands, ..System::default() };
     let worker = Path::new(env!("CARGO_BIN_EXE_dtrace-worker"));
     assert_eq!(user::as_user(&system, worker, "order").trim(), IN_ORDER);
 }

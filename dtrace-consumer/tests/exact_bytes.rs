@@ -14,7 +14,6 @@ live_tests! {
         printed_arrays_of_characters_keep_what_follows_a_zero,
         keys_of_all_kinds_arrive_whole,
     ],
-    long: [],
 }
 
 /// The beginning of a clause with structures and arrays of characters, all with zeros inside. `this` does not keep

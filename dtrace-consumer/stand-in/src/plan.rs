@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub const PLAN: &str = "plan.json";
 /// The file in the prefix to which the stand-in appends the name of each called function, if it exists.
 pub const CALLS: &str = "calls";
+/// What is noted among the calls before the process that the stand-in is attached to is let go.
+pub const RELEASED: &str = "released";
 /// The file in the prefix to which the stand-in appends, if it exists, how many rounds were delivered before
 /// each call that went wrong.
 pub const HAPPENED: &str = "happened";

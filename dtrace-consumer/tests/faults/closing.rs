@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dtrace_consumer::trace;
-use dtrace_stand_in::plan::{CALLS, Plan};
+use dtrace_stand_in::plan::{CALLS, Plan, RELEASED};
 use dtrace_test_support::answering::Answering;
 use dtrace_test_support::processes::{children, wait_until};
 
@@ -28,7 +28,7 @@ fn was_released(milliseconds: u64) -> bool {
     process.ask();
     process.answered();
     process.end();
-    log().lines().any(|line| line == "released")
+    log().lines().any(|line| line == RELEASED)
 }
 
 fn is_traced(pid: i32) -> bool {

@@ -1,4 +1,4 @@
-//! Warnings of a worker that then fails.
+//! Does a warning arrive, and only once, if the worker then fails?
 
 use dtrace_consumer::Failure;
 use dtrace_consumer::session::WarningKind;

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use super::state;
+use crate::plan::RELEASED;
 
 /// The process that this library is attached to; 0 without one.
 static ATTACHED: AtomicI32 = AtomicI32::new(0);
-
-/// What is noted among the calls before the process is let go.
-pub(super) const RELEASED: &str = "released";
 
 /// Attaches to a process if the plan says so.
 pub(super) fn attach(pid: i32) {
