@@ -70,7 +70,8 @@ impl Unknown {
 
 /// Parses the numbers of a version, such as `2.0.7`.
 fn version(numbers: &str) -> Result<Version, ParseVersionError> {
-    format!("D {numbers}").parse()
+    // After a space, what comes before it would pass for the name of the maker.
+    format!("D {}", numbers.replace(' ', "_")).parse()
 }
 
 /// Everything that a worker needs to run one session.
@@ -450,7 +451,8 @@ mod tests {
             let expected = is_permitted.then_some(Unknown { version, under_check });
             assert_eq!(permitted(Some("2.1"), standing, under_check), Ok(expected));
             assert_eq!(permitted(None, standing, under_check), Ok(None));
-            assert_eq!(permitted(Some("Oracle D"), standing, under_check).is_err(), is_permitted);
+            let unusable = permitted(Some("Oracle D 2.0"), standing, under_check);
+            assert_eq!(unusable.is_err(), is_permitted);
         }
     }
 }
