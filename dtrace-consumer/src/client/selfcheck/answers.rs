@@ -215,13 +215,24 @@ pub(super) fn of_type(found: Option<&KernelType>) -> String {
     format!("type {}`{} of {size} bytes: {members}", found.module, found.name)
 }
 
-/// Returns the line about a symbol.
-pub(super) fn of_symbol(found: Option<&KernelSymbol>) -> String {
+/// Returns the line about a symbol. `kernel` is the kernel's own list, as in `/proc/kallsyms`.
+pub(super) fn of_symbol(found: Option<&KernelSymbol>, kernel: &str) -> String {
     match found {
         None => "no symbol".to_owned(),
         Some(KernelSymbol { address: 0, .. }) => "a symbol without an address".to_owned(),
-        Some(found) => format!("symbol {}`{}", found.module, found.name),
+        Some(found) => {
+            let is_listed = kernel.lines().any(|line| is_at(line, &found.name, found.address));
+            let agreement = agreement(is_listed);
+            format!("symbol {}`{}; its address {agreement}", found.module, found.name)
+        }
     }
+}
+
+/// Whether the kernel's list has the symbol at this address in this line: `ffffffff81000000 T _text`.
+fn is_at(line: &str, name: &str, address: u64) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    let listed = words.next().and_then(|it| u64::from_str_radix(it, 16).ok());
+    listed == Some(address) && words.nth(1) == Some(name)
 }
 
 /// Returns the line about a script that does not compile.

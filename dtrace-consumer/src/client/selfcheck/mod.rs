@@ -23,6 +23,7 @@ use super::admitted::Admitted;
 use super::patience::SILENCE_LIMIT;
 use super::preflight::require_host;
 use super::settings::{Access, Settings};
+use super::system::kernel_symbols;
 use super::{inquiry, run};
 use crate::data::loss::LossPolicy;
 use crate::data::outcome::EndedBy;
@@ -183,7 +184,9 @@ fn look_up_symbols(settings: &Settings, questions: &Questions) -> Result<usize, 
     let purpose = Purpose::Lookup { names, addresses: Vec::new() };
     let found =
         inquiry::look_up(Admitted::of(settings), purpose).map_err(|error| unlike(&error))?;
-    compared(questions.symbols, found.iter().map(|it| of_symbol(it.as_ref())).collect())
+    let kernel = kernel_symbols();
+    let lines = found.iter().map(|it| of_symbol(it.as_ref(), &kernel)).collect();
+    compared(questions.symbols, lines)
 }
 
 /// Has scripts compiled that do not compile.

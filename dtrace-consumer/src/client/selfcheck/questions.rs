@@ -87,10 +87,11 @@ pub(super) const LINUX: Questions = Questions {
         ),
         question(
             "count() with keys",
-            "BEGIN { @counts[1, \"key\"] = count(); @counts[1, \"key\"] = count(); \
-             @counts[-2, \"other\"] = count(); }",
+            // One key is longer than its record's offset, so that the two are told apart.
+            "BEGIN { @counts[1, \"a key of many words\"] = count(); \
+             @counts[1, \"a key of many words\"] = count(); @counts[-2, \"other\"] = count(); }",
             &[
-                "aggregation count @counts[1, key]: 2; by CPU agrees",
+                "aggregation count @counts[1, a key of many words]: 2; by CPU agrees",
                 "aggregation count @counts[-2, other]: 1; by CPU agrees",
             ],
         ),
@@ -155,7 +156,7 @@ pub(super) const LINUX: Questions = Questions {
             "printa() at the end",
             "END { printa(\"%d %s %@d\\n\", @counts); trace((int)909); }",
             &["firing 14 dtrace:::END: Printa(\"%d %s %@llu\\n\"); Trace 909; \
-               prints \"-2 other 1\\n1 key 2\\n909\""],
+               prints \"-2 other 1\\n1 a key of many words 2\\n909\""],
         ),
     ],
     session: &[
@@ -193,7 +194,11 @@ pub(super) const LINUX: Questions = Questions {
         "struct list_head",
         &["type vmlinux`struct list_head of 16 bytes: next at 0, prev at 64"],
     )],
-    symbols: &[question("the symbol of a function", "vfs_read", &["symbol vmlinux`vfs_read"])],
+    symbols: &[question(
+        "the symbol of a function",
+        "vfs_read",
+        &["symbol vmlinux`vfs_read; its address agrees"],
+    )],
     mistakes: &[question(
         "the message for a script that does not compile",
         "BEGIN\n{\n\ttrace(1;\n}\n",
