@@ -102,17 +102,16 @@ impl Packing {
         matches!(self.pieces[..], [] | [Piece { offset: 0, cut: Cut::Never, .. }])
     }
 
-    /// Appends the records in `data` to `packed`. Records that are not in `data` count as zeros.
+    /// Appends the records in `data` to `packed`. What `data` lacks counts as zeros.
     pub(crate) fn pack(&self, data: &[u8], packed: &mut Vec<u8>) {
         for piece in &self.pieces {
-            let end = piece.offset.saturating_add(piece.size);
-            let bytes = data.get(piece.offset..end).unwrap_or_default();
+            let from = data.get(piece.offset..).unwrap_or_default();
+            let bytes = from.get(..piece.size).unwrap_or(from);
             let used = match piece.cut {
                 Cut::Never => {
+                    let end = packed.len().saturating_add(piece.size);
                     packed.extend_from_slice(bytes);
-                    if bytes.is_empty() {
-                        packed.resize(packed.len() + piece.size, 0);
-                    }
+                    packed.resize(end, 0);
                     continue;
                 }
                 Cut::AtNul => up_to_nul(bytes),

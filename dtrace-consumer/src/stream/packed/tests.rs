@@ -64,6 +64,13 @@ fn a_record_without_bytes_adds_nothing_wherever_it_is() {
 }
 
 #[test]
+fn a_record_stays_if_the_data_end_before_the_next_one() {
+    let both = [record(Action::Exit, 0, 8, 8), record(Action::Trace, 8, 8, 8)];
+    let data = [1, 2, 3, 4, 5, 6, 7, 8];
+    assert_eq!(unpacked(&both, &packed(&both, &data)).unwrap(), [&data[..], &[0; 8]].concat());
+}
+
+#[test]
 fn only_strings_end_at_a_nul() {
     for size in [2, 3, STRING - 1, STRING + 1, 16, 17] {
         for action in [Action::Trace, Action::Printf, Action::System, Action::Freopen] {
