@@ -14,6 +14,7 @@ live_tests! {
         a_grabbed_process_survives_whose_other_thread_loads_libraries,
         a_process_survives_whose_stacks_are_named_while_its_other_thread_loads_libraries,
         a_grabbed_process_survives_whose_new_threads_load_libraries,
+        a_process_may_change_its_list_of_libraries_while_it_is_read,
         a_process_is_grabbed_while_a_trap_of_its_own_is_blocked,
     ],
     by_hand: [
@@ -93,6 +94,16 @@ fn a_process_is_grabbed_while_a_trap_of_its_own_is_blocked() {
     let (_lock, guard) = alone();
     let mut program = Answering::start("trap-blocked");
     program.call_while_grabbed();
+    program.call_and_end();
+    guard.check();
+}
+
+fn a_process_may_change_its_list_of_libraries_while_it_is_read() {
+    let (_lock, guard) = alone();
+    let mut program = Answering::start("list-changes");
+    for _ in 0..10 {
+        program.call_while_grabbed();
+    }
     program.call_and_end();
     guard.check();
 }

@@ -24,6 +24,7 @@ pub mod harness;
 pub mod inherited;
 mod kernel_objects;
 pub mod leftovers;
+mod libraries;
 mod modes;
 pub mod mount_namespace;
 mod need;

@@ -6,6 +6,7 @@
 use std::io::{Read, Write};
 use std::process::exit;
 
+use crate::libraries::{load, with_changing_list};
 use crate::traced::{WORD, call};
 
 ctor::declarative::ctor! {
@@ -65,6 +66,8 @@ fn run(mode: &str, argument: &str) -> ! {
             });
             while answer(number()) {}
         }
+        // The same, and another thread changes the list of libraries all the time.
+        "list-changes" => with_changing_list(|| while answer(number()) {}),
         // As "load", in a new thread each time.
         "threads-load" => {
             while let Ok(1) = std::io::stdin().read(&mut [0]) {
@@ -144,14 +147,4 @@ fn input_ends_within(milliseconds: u8) -> bool {
     use std::os::fd::AsFd;
     let input = std::io::stdin();
     poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], milliseconds).unwrap_or(1) != 0
-}
-
-/// Loads a library into this process, and unloads it.
-fn load() {
-    // SAFETY: the name is a C string; the library has no initialisers that matter.
-    unsafe {
-        let library = libc::dlopen(c"libresolv.so.2".as_ptr(), libc::RTLD_NOW);
-        assert!(!library.is_null());
-        libc::dlclose(library);
-    }
 }

@@ -1,7 +1,8 @@
 //! Which processes is libdtrace attached to, and how does it let go of them?
 //!
 //! libdtrace attaches to processes as a debugger does: to those that it grabs, and to those whose stacks it
-//! names. Two things go wrong there in 2.0.7, besides those with breakpoints (`breakpoints.rs`).
+//! names. Two things go wrong there in 2.0.7, besides those with breakpoints (`breakpoints.rs`) and with what
+//! libdtrace reads of a process that runs (`process_reads.rs`).
 //!
 //! When such a process executes another program, libdtrace makes a new handle for it, without the
 //! functions that pass requests to the attached thread. The next look-up of a symbol then waits in
@@ -30,6 +31,7 @@ use parking_lot::Mutex;
 use super::breakpoints;
 use super::called_function;
 use super::held_process::is_traced;
+use super::process_reads;
 
 type WaitPid = unsafe extern "C" fn(libc::pid_t, *mut c_int, c_int) -> libc::pid_t;
 type Close = unsafe extern "C" fn(c_int) -> c_int;
@@ -88,7 +90,8 @@ pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
     unsafe {
         let attaches = called_function::replace(inside, c"ptrace", |_| ()).is_ok();
         let watched = called_function::replace(inside, c"waitpid", waitpid)
-            .and_then(|()| called_function::replace(inside, c"close", close));
+            .and_then(|()| called_function::replace(inside, c"close", close))
+            .and_then(|()| process_reads::come_between(inside));
         match (watched, attaches) {
             // Last: what it refuses, `waits` has to make good.
             (Ok(()), true) => called_function::replace(inside, c"ptrace", ptrace),
@@ -121,6 +124,7 @@ unsafe extern "C" fn waits(pid: libc::pid_t, status: *mut c_int, options: c_int)
     // It is set before this function's address is.
     let Some(next) = WAITPID.get() else { return -1 };
     WAITED_FOR.lock().insert(pid);
+    process_reads::forget();
     // The wait for the program of a process that libdtrace itself starts has no options.
     if options & libc::__WALL == 0 {
         // SAFETY: it is the caller's call.
@@ -180,6 +184,9 @@ unsafe extern "C" fn traces(
     data: *mut c_void,
 ) -> c_long {
     let Some(next) = PTRACE.get() else { return -1 };
+    if !matches!(request, libc::PTRACE_PEEKTEXT | libc::PTRACE_PEEKDATA) {
+        process_reads::forget();
+    }
     let is_write = matches!(request, libc::PTRACE_POKETEXT | libc::PTRACE_POKEDATA);
     let may_write = || breakpoints::may_write(pid, address.addr(), data.addr());
     if is_write && !catch_unwind(may_write).unwrap_or(false) {
@@ -203,6 +210,7 @@ fn detach(pid: libc::pid_t) -> bool {
 
 /// Takes the place of `close` for libdtrace.
 unsafe extern "C" fn closes(descriptor: c_int) -> c_int {
+    process_reads::forget_closed(descriptor);
     if KEEP_OPEN.load(Ordering::Acquire) {
         return 0;
     }

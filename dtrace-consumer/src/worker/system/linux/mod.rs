@@ -30,6 +30,8 @@ mod lossy;
 mod mapped_file;
 mod mappings;
 mod pid_view;
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod process_reads;
 #[expect(unsafe_code, reason = "the auxiliary vector")]
 mod processes;
 mod status;
