@@ -20,6 +20,7 @@ live_tests! {
     by_hand: [
         a_command_survives_whose_functions_are_traced_while_its_other_thread_loads_libraries,
         a_process_survives_that_is_let_go_while_it_loads_libraries,
+        a_grabbed_process_survives_that_keeps_starting_threads_which_load_libraries,
     ],
 }
 
@@ -83,6 +84,16 @@ fn a_command_survives_whose_functions_are_traced_while_its_other_thread_loads_li
 fn a_process_survives_that_is_let_go_while_it_loads_libraries() {
     let (_lock, guard) = alone();
     let mut program = Answering::start("loads");
+    for _ in 0..10 {
+        program.call_while_grabbed();
+    }
+    program.call_and_end();
+    guard.check();
+}
+
+fn a_grabbed_process_survives_that_keeps_starting_threads_which_load_libraries() {
+    let (_lock, guard) = alone();
+    let mut program = Answering::start("loads-in-threads");
     for _ in 0..10 {
         program.call_while_grabbed();
     }

@@ -6,7 +6,7 @@
 //! `$XDG_CACHE_HOME/dtrace-consumer/verdicts` (`~/.cache` by default), and those of root in [`SYSTEM_VERDICTS`].
 //!
 //! [Elevated](crate::elevation) workers never run it for a user. They trust only the verdicts of root in
-//! [`SYSTEM_VERDICTS`]. `sudo dtrace-worker verify` writes these, as does [`verify`] in a process of root.
+//! [`SYSTEM_VERDICTS`]. `dtrace-worker verify`, run by root, writes these, as does [`verify`] in a process of root.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -108,8 +108,8 @@ fn about(library: &Libdtrace, is_privileged: bool) -> Check {
             met(" (not verified yet: the first session runs a self-check)")
         }
         Standing::Unverified => {
-            let remedy = "run `sudo dtrace-worker verify`, or trace with privilege: the first session then \
-                          runs a self-check";
+            let remedy = "trace with privilege: the first session then runs a self-check, as does \
+                          `dtrace-worker verify`";
             Check::unmet("libdtrace", format!("{version} is not verified, {file}"), remedy)
         }
         _ => met(""),

@@ -68,6 +68,12 @@ fn run(mode: &str, argument: &str) -> ! {
         }
         // The same, and another thread changes the list of libraries all the time.
         "list-changes" => with_changing_list(|| while answer(number()) {}),
+        // As "loads", in a new thread each time.
+        "loads-in-threads" => {
+            while !input_ends_within(0) || answer(number()) {
+                let _ = std::thread::spawn(load).join();
+            }
+        }
         // As "load", in a new thread each time.
         "threads-load" => {
             while let Ok(1) = std::io::stdin().read(&mut [0]) {

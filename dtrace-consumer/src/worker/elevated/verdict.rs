@@ -6,8 +6,12 @@
 use dtrace_locate::locate::{Libdtrace, Standing};
 
 use super::trust;
+use crate::stream::elevated::INSTALLED_WORKERS;
 use crate::stream::payload::{FailureFrame, FailureKind};
 use crate::verdict::{Store, Subject, Verdict};
+
+/// sudo(8) does not look for programs in such directories.
+const INSTALLED: &str = INSTALLED_WORKERS[0];
 
 /// Returns the library's standing.
 ///
@@ -26,13 +30,12 @@ pub(super) fn standing(library: &Libdtrace) -> Result<Standing, String> {
         Some(Verdict::Matches) => Ok(Standing::Verified),
         Some(Verdict::Differs(what)) => Err(format!(
             "a self-check found that it differs: {what} (install another libdtrace; an administrator can check \
-             again with `sudo dtrace-worker verify`)"
+             again with `sudo {INSTALLED} verify`)"
         )),
-        None => {
-            Err("no administrator has verified it for this kernel and this version of the worker \
-                     (run `sudo dtrace-worker verify`)"
-                .to_owned())
-        }
+        None => Err(format!(
+            "no administrator has verified it for this kernel and this version of the worker \
+             (run `sudo {INSTALLED} verify`)"
+        )),
     }
 }
 
