@@ -18,6 +18,8 @@ struct Limit {
     unit: u64,
     /// A limit that is at least this is named only if a message says what the system says of this limit alone.
     enough: u64,
+    /// Below this, libdtrace fails in any way.
+    never_enough: u64,
     /// What the system and libdtrace say where it is reached.
     signs: &'static [&'static str],
     /// What the system says of this limit alone.
@@ -27,12 +29,13 @@ struct Limit {
 }
 
 /// What is said where there is no memory.
-const NO_MEMORY: [&str; 10] = [
+const NO_MEMORY: [&str; 11] = [
     "Memory allocation failure",
     "annot allocate memory",
     "out of memory",
     "Out of memory",
     "failed to map segment",
+    "cannot map zero-fill pages",
     "memory allocation of",
     "Resource temporarily unavailable",
     "(SIGABRT)",
@@ -48,6 +51,7 @@ const LIMITS: [Limit; 6] = [
         name: "open files (RLIMIT_NOFILE)",
         unit: 0,
         enough: 64,
+        never_enough: 0,
         // libdtrace does not report what it cannot open.
         signs: &["dtrace", "process", "probe"],
         proofs: &["Too many open files", "os error 24"],
@@ -58,6 +62,7 @@ const LIMITS: [Limit; 6] = [
         name: "address space (RLIMIT_AS)",
         unit: MEBIBYTE,
         enough: 2048 * MEBIBYTE,
+        never_enough: 128 * MEBIBYTE,
         signs: &NO_MEMORY,
         proofs: &[],
         remedy: "a session needs about 500 MiB, more with large buffers; raise it with `ulimit -v`",
@@ -67,6 +72,7 @@ const LIMITS: [Limit; 6] = [
         name: "data (RLIMIT_DATA)",
         unit: MEBIBYTE,
         enough: 512 * MEBIBYTE,
+        never_enough: 16 * MEBIBYTE,
         signs: &NO_MEMORY,
         proofs: &[],
         remedy: "a session needs about 100 MiB, more with large buffers; raise it with `ulimit -d`",
@@ -76,6 +82,7 @@ const LIMITS: [Limit; 6] = [
         name: "the stack (RLIMIT_STACK)",
         unit: MEBIBYTE,
         enough: MEBIBYTE,
+        never_enough: 0,
         signs: &["SIGSEGV", "Argument list too long"],
         proofs: &[],
         remedy: "a session needs 1 MiB; raise it with `ulimit -s`",
@@ -85,6 +92,7 @@ const LIMITS: [Limit; 6] = [
         name: "processes and threads (RLIMIT_NPROC)",
         unit: 0,
         enough: 1 << 16,
+        never_enough: 0,
         signs: &["Resource temporarily unavailable"],
         proofs: &[],
         remedy: "a session needs about ten more than this user has; raise it with `ulimit -u`",
@@ -94,6 +102,7 @@ const LIMITS: [Limit; 6] = [
         name: "the size of files (RLIMIT_FSIZE)",
         unit: 1,
         enough: 4096,
+        never_enough: 0,
         signs: &["SIGXFSZ"],
         proofs: &["File too large"],
         remedy: "libdtrace writes to the kernel's list of probes; raise it with `ulimit -f`",
@@ -150,8 +159,10 @@ impl Limit {
             Resource::RLIMIT_NOFILE => is_raised,
             _ => !matches!(error, Error::Compile(_)),
         };
-        (says(self.proofs) || value < self.enough && may_be_unsaid && says(self.signs))
-            .then_some(value)
+        let explains = says(self.proofs)
+            || value < self.enough && may_be_unsaid && says(self.signs)
+            || value < self.never_enough && of_worker;
+        explains.then_some(value)
     }
 
     fn shown(&self, value: u64) -> String {
@@ -201,7 +212,10 @@ mod tests {
         assert_eq!(explains("NOFILE", &command, 20, 20), None);
         assert_eq!(explains("AS", &memory, 200 * MEBIBYTE, u64::MAX), Some(200 * MEBIBYTE));
         assert_eq!(explains("AS", &memory, u64::MAX, u64::MAX), None);
-        assert_eq!(explains("AS", &call("No such file"), MEBIBYTE, MEBIBYTE), None);
+        let said = call("Unexpected libctf error");
+        assert_eq!(explains("AS", &said, 50 * MEBIBYTE, u64::MAX), Some(50 * MEBIBYTE));
+        assert_eq!(explains("AS", &said, 500 * MEBIBYTE, u64::MAX), None);
+        assert_eq!(explains("AS", &command, 50 * MEBIBYTE, u64::MAX), None);
     }
 
     #[test]
