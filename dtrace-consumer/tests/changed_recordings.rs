@@ -156,7 +156,7 @@ fn foreign_and_other_versions_are_refused_by_name() {
         ];
         for error in errors {
             assert!(
-                matches!(error, Error::RecordingVersion { found, .. } if found == version.into()),
+                matches!(error, Error::RecordingVersion { found, .. } if found == u16::from(version)),
                 "{error}"
             );
         }

@@ -372,8 +372,8 @@ fn lines_are_events_too() {
         .collect();
     lines.sort();
     let expected = [
-        r#"{"event":"line","stream":"stderr","bytes":"two"}"#,
-        r#"{"event":"line","stream":"stdout","bytes":"one"}"#,
+        r#"{"event":"line","line":{"stream":"stderr","text":"two"}}"#,
+        r#"{"event":"line","line":{"stream":"stdout","text":"one"}}"#,
     ];
     assert_eq!(lines, expected);
 }

@@ -3,17 +3,17 @@
 mod arguments;
 mod complain;
 mod info;
-mod ndjson;
 mod output;
 mod printed;
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use dtrace_consumer::loss::LossPolicy;
+use dtrace_consumer::ndjson::Lines;
 use dtrace_consumer::recording::{Anonymise, Cut, RecordingInfo};
 use dtrace_consumer::{Error, Failure, replay};
 
@@ -36,11 +36,15 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
         Subcommand::Replay { ndjson, recording } => {
             // What was lost is among the output.
             let session = replay(&recording).losses(LossPolicy::Count);
+            let out = io::stdout().lock();
             let result = match ndjson {
-                true => session.consumer(ndjson::Lines::new(io::stdout().lock())).run(),
-                false => {
-                    session.formatted().consumer(printed::Printer::new(io::stdout().lock())).run()
+                true => {
+                    let mut lines = Lines::new(BufWriter::new(out));
+                    let result = session.consumer(&mut lines).run();
+                    // What standard error tells is not repeated.
+                    result.inspect_err(|failure| drop(lines.failure(failure)))
                 }
+                false => session.formatted().consumer(printed::Printer::new(out)).run(),
             };
             match result {
                 Err(failure) if !is_unread(&failure) => Err(failure.error.to_string()),

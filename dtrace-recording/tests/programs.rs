@@ -84,11 +84,11 @@ fn every_event_is_a_line_of_json() {
     for line in stdout(&output).lines() {
         let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
         assert_eq!(event["v"], 1, "{line}");
-        kinds.push(event["type"].as_str().expect("a type").to_owned());
+        kinds.push(event["event"].as_str().expect("a kind").to_owned());
     }
     assert_eq!(kinds.first().map(String::as_str), Some("start"));
-    assert_eq!(kinds.last().map(String::as_str), Some("outcome"));
-    for kind in ["row", "entry", "walked", "drop", "fault", "option"] {
+    assert_eq!(kinds.last().map(String::as_str), Some("stop"));
+    for kind in ["firing", "aggregated", "walked", "drop", "fault", "option"] {
         assert!(kinds.iter().any(|it| it == kind), "no {kind}");
     }
 }

@@ -8,6 +8,8 @@ mod frames;
 mod handlers;
 #[cfg(feature = "live")]
 pub(crate) mod live;
+#[cfg(feature = "ndjson")]
+pub mod ndjson;
 #[cfg(feature = "live")]
 pub(crate) mod option;
 #[cfg(feature = "live")]

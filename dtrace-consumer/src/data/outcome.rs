@@ -62,6 +62,7 @@ impl Outcome {
 
 /// What ended a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum EndedBy {
     /// It failed, or it has not ended yet.
@@ -164,28 +165,28 @@ pub struct Timings {
     pub delivery: Duration,
 }
 
-/// Serializes as the exit `code` or the `signal` that ended the command, and `ran`, in nanoseconds.
+/// Serializes as the exit `code` or the `signal` that ended the command, and `ran_ns`.
 impl Serialize for CommandOutcome {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut command = serializer.serialize_struct("CommandOutcome", 3)?;
         command.serialize_field("code", &self.status.code())?;
         command.serialize_field("signal", &self.status.signal())?;
-        command.serialize_field("ran", &nanoseconds(self.ran))?;
+        command.serialize_field("ran_ns", &nanoseconds(self.ran))?;
         command.end()
     }
 }
 
-/// Serializes all times in nanoseconds.
+/// Serializes all times in nanoseconds, as the names say.
 impl Serialize for Timings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut timings = serializer.serialize_struct("Timings", 7)?;
-        timings.serialize_field("startup", &nanoseconds(self.startup))?;
+        timings.serialize_field("startup_ns", &nanoseconds(self.startup))?;
         timings.serialize_field("attempts", &self.attempts)?;
-        timings.serialize_field("open", &nanoseconds(self.open))?;
-        timings.serialize_field("compile", &nanoseconds(self.compile))?;
-        timings.serialize_field("enable", &nanoseconds(self.enable))?;
-        timings.serialize_field("go", &nanoseconds(self.go))?;
-        timings.serialize_field("delivery", &nanoseconds(self.delivery))?;
+        timings.serialize_field("open_ns", &nanoseconds(self.open))?;
+        timings.serialize_field("compile_ns", &nanoseconds(self.compile))?;
+        timings.serialize_field("enable_ns", &nanoseconds(self.enable))?;
+        timings.serialize_field("go_ns", &nanoseconds(self.go))?;
+        timings.serialize_field("delivery_ns", &nanoseconds(self.delivery))?;
         timings.end()
     }
 }

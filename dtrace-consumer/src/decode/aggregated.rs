@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::de::DeserializeOwned;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{Serialize, Serializer};
 
 use super::aggregation::Aggregation;
-use super::line;
+use super::{json, line};
 use crate::data::aggregation::{AggregationFunction, AggregationValue, DecodeError};
 use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
@@ -159,25 +159,10 @@ impl fmt::Display for Aggregated<'_> {
     }
 }
 
-/// Serializes the entry as the `name` and `function` of its aggregation, its `keys` and its `value`, a number
-/// or a distribution.
+/// Serializes the entry as the `name` and `function` of its aggregation, its `keys`, an object whose members are named
+/// by position, from 0, its `value` or else its `buckets`, and the same `per_cpu` with each `cpu`.
 impl Serialize for Aggregated<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize(serializer, self.name(), &self.keys().collect::<Vec<_>>(), &self.value)
+        json::aggregated(serializer, self.name(), self.keys(), &self.value, self.per_cpu())
     }
-}
-
-/// Serializes an entry.
-pub(super) fn serialize<S: Serializer>(
-    serializer: S,
-    name: &str,
-    keys: &[impl Serialize],
-    value: &AggregationValue,
-) -> Result<S::Ok, S::Error> {
-    let mut entry = serializer.serialize_struct("Aggregated", 4)?;
-    entry.serialize_field("name", name)?;
-    entry.serialize_field("function", &value.function())?;
-    entry.serialize_field("keys", keys)?;
-    entry.serialize_field("value", value)?;
-    entry.end()
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::ser::{SerializeStruct, Serializer};
+use serde::ser::Serializer;
 
 use super::aggregated::{self, Aggregated};
 use super::firing::{self, Firing, FlowKind, Output, Record};
+use super::json::{self, EventJson};
 use super::line;
 use crate::data::aggregation::{AggregationFunction, AggregationValue};
 use crate::data::folded::Folded;
@@ -24,10 +25,10 @@ use crate::records::rows;
 
 /// A delivered item that owns its data.
 ///
-/// Serializes as the item with a field `event` before the others, which names its kind:
-/// `{"event":"walked"}`. Formats as one line; text keeps its line feeds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
+/// Serializes as an object whose member `event` names its kind: `{"event":"walked"}`. A firing, text and an entry have
+/// their own members there, anything else one with the name of its kind. Formats as one line; text keeps its line
+/// feeds.
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A clause has fired.
@@ -97,6 +98,23 @@ impl fmt::Display for Event {
     }
 }
 
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let json = match self {
+            Event::Firing(firing) => EventJson::Firing(firing),
+            Event::Output(output) => EventJson::Output(output),
+            Event::Aggregated(entry) => EventJson::Aggregated(entry),
+            Event::Walked => EventJson::Walked,
+            Event::Drop(drop) => EventJson::Drop { drop },
+            Event::Fault(fault) => EventJson::Fault { fault },
+            Event::Option(option) => EventJson::Option { option },
+            Event::Process(process) => EventJson::Process { process },
+            Event::Line(line) => EventJson::Line { line },
+        };
+        json.serialize(serializer)
+    }
+}
+
 /// A line that the traced command has written. Serializes its bytes as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -104,7 +122,7 @@ pub struct CommandLine {
     /// The stream that it was written to.
     pub stream: CommandStream,
     /// The line without its newline.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", rename = "text")]
     pub bytes: Vec<u8>,
 }
 
@@ -139,7 +157,7 @@ pub struct FiringEvent {
 }
 
 /// A [`Flow`](crate::record::Flow) that owns its data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FlowEvent {
     /// Entry, return, or neither.
@@ -244,14 +262,8 @@ impl fmt::Display for FiringEvent {
 /// Serializes as [`Firing`] does.
 impl Serialize for FiringEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names: Vec<_> = (0..self.values.len()).map(|index| self.name(index)).collect();
-        let mut firing = serializer.serialize_struct("Firing", 5)?;
-        firing.serialize_field("probe", &*self.probe)?;
-        firing.serialize_field("cpu", &self.cpu)?;
-        firing.serialize_field("statement", &self.statement)?;
-        firing.serialize_field("names", &names)?;
-        firing.serialize_field("values", &self.values)?;
-        firing.end()
+        let of = (&*self.probe, self.cpu, self.statement);
+        json::firing(serializer, of, self.flow.as_ref(), self.named_values())
     }
 }
 
@@ -289,11 +301,7 @@ impl fmt::Display for OutputEvent {
 /// Serializes as `probe`, `action` (or null) and `text`.
 impl Serialize for OutputEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut output = serializer.serialize_struct("Output", 3)?;
-        output.serialize_field("probe", &*self.probe)?;
-        output.serialize_field("action", &self.action)?;
-        output.serialize_field("text", &self.text())?;
-        output.end()
+        json::output(serializer, &self.probe, self.action, &self.text())
     }
 }
 
@@ -369,6 +377,7 @@ impl fmt::Display for AggregatedEvent {
 /// Serializes as [`Aggregated`] does.
 impl Serialize for AggregatedEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        aggregated::serialize(serializer, &self.name, &self.keys, &self.value)
+        let by_cpu = self.per_cpu.iter().cloned();
+        json::aggregated(serializer, &self.name, self.keys.iter(), &self.value, by_cpu)
     }
 }

@@ -9,7 +9,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use super::aggregated::Aggregated;
 use super::aggregation::Aggregation;
 use super::entry::OwnedEntry;
-use super::line;
+use super::{json, line};
 use crate::data::folded::Folded;
 use crate::data::from_value::{FromValue, TypeError};
 use crate::data::probe::Probe;
@@ -35,7 +35,7 @@ pub struct Firing<'a> {
 }
 
 /// The position of a firing in the flow of functions. Requires the option `flowindent`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Flow<'a> {
     /// Entry, return, or neither.
@@ -47,7 +47,8 @@ pub struct Flow<'a> {
 }
 
 /// The direction of a [`Flow`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum FlowKind {
     /// A function or system call is entered.
@@ -208,17 +209,12 @@ impl fmt::Display for Firing<'_> {
     }
 }
 
-/// Serializes as `probe`, `cpu`, `statement`, `names` (each or null) and `values`.
+/// Serializes as `probe`, `cpu`, `statement`, `flow` (or null) and `values`: an object whose members have the names of
+/// the values, or their positions from 0.
 impl Serialize for Firing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let names: Vec<_> = self.data_records().map(|r| r.name()).collect();
-        let mut firing = serializer.serialize_struct("Firing", 5)?;
-        firing.serialize_field("probe", self.probe)?;
-        firing.serialize_field("cpu", &self.cpu())?;
-        firing.serialize_field("statement", &self.statement)?;
-        firing.serialize_field("names", &names)?;
-        firing.serialize_field("values", &self.values().collect::<Vec<_>>())?;
-        firing.end()
+        let values = self.data_records().map(|record| (record.name(), record.value()));
+        json::firing(serializer, (self.probe, self.cpu(), self.statement), self.flow(), values)
     }
 }
 
@@ -309,7 +305,7 @@ impl Serialize for Record<'_> {
     }
 }
 
-/// The text that a record printed.
+/// The text that a record printed. Serializes as `probe`, `action` (or null) and `text`.
 #[derive(Debug, Clone, Copy)]
 pub struct Output<'a> {
     firing: Firing<'a>,
@@ -352,6 +348,12 @@ impl<'a> Output<'a> {
     #[must_use]
     pub fn text(&self) -> std::borrow::Cow<'a, str> {
         String::from_utf8_lossy(self.text)
+    }
+}
+
+impl Serialize for Output<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        json::output(serializer, self.probe(), self.action(), &self.text())
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod event;
 pub(crate) mod firing;
 pub(crate) mod guard;
 pub(crate) mod joined;
+pub(crate) mod json;
 pub(crate) mod kept;
 mod line;
 pub(crate) mod notes;

@@ -5,6 +5,7 @@ pub(crate) mod compile;
 pub(crate) mod elevation;
 pub(crate) mod explain;
 pub(crate) mod failure;
+mod kind;
 mod stray;
 pub(crate) mod unavailable;
 mod untraced;

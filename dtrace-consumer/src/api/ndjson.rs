@@ -1,0 +1,160 @@
+//! Sessions as lines of JSON, for jq, pandas, polars, DuckDB and whatever else reads them.
+//!
+//! ```no_run
+//! use std::io::{BufWriter, stdout};
+//!
+//! use dtrace_consumer::ndjson::Lines;
+//! use dtrace_consumer::run_synchronous;
+//!
+//! let script = r#"syscall::openat:entry /pid == $target/ { printf("dir=%d path=%s", (int)arg0, copyinstr(arg1)); }"#;
+//! let mut lines = Lines::new(BufWriter::new(stdout()));
+//! if let Err(failure) = run_synchronous(script, ["ls"]).consumer(&mut lines).run() {
+//!     lines.failure(&failure)?;
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Each line is an object. Its members `v` and `event` are the [version](VERSION) of the format and the kind of event.
+//! `docs/ndjson.md` in the repository describes the other members, with a JSON Schema and examples for these programs.
+//!
+//! A member has the same type in all events, and the members of `values` and `keys` are named, not numbered in a
+//! list. So programs that make tables of JSON find a column for each. Numbers are exact; programs that read numbers
+//! as floating point round those beyond 2^53.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::data::loss::{DropReport, Fault};
+use crate::data::outcome::{CommandStream, Outcome};
+use crate::data::session_info::{OptionChange, ProcessEvent};
+use crate::decode::aggregated::Aggregated;
+use crate::decode::consumer::{Consumer, Wants};
+use crate::decode::event::CommandLine;
+use crate::decode::firing::{Firing, Output};
+use crate::decode::json::{ErrorJson, EventJson};
+use crate::error::{CallbackResult, Failure};
+
+/// The version of the format: the member `v` of each line. A later version may have members and events that this one
+/// lacks; it has another number only if a member means something else or is gone.
+pub const VERSION: u32 = 1;
+
+/// Writes each event as a line, as far as the session has data for it: firings, entries of walks, drops, faults,
+/// options, processes, the start and the end, and the command's lines with
+/// [`command_lines`](crate::Session::command_lines).
+///
+/// An error of the writer ends the session.
+#[derive(Debug)]
+pub struct Lines<W> {
+    to: W,
+    has_text: bool,
+}
+
+#[derive(Serialize)]
+struct Versioned<E> {
+    v: u32,
+    #[serde(flatten)]
+    event: E,
+}
+
+type Borrowed<'a> =
+    EventJson<'a, &'a Firing<'a>, &'a Output<'a>, &'a Aggregated<'a>, &'a CommandLine>;
+
+impl<W: Write> Lines<W> {
+    /// Writes to `to`. A line is several writes, so a file or pipe is better buffered. It is flushed after each walk
+    /// and at the end.
+    #[must_use]
+    pub fn new(to: W) -> Lines<W> {
+        Lines { to, has_text: false }
+    }
+
+    /// Also writes the text that dtrace(1) would print for each record. libdtrace formats it for this, which costs time.
+    #[must_use]
+    pub fn text(mut self) -> Lines<W> {
+        self.has_text = true;
+        self
+    }
+
+    /// Writes the error of a session, as the last line.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn failure(&mut self, failure: &Failure) -> io::Result<()> {
+        let message = failure.error.to_string();
+        let error = ErrorJson { kind: failure.error.kind(), message: &message };
+        self.line(EventJson::Error { error })?;
+        self.to.flush()
+    }
+
+    /// Returns the writer.
+    #[must_use]
+    pub fn into_inner(self) -> W {
+        self.to
+    }
+
+    fn line(&mut self, event: Borrowed<'_>) -> io::Result<()> {
+        serde_json::to_writer(&mut self.to, &Versioned { v: VERSION, event })?;
+        self.to.write_all(b"\n")
+    }
+
+    fn command_line(&mut self, stream: CommandStream, line: &[u8]) -> CallbackResult {
+        let line = CommandLine::new(stream, line);
+        Ok(self.line(EventJson::Line { line: &line })?)
+    }
+}
+
+impl<W: Write> Consumer for Lines<W> {
+    fn wants(&self) -> Wants {
+        if self.has_text { Wants::CHEW | Wants::OUT } else { Wants::CHEW }
+    }
+
+    fn on_start(&mut self, outcome: &Outcome) -> CallbackResult {
+        Ok(self.line(EventJson::Start { session: outcome.session.as_ref() })?)
+    }
+
+    fn chew(&mut self, firing: &Firing<'_>) -> CallbackResult {
+        Ok(self.line(EventJson::Firing(firing))?)
+    }
+
+    fn out(&mut self, output: &Output<'_>) -> CallbackResult {
+        Ok(self.line(EventJson::Output(output))?)
+    }
+
+    fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
+        Ok(self.line(EventJson::Aggregated(entry))?)
+    }
+
+    fn walked(&mut self) -> CallbackResult {
+        self.line(EventJson::Walked)?;
+        Ok(self.to.flush()?)
+    }
+
+    fn on_drop(&mut self, drop: &DropReport) -> CallbackResult {
+        Ok(self.line(EventJson::Drop { drop })?)
+    }
+
+    fn on_fault(&mut self, fault: &Fault) -> CallbackResult {
+        Ok(self.line(EventJson::Fault { fault })?)
+    }
+
+    fn on_option(&mut self, option: &OptionChange) -> CallbackResult {
+        Ok(self.line(EventJson::Option { option })?)
+    }
+
+    fn on_process(&mut self, process: &ProcessEvent) -> CallbackResult {
+        Ok(self.line(EventJson::Process { process })?)
+    }
+
+    fn command_stdout(&mut self, line: &[u8]) -> CallbackResult {
+        self.command_line(CommandStream::Stdout, line)
+    }
+
+    fn command_stderr(&mut self, line: &[u8]) -> CallbackResult {
+        self.command_line(CommandStream::Stderr, line)
+    }
+
+    fn on_stop(&mut self, outcome: &Outcome) -> CallbackResult {
+        self.line(EventJson::Stop { outcome })?;
+        Ok(self.to.flush()?)
+    }
+}

@@ -1,0 +1,148 @@
+//! What does an event look like in JSON?
+//!
+//! A member has one type in every event, because programs that read tables of JSON take it from the first lines.
+//! So what is rare, such as a drop, is an object of its own; and values, which have any types, are members named
+//! by their names or positions, and not elements of a list.
+
+use std::collections::HashSet;
+
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
+
+use crate::data::aggregation::AggregationValue;
+use crate::data::loss::{DropReport, Fault};
+use crate::data::outcome::Outcome;
+use crate::data::probe::Probe;
+use crate::data::record::Action;
+use crate::data::session_info::{OptionChange, ProcessEvent, SessionInfo};
+
+/// An event. Firings, text, entries and lines may be borrowed from the session, or own their data.
+#[derive(serde::Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum EventJson<'a, Firing, Output, Aggregated, Line> {
+    Start { session: Option<&'a SessionInfo> },
+    Firing(Firing),
+    Output(Output),
+    Aggregated(Aggregated),
+    Walked,
+    Drop { drop: &'a DropReport },
+    Fault { fault: &'a Fault },
+    Option { option: &'a OptionChange },
+    Process { process: &'a ProcessEvent },
+    Line { line: Line },
+    Stop { outcome: &'a Outcome },
+    Error { error: ErrorJson<'a> },
+}
+
+/// An error of a session.
+#[derive(serde::Serialize)]
+pub(crate) struct ErrorJson<'a> {
+    pub kind: &'a str,
+    pub message: &'a str,
+}
+
+pub(super) fn firing<'v, S: Serializer, V: Serialize>(
+    serializer: S,
+    (probe, cpu, statement): (&Probe, u32, u32),
+    flow: Option<impl Serialize>,
+    values: impl Iterator<Item = (Option<&'v str>, V)>,
+) -> Result<S::Ok, S::Error> {
+    let mut firing = serializer.serialize_struct("Firing", 5)?;
+    firing.serialize_field("probe", probe)?;
+    firing.serialize_field("cpu", &cpu)?;
+    firing.serialize_field("statement", &statement)?;
+    firing.serialize_field("flow", &flow)?;
+    firing.serialize_field("values", &Named(values.collect()))?;
+    firing.end()
+}
+
+pub(super) fn output<S: Serializer>(
+    serializer: S,
+    probe: &Probe,
+    action: Option<Action>,
+    text: &str,
+) -> Result<S::Ok, S::Error> {
+    let mut output = serializer.serialize_struct("Output", 3)?;
+    output.serialize_field("probe", probe)?;
+    output.serialize_field("action", &action)?;
+    output.serialize_field("text", text)?;
+    output.end()
+}
+
+/// Serializes an entry. Only with `aggpercpu` are there values `by_cpu`.
+pub(super) fn aggregated<S: Serializer, K: Serialize>(
+    serializer: S,
+    name: &str,
+    keys: impl Iterator<Item = K>,
+    value: &AggregationValue,
+    by_cpu: impl Iterator<Item = (u32, AggregationValue)>,
+) -> Result<S::Ok, S::Error> {
+    let by_cpu: Vec<OnCpu> =
+        by_cpu.map(|(cpu, value)| OnCpu { cpu, value: Split(value) }).collect();
+    let mut entry = serializer.serialize_struct("Aggregated", 6)?;
+    entry.serialize_field("name", name)?;
+    entry.serialize_field("function", &value.function())?;
+    entry.serialize_field("keys", &Named(keys.map(|key| (None, key)).collect()))?;
+    entry.serialize_field("value", &value.as_i64())?;
+    entry.serialize_field("buckets", &value.distribution())?;
+    entry.serialize_field("per_cpu", &by_cpu)?;
+    entry.end()
+}
+
+/// The value on a CPU.
+#[derive(serde::Serialize)]
+struct OnCpu {
+    cpu: u32,
+    #[serde(flatten)]
+    value: Split,
+}
+
+/// A value as a number or as buckets.
+struct Split(AggregationValue);
+
+impl Serialize for Split {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut split = serializer.serialize_struct("Value", 2)?;
+        split.serialize_field("value", &self.0.as_i64())?;
+        split.serialize_field("buckets", &self.0.distribution())?;
+        split.end()
+    }
+}
+
+/// Values as members of an object.
+struct Named<'a, V>(Vec<(Option<&'a str>, V)>);
+
+impl<V: Serialize> Serialize for Named<'_, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut taken = HashSet::new();
+        let mut object = serializer.serialize_map(Some(self.0.len()))?;
+        for (position, (name, value)) in self.0.iter().enumerate() {
+            match name.filter(|name| !is_position(name) && taken.insert(*name)) {
+                Some(name) => object.serialize_entry(name, value)?,
+                None => object.serialize_entry(&position.to_string(), value)?,
+            }
+        }
+        object.end()
+    }
+}
+
+/// Returns whether the name would be taken for the position of another value.
+fn is_position(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_their_names_or_their_positions_and_none_twice() {
+        let named = |names: &[Option<&'static str>]| {
+            let values = names.iter().copied().zip(10..).collect();
+            serde_json::to_string(&Named(values)).expect("JSON")
+        };
+        assert_eq!(named(&[Some("seq"), None, Some("ack")]), r#"{"seq":10,"1":11,"ack":12}"#);
+        assert_eq!(named(&[Some("x"), Some("x"), Some("x")]), r#"{"x":10,"1":11,"2":12}"#);
+        assert_eq!(named(&[Some("1"), None, Some("")]), r#"{"0":10,"1":11,"2":12}"#);
+        assert_eq!(named(&[]), "{}");
+    }
+}
