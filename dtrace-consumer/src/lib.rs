@@ -172,8 +172,8 @@
 //! 4294967295, which does not fit an `i32`. Cast it in the script: `(int)arg0`.
 //!
 //! Values, firings, records, entries, events, losses and outcomes implement `serde::Serialize`. Firings,
-//! entries and events also implement `Display`. The module `ndjson` (feature `ndjson`) writes a session as lines of
-//! JSON for other programs.
+//! entries and events also implement `Display`. The module [`ndjson`] writes a session as lines of JSON for other
+//! programs.
 //!
 //! # Aggregations
 //! ```no_run
@@ -329,7 +329,6 @@ mod verdict;
 mod worker;
 
 pub use api::events::Events;
-#[cfg(feature = "ndjson")]
 #[doc(inline)]
 pub use api::ndjson;
 pub use api::replay::{replay, replay_from};

@@ -8,7 +8,6 @@ mod frames;
 mod handlers;
 #[cfg(feature = "live")]
 pub(crate) mod live;
-#[cfg(feature = "ndjson")]
 pub mod ndjson;
 #[cfg(feature = "live")]
 pub(crate) mod option;

@@ -1,4 +1,4 @@
-//! Sessions as lines of JSON, for jq, pandas, polars, DuckDB and whatever else reads them.
+//! Sessions as lines of JSON, for jq, pandas, polars and DuckDB.
 //!
 //! ```no_run
 //! use std::io::{BufWriter, stdout};
@@ -8,18 +8,19 @@
 //!
 //! let script = r#"syscall::openat:entry /pid == $target/ { printf("dir=%d path=%s", (int)arg0, copyinstr(arg1)); }"#;
 //! let mut lines = Lines::new(BufWriter::new(stdout()));
-//! if let Err(failure) = run_synchronous(script, ["ls"]).consumer(&mut lines).run() {
-//!     lines.failure(&failure)?;
+//! let result = run_synchronous(script, ["ls"]).consumer(&mut lines).run();
+//! if let Err(failure) = &result {
+//!     lines.failure(failure)?;
 //! }
+//! result?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Each line is an object. Its members `v` and `event` are the [version](VERSION) of the format and the kind of event.
 //! `docs/ndjson.md` in the repository describes the other members, with a JSON Schema and examples for these programs.
 //!
-//! A member has the same type in all events, and the members of `values` and `keys` are named, not numbered in a
-//! list. So programs that make tables of JSON find a column for each. Numbers are exact; programs that read numbers
-//! as floating point round those beyond 2^53.
+//! The members of `values` and `keys` are named, and not elements of a list, so programs that make tables of JSON find a
+//! column for each. Numbers are exact; programs that read numbers as floating point round those beyond 2^53.
 
 use std::io::{self, Write};
 
@@ -35,24 +36,28 @@ use crate::decode::firing::{Firing, Output};
 use crate::decode::json::{ErrorJson, EventJson};
 use crate::error::{CallbackResult, Failure};
 
-/// The version of the format: the member `v` of each line. A later version may have members and events that this one
-/// lacks; it has another number only if a member means something else or is gone.
+/// The version of the format: the member `v` of each line. Later versions of the crate may add members and events. The
+/// number changes only if a member is removed or changes its meaning.
 pub const VERSION: u32 = 1;
 
-/// Writes each event as a line, as far as the session has data for it: firings, entries of walks, drops, faults,
-/// options, processes, the start and the end, and the command's lines with
-/// [`command_lines`](crate::Session::command_lines).
+/// Writes a line for each event that the session delivers: firings, entries of walks, drops, faults, options, processes,
+/// the start and the end, and the command's lines with [`command_lines`](crate::Session::command_lines).
 ///
-/// An error of the writer ends the session.
+/// An error of the writer ends the session. Nothing is written after it.
 #[derive(Debug)]
 pub struct Lines<W> {
     to: W,
     has_text: bool,
+    /// The number of the walk that entries belong to.
+    walk: u64,
+    has_failed: bool,
 }
 
 #[derive(Serialize)]
 struct Versioned<E> {
     v: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    walk: Option<u64>,
     #[serde(flatten)]
     event: E,
 }
@@ -61,11 +66,11 @@ type Borrowed<'a> =
     EventJson<'a, &'a Firing<'a>, &'a Output<'a>, &'a Aggregated<'a>, &'a CommandLine>;
 
 impl<W: Write> Lines<W> {
-    /// Writes to `to`. A line is several writes, so a file or pipe is better buffered. It is flushed after each walk
-    /// and at the end.
+    /// Writes to `to`. Each line takes several writes, so wrap files and pipes in a `BufWriter`. The writer is flushed
+    /// after each walk and at the end. `stdout()` itself passes on each line at once.
     #[must_use]
     pub fn new(to: W) -> Lines<W> {
-        Lines { to, has_text: false }
+        Lines { to, has_text: false, walk: 0, has_failed: false }
     }
 
     /// Also writes the text that dtrace(1) would print for each record. libdtrace formats it for this, which costs time.
@@ -93,8 +98,16 @@ impl<W: Write> Lines<W> {
     }
 
     fn line(&mut self, event: Borrowed<'_>) -> io::Result<()> {
-        serde_json::to_writer(&mut self.to, &Versioned { v: VERSION, event })?;
-        self.to.write_all(b"\n")
+        // Half a line would become a part of the next one.
+        if std::mem::replace(&mut self.has_failed, true) {
+            return Ok(());
+        }
+        let is_of_walk = matches!(event, EventJson::Aggregated(_) | EventJson::Walked);
+        let walk = is_of_walk.then_some(self.walk);
+        serde_json::to_writer(&mut self.to, &Versioned { v: VERSION, walk, event })?;
+        self.to.write_all(b"\n")?;
+        self.has_failed = false;
+        Ok(())
     }
 
     fn command_line(&mut self, stream: CommandStream, line: &[u8]) -> CallbackResult {
@@ -126,6 +139,7 @@ impl<W: Write> Consumer for Lines<W> {
 
     fn walked(&mut self) -> CallbackResult {
         self.line(EventJson::Walked)?;
+        self.walk += 1;
         Ok(self.to.flush()?)
     }
 

@@ -14,8 +14,10 @@ pub enum Platform {
     /// DTrace for Linux 2.
     Linux,
     /// FreeBSD.
+    #[serde(rename = "freebsd")]
     FreeBsd,
     /// macOS.
+    #[serde(rename = "macos")]
     MacOs,
     /// illumos.
     Illumos,

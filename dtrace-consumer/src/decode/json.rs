@@ -1,8 +1,7 @@
 //! What does an event look like in JSON?
 //!
-//! A member has one type in every event, because programs that read tables of JSON take it from the first lines.
-//! So what is rare, such as a drop, is an object of its own; and values, which have any types, are members named
-//! by their names or positions, and not elements of a list.
+//! Programs that make tables of JSON infer one type for each member. So rare events are objects of their own, and
+//! values are named members, because a list would mix types.
 
 use std::collections::HashSet;
 
@@ -113,10 +112,11 @@ struct Named<'a, V>(Vec<(Option<&'a str>, V)>);
 
 impl<V: Serialize> Serialize for Named<'_, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // DuckDB refuses names that differ only in case.
         let mut taken = HashSet::new();
         let mut object = serializer.serialize_map(Some(self.0.len()))?;
         for (position, (name, value)) in self.0.iter().enumerate() {
-            match name.filter(|name| !is_position(name) && taken.insert(*name)) {
+            match name.filter(|name| !is_position(name) && taken.insert(name.to_lowercase())) {
                 Some(name) => object.serialize_entry(name, value)?,
                 None => object.serialize_entry(&position.to_string(), value)?,
             }
@@ -142,6 +142,7 @@ mod tests {
         };
         assert_eq!(named(&[Some("seq"), None, Some("ack")]), r#"{"seq":10,"1":11,"ack":12}"#);
         assert_eq!(named(&[Some("x"), Some("x"), Some("x")]), r#"{"x":10,"1":11,"2":12}"#);
+        assert_eq!(named(&[Some("len"), Some("Len")]), r#"{"len":10,"1":11}"#);
         assert_eq!(named(&[Some("1"), None, Some("")]), r#"{"0":10,"1":11,"2":12}"#);
         assert_eq!(named(&[]), "{}");
     }
