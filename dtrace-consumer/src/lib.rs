@@ -171,7 +171,7 @@
 //! `arg0` to `arg9` are registers of 64 bits, whatever the type of the argument. An `int` of -1 arrives as
 //! 4294967295, which does not fit an `i32`. Cast it in the script: `(int)arg0`.
 //!
-//! Values, firings, records, entries, events, losses and outcomes implement `serde::Serialize`. Firings,
+//! Values, firings, records, text, entries, events, losses and outcomes implement `serde::Serialize`. Firings,
 //! entries and events also implement `Display`. The module [`ndjson`] writes a session as lines of JSON for other
 //! programs.
 //!

@@ -20,6 +20,7 @@ live_tests! {
     by_hand: [
         a_command_survives_whose_functions_are_traced_while_its_other_thread_loads_libraries,
         a_process_survives_that_is_let_go_while_it_loads_libraries,
+        the_stacks_of_many_processes_are_named_while_they_load_libraries,
         a_grabbed_process_survives_that_keeps_starting_threads_which_load_libraries,
     ],
 }
@@ -62,6 +63,35 @@ fn a_process_survives_whose_stacks_are_named_while_its_other_thread_loads_librar
     assert_eq!(innermost.as_deref(), Some("getppid"));
     program.answered();
     program.call_and_end();
+    guard.check();
+}
+
+fn the_stacks_of_many_processes_are_named_while_they_load_libraries() {
+    let (_lock, guard) = alone();
+    // libdtrace keeps hold of eight, and lets go of one to name the stacks of another.
+    let mut programs: Vec<_> = (0..12).map(|_| Answering::start("thread-loads")).collect();
+    let mut named = 0;
+    trace("syscall::getppid:entry /ppid == $pid/ { ustack(); } syscall::getppid:return /ppid == $pid && ++n == 24/ { exit(0); }")
+        .deadline(DEADLINE)
+        .on_start(|_| {
+            for _ in 0..2 {
+                programs.iter_mut().for_each(Answering::ask);
+            }
+            Ok(())
+        })
+        .chew(|firing| {
+            let stack = firing.values().find(|value| value.kind() == "stack");
+            named += usize::from(stack.is_some_and(|it| it.to_string().contains("getppid")));
+            Ok(())
+        })
+        .run()
+        .expect("it runs");
+    assert_eq!(named, 24);
+    for mut program in programs {
+        program.answered();
+        program.answered();
+        program.call_and_end();
+    }
     guard.check();
 }
 

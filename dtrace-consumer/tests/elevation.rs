@@ -368,18 +368,18 @@ fn a_worker_whose_parts_others_can_change_does_not_serve() {
 
 fn a_library_of_an_unknown_version_is_used_once_an_administrator_has_verified_it() {
     let (_lock, guard) = alone();
-    // No verdict of the system's is seen or changed.
+    // The system's verdicts are neither read nor changed.
     let unknown = "mkdir -p /var/lib/dtrace-worker
         mount -t tmpfs -o mode=755 verdicts /var/lib/dtrace-worker
         find /mnt/libdtrace -name 'libdtrace.so.*' -type f -exec sed -i 's/D 2[.]0[.]7/D 2.0.8/' {} +";
     let advice = "sudo /usr/local/libexec/dtrace-worker verify";
     let said = as_user(&System { commands: unknown, ..PERMITTED }, "sudo");
     assert!(said.contains("2.0.8") && said.contains(advice), "{said}");
-    let command = advice.strip_prefix("sudo ").expect("a command of an administrator's");
+    let command = advice.strip_prefix("sudo ").expect("an administrator's command");
     let verified = format!("{unknown}\n{command} >&2");
     let said = as_user(&System { commands: &verified, ..PERMITTED }, "sudo");
     assert_eq!(said, "7 [\"getppid=7\"] None nothing lost\n");
-    // A verdict that others could have written is none.
+    // A verdict that others could have written is ignored.
     let untrusted = format!("{verified}\nchmod o+w /var/lib/dtrace-worker/verdicts");
     let said = as_user(&System { commands: &untrusted, ..PERMITTED }, "sudo");
     assert!(said.contains(advice), "{said}");

@@ -41,7 +41,7 @@ fn run(subcommand: Subcommand) -> Result<(), String> {
                 true => {
                     let mut lines = Lines::new(BufWriter::new(out));
                     let result = session.consumer(&mut lines).run();
-                    // What standard error tells is not repeated.
+                    // The error also goes to standard error, so a failed write does not matter.
                     result.inspect_err(|failure| drop(lines.failure(failure)))
                 }
                 false => session.formatted().consumer(printed::Printer::new(out)).run(),

@@ -9,6 +9,10 @@ import subprocess
 import sys
 
 IDS = [2**64 - 2, 2**64 - 3, 2**64 - 4]
+OTHER_ID = 2**64 - 9
+
+# More than DuckDB samples.
+MANY = 20_600
 
 
 def blocks(page, language):
@@ -22,48 +26,67 @@ def run_commands(block):
         assert ran.stdout == expected, f"{command}\n{ran.stdout}"
 
 
+def run_programs(page):
+    names = {}
+    for program in blocks(page, "python"):
+        exec(program, names)
+    names["duckdb"].sql("DROP TABLE events")
+    assert names["entered"]["id"].dtype == "uint64"
+    assert names["entries"].schema["id"] == names["polars"].UInt64
+    read = [row[0] for row in names["duckdb"].sql("SELECT id FROM 'ids.parquet'").fetchall()]
+    assert list(names["entered"]["id"]) == names["entries"]["id"].to_list() == read
+    return names
+
+
+def jq(filter):
+    ran = subprocess.run(["jq", "-c", filter, "reads.ndjson"], check=True, capture_output=True, text=True)
+    return ran.stdout.split()
+
+
 def main():
     with open(sys.argv[1]) as file:
         page = file.read()
-    commands, programs = blocks(page, "console"), blocks(page, "python")
-    assert len(commands) == 1 and len(programs) == 3, "the examples are not found"
-    for block in commands:
-        run_commands(block)
-    names = {}
-    for program in programs:
-        exec(program, names)
-    with open("reads.ndjson") as lines:
-        fired = [event for event in map(json.loads, lines) if event["event"] == "firing"]
+    commands = blocks(page, "console")
+    assert len(commands) == 1 and len(blocks(page, "python")) == 3, "the examples are not found"
+    run_commands(commands[0])
+    names = run_programs(page)
     pandas, polars, duckdb = names["pandas"], names["polars"], names["duckdb"]
+    assert list(names["entered"]["id"]) == IDS, names["entered"]
+    assert names["counted"] == [("read", 3)], names["counted"]
 
-    # What the page says of jq.
+    # What the page says about jq.
     version = subprocess.run(["jq", "--version"], check=True, capture_output=True, text=True).stdout
     major, minor = re.match(r"jq-(\d+)\.(\d+)", version).groups()
-    program = 'select(.event == "firing" and .statement == 1) | .values.id'
-    copied = subprocess.run(["jq", "-c", program, "reads.ndjson"], check=True, capture_output=True, text=True)
-    copied = [int(line) for line in copied.stdout.split()]
+    copied = [int(line) for line in jq('select(.event == "firing" and .statement == 1) | .values.id')]
     assert (copied == IDS) == ((int(major), int(minor)) >= (1, 7)), f"{version}: {copied}"
 
-    # Of pandas.
-    entered = names["entered"]
-    assert entered["id"].dtype == "uint64" and list(entered["id"]) == IDS, entered
-    table = pandas.read_json("reads.ndjson", lines=True)
-    assert table["cpu"].dtype == "float64", table.dtypes
-    several = pandas.DataFrame([event["values"] for event in fired])
-    assert several["id"].dtype == "float64", several.dtypes
+    # About pandas.
+    everything = pandas.read_json("reads.ndjson", lines=True)
+    assert everything["cpu"].dtype == "float64", everything.dtypes
+    fired = [event["values"] for event in names["events"] if event["event"] == "firing"]
+    assert pandas.DataFrame(fired)["id"].dtype == "float64"
 
-    # Of polars.
-    entries = names["entries"]
-    assert str(entries.schema["id"]) == "Int128" and entries["id"].to_list() == IDS, entries
-    assert entries["id"].cast(polars.UInt64).to_list() == IDS
-
-    # Of DuckDB.
-    assert names["counted"] == [("read", 3)], names["counted"]
-    assert [row[0] for row in duckdb.sql("SELECT id FROM 'ids.parquet'").fetchall()] == IDS
-    uncast = "SELECT values.id AS id FROM read_json_auto('reads.ndjson') WHERE statement = 1"
+    # About DuckDB.
+    uncast = "SELECT values.id AS id FROM read_json('reads.ndjson') WHERE statement = 1"
     duckdb.sql(uncast).write_parquet("rounded.parquet")
     rounded = duckdb.sql("SELECT id, typeof(id) FROM 'rounded.parquet'").fetchall()
     assert {kind for _, kind in rounded} == {"DOUBLE"}, rounded
+
+    # A long session: what comes first at its end is read as well.
+    with open("reads.ndjson") as file:
+        start, *rest = file.readlines()
+    first = json.loads(rest[0])
+    first["values"]["id"] = OTHER_ID
+    with open("reads.ndjson", "w") as file:
+        file.writelines([start] + [json.dumps(first) + "\n"] * MANY + rest)
+    names = run_programs(page)
+    assert list(names["entered"]["id"]) == [OTHER_ID] * MANY + IDS
+    assert names["counted"] == [("read", 3)], names["counted"]
+    ended = names["table"].filter(polars.col("event") == "stop")
+    assert ended["outcome"].struct.field("firings").to_list() == [6]
+    few = polars.read_ndjson("reads.ndjson", infer_schema_length=100)
+    assert "outcome" not in few.schema, few.schema
+
     print(f"{version.strip()}, pandas {pandas.__version__}, polars {polars.__version__}, DuckDB {duckdb.__version__}")
 
 

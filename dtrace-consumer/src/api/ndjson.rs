@@ -74,6 +74,7 @@ impl<W: Write> Lines<W> {
     }
 
     /// Also writes the text that dtrace(1) would print for each record. libdtrace formats it for this, which costs time.
+    /// The replay of a recording without text then fails with [`Error::NotRecorded`](crate::Error::NotRecorded).
     #[must_use]
     pub fn text(mut self) -> Lines<W> {
         self.has_text = true;

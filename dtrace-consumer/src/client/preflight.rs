@@ -109,7 +109,7 @@ fn about(library: &Libdtrace, is_privileged: bool) -> Check {
         }
         Standing::Unverified => {
             let remedy = "trace with privilege: the first session then runs a self-check, as does \
-                          `dtrace-worker verify`";
+                          `dtrace-worker verify`, run by root";
             Check::unmet("libdtrace", format!("{version} is not verified, {file}"), remedy)
         }
         _ => met(""),

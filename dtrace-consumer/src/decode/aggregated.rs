@@ -159,8 +159,9 @@ impl fmt::Display for Aggregated<'_> {
     }
 }
 
-/// Serializes the entry as the `name` and `function` of its aggregation, its `keys`, an object whose members are named
-/// by position, from 0, its `value` or else its `buckets`, and the same `per_cpu` with each `cpu`.
+/// Serializes as the `name` and `function` of the aggregation, the `keys`, the `value` and the `buckets`, one of which is
+/// null, and `per_cpu`. The members of `keys` are named by position, from 0. `per_cpu` has the `value` and `buckets` of
+/// each `cpu`.
 impl Serialize for Aggregated<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         json::aggregated(serializer, self.name(), self.keys(), &self.value, self.per_cpu())

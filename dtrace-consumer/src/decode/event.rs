@@ -25,9 +25,8 @@ use crate::records::rows;
 
 /// A delivered item that owns its data.
 ///
-/// Serializes as an object whose member `event` names its kind: `{"event":"walked"}`. A firing, text and an entry have
-/// their own members there, anything else one with the name of its kind. Formats as one line; text keeps its line
-/// feeds.
+/// Serializes as an object whose member `event` names its kind: `{"event":"walked"}`. Firings, text and entries have their
+/// members beside it. Other events have one member, named after the kind. Formats as one line; text keeps its line feeds.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {

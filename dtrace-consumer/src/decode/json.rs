@@ -17,17 +17,17 @@ use crate::data::session_info::{OptionChange, ProcessEvent, SessionInfo};
 /// An event. Firings, text, entries and lines may be borrowed from the session, or own their data.
 #[derive(serde::Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub(crate) enum EventJson<'a, Firing, Output, Aggregated, Line> {
+pub(crate) enum EventJson<'a, F, O, A, L> {
     Start { session: Option<&'a SessionInfo> },
-    Firing(Firing),
-    Output(Output),
-    Aggregated(Aggregated),
+    Firing(F),
+    Output(O),
+    Aggregated(A),
     Walked,
     Drop { drop: &'a DropReport },
     Fault { fault: &'a Fault },
     Option { option: &'a OptionChange },
     Process { process: &'a ProcessEvent },
-    Line { line: Line },
+    Line { line: L },
     Stop { outcome: &'a Outcome },
     Error { error: ErrorJson<'a> },
 }
@@ -67,23 +67,23 @@ pub(super) fn output<S: Serializer>(
     output.end()
 }
 
-/// Serializes an entry. Only with `aggpercpu` are there values `by_cpu`.
+/// Serializes an entry. Only with `aggpercpu` are there values `per_cpu`.
 pub(super) fn aggregated<S: Serializer, K: Serialize>(
     serializer: S,
     name: &str,
     keys: impl Iterator<Item = K>,
     value: &AggregationValue,
-    by_cpu: impl Iterator<Item = (u32, AggregationValue)>,
+    per_cpu: impl Iterator<Item = (u32, AggregationValue)>,
 ) -> Result<S::Ok, S::Error> {
-    let by_cpu: Vec<OnCpu> =
-        by_cpu.map(|(cpu, value)| OnCpu { cpu, value: Split(value) }).collect();
+    let per_cpu: Vec<OnCpu> =
+        per_cpu.map(|(cpu, value)| OnCpu { cpu, value: Split(value) }).collect();
     let mut entry = serializer.serialize_struct("Aggregated", 6)?;
     entry.serialize_field("name", name)?;
     entry.serialize_field("function", &value.function())?;
     entry.serialize_field("keys", &Named(keys.map(|key| (None, key)).collect()))?;
     entry.serialize_field("value", &value.as_i64())?;
     entry.serialize_field("buckets", &value.distribution())?;
-    entry.serialize_field("per_cpu", &by_cpu)?;
+    entry.serialize_field("per_cpu", &per_cpu)?;
     entry.end()
 }
 

@@ -15,7 +15,7 @@ struct Library {
     private: [u8; 4096],
 }
 
-/// How many elements the list has more at least, and at most.
+/// How many elements are added to the list: at least one more than the first number, at most the second.
 const MORE: [usize; 2] = [1000, 2000];
 
 /// How long it stays as it is: about as long as libdtrace needs to read it.
@@ -57,8 +57,8 @@ pub(crate) fn with_changing_list(meanwhile: impl FnOnce()) {
                 );
             }
         });
+        let _set = SetLater(&done);
         meanwhile();
-        done.store(true, Ordering::Relaxed);
     });
     last.store(ptr::null_mut(), Ordering::Release);
 }
@@ -79,6 +79,15 @@ fn last_library() -> &'static AtomicPtr<Library> {
             }
             library = next;
         }
+    }
+}
+
+/// Sets it when dropped.
+struct SetLater<'a>(&'a AtomicBool);
+
+impl Drop for SetLater<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

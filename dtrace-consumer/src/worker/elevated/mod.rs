@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dtrace_locate::locate::{Libdtrace, Search};
 use nix::unistd::User;
@@ -54,10 +54,9 @@ pub fn serve(under_loader: bool) -> Result<Infallible, String> {
     own_process::handle_signals_as_usual();
     std::env::set_current_dir("/").map_err(|e| format!("cannot change to /: {e}"))?;
     let configuration = Configuration::read()?;
-    let library = library(&configuration)?;
+    let program = own_file(under_loader)?;
+    let library = library(&configuration, &program)?;
     if !under_loader {
-        let program = std::env::current_exe()
-            .map_err(|e| format!("cannot find this program's executable: {e}"))?;
         let program = trust::of_root(&program)?;
         if let Some(loader) = library.as_ref().ok().and_then(|it| it.loader.as_ref()) {
             let failure = loader.command(&program).args([SERVE, UNDER_LOADER]).exec();
@@ -72,6 +71,15 @@ pub fn serve(under_loader: bool) -> Result<Infallible, String> {
         }
     };
     own_process::end(status)
+}
+
+/// Returns this program's file.
+fn own_file(under_loader: bool) -> Result<PathBuf, String> {
+    if under_loader {
+        // The executable is the loader, which was given the file.
+        return Ok(std::env::args_os().next().unwrap_or_default().into());
+    }
+    std::env::current_exe().map_err(|e| format!("cannot find this program's executable: {e}"))
 }
 
 /// Fails unless the channel belongs to the user who invoked the program that granted privilege.
@@ -95,10 +103,13 @@ fn places(configuration: &Configuration) -> Search {
 
 /// Returns the libdtrace that the administrator chose, or the failure to report to the user if none of those that
 /// there are was verified. Fails if anybody but root can change a part of it.
-fn library(configuration: &Configuration) -> Result<Result<Libdtrace, FailureFrame>, String> {
+fn library(
+    configuration: &Configuration,
+    program: &Path,
+) -> Result<Result<Libdtrace, FailureFrame>, String> {
     let mut unverified = None;
     let (_, found) = places(configuration).trace_admitting(|library| {
-        verdict::standing(library).inspect_err(|why| {
+        verdict::standing(library, program).inspect_err(|why| {
             unverified.get_or_insert_with(|| verdict::not_verified(library, why));
         })
     });
@@ -180,7 +191,7 @@ mod tests {
     fn a_missing_libdtrace_is_for_an_administrator_to_install() {
         let prefix = Some("/no/such/prefix".into());
         let missing = Configuration { prefix, ..Configuration::default() };
-        let error = library(&missing).expect_err("nothing is there");
+        let error = library(&missing, Path::new("worker")).expect_err("nothing is there");
         assert!(error.contains("/no/such/prefix: no libdtrace.so.2"), "{error}");
         assert!(error.contains("dtrace-worker install --prefix"), "{error}");
         // It belongs to the user, and such a worker ignores it.

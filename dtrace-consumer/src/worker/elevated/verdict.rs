@@ -3,24 +3,23 @@
 //! Only if root has verified it. The worker runs no self-check for a user: that would load the library before
 //! anything is known about it, with privilege, as often as the user likes.
 
+use std::path::Path;
+
 use dtrace_locate::locate::{Libdtrace, Standing};
 
 use super::trust;
-use crate::stream::elevated::INSTALLED_WORKERS;
 use crate::stream::payload::{FailureFrame, FailureKind};
 use crate::verdict::{Store, Subject, Verdict};
 
-/// sudo(8) does not look for programs in such directories.
-const INSTALLED: &str = INSTALLED_WORKERS[0];
-
-/// Returns the library's standing.
+/// Returns the library's standing. `worker` is the file of this program, which sudo(8) does not find by its name.
 ///
 /// # Errors
 /// Returns why it is not used, and what to do.
-pub(super) fn standing(library: &Libdtrace) -> Result<Standing, String> {
+pub(super) fn standing(library: &Libdtrace, worker: &Path) -> Result<Standing, String> {
     if library.standing == Standing::Known {
         return Ok(Standing::Known);
     }
+    let worker = worker.display();
     let store = Store::of_system();
     let is_trusted = trust::of_root(store.directory()).is_ok();
     let verdict = Subject::here(library.build_id())
@@ -30,11 +29,11 @@ pub(super) fn standing(library: &Libdtrace) -> Result<Standing, String> {
         Some(Verdict::Matches) => Ok(Standing::Verified),
         Some(Verdict::Differs(what)) => Err(format!(
             "a self-check found that it differs: {what} (install another libdtrace; an administrator can check \
-             again with `sudo {INSTALLED} verify`)"
+             again with `sudo {worker} verify`)"
         )),
         None => Err(format!(
             "no administrator has verified it for this kernel and this version of the worker \
-             (run `sudo {INSTALLED} verify`)"
+             (run `sudo {worker} verify`)"
         )),
     }
 }

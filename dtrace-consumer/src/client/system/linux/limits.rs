@@ -18,7 +18,7 @@ struct Limit {
     unit: u64,
     /// A limit that is at least this is named only if a message says what the system says of this limit alone.
     enough: u64,
-    /// Below this, libdtrace fails in any way.
+    /// Below this, the limit is named whatever libdtrace reports.
     never_enough: u64,
     /// What the system and libdtrace say where it is reached.
     signs: &'static [&'static str],
