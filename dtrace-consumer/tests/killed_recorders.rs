@@ -9,6 +9,7 @@ use dtrace_consumer::{Error, replay};
 use dtrace_test_support::beginner::{RECORDING, beginner};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::orphans_ended;
 
 live_tests! {
     needs: [Tracing],
@@ -57,6 +58,7 @@ fn what_a_handler_has_seen_is_in_the_recording_whenever_the_program_is_killed() 
         assert!(info.damage.is_some() && info.origin.is_some_and(|it| it.command.is_some()));
     }
     drop(place);
+    orphans_ended();
     guard.check();
 }
 
@@ -80,5 +82,6 @@ fn a_program_that_is_killed_before_it_traces_leaves_no_recording_or_an_incomplet
         }
     }
     drop(place);
+    orphans_ended();
     guard.check();
 }
