@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
@@ -11,6 +12,7 @@ use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::processes::{Killed, wait_until};
 use dtrace_test_support::programs::example;
+use nix::poll::{PollFd, PollFlags, poll};
 
 live_tests! {
     needs: [Tracing, Command("script"), Command("stty")],
@@ -20,6 +22,9 @@ live_tests! {
         a_stopped_session_goes_on_in_the_foreground,
     ],
 }
+
+/// How long a terminal may show nothing new: a minute.
+const SILENCE: u16 = 60_000;
 
 const ENTER: &[u8] = b"\n";
 const INTERRUPT: &[u8] = b"\x03";
@@ -51,8 +56,10 @@ impl Terminal {
         let compare = "[ \"$settings\" = \"$(stty -g)\" ] && echo the same settings";
         let text = format!("{settings}\n{line}\necho status $?\n{after}\n{compare}\necho over\n");
         fs::write(&session, text).expect("a file");
-        let mut script = Command::new("script");
-        script.args(["-q", "-e", "-c", &format!("sh -m {}", session.display()), "/dev/null"]);
+        // What the test has inherited may ignore these signals, and a shell cannot change that.
+        let mut script = Command::new("env");
+        script.args(["--default-signal=INT,QUIT,TSTP", "script", "-q", "-e", "-c"]);
+        script.args([&format!("sh -m {}", session.display()), "/dev/null"]);
         script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut script = Killed(script.spawn().expect("script(1) starts"));
         let keyboard = script.0.stdin.take().expect("a pipe");
@@ -68,6 +75,9 @@ impl Terminal {
     fn await_text(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         while !self.shown.contains(text) {
+            let mut screen = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
+            let shows = poll(&mut screen, SILENCE).expect("a pipe");
+            assert!(shows > 0, "nothing for a minute, no {text:?}: {}", self.shown);
             let length = self.screen.read(&mut buffer).expect("the terminal is there");
             assert!(length > 0, "no {text:?}: {}", self.shown);
             self.shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
