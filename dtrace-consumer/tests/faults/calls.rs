@@ -184,7 +184,9 @@ pub(crate) fn with_each_call(
     }
     println!("{faults} faults in calls of {} functions", happened.len());
     assert_eq!(called, happened, "these were not called every time");
-    assert!(called.len() >= 35, "the uses call only {called:?}");
+    // 39 is what the uses come to with the structures of FreeBSD.
+    let least = if cfg!(dtrace_abi = "freebsd") { 39 } else { 40 };
+    assert!(called.len() >= least, "the uses call only {called:?}");
 }
 
 pub(crate) fn each_call_that_fails_is_an_error_that_names_it_or_does_no_harm() {
