@@ -75,35 +75,31 @@ pub(super) fn aggregated<S: Serializer, K: Serialize>(
     value: &AggregationValue,
     per_cpu: impl Iterator<Item = (u32, AggregationValue)>,
 ) -> Result<S::Ok, S::Error> {
-    let per_cpu: Vec<OnCpu> =
-        per_cpu.map(|(cpu, value)| OnCpu { cpu, value: Split(value) }).collect();
+    let per_cpu: Vec<OnCpu> = per_cpu.map(|(cpu, value)| OnCpu(cpu, value)).collect();
     let mut entry = serializer.serialize_struct("Aggregated", 6)?;
     entry.serialize_field("name", name)?;
     entry.serialize_field("function", &value.function())?;
     entry.serialize_field("keys", &Named(keys.map(|key| (None, key)).collect()))?;
-    entry.serialize_field("value", &value.as_i64())?;
-    entry.serialize_field("buckets", &value.distribution())?;
+    split(&mut entry, value)?;
     entry.serialize_field("per_cpu", &per_cpu)?;
     entry.end()
 }
 
-/// The value on a CPU.
-#[derive(serde::Serialize)]
-struct OnCpu {
-    cpu: u32,
-    #[serde(flatten)]
-    value: Split,
+/// Serializes a value as a number or as buckets.
+fn split<S: SerializeStruct>(object: &mut S, value: &AggregationValue) -> Result<(), S::Error> {
+    object.serialize_field("value", &value.as_i64())?;
+    object.serialize_field("buckets", &value.distribution())
 }
 
-/// A value as a number or as buckets.
-struct Split(AggregationValue);
+/// The value on a CPU.
+struct OnCpu(u32, AggregationValue);
 
-impl Serialize for Split {
+impl Serialize for OnCpu {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut split = serializer.serialize_struct("Value", 2)?;
-        split.serialize_field("value", &self.0.as_i64())?;
-        split.serialize_field("buckets", &self.0.distribution())?;
-        split.end()
+        let mut value = serializer.serialize_struct("OnCpu", 3)?;
+        value.serialize_field("cpu", &self.0)?;
+        split(&mut value, &self.1)?;
+        value.end()
     }
 }
 
