@@ -3,8 +3,10 @@
 //! Every test leaves nothing behind, which is checked; so they run one after the other.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dtrace_consumer::{ConsumerThread, Error, Failure, run_synchronous};
 use dtrace_test_support::consumer::{Consumer, Stage};
@@ -14,12 +16,14 @@ use dtrace_test_support::processes::{children, orphans_ended, wait_until};
 use dtrace_test_support::traced::{call, calls_of_this_thread, traced_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
 live_tests! {
     needs: [Tracing],
     tests: [
         tracing_is_on_when_spawn_returns_and_complete_when_stop_returns,
         what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end,
+        what_another_process_holds_for_a_moment_is_gone_at_the_end,
         join_returns_when_the_script_calls_exit,
         a_worker_that_is_killed_is_an_error_and_the_next_session_works,
         a_worker_is_confined_while_it_traces,
@@ -70,6 +74,35 @@ fn what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end() {
     // What every other check relies on.
     wait_until("its programs and maps are seen", || guard.kernel_objects() > 1);
     thread.stop().expect("the session comes to its end");
+    guard.check();
+}
+
+/// The numbers of the worker's descriptors that keep tracing on.
+fn perf_events(worker: Pid) -> Vec<i32> {
+    let descriptors = fs::read_dir(format!("/proc/{worker}/fd")).into_iter().flatten().flatten();
+    descriptors
+        .filter(|fd| {
+            fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:[perf_event]")
+        })
+        .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn what_another_process_holds_for_a_moment_is_gone_at_the_end() {
+    let (_lock, guard) = alone();
+    let (thread, _) = counting("BEGIN { trace(1); }");
+    let worker = worker();
+    let process = rustix::process::Pid::from_raw(worker.as_raw()).expect("a pid");
+    let process = rustix::process::pidfd_open(process, PidfdFlags::empty()).expect("it is there");
+    // As lsof(8) holds them while it looks.
+    let hold = |fd| rustix::process::pidfd_getfd(&process, fd, PidfdGetfdFlags::empty());
+    let held: Vec<OwnedFd> = perf_events(worker).into_iter().flat_map(hold).collect();
+    assert!(held.len() > 2, "{held:?}");
+    thread.stop().expect("the session comes to its end");
+    wait_until("the worker has closed them", || perf_events(worker).is_empty());
+    // It has a moment in which it fails.
+    std::thread::sleep(Duration::from_millis(100));
+    drop((held, process));
     guard.check();
 }
 

@@ -14,6 +14,7 @@ live_tests! {
     needs: [Tracing, Root, Command("prlimit")],
     tests: [
         few_open_files_are_enough_or_named,
+        at_the_least_number_of_open_files_nothing_is_left_behind,
         little_memory_is_enough_or_named,
         limits_that_no_session_reaches_do_not_matter,
         small_files_are_named_and_end_nobody,
@@ -60,6 +61,13 @@ fn few_open_files_are_enough_or_named() {
 fn every_number_of_open_files_is_enough_or_named() {
     // With fewer, the consumer's own program does not start.
     open_files(4..=64);
+}
+
+fn at_the_least_number_of_open_files_nothing_is_left_behind() {
+    // Up to it, the worker has no descriptor to spare.
+    let traces = |limit: &u32| !traces_or_names("RLIMIT_NOFILE", &descriptor_limit(*limit));
+    let enough = (22..64).filter(traces).take(4).count();
+    assert_eq!(enough, 4);
 }
 
 fn memory(of_data: &[u32], of_addresses: &[u32]) {

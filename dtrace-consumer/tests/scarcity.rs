@@ -38,8 +38,8 @@ fn few_descriptors_are_enough_or_a_typed_error() {
     // worker has started, and before the command has.
     for (few, error, words) in [
         (16, "Libdtrace { call: \"dtrace_go\"", "failed to create BPF map"),
-        (10, "Process {", "Too many open files"),
-        (9, "WorkerDied {", "dt_vopen: Assertion"),
+        (13, "Process {", "Too many open files"),
+        (12, "WorkerDied {", "dt_vopen: Assertion"),
         (8, "System {", "Too many open files"),
         (6, "WorkerStart {", "Too many open files"),
         (4, "Command {", "Too many open files"),

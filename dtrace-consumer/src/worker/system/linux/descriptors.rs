@@ -1,10 +1,26 @@
 //! The descriptors of this process.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
+use parking_lot::Mutex;
+
 use super::uprobe_events;
+
+/// A descriptor that [`end_tracing`] can do without.
+static SPARE: Mutex<Option<File>> = Mutex::new(None);
+
+/// Sets a descriptor aside, so that tracing can end where libdtrace has used all that the process may have.
+pub(super) fn set_one_aside() {
+    *SPARE.lock() = null().ok();
+}
+
+/// Opens `/dev/null`.
+fn null() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/null")
+}
 
 /// Returns the descriptors that wake libdtrace while it waits.
 pub(crate) fn wait_descriptors() -> BTreeSet<i32> {
@@ -14,6 +30,8 @@ pub(crate) fn wait_descriptors() -> BTreeSet<i32> {
 /// Stops tracing in the kernel at once by closing the descriptors that keep it on, and removes its traces.
 /// libdtrace's own close does the same after seconds of freeing memory that is about to vanish.
 pub(crate) fn end_tracing() {
+    // Each look at files takes one at a time.
+    drop(SPARE.lock().take());
     for fd in of_kind("anon_inode:[perf_event]") {
         // SAFETY: closing is memory-safe, and libdtrace, which owns the descriptor, is not called afterwards.
         unsafe { libc::close(fd) };
@@ -28,9 +46,7 @@ pub(crate) fn end_tracing() {
 /// process, and that its code still uses. If its number were free, that code would read and write whatever this
 /// process opens next. A descriptor with the flag is not inherited.
 pub(crate) fn close_inherited_descriptors() {
-    let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") else {
-        return;
-    };
+    let Ok(null) = null() else { return };
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let fds = entries.filter_map(|fd| fd.file_name().to_str()?.parse::<i32>().ok());
     for fd in fds.filter(|fd| *fd > libc::STDERR_FILENO) {
@@ -57,7 +73,7 @@ pub(crate) fn inode_of_input() -> Option<u64> {
 pub(crate) fn open_standard_descriptors() {
     loop {
         // A new descriptor gets the lowest free number.
-        match std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+        match null() {
             Ok(file) if file.as_raw_fd() <= libc::STDERR_FILENO => drop(file.into_raw_fd()),
             _ => return,
         }

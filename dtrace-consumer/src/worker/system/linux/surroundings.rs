@@ -13,6 +13,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::confinement::make_read_only;
+use super::descriptors;
 use super::uprobe_events::{self, UPROBE_EVENTS};
 use crate::stream::job::Job;
 use crate::worker::libraries::{self, d_libraries};
@@ -34,10 +35,6 @@ pub(crate) fn prepare(job: &Job, read_only: bool) -> io::Result<Vec<Shortcoming>
     let mut shortcomings = Vec::from_iter(shortcoming);
     shortcomings.extend(surroundings.provide_proc());
     shortcomings.extend(surroundings.provide_debugfs());
-    shortcomings.extend(uprobe_events::remove_stale().err().map(|error| Shortcoming {
-        attempt: "name uprobe events after this process's PID",
-        error,
-    }));
     if let Some(dir) = &job.syslibdir {
         let wanted = libraries::wanted(dir, &job.scripts, &job.omit, job.all_libraries);
         shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
@@ -46,6 +43,14 @@ pub(crate) fn prepare(job: &Job, read_only: bool) -> io::Result<Vec<Shortcoming>
         // The worker itself opens the memory of a process at a gate for writing.
         surroundings.forbid_changes(job.held().any(|held| held.gate.is_some()))?;
     }
+    // Mounts with files that are open for writing cannot be made read-only. Later, libdtrace may use up all other
+    // descriptors that this process may have.
+    uprobe_events::keep_open();
+    descriptors::set_one_aside();
+    shortcomings.extend(uprobe_events::remove_stale().err().map(|error| Shortcoming {
+        attempt: "name uprobe events after this process's PID",
+        error,
+    }));
     Ok(shortcomings)
 }
 

@@ -4,24 +4,28 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::pid_view::is_in_initial_namespace;
 
 pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
 
-/// The file, kept open for removing events when this process can no longer open it.
+/// How long the worker waits for others who use its events.
+const IN_USE: Duration = Duration::from_secs(2);
+
+/// How often it looks whether they still do.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The file, kept open for removing events: while this process traces, it opens no file for writing.
 static KEPT: OnceLock<File> = OnceLock::new();
 
-/// Keeps the file open for [`remove_own`].
+/// Keeps the file open, without which no event is removed.
 pub(super) fn keep_open() {
     // Without the file there are no events.
-    if let Ok(file) = open() {
+    if let Ok(file) = File::options().append(true).open(UPROBE_EVENTS) {
         let _ = KEPT.set(file);
     }
-}
-
-fn open() -> io::Result<File> {
-    File::options().append(true).open(UPROBE_EVENTS)
 }
 
 /// Removes the uprobe events that killed consumers left behind: those named after a process that has ended,
@@ -44,10 +48,14 @@ pub(super) fn remove_stale() -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the uprobe events that this process created.
+/// Removes the uprobe events that this process created, and waits for a while until they can be: somebody who
+/// lists this process's descriptors holds them for a moment.
 pub(super) fn remove_own() {
     let own = std::process::id();
-    remove(|pid| pid == own);
+    let began = Instant::now();
+    while remove(|pid| pid == own) > 0 && began.elapsed() < IN_USE {
+        thread::sleep(LOOK);
+    }
 }
 
 /// Returns the list of events, empty if it cannot be read. Paths in it need not be UTF-8.
@@ -81,17 +89,14 @@ fn own_event(line: &str, own: u32) -> Option<OwnEvent> {
     Some(OwnEvent { name, path: path.to_owned(), offset: u64::from_str_radix(offset, 16).ok()? })
 }
 
-fn remove(of: impl Fn(u32) -> bool) {
+/// Removes the events of these processes. Returns how many the kernel did not remove.
+fn remove(of: impl Fn(u32) -> bool) -> usize {
+    let Some(mut kept) = KEPT.get() else { return 0 };
     let events = events();
     let stale = events.lines().filter_map(event_of_consumer).filter(|(pid, _)| of(*pid));
-    for (_, name) in stale {
-        // The kernel refuses to remove one that another consumer in another pid namespace uses, as it should.
-        let removal = format!("-:{name}\n");
-        let _ = match KEPT.get() {
-            Some(mut kept) => kept.write_all(removal.as_bytes()),
-            None => open().and_then(|mut file| file.write_all(removal.as_bytes())),
-        };
-    }
+    // The kernel refuses to remove one that another consumer in another pid namespace uses, as it should.
+    let removed = stale.map(|(_, name)| kept.write_all(format!("-:{name}\n").as_bytes()));
+    removed.filter(Result::is_err).count()
 }
 
 /// Parses the process and `group/event` from a line such as `p:dt_12_dtrace/BEGIN /usr/lib/…:0x4f`.

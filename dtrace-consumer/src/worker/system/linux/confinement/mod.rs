@@ -29,8 +29,6 @@ pub(crate) use filters::Threads;
 pub(crate) use reach::Reach;
 pub(super) use read_only::make_read_only;
 
-use super::uprobe_events;
-
 /// Confines this thread, and those that it starts, before libdtrace is opened. Only for workers
 /// that start no programs and change no files for their user.
 pub(crate) fn confine_before_opening(reach: Reach) -> io::Result<()> {
@@ -42,8 +40,6 @@ pub(crate) fn confine_before_opening(reach: Reach) -> io::Result<()> {
 
 /// Confines threads when tracing is on: all, including libdtrace's, or only this one.
 pub(crate) fn confine(threads: Threads, reach: Reach) -> io::Result<()> {
-    // It is needed at the end, and no file can be opened for writing then.
-    uprobe_events::keep_open();
     filters::forbid_what_no_session_does(threads)?;
     filters::forbid_what_tracing_does_not_need(threads, reach)
 }
