@@ -8,6 +8,7 @@
 //!
 //! Where tracing is not possible, it reports what is missing and replays a recording.
 
+mod plot;
 mod script;
 mod segment;
 mod system_call;
@@ -22,7 +23,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use dtrace_consumer::session::Recorded;
 use dtrace_consumer::{Outcome, Session, preflight, replay, replay_from, run_synchronous};
 use ipc_benchmark::EX_USAGE;
@@ -59,6 +61,9 @@ struct Cli {
     /// Show the recording in FILE instead of tracing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["live", "script", "record", "command"])]
     replay: Option<PathBuf>,
+    /// Draw the time-sequence graph to FILE, as SVG; needs a build with `--features plot`
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// The command to trace; `ipc-benchmark` is built in
     #[arg(trailing_var_arg = true, default_values = COMMAND.split(' '))]
     command: Vec<OsString>,
@@ -76,7 +81,7 @@ fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == AS_BENCHMARK) {
         return ipc_benchmark::main(words, &[AS_BENCHMARK.into()]);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse().and_then(without_plots) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -138,6 +143,7 @@ fn trace(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     let outcome = session.run()?;
 
     found.show(cli, &command, &outcome)?;
+    found.draw(cli)?;
     Ok(match outcome.command {
         Some(end) if end.refused_its_arguments() => EX_USAGE.into(),
         Some(end) if !end.finished() => ExitCode::FAILURE,
@@ -179,6 +185,7 @@ fn show_recording(
         writeln!(io::stdout(), "{banner}")?
     }
     found.show(cli, name, &outcome)?;
+    found.draw(cli)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -186,6 +193,14 @@ const RULE: &str =
     "################################################################################";
 
 impl Findings {
+    /// Draws the segments, if that is wanted.
+    fn draw(&self, cli: &Cli) -> Result<(), Box<dyn Error>> {
+        let Some(file) = &cli.plot else { return Ok(()) };
+        plot::draw(&self.segments, file)?;
+        note(format_args!("The time-sequence graph is in {}.", file.display()));
+        Ok(())
+    }
+
     /// Prints the results, and how the command ended.
     fn show(&mut self, cli: &Cli, command: &str, outcome: &Outcome) -> io::Result<()> {
         // Each CPU has its own buffer, and they are delivered one after the other.
@@ -225,6 +240,14 @@ impl Findings {
         }
         writeln!(out, "\n{}", outcome.losses)
     }
+}
+
+/// Refuses pictures before anything is traced, if this build has none.
+fn without_plots(cli: Cli) -> Result<Cli, clap::Error> {
+    if cli.plot.is_some() && !plot::AVAILABLE {
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, plot::UNAVAILABLE));
+    }
+    Ok(cli)
 }
 
 /// A line of `--json`.
