@@ -2,4 +2,5 @@
 
 pub mod picture;
 pub mod sequence;
+pub mod states;
 pub mod time;
