@@ -7,7 +7,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::env;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
@@ -18,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use dtrace_consumer::session::Source;
 use dtrace_consumer::{Failure, Outcome, Session, replay, run_synchronous};
+use dtrace_lab::command;
 use dtrace_lab::states::{self, State, Taken, is_expected};
 use ipc_benchmark::EX_USAGE;
 use serde::{Deserialize, Serialize};
@@ -26,9 +26,6 @@ const SCRIPT: &str = include_str!("linux.d");
 
 /// The default command: a few writes over one TCP connection.
 const COMMAND: &str = "ipc-benchmark -i tcp -b 64 -t 256 2proc";
-
-/// The first argument with which this program becomes the IPC benchmark.
-const AS_BENCHMARK: &str = "as-ipc-benchmark";
 
 /// Shows the states of a command's TCP sockets
 #[derive(Parser)]
@@ -67,24 +64,14 @@ struct Change {
 }
 
 fn main() -> ExitCode {
-    let mut words = env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == AS_BENCHMARK) {
-        return ipc_benchmark::main(words, &[AS_BENCHMARK.into()]);
+    if let Some(end) = command::as_benchmark() {
+        return end;
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    match Cli::try_parse() {
+        Ok(cli) => command::run(|| show(&cli)),
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS };
-        }
-    };
-    match show(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        // The reader of a pipe has closed it.
-        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::FAILURE
+            if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS }
         }
     }
 }
@@ -93,7 +80,7 @@ fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let (mut changes, outcome) = match &cli.replay {
         Some(file) => changes_of(replay(file))?,
         None => {
-            let mut session = run_synchronous(SCRIPT, to_start(&cli.command)?);
+            let mut session = run_synchronous(SCRIPT, command::to_start(&cli.command)?);
             if let Some(file) = &cli.record {
                 session = session.record(file);
             }
@@ -186,20 +173,4 @@ fn ends(changes: &[Change]) -> BTreeMap<u64, String> {
         });
     }
     names
-}
-
-/// Returns the command line that starts `command`. For `ipc-benchmark` it starts this executable again.
-fn to_start(command: &[OsString]) -> io::Result<Vec<OsString>> {
-    match command.split_first() {
-        Some((program, arguments)) if program == ipc_benchmark::NAME => {
-            let this = env::current_exe()?.into_os_string();
-            Ok([this, AS_BENCHMARK.into()].into_iter().chain(arguments.iter().cloned()).collect())
-        }
-        _ => Ok(command.to_vec()),
-    }
-}
-
-/// Whether the reader of a pipe has closed it. The program then ends without an error.
-fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
