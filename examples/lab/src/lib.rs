@@ -1,6 +1,7 @@
 //! Pictures of what the lab's examples trace, as SVG.
 
 pub mod command;
+pub mod heat;
 pub mod picture;
 pub mod sequence;
 pub mod sizes;
