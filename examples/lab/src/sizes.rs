@@ -80,7 +80,7 @@ pub fn draw(distributions: &[(String, Counts)]) -> Result<Picture, Error> {
     let layouts = plots.iter().zip(distributions).map(|(plots, (name, counts))| {
         Layout::auto_from_plots(plots)
             .with_title(format!("{name}: {} calls", counts.values().sum::<i64>()))
-            .with_x_label("Bytes (each bar ends where the next begins)")
+            .with_x_label("Bytes")
             .with_y_label("Calls")
             .with_x_axis_min(left)
             .with_x_axis_max(right)
