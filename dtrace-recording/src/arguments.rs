@@ -1,11 +1,13 @@
 //! Which arguments does the program take?
 
+#[cfg(feature = "live")]
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
 
-/// Shows, replays, cuts and anonymises recordings of D sessions.
+/// Makes, shows, replays, cuts and anonymises recordings of D sessions.
 #[derive(Parser)]
 #[command(
     version,
@@ -19,6 +21,9 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Subcommand {
+    /// Runs a D script and records everything that it delivers. Needs libdtrace, and root to trace.
+    #[cfg(feature = "live")]
+    Record(Record),
     /// Describes a recording: scripts, system, contents, losses.
     Info {
         /// Print JSON.
@@ -32,6 +37,12 @@ pub(crate) enum Subcommand {
         /// Print each event as a line of JSON instead. This needs no recorded text.
         #[arg(long)]
         ndjson: bool,
+        /// The recording.
+        recording: PathBuf,
+    },
+    /// Prints a Rust program that reads the recording: a structure for each kind of firing, the types of the
+    /// aggregations' keys and values, and closures to complete.
+    Stub {
         /// The recording.
         recording: PathBuf,
     },
@@ -63,6 +74,26 @@ pub(crate) enum Subcommand {
         #[command(flatten)]
         files: Files,
     },
+}
+
+/// What to record. Ctrl-C ends the session with everything that was recorded by then.
+#[cfg(feature = "live")]
+#[derive(Args)]
+pub(crate) struct Record {
+    /// Overwrite the recording if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Set an option of libdtrace, such as bufsize=16m. Can be repeated.
+    #[arg(short = 'x', value_name = "NAME[=VALUE]")]
+    pub(crate) options: Vec<String>,
+    /// The file of the D script.
+    pub(crate) script: PathBuf,
+    /// The new recording.
+    pub(crate) output: PathBuf,
+    /// The command to trace, after `--`: `$target` in the script. Its end ends the session; without a command,
+    /// exit() does.
+    #[arg(last = true)]
+    pub(crate) command: Vec<OsString>,
 }
 
 #[derive(Args)]

@@ -1,10 +1,13 @@
-//! Shows, replays, cuts and anonymises recordings. Which subcommand does what?
+//! Makes, shows, replays, cuts and anonymises recordings. Which subcommand does what?
 
 mod arguments;
 mod complain;
 mod info;
 mod output;
 mod printed;
+#[cfg(feature = "live")]
+mod record;
+mod stub;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -32,6 +35,9 @@ fn main() -> ExitCode {
 
 fn run(subcommand: Subcommand) -> Result<(), String> {
     match subcommand {
+        #[cfg(feature = "live")]
+        Subcommand::Record(wanted) => say(record::record(&wanted)?),
+        Subcommand::Stub { recording } => say(stub::of(&recording)?),
         Subcommand::Info { json, recording } => show(json, &recording),
         Subcommand::Replay { ndjson, recording } => {
             // What was lost is among the output.

@@ -1,10 +1,11 @@
 //! How is a file written completely or not at all?
 
 use std::fs::{File, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tempfile::Builder;
+use tempfile::{Builder, NamedTempFile, TempPath};
 
 /// Writes to a temporary file beside `path`, and renames it when it is complete.
 pub(crate) fn write<T>(
@@ -12,29 +13,60 @@ pub(crate) fn write<T>(
     force: bool,
     write: impl FnOnce(&mut File) -> Result<T, String>,
 ) -> Result<T, String> {
-    let name = path.display();
-    let exists = || format!("cannot write {name}: it exists (use --force to overwrite it)");
-    if !force && path.symlink_metadata().is_ok() {
-        return Err(exists());
-    }
-    let unwritable = |cause: std::io::Error| format!("cannot write {name}: {cause}");
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // The umask applies, as for any new file.
-    let permissions = Permissions::from_mode(0o666);
-    let mut temporary = Builder::new()
-        .prefix(".dtrace-recording-")
-        .permissions(permissions)
-        .tempfile_in(directory.unwrap_or(Path::new(".")))
-        .map_err(unwritable)?;
+    let target = Target::new(path, force)?;
+    let mut temporary = target.temporary()?;
     let result = write(temporary.as_file_mut())?;
-    temporary.as_file().sync_all().map_err(unwritable)?;
-    let renamed = match force {
-        true => temporary.persist(path),
-        false => temporary.persist_noclobber(path),
-    };
-    match renamed {
-        Ok(_) => Ok(result),
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists()),
-        Err(e) => Err(unwritable(e.error)),
+    temporary.as_file().sync_all().map_err(|cause| target.unwritable(&cause))?;
+    target.keep(temporary.into_temp_path())?;
+    Ok(result)
+}
+
+/// A file to write.
+pub(crate) struct Target<'p> {
+    path: &'p Path,
+    force: bool,
+}
+
+impl<'p> Target<'p> {
+    /// Fails if the file exists and must not be overwritten.
+    pub(crate) fn new(path: &'p Path, force: bool) -> Result<Target<'p>, String> {
+        let target = Target { path, force };
+        match !force && path.symlink_metadata().is_ok() {
+            true => Err(target.exists()),
+            false => Ok(target),
+        }
+    }
+
+    /// Creates an empty file beside it, which is removed unless it is [kept](Target::keep).
+    pub(crate) fn temporary(&self) -> Result<NamedTempFile, String> {
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        // The umask applies, as for any new file.
+        let permissions = Permissions::from_mode(0o666);
+        Builder::new()
+            .prefix(".dtrace-recording-")
+            .permissions(permissions)
+            .tempfile_in(directory.unwrap_or(Path::new(".")))
+            .map_err(|cause| self.unwritable(&cause))
+    }
+
+    /// Gives the temporary file its name.
+    pub(crate) fn keep(&self, temporary: TempPath) -> Result<(), String> {
+        let renamed = match self.force {
+            true => temporary.persist(self.path),
+            false => temporary.persist_noclobber(self.path),
+        };
+        renamed.map_err(|failed| match failed.error.kind() {
+            io::ErrorKind::AlreadyExists => self.exists(),
+            _ => self.unwritable(&failed.error),
+        })
+    }
+
+    fn exists(&self) -> String {
+        let name = self.path.display();
+        format!("cannot write {name}: it exists (use --force to overwrite it)")
+    }
+
+    fn unwritable(&self, cause: &io::Error) -> String {
+        format!("cannot write {}: {cause}", self.path.display())
     }
 }

@@ -129,8 +129,8 @@ impl<'a> Firing<'a> {
         Folded::of(self.values())
     }
 
-    /// Returns the records that hold [`values`](Firing::values).
-    pub(super) fn data_records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
+    /// Returns the records that hold the [`values`](Firing::values), in the same order.
+    pub fn data_records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
         self.records().filter(|r| r.field.is_data())
     }
 

@@ -1,0 +1,141 @@
+//! Is a script recorded by one command, and what happens to the file if that fails?
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use dtrace_consumer::recording::RecordingInfo;
+use dtrace_test_support::live_tests;
+use tempfile::TempDir;
+
+live_tests! {
+    needs: [],
+    tests: [
+        a_script_that_cannot_be_read_is_named,
+    ],
+    needs: [Tracing],
+    tests: [
+        a_command_is_traced_and_the_replay_prints_what_was_recorded,
+        a_script_that_does_not_compile_leaves_files_as_they_were,
+        ctrl_c_keeps_what_was_recorded,
+    ],
+}
+
+const SCRIPT: &str = r#"
+    syscall::write:entry /pid == $target/ { printf("bytes=%d\n", arg2); @writes["all"] = count(); }
+"#;
+
+fn program(place: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dtrace-recording"));
+    command.current_dir(place.path()).args(arguments);
+    command
+}
+
+fn run(place: &TempDir, arguments: &[&str]) -> Output {
+    program(place, arguments).output().expect("the program can be started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Returns a directory with the script in it.
+fn place_with(script: &str) -> TempDir {
+    let place = tempfile::tempdir().expect("a directory");
+    fs::write(place.path().join("script.d"), script).expect("a file");
+    place
+}
+
+/// Returns the names of the files in the directory.
+fn names(place: &Path) -> Vec<String> {
+    let entries = fs::read_dir(place).expect("a directory").flatten();
+    let mut names: Vec<String> =
+        entries.map(|it| it.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn a_script_that_cannot_be_read_is_named() {
+    let place = place_with(SCRIPT);
+    let output = run(&place, &["record", "other.d", "out.dtrace"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("other.d"), "{}", text(&output.stderr));
+    assert_eq!(names(place.path()), ["script.d"]);
+}
+
+fn a_command_is_traced_and_the_replay_prints_what_was_recorded() {
+    let place = place_with(SCRIPT);
+    let arguments = [
+        "record",
+        "-x",
+        "quiet",
+        "-x",
+        "bufsize=1m",
+        "script.d",
+        "out.dtrace",
+        "--",
+        "echo",
+        "hello",
+    ];
+    let output = run(&place, &arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "hello\nrecorded 1 firings in out.dtrace; nothing lost\n");
+    let replayed = text(&run(&place, &["replay", "out.dtrace"]).stdout);
+    assert!(replayed.starts_with("bytes=6\n") && replayed.contains("  all "), "{replayed}");
+    let info = RecordingInfo::read_file(place.path().join("out.dtrace")).expect("a recording");
+    assert!(info.options.contains(&("quiet".to_owned(), None)), "{:?}", info.options);
+
+    // A command that fails is recorded like any other.
+    let arguments = ["record", "--force", "script.d", "out.dtrace", "--", "false"];
+    let output = run(&place, &arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("exit status: 1"), "{}", text(&output.stderr));
+    assert_eq!(names(place.path()), ["out.dtrace", "script.d"]);
+}
+
+fn a_script_that_does_not_compile_leaves_files_as_they_were() {
+    let place = place_with("BEGIN { trace(nonsense); }");
+    let target = place.path().join("out.dtrace");
+    let output = run(&place, &["record", "script.d", "out.dtrace", "--", "true"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("nonsense"), "{}", text(&output.stderr));
+    assert_eq!(names(place.path()), ["script.d"]);
+
+    fs::write(&target, "precious").expect("a file");
+    let output = run(&place, &["record", "script.d", "out.dtrace", "--", "true"]);
+    assert!(text(&output.stderr).contains("--force"), "{}", text(&output.stderr));
+    assert!(!run(&place, &["record", "--force", "script.d", "out.dtrace"]).status.success());
+    assert_eq!(fs::read(&target).expect("a file"), b"precious");
+    assert_eq!(names(place.path()), ["out.dtrace", "script.d"]);
+}
+
+fn ctrl_c_keeps_what_was_recorded() {
+    let place = place_with("BEGIN { printf(\"n=%d\\n\", 7); }");
+    let mut recorder = program(&place, &["record", "script.d", "out.dtrace"]);
+    let recorder = recorder.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let recorder = recorder.expect("the program can be started");
+    wait_for_firing(&place, &recorder);
+    let interrupt = Command::new("kill").args(["-INT", &recorder.id().to_string()]).status();
+    assert!(interrupt.expect("kill can be started").success());
+    let output = recorder.wait_with_output().expect("the program ends");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let info = RecordingInfo::read_file(place.path().join("out.dtrace")).expect("a recording");
+    assert_eq!((info.firings, info.damage), (1, None));
+}
+
+/// Waits until the recording that is being written has a firing.
+fn wait_for_firing(place: &TempDir, recorder: &Child) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(60) {
+        let files = names(place.path()).into_iter().filter(|name| name.starts_with(".dtrace-"));
+        let has_one = |name: String| {
+            RecordingInfo::read_file(place.path().join(name)).is_ok_and(|info| info.firings > 0)
+        };
+        if files.map(has_one).any(|found| found) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("process {} recorded nothing within a minute", recorder.id());
+}
