@@ -13,7 +13,7 @@ use dtrace_consumer::loss::LossPolicy;
 use dtrace_consumer::replay;
 
 use names::{Names, literal, shown};
-use shapes::{Counted, Row, Shapes};
+use shapes::{Counted, Place, Row, Shapes};
 
 /// How many probes of a clause a comment names.
 const MOST_PROBES: usize = 4;
@@ -80,7 +80,7 @@ fn structure(row: &Row, name: &str) -> String {
     }
     text += &format!(".\n#[derive(Debug, Clone, PartialEq)]\nstruct {name} {{\n");
     for (field, value) in row.fields().iter().zip(&row.values) {
-        text += &format!("    /// Such as {}.\n", shown(&value.example));
+        text += &example("    ///", value);
         text += &format!("    {field}: {},\n", value.kind.rust());
     }
     text + "}\n"
@@ -126,13 +126,12 @@ fn walk_handler(counted: &[Counted]) -> String {
     for aggregation in counted {
         let function = aggregation.function;
         text += &format!("    // {}()\n    {} => {{\n", function, literal(&aggregation.name));
-        let mut shown = Vec::new();
+        let mut printed = Vec::new();
         for (index, key) in aggregation.keys.iter().enumerate() {
-            let example = names::shown(&key.example);
-            text += &format!("        // Such as {example}.\n");
+            text += &example("        //", key);
             text +=
                 &format!("        let key{index}: {} = entry.key({index})?;\n", key.kind.rust());
-            shown.push(match key.kind.displays() {
+            printed.push(match key.kind.displays() {
                 true => format!("{{key{index}}}"),
                 false => format!("{{key{index}:?}}"),
             });
@@ -141,11 +140,19 @@ fn walk_handler(counted: &[Counted]) -> String {
             true => "        let value = entry.value().distribution();\n",
             false => "        let value: i64 = entry.number()?;\n",
         };
-        shown.push("{value:?}".to_owned());
-        text += &format!("        todo!(\"use {}\")\n    }}\n", shown.join(" "));
+        printed.push("{value:?}".to_owned());
+        text += &format!("        todo!(\"use {}\")\n    }}\n", printed.join(" "));
     }
     text += "    _ => Ok(()),\n}\n";
     format!("        .walk(|entry| {{\n{}        }})\n", indented(&text, 3))
+}
+
+/// Returns a comment with what was recorded first.
+fn example(comment: &str, place: &Place) -> String {
+    match place.example.as_str() {
+        "" => String::new(),
+        text => format!("{comment} Such as {}.\n", shown(text)),
+    }
 }
 
 /// Returns the lines, each with its newline, further to the right.

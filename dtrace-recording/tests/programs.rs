@@ -176,7 +176,7 @@ fn what_makes_no_sense_has_another_exit_status() {
 
 fn the_help_names_every_subcommand_and_the_exit_statuses() {
     let help = stdout(&program(&["--help"]));
-    for word in ["info", "replay", "cut", "anonymise", "Exit status"] {
+    for word in ["record", "info", "replay", "stub", "cut", "anonymise", "Exit status"] {
         assert!(help.contains(word), "{help}");
         if word != "Exit status" {
             let output = program(&[word, "--help"]);

@@ -128,11 +128,11 @@ fn ctrl_c_keeps_what_was_recorded() {
 fn wait_for_firing(place: &TempDir, recorder: &Child) {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(60) {
-        let files = names(place.path()).into_iter().filter(|name| name.starts_with(".dtrace-"));
+        let mut files = names(place.path()).into_iter().filter(|name| name.starts_with(".dtrace-"));
         let has_one = |name: String| {
             RecordingInfo::read_file(place.path().join(name)).is_ok_and(|info| info.firings > 0)
         };
-        if files.map(has_one).any(|found| found) {
+        if files.any(has_one) {
             return;
         }
         std::thread::sleep(Duration::from_millis(50));

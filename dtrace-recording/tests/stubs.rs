@@ -2,9 +2,14 @@
 //!
 //! The modules below are what `stub` prints for the recordings of this repository. So the compiler checks them.
 
+#![expect(clippy::todo, reason = "they are what a reader of the program replaces")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
+#[rustfmt::skip]
+#[path = "stubs/awkward.rs"]
+mod awkward;
 #[rustfmt::skip]
 #[path = "stubs/every_kind.rs"]
 mod every_kind;
@@ -16,7 +21,8 @@ mod numbers;
 mod tcp_segments;
 
 /// The recordings, relative to the directory of this package, where tests run.
-const RECORDINGS: [(&str, &str); 3] = [
+const RECORDINGS: [(&str, &str); 4] = [
+    ("tests/data/awkward.dtrace", "awkward"),
     ("../dtrace-consumer/tests/data/recordings/v2.dtrace", "every_kind"),
     ("tests/data/numbers.dtrace", "numbers"),
     ("../examples/recordings/tcp_segments.dtrace", "tcp_segments"),
