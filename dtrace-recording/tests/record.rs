@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use dtrace_consumer::recording::RecordingInfo;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::children_of;
 use tempfile::TempDir;
 
 live_tests! {
@@ -19,6 +20,7 @@ live_tests! {
         a_command_is_traced_and_the_replay_prints_what_was_recorded,
         a_script_that_does_not_compile_leaves_files_as_they_were,
         ctrl_c_keeps_what_was_recorded,
+        a_session_that_fails_keeps_what_was_recorded_before,
     ],
 }
 
@@ -112,16 +114,41 @@ fn a_script_that_does_not_compile_leaves_files_as_they_were() {
 
 fn ctrl_c_keeps_what_was_recorded() {
     let place = place_with("BEGIN { printf(\"n=%d\\n\", 7); }");
-    let mut recorder = program(&place, &["record", "script.d", "out.dtrace"]);
-    let recorder = recorder.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let recorder = recorder.expect("the program can be started");
-    wait_for_firing(&place, &recorder);
-    let interrupt = Command::new("kill").args(["-INT", &recorder.id().to_string()]).status();
-    assert!(interrupt.expect("kill can be started").success());
+    let recorder = begun(&place);
+    send("-INT", recorder.id().to_string());
     let output = recorder.wait_with_output().expect("the program ends");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let info = RecordingInfo::read_file(place.path().join("out.dtrace")).expect("a recording");
+    assert_eq!((info.firings, info.damage, info.failure), (1, None, None));
+    assert_eq!(names(place.path()), ["out.dtrace", "script.d"]);
+}
+
+fn a_session_that_fails_keeps_what_was_recorded_before() {
+    let place = place_with("BEGIN { printf(\"n=%d\\n\", 7); }");
+    let recorder = begun(&place);
+    children_of(recorder.id()).for_each(|worker| send("-KILL", worker.to_string()));
+    let output = recorder.wait_with_output().expect("the program ends");
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("SIGKILL"), "{message}");
+    assert!(message.contains("what was recorded before is in out.dtrace"), "{message}");
+    let info = RecordingInfo::read_file(place.path().join("out.dtrace")).expect("a recording");
     assert_eq!((info.firings, info.damage), (1, None));
+    assert!(info.failure.is_some_and(|failure| failure.contains("SIGKILL")));
+}
+
+fn send(signal: &str, process: String) {
+    let status = Command::new("kill").args([signal, &process]).status();
+    assert!(status.expect("kill can be started").success());
+}
+
+/// Starts the recorder for a script without a command, and waits until something was recorded.
+fn begun(place: &TempDir) -> Child {
+    let mut recorder = program(place, &["record", "script.d", "out.dtrace"]);
+    let recorder = recorder.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let recorder = recorder.expect("the program can be started");
+    wait_for_firing(place, &recorder);
+    recorder
 }
 
 /// Waits until the recording that is being written has a firing.
