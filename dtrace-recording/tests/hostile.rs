@@ -40,10 +40,34 @@ fn control_characters_do_not_reach_standard_error() {
     assert!(!error.contains('\u{1b}'), "{error:?}");
 
     let strange = place.path().join("no\u{1b}[2J.dtrace");
-    for subcommand in ["info", "replay"] {
+    for subcommand in ["info", "replay", "stub"] {
         let output = program(&[Path::new(subcommand), &strange]);
         let error = String::from_utf8(output.stderr).expect("text");
         assert!(error.contains("no\\u{1b}[2J.dtrace") && !error.contains('\u{1b}'), "{error:?}");
+    }
+}
+
+/// Names and strings of a recording may be written to be compiled.
+#[test]
+fn no_text_of_a_recording_is_code_in_a_stub() {
+    let place = tempfile::tempdir().expect("a directory");
+    let printed = |bytes: &[u8]| {
+        let output = program(&[Path::new("stub"), &write(&place, "same.dtrace", bytes)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let harmless = printed(GOLDEN);
+    // The name of an aggregation, a string, a key, and the format of a `printf`.
+    for (old, new, escaped) in [
+        ("normalized", "\"=>a(),//\n", "\\\"=>a(),//\\n"),
+        ("speculated", "\n*/`a();\n\"", "/// Such as `*/'a();`."),
+        ("minimum", "\u{202e}\u{1b}[2J", "\"\\u{202e}\\u{1b}[2J\""),
+        ("|%5c|%-8s|", "\n`*/%c%s\r{", "\\n'*/%c%s\\r{"),
+    ] {
+        let made = printed(&with(old, new));
+        let plain = |c: char| c == '\n' || c == '…' || c.is_ascii() && !c.is_ascii_control();
+        assert!(made.contains(escaped) && made.chars().all(plain), "{made:?}");
+        assert_eq!(made.lines().count(), harmless.lines().count(), "{made}");
     }
 }
 
@@ -59,7 +83,7 @@ fn errors_name_the_file_whatever_is_done_with_it() {
     for (name, bytes) in files {
         let path = write(&place, name, bytes);
         let mut errors = Vec::new();
-        for subcommand in ["info", "replay", "cut", "anonymise"] {
+        for subcommand in ["info", "replay", "stub", "cut", "anonymise"] {
             let mut arguments = vec![Path::new(subcommand), &path];
             if matches!(subcommand, "cut" | "anonymise") {
                 arguments.push(&target);
