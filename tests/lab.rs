@@ -112,7 +112,7 @@ fn a_recording_shows_the_states_that_were_traced() {
     assert_eq!(states_of(&text, "server 1"), SERVER, "{text}");
     // Linux replaces a socket that waits by a smaller one, whose states are not traced.
     let unexpected: Vec<&str> =
-        text.lines().filter(|line| line.ends_with("not in the protocol")).collect();
+        text.lines().filter(|line| line.ends_with("not in the diagram")).collect();
     assert!(unexpected.len() == 1 && unexpected[0].contains("FIN-WAIT-2"), "{unexpected:?}");
     drawn.shows(&["ESTABLISHED", "TIME-WAIT"]);
 }

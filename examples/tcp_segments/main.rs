@@ -15,7 +15,6 @@ mod system_call;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::env;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -27,7 +26,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use dtrace_consumer::session::Recorded;
 use dtrace_consumer::{Outcome, Session, preflight, replay, replay_from, run_synchronous};
-use ipc_benchmark::EX_USAGE;
+use ipc_benchmark::{EX_USAGE, as_benchmark, to_start};
 use serde::Serialize;
 
 use script::Script;
@@ -39,9 +38,6 @@ const COMMAND: &str = "ipc-benchmark -j -v -i tcp -b 64 -t 256 2thread";
 
 /// A recording of the default command, made by `cargo run --example tcp_segments -- --record FILE`.
 const RECORDING: &[u8] = include_bytes!("../recordings/tcp_segments.dtrace");
-
-/// The first argument with which this program becomes the IPC benchmark.
-const AS_BENCHMARK: &str = "as-ipc-benchmark";
 
 /// Prints the TCP segments of a command, and counts its system calls
 #[derive(Parser)]
@@ -77,9 +73,8 @@ struct Findings {
 }
 
 fn main() -> ExitCode {
-    let mut words = env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == AS_BENCHMARK) {
-        return ipc_benchmark::main(words, &[AS_BENCHMARK.into()]);
+    if let Some(end) = as_benchmark() {
+        return end;
     }
     let cli = match Cli::try_parse().and_then(without_plots) {
         Ok(cli) => cli,
@@ -281,18 +276,6 @@ impl Line<'_> {
 /// Prints a message besides the results. Ignores errors, because nobody may be reading it.
 fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Returns the command line that starts `command`. For `ipc-benchmark` it starts this executable again,
-/// so there is nothing else to build.
-fn to_start(command: &[OsString]) -> io::Result<Vec<OsString>> {
-    match command.split_first() {
-        Some((program, arguments)) if program == ipc_benchmark::NAME => {
-            let this = env::current_exe()?.into_os_string();
-            Ok([this, AS_BENCHMARK.into()].into_iter().chain(arguments.iter().cloned()).collect())
-        }
-        _ => Ok(command.to_vec()),
-    }
 }
 
 /// Whether the reader of a pipe has closed it. The program then ends without an error.

@@ -26,10 +26,7 @@ pub(crate) fn draw(segments: &[Segment], file: &Path) -> Result<(), Box<dyn Erro
 
 #[cfg(feature = "plot")]
 fn point(segment: &Segment) -> dtrace_lab::sequence::Segment {
-    const FIN: u8 = 0x01;
-    const SYN: u8 = 0x02;
-    const ACK: u8 = 0x10;
-    let has = |flag| segment.flags.0 & flag != 0;
+    let has = |flag| segment.flags.has(flag);
     dtrace_lab::sequence::Segment {
         time: segment.timestamp,
         sent: segment.direction == crate::segment::Direction::Send,
@@ -38,8 +35,8 @@ fn point(segment: &Segment) -> dtrace_lab::sequence::Segment {
         seq: segment.seq,
         ack: segment.ack,
         length: segment.length,
-        begins: has(SYN),
-        ends: has(FIN),
-        acknowledges: has(ACK),
+        begins: has("SYN"),
+        ends: has("FIN"),
+        acknowledges: has("ACK"),
     }
 }

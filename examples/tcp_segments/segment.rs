@@ -47,6 +47,12 @@ pub(crate) struct Flags(pub(crate) u8);
 impl Flags {
     const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
 
+    /// Whether it has the bit with this name.
+    #[cfg(feature = "plot")]
+    pub(crate) fn has(self, name: &str) -> bool {
+        self.names().any(|it| it == name)
+    }
+
     fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES
             .into_iter()

@@ -12,6 +12,7 @@
 //! first; the receiving end reads to the end of the stream before it closes. A tracer therefore sees
 //! the handshake, the data and every state of an orderly close.
 
+mod built_in;
 mod channel;
 mod config;
 mod error;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
+pub use built_in::{as_benchmark, to_start};
 use channel::Channels;
 pub use config::{Config, IpcType, Mode};
 pub use error::Error;

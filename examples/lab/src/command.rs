@@ -1,40 +1,26 @@
-//! The command that an example traces: the user's, or the benchmark that is built in.
+//! What every example of the lab does with its command line and its end.
 
-use std::env;
 use std::error::Error;
-use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-/// The first argument with which an example becomes the IPC benchmark.
-const AS_BENCHMARK: &str = "as-ipc-benchmark";
+use clap::Parser;
+use ipc_benchmark::{EX_USAGE, as_benchmark};
 
-/// Runs the benchmark, if this process was started to be it. An example calls this first.
-#[must_use]
-pub fn as_benchmark() -> Option<ExitCode> {
-    let mut words = env::args_os().skip(1);
-    let is_it = words.next().is_some_and(|word| word == AS_BENCHMARK);
-    is_it.then(|| ipc_benchmark::main(words, &[AS_BENCHMARK.into()]))
-}
-
-/// Returns the command line that starts `command`. For `ipc-benchmark` it starts this executable again,
-/// so there is nothing else to build.
-///
-/// # Errors
-/// The path of this executable is not known.
-pub fn to_start(command: &[OsString]) -> io::Result<Vec<OsString>> {
-    match command.split_first() {
-        Some((program, arguments)) if program == ipc_benchmark::NAME => {
-            let this = env::current_exe()?.into_os_string();
-            Ok([this, AS_BENCHMARK.into()].into_iter().chain(arguments.iter().cloned()).collect())
-        }
-        _ => Ok(command.to_vec()),
+/// Runs an example with its arguments, and prints its error. A reader that closes the pipe is not an error. If this
+/// process was started to be the benchmark that an example traces, it is that instead.
+pub fn main<C: Parser>(example: impl FnOnce(C) -> Result<(), Box<dyn Error>>) -> ExitCode {
+    if let Some(end) = as_benchmark() {
+        return end;
     }
-}
-
-/// Runs an example. If its error is that the reader of a pipe has closed it, that is its end; another is printed.
-pub fn run(example: impl FnOnce() -> Result<(), Box<dyn Error>>) -> ExitCode {
-    match example() {
+    let arguments = match C::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match example(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! A latency heat map: how often a call of each size took how long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kuva::plot::{ColorMap, Heatmap};
@@ -9,50 +9,37 @@ use kuva::render::layout::Layout;
 use kuva::render::plots::Plot;
 
 use crate::picture::{Error, Picture};
-use crate::sizes::{Counts, short};
+use crate::sizes::{Counts, buckets, short, sum};
 use crate::time::Unit;
 
 /// For each size in bytes, how often a call took so many nanoseconds, in powers of two.
 pub type Latencies = BTreeMap<i64, Counts>;
 
-/// Draws one heat map for each named set, side by side, with the same axes. A colour is the share of
+/// Draws one heat map for each named set, side by side, with the same axes and shades. A shade is the share of
 /// the calls of that size, because there may be more calls of one size than of another.
 ///
 /// # Errors
 /// There are no calls.
 pub fn draw(sets: &[(String, Latencies)]) -> Result<Picture, Error> {
-    let sizes: Vec<i64> = distinct(sets.iter().flat_map(|(_, set)| set.keys()));
-    let buckets: Vec<i64> =
-        distinct(sets.iter().flat_map(|(_, set)| set.values()).flat_map(Counts::keys));
-    let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
+    let all = || sets.iter().flat_map(|(_, set)| set);
+    let sizes: BTreeSet<i64> = all().map(|(size, _)| *size).collect();
+    let rows = buckets(&all().flat_map(|(_, counts)| counts.clone()).collect());
+    if rows.is_empty() {
         return Err(Error::Empty("no call was timed"));
-    };
-    // Those between are shown, too.
-    let rows: Vec<i64> = std::iter::successors(Some(*first), |it| Some((it * 2).max(1)))
-        .take_while(|it| it <= last)
-        .collect();
+    }
+    let shares: Vec<Shares> = sets.iter().map(|(_, set)| Shares::of(set, &sizes, &rows)).collect();
+    let most = shares.iter().flat_map(Shares::all).fold(0.0, f64::max);
     let columns: Vec<String> = sizes.iter().map(|size| short(*size)).collect();
-    let row_names: Vec<String> = rows.iter().map(|row| at_least(*row)).collect();
-    let plots: Vec<Vec<Plot>> = sets
-        .iter()
-        .map(|(_, set)| {
-            let data = rows.iter().map(|row| {
-                sizes.iter().map(|size| share(set.get(size), *row)).collect::<Vec<f64>>()
-            });
-            let map = Heatmap::new()
-                .with_data::<f64, _, _>(data)
-                .with_color_map(ColorMap::Custom(Arc::new(shade)));
-            vec![map.with_legend("% of calls").into()]
-        })
-        .collect();
+    let row_names: Vec<String> = rows.iter().map(|row| rounded(*row)).collect();
+    let plots: Vec<Vec<Plot>> = shares.into_iter().map(|it| vec![it.plot(most)]).collect();
     let layouts = plots.iter().zip(sets).map(|(plots, (name, _))| {
         Layout::auto_from_plots(plots)
             .with_title(name.clone())
-            .with_subtitle("the darker, the more of the reads of that size, in %")
+            .with_subtitle("darker: a larger share of the reads of that size, in %")
             .with_x_categories(columns.clone())
             .with_y_categories(row_names.clone())
             .with_x_label("Size of a read in bytes")
-            .with_y_label("It took at least, and less than twice, so long")
+            .with_y_label("Time: lower end of a row")
             .with_x_tick_rotate(-45.0)
     });
     let layouts: Vec<Layout> = layouts.collect();
@@ -79,21 +66,42 @@ fn shade(part: f64) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-fn distinct<'a>(values: impl Iterator<Item = &'a i64>) -> Vec<i64> {
-    values.copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+/// The share of each size's calls in each row, in percent.
+struct Shares(Vec<Vec<f64>>);
+
+impl Shares {
+    fn of(set: &Latencies, sizes: &BTreeSet<i64>, rows: &[i64]) -> Shares {
+        let row = |row: &i64| sizes.iter().map(|size| share(set.get(size), *row)).collect();
+        Shares(rows.iter().map(row).collect())
+    }
+
+    fn all(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().flatten().copied()
+    }
+
+    /// Draws it with shades that reach to `most`, so that maps can be compared.
+    fn plot(self, most: f64) -> Plot {
+        // The library scales each map from its own smallest value to its own largest.
+        let (low, high) = (self.all().fold(most, f64::min), self.all().fold(0.0, f64::max));
+        let shaded = move |part: f64| shade((low + part * (high - low)) / most);
+        Heatmap::new()
+            .with_data::<f64, _, _>(self.0)
+            .with_color_map(ColorMap::Custom(Arc::new(shaded)))
+            .with_legend("% of calls")
+            .into()
+    }
 }
 
-/// The share of these calls that lie in a bucket, in percent.
+/// Returns the share of these calls that lie in a bucket, in percent.
 fn share(counts: Option<&Counts>, bucket: i64) -> f64 {
     let Some(counts) = counts else { return 0.0 };
-    let all: i64 = counts.values().sum();
-    let here = counts.get(&bucket).copied().unwrap_or(0);
+    let (all, here) = (sum(counts), counts.get(&bucket).copied().unwrap_or(0));
     if all == 0 { 0.0 } else { 100.0 * here as f64 / all as f64 }
 }
 
-/// Returns a time of so many nanoseconds, in three digits at most.
+/// Returns a time with its unit, rounded to two or three digits.
 #[must_use]
-pub fn at_least(nanoseconds: i64) -> String {
+pub fn rounded(nanoseconds: i64) -> String {
     let nanoseconds = u64::try_from(nanoseconds).unwrap_or(0);
     let unit = match nanoseconds {
         0..1_000 => return format!("{nanoseconds} ns"),
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn times_have_their_units() {
-        let written = [512, 1024, 16_384, 1 << 20, 1 << 30].map(at_least);
+        let written = [512, 1024, 16_384, 1 << 20, 1 << 30].map(rounded);
         assert_eq!(written, ["512 ns", "1.0 µs", "16 µs", "1.0 ms", "1.1 s"]);
     }
 

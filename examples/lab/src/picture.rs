@@ -10,7 +10,7 @@ use kuva::render::layout::Layout;
 use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 
-/// Colours that people with any colour vision tell apart, and that differ in grey: those of Okabe and Ito.
+/// Colours that colour-blind people can tell apart: those of Okabe and Ito.
 pub mod colour {
     /// Black.
     pub const BLACK: &str = "#000000";
@@ -20,12 +20,6 @@ pub mod colour {
     pub const ORANGE: &str = "#e69f00";
     /// Red, for what should not be.
     pub const RED: &str = "#d55e00";
-    /// Green.
-    pub const GREEN: &str = "#009e73";
-    /// Light blue.
-    pub const SKY: &str = "#56b4e9";
-    /// Pink.
-    pub const PINK: &str = "#cc79a7";
     /// Grey, for what did not happen.
     pub const GREY: &str = "#999999";
 }
@@ -42,7 +36,6 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
         cause: io::Error,
     },
 }

@@ -37,8 +37,8 @@ pub struct Segment {
 
 impl Segment {
     /// The sequence numbers that it uses. SYN and FIN use one each.
-    fn advance(&self) -> u32 {
-        self.length + u32::from(self.begins) + u32::from(self.ends)
+    fn advance(&self) -> i64 {
+        i64::from(self.length) + i64::from(self.begins) + i64::from(self.ends)
     }
 }
 
@@ -95,7 +95,7 @@ impl Direction {
         let first = ours.clone().next();
         for segment in ours {
             let first = numbers.of(segment.seq);
-            let behind = first + i64::from(segment.advance());
+            let behind = first + segment.advance();
             let index = direction.sent.len();
             if index > 0 && first < highest {
                 direction.again.push(index);
@@ -114,8 +114,8 @@ impl Direction {
         direction
     }
 
-    /// The number of bytes that were sent for the first time.
-    fn bytes(&self) -> i64 {
+    /// Returns how many sequence numbers the direction spans, those of SYN and FIN included.
+    fn span(&self) -> i64 {
         self.sent.iter().map(|(.., behind)| *behind).max().unwrap_or(0)
     }
 
@@ -180,7 +180,8 @@ fn stairs(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     stairs
 }
 
-/// Returns the directions in which data were sent, the one with the most first.
+/// Returns the directions in which data were sent, the one with the most first. Connections are told apart by
+/// their ports only.
 #[must_use]
 pub fn directions(segments: &[Segment]) -> Vec<Direction> {
     let mut segments = segments.to_vec();
@@ -192,7 +193,7 @@ pub fn directions(segments: &[Segment]) -> Vec<Direction> {
     bytes.retain(|_, bytes| *bytes > 0);
     let mut directions: Vec<_> =
         bytes.into_keys().map(|ports| Direction::new(&segments, ports)).collect();
-    directions.sort_by_key(|direction| std::cmp::Reverse(direction.bytes()));
+    directions.sort_by_key(|direction| std::cmp::Reverse(direction.span()));
     directions
 }
 
@@ -219,12 +220,12 @@ pub fn draw(segments: &[Segment]) -> Result<Picture, Error> {
     let margin = 0.02 * unit.of(span);
     let plots: Vec<Vec<Plot>> = shown.iter().map(|it| it.plots(unit)).collect();
     let layouts = plots.iter().zip(shown).map(|(plots, direction)| {
-        let margin_above = 0.02 * direction.bytes() as f64;
+        let margin_above = 0.02 * direction.span() as f64;
         Layout::auto_from_plots(plots)
             .with_x_axis_min(-margin)
             .with_x_axis_max(unit.of(span) + margin)
             .with_y_axis_min(-margin_above)
-            .with_y_axis_max(direction.bytes() as f64 + margin_above)
+            .with_y_axis_max(direction.span() as f64 + margin_above)
             .with_title(format!("Port {} to port {}", direction.from, direction.to))
             .with_x_label(format!("Time in {unit}"))
             .with_y_label("Sequence number, from the first")
@@ -290,7 +291,7 @@ mod tests {
         let twice: Vec<_> = once.iter().copied().chain(received).collect();
         let (once, twice) = (directions(&once), directions(&twice));
         assert_eq!((&once[0].sent, &once[0].again), (&twice[0].sent, &twice[0].again));
-        // Those are seen where the data come from.
+        // Acknowledgements are shown when the sender of the data receives them.
         assert_eq!(twice[0].acknowledged, [(15, 1), (45, 101), (65, 201), (95, 302)]);
     }
 

@@ -27,6 +27,12 @@ pub fn short(value: i64) -> String {
     format!("{rest}{}", prefix.unwrap_or(&""))
 }
 
+/// Returns how many there were in all.
+#[must_use]
+pub fn sum(counts: &Counts) -> i128 {
+    counts.values().copied().map(i128::from).sum()
+}
+
 /// How many characters the longest bar has.
 const BAR: i64 = 40;
 
@@ -38,23 +44,29 @@ pub fn write_bars(counts: &Counts, mut out: impl Write) -> io::Result<()> {
     let Some(most) = counts.values().max() else { return Ok(()) };
     for lower in buckets(counts) {
         let count = counts.get(&lower).copied().unwrap_or(0);
-        let bar = "@".repeat(usize::try_from((count * BAR + most - 1) / most).unwrap_or(0));
+        let bar = "@".repeat(usize::try_from(bar_length(count, *most)).unwrap_or(0));
         writeln!(out, "{:>8} |{bar:<40} {count}", short(lower))?;
     }
     Ok(())
 }
 
-/// The smallest values of all buckets from the first to the last with a count.
-fn buckets(counts: &Counts) -> Vec<i64> {
+/// Rounds up: however few there were, they are seen.
+fn bar_length(count: i64, most: i64) -> i128 {
+    let (count, most) = (i128::from(count), i128::from(most).max(1));
+    (count * i128::from(BAR) + most - 1) / most
+}
+
+/// Returns the smallest values of all buckets from the first to the last with a count.
+pub(crate) fn buckets(counts: &Counts) -> Vec<i64> {
     let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value())
     else {
         return Vec::new();
     };
-    let all = std::iter::once(0).chain((0..62).map(|bit| 1 << bit));
+    let all = std::iter::once(0).chain((0..63).map(|bit| 1 << bit));
     all.skip_while(|lower| lower < first).take_while(|lower| lower <= last).collect()
 }
 
-/// Where a bucket begins on an axis on which all have the same width.
+/// Returns where a bucket begins on an axis on which all have the same width.
 fn position(lower: i64) -> f64 {
     if lower == 0 { -1.0 } else { f64::from(lower.ilog2()) }
 }
@@ -68,18 +80,18 @@ fn label(position: f64) -> String {
 ///
 /// # Errors
 /// Nothing was counted.
-pub fn draw(distributions: &[(String, Counts)]) -> Result<Picture, Error> {
-    let all: Counts = distributions.iter().flat_map(|(_, counts)| counts.clone()).collect();
+pub fn draw(distributions: &BTreeMap<String, Counts>) -> Result<Picture, Error> {
+    let all: Counts = distributions.values().flat_map(Clone::clone).collect();
     let buckets = buckets(&all);
     let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
         return Err(Error::Empty("nothing was counted"));
     };
     let (left, right) = (position(*first), position(*last) + 1.0);
     let plots: Vec<Vec<Plot>> =
-        distributions.iter().map(|(_, counts)| vec![histogram(counts, &buckets)]).collect();
+        distributions.values().map(|counts| vec![histogram(counts, &buckets)]).collect();
     let layouts = plots.iter().zip(distributions).map(|(plots, (name, counts))| {
         Layout::auto_from_plots(plots)
-            .with_title(format!("{name}: {} calls", counts.values().sum::<i64>()))
+            .with_title(format!("{name}: {} calls", sum(counts)))
             .with_x_label("Bytes")
             .with_y_label("Calls")
             .with_x_axis_min(left)
@@ -124,7 +136,6 @@ mod tests {
         let begins: Vec<&str> = lines.iter().map(|line| line[0].trim()).collect();
         assert_eq!(begins, ["0", "1", "2", "4", "8"]);
         let bars: Vec<usize> = lines.iter().map(|line| line[1].matches('@').count()).collect();
-        // However few there were, they are seen.
         assert_eq!(bars, [1, 0, 0, 40, 1]);
     }
 
@@ -136,9 +147,9 @@ mod tests {
 
     #[test]
     fn without_counts_there_is_no_picture() {
-        let nothing = [("read".to_owned(), Counts::new())];
-        for distributions in [&[][..], &nothing] {
-            let error = draw(distributions).expect_err("there is nothing to show");
+        let nothing = BTreeMap::from([("read".to_owned(), Counts::new())]);
+        for distributions in [BTreeMap::new(), nothing] {
+            let error = draw(&distributions).expect_err("there is nothing to show");
             assert_eq!(error.to_string(), "there is no picture, because nothing was counted");
         }
     }

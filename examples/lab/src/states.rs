@@ -1,4 +1,4 @@
-//! The states of TCP sockets: which transitions were taken, beside those that the protocol has.
+//! The states of TCP sockets: which transitions were taken, beside those in the protocol's diagram.
 
 mod diagram;
 
@@ -69,7 +69,7 @@ impl fmt::Display for State {
     }
 }
 
-/// A text that is no state.
+/// A text that names no state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no state of a TCP connection (the script prints D's tcp_state_string)")]
 pub struct UnknownState(String);
@@ -99,7 +99,8 @@ impl From<State> for String {
     }
 }
 
-/// The transitions that the protocol has: figure 5 of RFC 9293 with its notes, without resets.
+/// The transitions in figure 5 of RFC 9293, and FIN-WAIT-1 to TIME-WAIT from its second note. The figure leaves
+/// out most resets.
 pub const PROTOCOL: [(State, State); 21] = {
     use State::*;
     [
@@ -127,7 +128,7 @@ pub const PROTOCOL: [(State, State); 21] = {
     ]
 };
 
-/// Whether the protocol has this transition.
+/// Whether the figure has this transition.
 #[must_use]
 pub fn is_expected(from: State, to: State) -> bool {
     PROTOCOL.contains(&(from, to))
@@ -166,7 +167,7 @@ fn edge(dot: &mut String, from: State, to: State, style: &str, label: &str) {
     let _ = writeln!(dot, "    \"{from}\" -> \"{to}\" [{style}, label=\"{label}\"];");
 }
 
-/// Draws the diagram: taken transitions are black, others grey, those that the protocol does not have red and
+/// Draws the diagram: taken transitions are black, others grey, those that the figure does not have red and
 /// dashed.
 ///
 /// # Errors

@@ -18,9 +18,8 @@ use dtrace_consumer::aggregation::AggregationValue;
 use dtrace_consumer::aggregation::Distribution;
 use dtrace_consumer::{Outcome, run_synchronous};
 use dtrace_lab::command;
-use dtrace_lab::heat::{self, Latencies, at_least};
+use dtrace_lab::heat::{self, Latencies, rounded};
 use dtrace_lab::sizes::short;
-use ipc_benchmark::EX_USAGE;
 
 use reader::Source;
 
@@ -28,15 +27,16 @@ const SCRIPT: &str = include_str!("reads.d");
 
 /// Shows how long reads of different sizes take
 #[derive(Parser)]
+#[command(disable_help_subcommand = true)]
 struct Cli {
     /// Draw the heat map to FILE, as SVG
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// The directory for the file of 12 MiB that is read
+    /// Create the file of 12 MiB that is read in DIRECTORY
     #[arg(long, value_name = "DIRECTORY", default_value = ".")]
     directory: PathBuf,
-    /// How many reads of each size
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Make N reads of each size
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
     #[command(subcommand)]
     role: Option<Role>,
@@ -45,6 +45,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Role {
     /// Only reads, which is what is traced
+    #[command(hide = true)]
     Read {
         /// Where the data are
         source: Source,
@@ -58,18 +59,10 @@ struct Row {
 }
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(cli) => command::run(|| match cli.role {
-            Some(Role::Read { source }) => {
-                Ok(reader::read(&file(&cli.directory), source, cli.count)?)
-            }
-            None => show(&cli),
-        }),
-        Err(error) => {
-            let _ = error.print();
-            if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS }
-        }
-    }
+    command::main(|cli: Cli| match cli.role {
+        Some(Role::Read { source }) => Ok(reader::read(&file(&cli.directory), source, cli.count)?),
+        None => show(&cli),
+    })
 }
 
 fn file(directory: &Path) -> PathBuf {
@@ -77,8 +70,7 @@ fn file(directory: &Path) -> PathBuf {
 }
 
 fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
-    let mut out = io::stdout().lock();
-    let mut maps = Vec::new();
+    let mut measured = Vec::new();
     for source in [Source::Cached, Source::Disk] {
         let (rows, outcome) = measure(cli, source)?;
         if let Some(end) = outcome.command.filter(|end| !end.finished()) {
@@ -88,21 +80,25 @@ fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
             Source::Cached => "From the page cache",
             Source::Disk => "From the disk",
         };
+        measured.push((name, rows, outcome));
+    }
+    if let Some(file) = &cli.plot {
+        let maps = measured.iter().map(|(name, rows, _)| ((*name).to_owned(), latencies(rows)));
+        heat::draw(&maps.collect::<Vec<_>>())?.save(file)?;
+    }
+    let mut out = io::stdout().lock();
+    for (name, rows, outcome) in &measured {
         writeln!(out, "{name}\n{:>8} {:>7} {:>9} {:>9}", "bytes", "reads", "median", "99 %")?;
-        for row in &rows {
+        for row in rows {
             let percentile = |percent| {
                 let time = row.times.percentile_estimate(percent).unwrap_or(0.0);
-                at_least(time as i64)
+                rounded(time as i64)
             };
             let (median, most) = (percentile(50.0), percentile(99.0));
             let (size, count) = (short(row.size), row.times.total());
             writeln!(out, "{size:>8} {count:>7} {median:>9} {most:>9}")?;
         }
         writeln!(out, "{}\n", outcome.losses)?;
-        maps.push((name.to_owned(), latencies(&rows)));
-    }
-    if let Some(file) = &cli.plot {
-        heat::draw(&maps)?.save(file)?;
     }
     Ok(())
 }
@@ -123,8 +119,8 @@ fn measure(cli: &Cli, source: Source) -> Result<(Vec<Row>, Outcome), Box<dyn Err
         })
         .run()?;
     rows.sort_by_key(|row| row.size);
-    // The loader reads a few bytes of libraries.
-    rows.retain(|row| row.times.total() >= cli.count.into());
+    // The loader reads libraries with pread(2), too.
+    rows.retain(|row| reader::sizes().any(|size| i64::from(size) == row.size));
     Ok((rows, outcome))
 }
 

@@ -18,8 +18,13 @@ pub(crate) enum Source {
     Disk,
 }
 
-/// The sizes of the reads, in bytes.
+/// The sizes of the reads, as powers of two of a byte.
 const SIZES: std::ops::RangeInclusive<u32> = 9..=20;
+
+/// Returns them.
+pub(crate) fn sizes() -> impl Iterator<Item = u32> {
+    SIZES.map(|bits| 1 << bits)
+}
 
 /// How long the file is: twelve times the largest read.
 const LENGTH: u64 = 12 << 20;
@@ -42,7 +47,7 @@ pub(crate) fn read(path: &Path, source: Source, count: u32) -> io::Result<()> {
     let mut buffer = vec![0; 1 << SIZES.end()];
     let mut at = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..count {
-        for size in SIZES.map(|bits| 1_u64 << bits) {
+        for size in sizes().map(u64::from) {
             if source == Source::Disk {
                 posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
             }

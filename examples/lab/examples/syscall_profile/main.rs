@@ -18,11 +18,10 @@ use dtrace_consumer::session::Source;
 use dtrace_consumer::{Failure, Outcome, Session, replay, run_synchronous};
 use dtrace_lab::command;
 use dtrace_lab::sizes::{self, Counts};
-use ipc_benchmark::EX_USAGE;
 
 const SCRIPT: &str = include_str!("sizes.d");
 
-/// The default command: the same bytes in pieces of 1 KiB through a pair of local sockets.
+/// The default command: 256 KiB in pieces of 1 KiB through a pair of local sockets.
 const COMMAND: &str = "ipc-benchmark -i local -b 1024 -t 262144 2proc";
 
 /// Shows how many bytes a command's calls read and write
@@ -43,39 +42,30 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    if let Some(end) = command::as_benchmark() {
-        return end;
-    }
-    match Cli::try_parse() {
-        Ok(cli) => command::run(|| show(&cli)),
-        Err(error) => {
-            let _ = error.print();
-            if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS }
-        }
-    }
+    command::main(show)
 }
 
-fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
+fn show(cli: Cli) -> Result<(), Box<dyn Error>> {
     let (calls, outcome) = match &cli.replay {
         Some(file) => calls_of(replay(file))?,
         None => {
-            let mut session = run_synchronous(SCRIPT, command::to_start(&cli.command)?);
+            let mut session = run_synchronous(SCRIPT, ipc_benchmark::to_start(&cli.command)?);
             if let Some(file) = &cli.record {
                 session = session.record(file);
             }
             calls_of(session)?
         }
     };
+    if let Some(file) = &cli.plot {
+        sizes::draw(&calls)?.save(file)?;
+    }
     let mut out = io::stdout().lock();
     for (call, counts) in &calls {
-        writeln!(out, "{call}: {} calls, by bytes", counts.values().sum::<i64>())?;
+        writeln!(out, "{call}: {} calls, by bytes", sizes::sum(counts))?;
         sizes::write_bars(counts, &mut out)?;
         writeln!(out)?;
     }
     writeln!(out, "{}", outcome.losses)?;
-    if let Some(file) = &cli.plot {
-        sizes::draw(&Vec::from_iter(calls))?.save(file)?;
-    }
     Ok(())
 }
 

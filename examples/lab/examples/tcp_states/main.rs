@@ -19,7 +19,6 @@ use dtrace_consumer::session::Source;
 use dtrace_consumer::{Failure, Outcome, Session, replay, run_synchronous};
 use dtrace_lab::command;
 use dtrace_lab::states::{self, State, Taken, is_expected};
-use ipc_benchmark::EX_USAGE;
 use serde::{Deserialize, Serialize};
 
 const SCRIPT: &str = include_str!("linux.d");
@@ -45,7 +44,7 @@ struct Cli {
     /// Show the recording in FILE instead of tracing
     #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "command"])]
     replay: Option<PathBuf>,
-    /// The command to trace; `ipc-benchmark` is built in
+    /// The command to trace, whose output goes to standard error; `ipc-benchmark` is built in
     #[arg(trailing_var_arg = true, default_values = COMMAND.split(' '))]
     command: Vec<OsString>,
 }
@@ -64,27 +63,18 @@ struct Change {
 }
 
 fn main() -> ExitCode {
-    if let Some(end) = command::as_benchmark() {
-        return end;
-    }
-    match Cli::try_parse() {
-        Ok(cli) => command::run(|| show(&cli)),
-        Err(error) => {
-            let _ = error.print();
-            if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS }
-        }
-    }
+    command::main(show)
 }
 
-fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
+fn show(cli: Cli) -> Result<(), Box<dyn Error>> {
     let (mut changes, outcome) = match &cli.replay {
         Some(file) => changes_of(replay(file))?,
         None => {
-            let mut session = run_synchronous(SCRIPT, command::to_start(&cli.command)?);
+            let mut session = run_synchronous(SCRIPT, ipc_benchmark::to_start(&cli.command)?);
             if let Some(file) = &cli.record {
                 session = session.record(file);
             }
-            // The benchmark's own report would stand among the lines of the table.
+            // Only the results go to standard output.
             changes_of(session.configure_command(|command| {
                 command.stdout(io::stderr());
             }))?
@@ -92,16 +82,7 @@ fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
     };
     // Each CPU has its own buffer, and they are delivered one after the other.
     changes.sort_by_key(|change| change.timestamp);
-    let mut out = io::stdout().lock();
-    if cli.json {
-        for change in &changes {
-            serde_json::to_writer(&mut out, change)?;
-            writeln!(out)?;
-        }
-    } else {
-        write_table(&changes, &mut out)?;
-        writeln!(out, "\n{}", outcome.losses)?;
-    }
+    // A reader of the table that leaves early does not keep the files from being written.
     let mut taken = Taken::new();
     for change in &changes {
         *taken.entry((change.from, change.to)).or_default() += 1;
@@ -113,6 +94,16 @@ fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
     if let Some(file) = &cli.plot {
         states::draw(&taken)?.save(file)?;
     }
+    let mut out = io::stdout().lock();
+    if cli.json {
+        for change in &changes {
+            serde_json::to_writer(&mut out, change).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    } else {
+        write_table(&changes, &mut out)?;
+        writeln!(out, "\n{}", outcome.losses)?;
+    }
     Ok(())
 }
 
@@ -120,8 +111,11 @@ fn show(cli: &Cli) -> Result<(), Box<dyn Error>> {
 fn changes_of<S: Source>(session: Session<S>) -> Result<(Vec<Change>, Outcome), Failure> {
     let mut changes = Vec::new();
     let outcome = session
-        .rows(|change| {
-            changes.push(change);
+        .rows(|change: Change| {
+            // The kernel also reports when a socket stays in its state.
+            if change.from != change.to {
+                changes.push(change);
+            }
             Ok(())
         })
         .run()?;
@@ -130,21 +124,19 @@ fn changes_of<S: Source>(session: Session<S>) -> Result<(Vec<Change>, Outcome), 
 
 fn write_table(changes: &[Change], mut out: impl Write) -> io::Result<()> {
     let start = changes.first().map_or(0, |first| first.timestamp);
-    let ends = ends(changes);
     writeln!(out, "{} changes of state", changes.len())?;
     if !changes.is_empty() {
         writeln!(
             out,
-            "{:>10} {:16} {:>5} {:>6}  {:13} {:13}",
-            "time/us", "socket", "port", "remote", "from", "to"
+            "{:>10} {:16} {:>5} {:>6}  {:13} to",
+            "time/us", "socket", "port", "remote", "from"
         )?;
     }
-    for change in changes {
-        let note = if is_expected(change.from, change.to) { "" } else { "not in the protocol" };
+    for (change, name) in changes.iter().zip(names(changes)) {
+        let note = if is_expected(change.from, change.to) { "" } else { "not in the diagram" };
         let line = format!(
-            "{:>10} {:16} {:>5} {:>6}  {:13} {:13} {note}",
+            "{:>10} {name:16} {:>5} {:>6}  {:13} {:13} {note}",
             (change.timestamp - start) / 1000,
-            ends[&change.socket],
             change.local_port,
             change.remote_port,
             change.from,
@@ -155,12 +147,12 @@ fn write_table(changes: &[Change], mut out: impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Names each socket after what it was seen to do.
-fn ends(changes: &[Change]) -> BTreeMap<u64, String> {
-    let mut names = BTreeMap::new();
+/// Names the socket of each change after what it was first seen to do.
+fn names(changes: &[Change]) -> Vec<String> {
+    let mut open: BTreeMap<u64, String> = BTreeMap::new();
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    for change in changes {
-        names.entry(change.socket).or_insert_with(|| {
+    let name = |change: &Change| {
+        let name = open.entry(change.socket).or_insert_with(|| {
             let role = match change.to {
                 State::Listen => "listener",
                 State::SynSent => "client",
@@ -171,6 +163,12 @@ fn ends(changes: &[Change]) -> BTreeMap<u64, String> {
             *count += 1;
             format!("{role} {count}")
         });
-    }
-    names
+        let name = name.clone();
+        // Another socket may get its address.
+        if change.to == State::Closed {
+            open.remove(&change.socket);
+        }
+        name
+    };
+    changes.iter().map(name).collect()
 }

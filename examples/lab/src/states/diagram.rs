@@ -35,7 +35,7 @@ fn bend(from: State, to: State) -> f64 {
         // Along the outer edges.
         (LastAck, Closed) => -430.0,
         (TimeWait, Closed) => -860.0,
-        // The two directions do not lie upon each other.
+        // The arrows of both directions must not overlap.
         (Closed, Listen) | (Listen, Closed) | (Closed, SynSent) | (SynSent, Closed) => -40.0,
         (Listen, SynReceived) | (SynReceived, Listen) => -40.0,
         _ if is_expected(from, to) => 0.0,
@@ -45,7 +45,7 @@ fn bend(from: State, to: State) -> f64 {
     }
 }
 
-/// Draws it.
+/// Returns the diagram as SVG.
 pub(super) fn svg(taken: &Taken) -> String {
     let (width, height) = SIZE;
     let mut svg = format!(
