@@ -392,7 +392,7 @@ fn what_small_buffers_cannot_hold_is_counted() {
     let mut delivered = 0u64;
     let outcome = run_synchronous(
         r#"fbt::vfs_write:entry /pid == $target && args[2] == 1/ { trace(args[2]); }"#,
-        spawn_words(&format!("dd if=/dev/zero of=/dev/null bs=1 count={WRITES}")),
+        spawn_words(&format!("dd if=/dev/zero of=/dev/null bs=1 count={WRITES} status=none")),
     )
     .option("bufsize", "16k")
     .configure_command(|command| {

@@ -17,8 +17,9 @@ suite_of() {
   esac
 }
 
-# Packages of the user land: dtrace(1) with libdtrace, the run-time library of Rust programs, and a shell.
-USERLAND_PACKAGES='base-files dtrace libdtrace2 libgcc-s1 busybox-static'
+# Packages of the user land: dtrace(1) with libdtrace, the run-time library of Rust programs, and a shell. Programs
+# that tests trace, such as true(1) and sh(1), are linked dynamically, as on other machines; busybox is not.
+USERLAND_PACKAGES='base-files dtrace libdtrace2 libgcc-s1 busybox-static coreutils dash'
 
 # Packages of what some tests need besides: a C compiler, tracers and programs that change users.
 TOOLS_PACKAGES='gcc libc6-dev strace util-linux sudo opendoas base-passwd'

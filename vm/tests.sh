@@ -12,11 +12,12 @@ built_programs() {
   local selection=() name
   need jq jq
   for name in "${only[@]}"; do selection+=(--test "$name"); done
-  # Tests start examples and the worker.
-  [ ${#only[@]} = 0 ] || selection+=(--examples --bins)
-  cargo_for_guest test --workspace --no-run "${selection[@]}" --message-format=json |
-    jq -r 'select(.executable != null) |
-      [.target.kind[0], .executable, (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv'
+  {
+    # Tests start examples and the worker. Where tests are named, `cargo test` does not build those.
+    cargo_for_guest build --workspace --examples --bins --message-format=json &&
+      cargo_for_guest test --workspace --no-run "${selection[@]}" --message-format=json
+  } | jq -r 'select(.executable != null) |
+      [.target.kind[0], .executable, (.manifest_path | rtrimstr("/Cargo.toml"))] | @tsv' | sort -u
 }
 
 # Builds the C program with USDT probes for tests/usdt.rs, with the packaged dtrace(1); prints its path.

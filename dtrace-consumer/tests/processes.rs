@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use dtrace_consumer::session::EndedBy;
 use dtrace_consumer::{Error, Failure, Outcome, trace};
@@ -26,6 +27,9 @@ live_tests! {
         a_packet_that_is_captured_does_not_end_the_worker,
     ],
 }
+
+/// Ends a session that would never end. Under emulation a session alone takes half a minute.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 fn a_session_ends_with_the_last_of_its_processes() {
     let (_lock, guard) = alone();
@@ -75,7 +79,7 @@ fn a_process_that_is_grabbed_twice_is_grabbed_once() {
     let outcome = trace("BEGIN { trace($target); }")
         .grab(pid)
         .grab(pid)
-        .deadline(std::time::Duration::from_secs(20))
+        .deadline(DEADLINE)
         .rows(|_: i32| {
             program.take().expect("once").end();
             Ok(())
@@ -224,12 +228,12 @@ fn a_packet_that_is_captured_does_not_end_the_worker() {
             let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
             while !ended.load(std::sync::atomic::Ordering::Relaxed) {
                 let _ = socket.send_to(b"packet", "127.0.0.1:9");
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(20));
             }
         });
         let script = "rawtp:net::net_dev_queue /pid == $pid/
             { pcap((struct sk_buff *)arg0, PCAP_ETHER); exit(0); }";
-        let outcome = trace(script).deadline(std::time::Duration::from_secs(20)).run();
+        let outcome = trace(script).deadline(DEADLINE).run();
         ended.store(true, std::sync::atomic::Ordering::Relaxed);
         outcome
     });

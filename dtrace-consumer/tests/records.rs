@@ -334,7 +334,7 @@ fn clauses_of_different_shapes_have_a_closure_each_or_a_variant_each() {
     struct Process(u32);
 
     let script = r#"BEGIN { printf("call=%s process=%d\n", "read", 7); }
-        END, ERROR { printf("number=%d\n", (char)-1); }"#;
+        END, ERROR { printf("number=%d\n", (int8_t)-1); }"#;
     let (mut begun, mut ended, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     let outcome = run_synchronous(script, ["true"])
         .rows_for("BEGIN", |row: (String, u32)| {
