@@ -7,6 +7,9 @@
 # The time limit for the tests on one kernel, in seconds. It is generous, to catch only guests that hang.
 TEST_TIME=${VM_TEST_TIME:-1500}
 
+# What the kernel is also booted with for tests/kernel_conditions.rs. The kernel ignores options of a module `test`.
+CONDITIONS='lockdown=integrity lockdown=confidentiality debugfs=off test.function_tracing=broken'
+
 # Builds the tests that run; prints `kind executable package-directory` for each program.
 built_programs() {
   local selection=() name
@@ -75,16 +78,19 @@ memory_for() { # FILE…
   echo $((1024 + 2 * size))
 }
 
-# Prints the command that runs all tests in a guest. It continues after a failure.
-test_command() { # KERNEL FILTER… <programs
-  local kernel=$1 kind program package
-  shift
+# Prints the command that runs all tests in a guest. It continues after a failure. With an option of the kernel
+# it runs those that need to know what the kernel then does.
+test_command() { # KERNEL OPTION FILTER… <programs
+  local kernel=$1 option=$2 kind program package
+  shift 2
   # Tests that lack something fail, those of function tracing included, instead of being ignored.
-  echo "export DTRACE_STOCK_KERNEL=$kernel DTRACE_CONSUMER_REQUIRE_LIVE=1 DTRACE_CONSUMER_TESTS=all"
+  echo "export DTRACE_STOCK_KERNEL=$kernel DTRACE_CONSUMER_TESTS=all"
+  echo "export ${option:+DTRACE_KERNEL_OPTION=}${option:-DTRACE_CONSUMER_REQUIRE_LIVE=1}"
   echo "export CARGO_TARGET_DIR=${PROFILE%/debug} RUST_BACKTRACE=1"
   echo "export DTRACE_USDT_PROGRAM=$CACHE/usdt/shop failed="
   while read -r kind program package; do
     [ "$kind" = test ] && is_selected "$program" || continue
+    [ -z "$option" ] || [[ $program == */kernel_conditions-* ]] || continue
     echo "echo '== ${program##*/}'; cd $package && $program --color never $* || failed=\"\$failed ${program##*/}\""
   done
   # shellcheck disable=SC2016 # the guest's shell expands it
@@ -92,7 +98,7 @@ test_command() { # KERNEL FILTER… <programs
 }
 
 run_tests() {
-  local kernel programs kind program rest paths=() usdt="" status=0
+  local kernel programs kind program rest paths=() usdt="" status=0 option conditions
   cd "$WORKSPACE"
   programs=$(built_programs)
   while read -r kind program rest; do
@@ -112,10 +118,13 @@ run_tests() {
   for kernel in "${kernels[@]}"; do
     build "$kernel"
     [ -n "$usdt" ] || ! is_selected usdt- || usdt=$(usdt_program)
-    echo "== kernel $(cat "$CACHE/$kernel/release")"
-    run_in_guest "$kernel" "${seconds:-$TEST_TIME}" "$out" \
-      "$(test_command "$kernel" "$*" <<<"$programs")" \
-      "${paths[@]}" ${usdt:+"$usdt"} "$WORKSPACE"/{,dtrace-*/,dtrace-*/*/}tests || status=1
+    conditions=$(is_selected kernel_conditions- && echo "$CONDITIONS" || :)
+    for option in "" $conditions; do
+      echo "== kernel $(cat "$CACHE/$kernel/release")${option:+ with $option}"
+      VM_APPEND="${VM_APPEND:-} $option" run_in_guest "$kernel" "${seconds:-$TEST_TIME}" "$out" \
+        "$(test_command "$kernel" "$option" "$*" <<<"$programs")" \
+        "${paths[@]}" ${usdt:+"$usdt"} "$WORKSPACE"/{,dtrace-*/,dtrace-*/*/}tests || status=1
+    done
   done
   return $status
 }

@@ -16,18 +16,13 @@ const FEW_DESCRIPTORS: &str =
 const NO_UPROBES: &str = "libdtrace places its own probes through /sys/kernel/debug/tracing/uprobe_events; the kernel may be locked \
      down for confidentiality (boot with `lockdown=integrity`) or lack debugfs (boot without `debugfs=off`)";
 
-/// What the kernel's verifier says of a program, and what to do.
-const VERIFIER: [(&str, &str); 7] = [
-    (
-        "cannot use helper bpf_probe_write_user",
-        "a kernel that is locked down permits neither `copyout` nor `copyoutstr`; remove them, or boot the \
-         kernel without lockdown, which Secure Boot may turn on",
-    ),
-    (
-        "cannot use helper bpf_probe_read",
-        "a kernel that is locked down for confidentiality does not let programs read its memory; boot it \
-         with `lockdown=integrity`",
-    ),
+/// What the kernel's verifier says of a program, and what to do. Older kernels call a function that a program may not
+/// use unknown.
+const VERIFIER: [(&str, &str); 9] = [
+    ("cannot use helper bpf_probe_write_user", NO_WRITING),
+    ("unknown func bpf_probe_write_user", NO_WRITING),
+    ("cannot use helper bpf_probe_read", NO_READING),
+    ("unknown func bpf_probe_read", NO_READING),
     (
         "too many subprograms",
         "all clauses of a probe form one program, and the kernel allows 256 functions in it; use fewer than 250 \
@@ -38,6 +33,12 @@ const VERIFIER: [(&str, &str); 7] = [
     ("too complex", TOO_LARGE),
     ("exceeds the limit", TOO_LARGE),
 ];
+
+const NO_WRITING: &str = "a kernel that is locked down permits neither `copyout` nor `copyoutstr`; remove them, or boot the \
+     kernel without lockdown, which Secure Boot may turn on";
+
+const NO_READING: &str = "a kernel that is locked down for confidentiality does not let programs read its memory; boot it \
+     with `lockdown=integrity`";
 
 const TOO_LARGE: &str =
     "a clause is too large for a program of the kernel; split it into several clauses";
@@ -56,8 +57,10 @@ pub(super) fn refused_probe(
     if let Some((_, advice)) = known {
         return Some((*advice).to_owned());
     }
-    if message.starts_with("Failed to enable dtrace:")
-        && REASONS.iter().any(|reason| message.ends_with(reason))
+    // What the worker could not prepare follows libdtrace's own words.
+    let own = message.split("; ").next().unwrap_or(message);
+    if own.starts_with("Failed to enable dtrace:")
+        && REASONS.iter().any(|reason| own.ends_with(reason))
     {
         return Some(NO_UPROBES.to_owned());
     }
@@ -227,6 +230,9 @@ mod tests {
         for reason in ["No such file or directory", "Operation not permitted"] {
             let text = advice("dtrace:::BEGIN", reason).unwrap_or_default();
             assert!(text.contains("`lockdown=integrity`") && text.contains("`debugfs=off`"));
+            let unprepared =
+                format!("{reason}; cannot mount debugfs: Invalid argument (os error 22)");
+            assert_eq!(advice("dtrace:::BEGIN", &unprepared).as_deref(), Some(NO_UPROBES));
             let of_call = advice("syscall:vmlinux:read:entry", reason).unwrap_or_default();
             assert!(!of_call.contains("debugfs"), "{of_call}");
         }
@@ -245,9 +251,12 @@ mod tests {
         let call = "syscall:vmlinux:read:entry";
         assert_eq!(loading(call, ""), "");
         for probe in [REFUSED, call] {
-            let text =
-                loading(probe, "; program of this type cannot use helper bpf_probe_write_user#36");
-            assert!(text.contains("`copyoutstr`") && !text.contains("matches it"), "{text}");
+            for refusal in ["program of this type cannot use helper", "unknown func"] {
+                let text = loading(probe, &format!("; {refusal} bpf_probe_write_user#36"));
+                assert!(text.contains("`copyoutstr`") && !text.contains("matches it"), "{text}");
+                let text = loading(probe, &format!("; {refusal} bpf_probe_read_kernel#113"));
+                assert!(text.contains("`lockdown=integrity`"), "{text}");
+            }
             let text = loading(probe, "; jump out of range from insn 167 to -877");
             assert_eq!(text, TOO_LARGE);
         }

@@ -13,6 +13,9 @@ const REQUIRE_LIVE: &str = "DTRACE_CONSUMER_REQUIRE_LIVE";
 /// `vm/lane` sets it where its kernel and its files must be found.
 const STOCK_KERNEL: &str = "DTRACE_STOCK_KERNEL";
 
+/// `vm/lane` sets it to the option with which it has booted the kernel for tests that need it.
+const KERNEL_OPTION: &str = "DTRACE_KERNEL_OPTION";
+
 /// Something that a test needs.
 #[derive(Debug, Clone, Copy)]
 pub enum Need {
@@ -20,6 +23,10 @@ pub enum Need {
     Tracing,
     /// The kernel has function tracing, which `fbt` and what builds upon it need.
     FunctionTracing,
+    /// The kernel is that of a virtual machine, so its settings may change.
+    StockKernel,
+    /// The kernel was booted with an option.
+    KernelOption(&'static str),
     /// This process is root's.
     Root,
     /// A program is installed.
@@ -80,6 +87,14 @@ impl Need {
                 has_function_tracing(),
                 "the kernel has no function tracing (`vm/lane test` runs one that has)",
             ),
+            Need::StockKernel => found(
+                stock_kernel().is_some(),
+                "this is not a virtual machine for tests (`vm/lane test` runs one)",
+            ),
+            Need::KernelOption(option) => found(
+                is_booted_with(option),
+                &format!("the kernel was not booted with `{option}` (`vm/lane test` does it)"),
+            ),
             Need::Root => found(nix::unistd::geteuid().is_root(), "root only"),
             Need::Command(name) => found(is_installed(name), &format!("{name} is not installed")),
             Need::Dtrace1 => crate::dtrace1::find().map(drop).map_err(Missing::new),
@@ -97,8 +112,12 @@ impl Need {
         let variable = match self {
             // Not every machine has one to overwrite, or can make one.
             Need::ScratchDisk => return None,
+            Need::KernelOption(option) => {
+                let is_this = std::env::var_os(KERNEL_OPTION).is_some_and(|set| set == option);
+                return is_this.then_some(KERNEL_OPTION);
+            }
             // Not every machine that must trace has them.
-            Need::FunctionTracing | Need::UsdtProgram => STOCK_KERNEL,
+            Need::FunctionTracing | Need::UsdtProgram | Need::StockKernel => STOCK_KERNEL,
             _ => return is_live_required().then_some(REQUIRE_LIVE),
         };
         std::env::var_os(variable).is_some().then_some(variable)
@@ -124,6 +143,11 @@ fn has_function_tracing() -> bool {
     ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
         .into_iter()
         .any(|d| std::fs::metadata(format!("{d}/available_filter_functions")).is_ok())
+}
+
+fn is_booted_with(option: &str) -> bool {
+    let options = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    options.split_whitespace().any(|word| word == option)
 }
 
 fn is_installed(name: &str) -> bool {

@@ -131,8 +131,17 @@ fn lockdown() -> Check {
 }
 
 fn debugfs() -> Check {
-    if Path::new("/sys/kernel/debug/tracing/uprobe_events").exists() {
-        return Check::met("debugfs", "mounted");
+    const FILE: &str = "/sys/kernel/debug/tracing/uprobe_events";
+    match File::open(FILE) {
+        Ok(_) => return Check::met("debugfs", "mounted"),
+        Err(e) if is_left_out(&e) => {
+            return Check::unmet(
+                "debugfs",
+                format!("the kernel does not provide {FILE}: {e}"),
+                "boot without lockdown for confidentiality, a kernel built with CONFIG_UPROBE_EVENTS",
+            );
+        }
+        Err(_) => {}
     }
     let Ok(filesystems) = fs::read_to_string("/proc/filesystems") else {
         let detail = "unknown, because /proc/filesystems cannot be read";
@@ -150,6 +159,17 @@ fn debugfs() -> Check {
             "boot without `debugfs=off`, a kernel built with CONFIG_DEBUG_FS and CONFIG_UPROBE_EVENTS",
         )
     }
+}
+
+/// Returns whether the kernel itself is the reason why a file of its debugfs cannot be opened. A file system that the
+/// worker covers with its own is not.
+fn is_left_out(error: &io::Error) -> bool {
+    let is_debugfs = || {
+        let mounted = nix::sys::statfs::statfs("/sys/kernel/debug");
+        mounted.is_ok_and(|it| it.filesystem_type() == nix::sys::statfs::DEBUGFS_MAGIC)
+    };
+    // Not EACCES: other users may not open it.
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EPERM)) && is_debugfs()
 }
 
 fn proc_files() -> Check {
