@@ -1,7 +1,8 @@
 //! Which providers work on this kernel?
 //!
 //! Enables one probe of each provider while a command does what should fire it. Prints a line `provider
-//! <tab> state <tab> remark` for each; they are a column of the table in docs/platforms.md.
+//! <tab> state <tab> remark` for each; they are a column of the table in docs/platforms.md. Arguments select providers
+//! by how their names begin.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -109,7 +110,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if env::args_os().nth(1).is_some_and(|word| word == "activity") {
         return activity();
     }
-    for (provider, probe) in PROBES {
+    let selected: Vec<String> = env::args().skip(1).collect();
+    let is_selected = |name: &str| {
+        selected.is_empty() || selected.iter().any(|beginning| name.starts_with(beginning))
+    };
+    for (provider, probe) in PROBES.iter().filter(|(provider, _)| is_selected(provider)) {
         let (state, mut remark) = state(probe)?;
         if state == "silent" && *provider == "io" && env::var_os("DTRACE_SCRATCH_DISK").is_none() {
             "enabled, but there was no disk to write to".clone_into(&mut remark);
