@@ -305,8 +305,12 @@ fn lockdown_for_confidentiality_is_named_where_nothing_is_mounted_that_shows_it(
     in_mount_namespace(|| {
         unmount_tracing();
         assert!(preflight(None).is_ready());
-        for script in ["BEGIN { exit(0); }", "syscall::openat:entry { }", "fbt::vfs_open:entry { }"]
-        {
+        for script in [
+            "BEGIN { }",
+            "syscall::openat:entry { }",
+            "rawtp:::sys_enter { }",
+            "fbt::vfs_open:entry { }",
+        ] {
             let text = session(script).expect_err("the kernel permits nothing").to_string();
             let expected = "the kernel may be locked down for confidentiality (boot with `lockdown=integrity`)";
             assert!(text.contains(expected), "{script}: {text}");

@@ -10,6 +10,13 @@ pub(super) const NO_TARGET: &str = "`$target` is 0, because the session has no c
 /// Providers that need kprobes.
 const OF_FUNCTIONS: [&str; 2] = ["fbt", "rawfbt"];
 
+/// Providers whose probes libdtrace reads from the kernel's tracing files. Every kernel that can trace has some.
+const OF_TRACING_FILES: [&str; 3] = ["syscall", "rawtp", "sdt"];
+
+/// Advice where there are no tracing files.
+const NO_TRACING_FILES: &str = "libdtrace finds no tracepoints, system calls and functions; the kernel may be \
+     locked down for confidentiality (boot with `lockdown=integrity`)";
+
 /// What a hint is derived from.
 pub(super) struct Facts<'f> {
     /// All probes.
@@ -29,6 +36,11 @@ impl Facts<'_> {
     pub(super) fn unmatched(&self, [provider, module, function, _]: [&str; 4]) -> Option<String> {
         if provider.is_empty() {
             return None;
+        }
+        if self.lacks_tracing_files()
+            && OF_FUNCTIONS.iter().chain(&OF_TRACING_FILES).any(|it| *it == provider)
+        {
+            return Some(NO_TRACING_FILES.to_owned());
         }
         if OF_FUNCTIONS.contains(&provider) {
             return self.function(module, function);
@@ -59,6 +71,11 @@ impl Facts<'_> {
                 self.providers().join(", ")
             )),
         }
+    }
+
+    fn lacks_tracing_files(&self) -> bool {
+        let is_of_them = |it: &ListedProbe| OF_TRACING_FILES.contains(&it.probe.provider.as_str());
+        !self.probes.is_empty() && !self.probes.iter().any(is_of_them)
     }
 
     /// Explains why libdtrace did not grab a process that a probe description names.
@@ -174,6 +191,20 @@ mod tests {
         let module = |name| hint(&[], with_module, ["fbt", name, "nfsd_open", "entry"]);
         assert!(module("nfsd").contains("no module `nfsd` is loaded"), "{}", module("nfsd"));
         assert!(module("ext4").contains("has no function"), "{}", module("ext4"));
+    }
+
+    #[test]
+    fn a_kernel_without_tracing_files_may_be_locked_down() {
+        let own = ["dtrace", "", "", "BEGIN"];
+        let with_kprobes = "0 T register_kprobe\n0 T tcp_v4_rcv\n";
+        for provider in ["syscall", "rawtp", "sdt", "fbt", "rawfbt"] {
+            let description = [provider, "", "tcp_v4_rcv", "entry"];
+            assert_eq!(hint(&[own], with_kprobes, description), NO_TRACING_FILES, "{provider}");
+            let call = ["sdt", "sched", "", "switch"];
+            let other = hint(&[own, call], with_kprobes, description);
+            assert!(!other.contains("locked down"), "{provider}: {other}");
+        }
+        assert!(hint(&[own], "", ["shop", "", "", "sale"]).contains("no provider matches `shop`"));
     }
 
     #[test]
