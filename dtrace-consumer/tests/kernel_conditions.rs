@@ -337,8 +337,8 @@ fn function_tracing_that_has_turned_itself_off_is_named() {
     let output = dtrace1.command().args(["-q", "-n", &script, "-c", "true"]).output();
     assert!(output.expect("dtrace(1) starts").status.success());
     drop(disabled);
-    let list = fs::File::open("/sys/kernel/tracing/available_filter_functions");
-    if list.is_ok() && stock_kernel().as_deref() != Some("6.1") {
+    let is_on = fs::File::open("/sys/kernel/tracing/available_filter_functions").is_ok();
+    if is_on && stock_kernel().as_deref() != Some("6.1") {
         ignore("this kernel's function tracing does not turn itself off");
     }
     let text = session(&script).expect_err("the kernel traces no function").to_string();
