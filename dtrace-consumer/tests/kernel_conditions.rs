@@ -44,7 +44,7 @@ live_tests! {
     tests: [
         a_kernel_without_debugfs_is_named,
     ],
-    needs: [Root, Dtrace1, KernelOption("test.function_tracing=broken")],
+    needs: [Root, Tracing, Dtrace1, KernelOption("test.function_tracing=broken")],
     tests: [
         function_tracing_that_has_turned_itself_off_is_named,
     ],
