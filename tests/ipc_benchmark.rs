@@ -234,3 +234,34 @@ fn the_process_is_called_as_in_the_lab() {
     let _ = BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut message);
     assert!(named, "the process ended under another name: {message}");
 }
+
+#[test]
+fn the_receiving_end_listens_where_it_is_told_to() {
+    let report = report("-i tcp -l 127.0.0.2 -b 64 -t 640 -j 2thread");
+    assert_eq!(report.configuration.listen, Some(std::net::Ipv4Addr::new(127, 0, 0, 2)));
+    assert_eq!(report.samples[0].received, 640);
+    // An address of documentation is nobody's.
+    let output = benchmark("-i tcp -l 192.0.2.1 2thread");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("listen on 192.0.2.1"), "{said}");
+}
+
+#[test]
+fn a_connection_may_pass_through_something_that_forwards_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let [there, port] = [&taken, &free].map(|it| it.local_addr().expect("an address").port());
+    drop(free);
+    let forwarder = std::thread::spawn(move || {
+        let (from, peer) = taken.accept().expect("a connection");
+        let to = std::net::TcpStream::connect(("127.0.0.1", port)).expect("the benchmark listens");
+        let copied = std::io::copy(&mut &from, &mut &to).expect("bytes");
+        to.shutdown(std::net::Shutdown::Write).expect("it is open");
+        std::io::copy(&mut &to, &mut &from).expect("its end");
+        (copied, peer.port())
+    });
+    let report = report(&format!("-i tcp -p {port} -c 127.0.0.1:{there} -b 64 -t 640 -j 2thread"));
+    let (copied, client) = forwarder.join().expect("no panic");
+    assert_eq!((copied, report.samples[0].received), (640, 640));
+    assert_eq!(report.samples[0].client_port, Some(client));
+}

@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -50,8 +50,7 @@ impl<'a> Channels<'a> {
         let mut client_port = None;
         let (sender, receiver): (OwnedFd, OwnedFd) = match (self.config.ipc, &self.listener) {
             (IpcType::Tcp, Some(listener)) => {
-                let (client, server) =
-                    connect(listener).map_err(|e| Error::io("connect over 127.0.0.1", e))?;
+                let (client, server) = self.connect(listener)?;
                 client_port = client.local_addr().ok().map(|address| address.port());
                 (client.into(), server.into())
             }
@@ -77,11 +76,24 @@ impl<'a> Channels<'a> {
             socket_buffers,
         })
     }
+
+    /// Makes a connection; returns the client's end, then the listener's.
+    fn connect(&self, listener: &TcpListener) -> Result<(TcpStream, TcpStream), Error> {
+        match self.config.connect {
+            None => {
+                let address = self.config.listen.unwrap_or(Ipv4Addr::LOCALHOST);
+                connect(listener).map_err(|e| Error::io(format!("connect over {address}"), e))
+            }
+            Some(address) => connect_through(address.into(), listener)
+                .map_err(|e| Error::io(format!("connect through {address}"), e)),
+        }
+    }
 }
 
 fn listen(config: &Config) -> Result<TcpListener, Error> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, config.port))
-        .map_err(|e| Error::io(format!("listen on 127.0.0.1, port {}", config.port), e))?;
+    let address = config.listen.unwrap_or(Ipv4Addr::LOCALHOST);
+    let listener = TcpListener::bind((address, config.port))
+        .map_err(|e| Error::io(format!("listen on {address}, port {}", config.port), e))?;
     if config.set_socket_buffers {
         // The handshake settles a connection's window scale, based on the listener's buffer.
         setsockopt(&listener, sockopt::RcvBuf, &(config.buffer_size as usize))
@@ -102,6 +114,17 @@ fn connect(listener: &TcpListener) -> io::Result<(TcpStream, TcpStream)> {
             return Ok((client, server));
         }
     }
+}
+
+/// Connects to something that forwards to the listener. It decides which address the listener sees, so
+/// nobody else may connect to the listener.
+fn connect_through(
+    forwarder: SocketAddr,
+    listener: &TcpListener,
+) -> io::Result<(TcpStream, TcpStream)> {
+    let client = TcpStream::connect(forwarder)?;
+    client.set_nodelay(true)?;
+    Ok((client, listener.accept()?.0))
 }
 
 /// Asks for buffers of `size` bytes; returns what the kernel granted. Linux doubles the size for its

@@ -1,5 +1,7 @@
 //! What does a benchmark measure: type of IPC, mode, sizes, and the options that set them?
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +56,14 @@ pub struct Config {
     /// Port of the receiving end of a TCP connection; 0 lets the kernel choose
     #[arg(short = 'p', long, value_name = "PORT", default_value_t = 0)]
     pub port: u16,
+    /// Address of the receiving end of a TCP connection; the default is 127.0.0.1
+    #[arg(short = 'l', long, value_name = "ADDRESS")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Ipv4Addr>,
+    /// Connect to ADDRESS:PORT, where something must forward to the receiving end
+    #[arg(short = 'c', long, value_name = "ADDRESS:PORT")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<SocketAddrV4>,
     /// How often to transfer TOTALSIZE, each time over a new connection
     #[arg(short = 'n', long, value_name = "ITERATIONS", default_value_t = 1)]
     pub iterations: u32,
@@ -85,6 +95,8 @@ impl Config {
             buffer_size: Self::BUFFER_SIZE,
             total_size: Self::TOTAL_SIZE,
             port: 0,
+            listen: None,
+            connect: None,
             iterations: 1,
             getrusage: false,
             bare: false,

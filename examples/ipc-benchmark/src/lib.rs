@@ -6,7 +6,7 @@
 //! traced command by starting its own executable again. That needs no second build step and no search
 //! in `PATH`.
 //!
-//! This process makes both ends, on 127.0.0.1. As in the lab, data go through `read(2)` and `write(2)`
+//! This process makes both ends, on 127.0.0.1 unless it is told otherwise. As in the lab, data go through `read(2)` and `write(2)`
 //! for every type of IPC. Each TCP `write(2)` is sent at once (`TCP_NODELAY`), so buffers smaller than a
 //! segment do not wait for an acknowledgement. The sending end opens the connection and closes it
 //! first; the receiving end reads to the end of the stream before it closes. A tracer therefore sees
@@ -39,7 +39,7 @@ pub const NAME: &str = "ipc-benchmark";
 pub const EX_USAGE: u8 = 64;
 
 const USAGE: &str = "ipc-benchmark [-Bgjsv] [-b BUFFERSIZE] [-i tcp|pipe|local] [-n ITERATIONS]
-                     [-p PORT] [-t TOTALSIZE] 1thread|2thread|2proc";
+                     [-p PORT] [-l ADDRESS] [-c ADDRESS:PORT] [-t TOTALSIZE] 1thread|2thread|2proc";
 
 /// Runs the whole program: parses the command line, transfers data and prints the results.
 ///
