@@ -2,7 +2,7 @@
 //!
 //! [`Shapes`] collects what a replay delivers: the values of each clause, the keys of each aggregation. This
 //! module writes the program. Texts of the recording, which may come from anybody, get into it only as escaped
-//! literals and in comments.
+//! literals, in comments, and as names of which only ASCII letters and digits are kept.
 
 mod names;
 mod shapes;
@@ -99,22 +99,20 @@ fn filled(row: &Row, name: &str) -> String {
     text + "};\ntodo!(\"use {row:?}\")"
 }
 
-/// Returns the closure for all firings. Clauses that record the same kinds of values share a structure.
+/// Returns the closure for all firings. Clauses that record the same kinds of values share a structure. There is
+/// an arm for all others even if there is one structure only: a clause with nothing but `exit()` fires, too.
 fn firing_handler(arms: &[(&Row, String)]) -> String {
-    let body = match arms {
-        [] => return String::new(),
-        [(_, body)] => format!("{body}\n"),
-        arms => {
-            let mut text = "match firing.statement() {\n".to_owned();
-            for (row, body) in arms {
-                let statements: Vec<String> = row.statements.iter().map(u32::to_string).collect();
-                let body = indented(body, 2);
-                text += &format!("    {} => {{\n{body}    }}\n", statements.join(" | "));
-            }
-            text + "    _ => Ok(()),\n}\n"
-        }
-    };
-    format!("        .chew(|firing| {{\n{}        }})\n", indented(&body, 3))
+    if arms.is_empty() {
+        return String::new();
+    }
+    let mut text = "match firing.statement() {\n".to_owned();
+    for (row, body) in arms {
+        let statements: Vec<String> = row.statements.iter().map(u32::to_string).collect();
+        let body = indented(body, 2);
+        text += &format!("    {} => {{\n{body}    }}\n", statements.join(" | "));
+    }
+    text += "    _ => Ok(()),\n}\n";
+    format!("        .chew(|firing| {{\n{}        }})\n", indented(&text, 3))
 }
 
 /// Returns the closure for all entries of aggregations.

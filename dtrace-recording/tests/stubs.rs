@@ -11,6 +11,9 @@ use std::process::{Command, Output};
 #[path = "stubs/awkward.rs"]
 mod awkward;
 #[rustfmt::skip]
+#[path = "stubs/ended.rs"]
+mod ended;
+#[rustfmt::skip]
 #[path = "stubs/every_kind.rs"]
 mod every_kind;
 #[rustfmt::skip]
@@ -21,8 +24,9 @@ mod numbers;
 mod tcp_segments;
 
 /// The recordings, relative to the directory of this package, where tests run.
-const RECORDINGS: [(&str, &str); 4] = [
+const RECORDINGS: [(&str, &str); 5] = [
     ("tests/data/awkward.dtrace", "awkward"),
+    ("tests/data/ended.dtrace", "ended"),
     ("../dtrace-consumer/tests/data/recordings/v2.dtrace", "every_kind"),
     ("tests/data/numbers.dtrace", "numbers"),
     ("../examples/recordings/tcp_segments.dtrace", "tcp_segments"),
