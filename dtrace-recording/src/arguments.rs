@@ -90,8 +90,8 @@ pub(crate) struct Record {
     pub(crate) script: PathBuf,
     /// The new recording.
     pub(crate) output: PathBuf,
-    /// The command to trace, after `--`: `$target` in the script. Its end ends the session; without a command,
-    /// exit() does.
+    /// The command to trace, after `--`: `$target` in the script. Its end ends the session. Without a command,
+    /// exit() or Ctrl-C ends it.
     #[arg(last = true)]
     pub(crate) command: Vec<OsString>,
 }

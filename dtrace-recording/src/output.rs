@@ -17,8 +17,32 @@ pub(crate) fn write<T>(
     let mut temporary = target.temporary()?;
     let result = write(temporary.as_file_mut())?;
     temporary.as_file().sync_all().map_err(|cause| target.unwritable(&cause))?;
-    target.keep(temporary.into_temp_path())?;
+    target.keep(temporary.into_temp_path()).map_err(|unnamed| unnamed.reason)?;
     Ok(result)
+}
+
+/// A complete file that could not be given its name. It is removed unless it is [rescued](Unnamed::rescue).
+pub(crate) struct Unnamed {
+    reason: String,
+    /// Only a recording of a live session cannot be made again.
+    #[cfg_attr(not(feature = "live"), expect(dead_code))]
+    temporary: TempPath,
+}
+
+impl Unnamed {
+    /// Leaves the file where it is. Returns why it does not have its name, and where it is.
+    #[cfg(feature = "live")]
+    pub(crate) fn rescue(self) -> String {
+        let Unnamed { reason, temporary } = self;
+        match temporary.keep() {
+            Ok(path) => {
+                // Without the `.` of the current directory.
+                let path = path.components().collect::<std::path::PathBuf>();
+                format!("{reason}\nthe recording is in {} (rename it)", path.display())
+            }
+            Err(failed) => format!("{reason}\nthe recording is lost: {}", failed.error),
+        }
+    }
 }
 
 /// A file to write.
@@ -50,14 +74,17 @@ impl<'p> Target<'p> {
     }
 
     /// Gives the temporary file its name.
-    pub(crate) fn keep(&self, temporary: TempPath) -> Result<(), String> {
+    pub(crate) fn keep(&self, temporary: TempPath) -> Result<(), Unnamed> {
         let renamed = match self.force {
             true => temporary.persist(self.path),
             false => temporary.persist_noclobber(self.path),
         };
-        renamed.map_err(|failed| match failed.error.kind() {
-            io::ErrorKind::AlreadyExists => self.exists(),
-            _ => self.unwritable(&failed.error),
+        renamed.map_err(|failed| {
+            let reason = match failed.error.kind() {
+                io::ErrorKind::AlreadyExists => self.exists(),
+                _ => self.unwritable(&failed.error),
+            };
+            Unnamed { reason, temporary: failed.path }
         })
     }
 

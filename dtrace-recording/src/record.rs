@@ -5,7 +5,7 @@ use tempfile::TempPath;
 
 use crate::arguments::Record;
 use crate::complain::complain;
-use crate::output::Target;
+use crate::output::{Target, Unnamed};
 
 /// Records a session. Returns what to say about it.
 pub(crate) fn record(wanted: &Record) -> Result<String, String> {
@@ -14,22 +14,22 @@ pub(crate) fn record(wanted: &Record) -> Result<String, String> {
     let (temporary, stop) = (target.temporary()?.into_temp_path(), StopHandle::new());
     end_on_signals(stop.clone())?;
     let result = run(wanted, script, &temporary, &stop);
-    // What was traced before a failure is worth keeping: it cannot be had again.
-    let has_traced = match &result {
-        Ok(_) => true,
-        Err(failure) => !failure.outcome.timings.startup.is_zero(),
-    };
-    if has_traced {
-        target.keep(temporary)?;
+    if let Err(failure) = &result
+        && failure.outcome.timings.startup.is_zero()
+    {
+        return Err(failure.error.to_string());
     }
-    match result {
-        Ok(outcome) => Ok(describe(wanted, &outcome)),
-        Err(failure) if has_traced => Err(format!(
+    // What was traced cannot be traced again. So the file is left even without its name.
+    let kept = target.keep(temporary).map_err(Unnamed::rescue);
+    match (result, kept) {
+        (Ok(outcome), Ok(())) => Ok(describe(wanted, &outcome)),
+        (Ok(_), Err(message)) => Err(message),
+        (Err(failure), Ok(())) => Err(format!(
             "{}\nwhat was recorded before is in {}",
             failure.error,
             wanted.output.display()
         )),
-        Err(failure) => Err(failure.error.to_string()),
+        (Err(failure), Err(message)) => Err(format!("{}\n{message}", failure.error)),
     }
 }
 

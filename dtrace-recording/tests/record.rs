@@ -21,6 +21,7 @@ live_tests! {
         a_script_that_does_not_compile_leaves_files_as_they_were,
         ctrl_c_keeps_what_was_recorded,
         a_session_that_fails_keeps_what_was_recorded_before,
+        a_recording_that_cannot_have_its_name_is_kept_under_another,
     ],
 }
 
@@ -137,6 +138,38 @@ fn a_session_that_fails_keeps_what_was_recorded_before() {
     assert!(info.failure.is_some_and(|failure| failure.contains("SIGKILL")));
 }
 
+/// The name is taken while the session runs, so the file has to stay where it is.
+fn a_recording_that_cannot_have_its_name_is_kept_under_another() {
+    for (force, fails) in [(false, false), (true, true)] {
+        let place = place_with("BEGIN { printf(\"n=%d\\n\", 7); }");
+        let arguments: &[&str] = if force { &["record", "--force"] } else { &["record"] };
+        let recorder = begun_with(&place, &[arguments, &["script.d", "out.dtrace"]].concat());
+        let target = place.path().join("out.dtrace");
+        match force {
+            // No file takes the place of a directory.
+            true => fs::create_dir(&target).expect("a directory"),
+            false => fs::write(&target, "precious").expect("a file"),
+        }
+        match fails {
+            true => children_of(recorder.id()).for_each(|it| send("-KILL", it.to_string())),
+            false => send("-INT", recorder.id().to_string()),
+        }
+        let output = recorder.wait_with_output().expect("the program ends");
+        let message = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+        assert_eq!(message.contains("SIGKILL"), fails, "{message}");
+        assert!(message.contains("cannot write out.dtrace: "), "{message}");
+
+        let names = names(place.path());
+        let [kept, _, _] = &names[..] else { panic!("{names:?}: {message}") };
+        let path = format!("{}/{kept}", place.path().display());
+        assert!(message.contains(&format!("the recording is in {path} (")), "{message}");
+        let info = RecordingInfo::read_file(place.path().join(kept)).expect("a recording");
+        assert_eq!((info.firings, info.damage), (1, None));
+        assert!(target.is_dir() || fs::read(&target).is_ok_and(|it| it == b"precious"));
+    }
+}
+
 fn send(signal: &str, process: String) {
     let status = Command::new("kill").args([signal, &process]).status();
     assert!(status.expect("kill can be started").success());
@@ -144,7 +177,11 @@ fn send(signal: &str, process: String) {
 
 /// Starts the recorder for a script without a command, and waits until something was recorded.
 fn begun(place: &TempDir) -> Child {
-    let mut recorder = program(place, &["record", "script.d", "out.dtrace"]);
+    begun_with(place, &["record", "script.d", "out.dtrace"])
+}
+
+fn begun_with(place: &TempDir, arguments: &[&str]) -> Child {
+    let mut recorder = program(place, arguments);
     let recorder = recorder.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let recorder = recorder.expect("the program can be started");
     wait_for_firing(place, &recorder);
