@@ -135,8 +135,9 @@ fn walk_handler(counted: &[Counted]) -> String {
             });
         }
         text += match aggregation.is_distribution {
-            true => "        let value = entry.value().distribution();\n",
-            false => "        let value: i64 = entry.number()?;\n",
+            Some(true) => "        let value = entry.value().distribution();\n",
+            Some(false) => "        let value: i64 = entry.number()?;\n",
+            None => "        let value = entry.value();\n",
         };
         printed.push("{value:?}".to_owned());
         text += &format!("        todo!(\"use {}\")\n    }}\n", printed.join(" "));

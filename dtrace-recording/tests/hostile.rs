@@ -71,6 +71,41 @@ fn no_text_of_a_recording_is_code_in_a_stub() {
     }
 }
 
+/// The program tells aggregations apart by their names alone.
+#[test]
+fn aggregations_of_the_same_name_share_types_that_hold_the_entries_of_all() {
+    let place = tempfile::tempdir().expect("a directory");
+    for (old, new, wanted) in [
+        // A string and a number; a string.
+        (
+            "counts",
+            "writes",
+            ["let key0: String = entry.key(0)?;", "let value: i64 = entry.number()?;"].as_slice(),
+        ),
+        // A stack; a string.
+        (
+            "stacks",
+            "writes",
+            &["let key0: Value = entry.key(0)?;", "let value: i64 = entry.number()?;"],
+        ),
+        // A string and a number; no key, and a distribution.
+        ("powers", "counts", &["let value = entry.value();"]),
+        // No key, and distributions.
+        ("powers", "linear", &["let value = entry.value().distribution();"]),
+    ] {
+        let recording = write(&place, "same.dtrace", &with(old, new));
+        let output = program(&[Path::new("stub"), &recording]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).expect("text");
+        let mut arms = printed.split("\" => {\n").zip(printed.split("\" => {\n").skip(1));
+        let (_, body) = arms.find(|(before, _)| before.ends_with(new)).expect("an arm");
+        let (body, _) = body.split_once("todo!").expect("what to replace");
+        let lines: Vec<&str> = body.lines().map(str::trim).collect();
+        let found: Vec<&&str> = lines.iter().filter(|line| line.starts_with("let ")).collect();
+        assert_eq!(found, wanted.iter().collect::<Vec<_>>(), "{old}");
+    }
+}
+
 #[test]
 fn errors_name_the_file_whatever_is_done_with_it() {
     let place = tempfile::tempdir().expect("a directory");

@@ -219,11 +219,27 @@ impl Common {
 pub(super) struct Counted {
     pub(super) name: String,
     pub(super) function: &'static str,
-    pub(super) is_distribution: bool,
+    /// `None` if some values are distributions and others are not.
+    pub(super) is_distribution: Option<bool>,
     pub(super) keys: Vec<Place>,
 }
 
 impl Counted {
+    /// Takes an entry whose keys or value may have other types.
+    fn widen(&mut self, keys: &[Kind], is_distribution: Option<bool>) {
+        self.keys.truncate(keys.len());
+        for (known, new) in self.keys.iter_mut().zip(keys) {
+            known.kind = known.kind.or(*new);
+        }
+        self.is_distribution = self.is_distribution.filter(|it| Some(*it) == is_distribution);
+    }
+
+    /// Takes an aggregation of the same name.
+    fn merge(&mut self, other: &Counted) {
+        let keys: Vec<Kind> = other.keys.iter().map(|key| key.kind).collect();
+        self.widen(&keys, other.is_distribution);
+    }
+
     pub(super) fn has_undecoded(&self) -> bool {
         self.keys.iter().any(|key| key.kind == Kind::Other)
     }
@@ -246,9 +262,15 @@ impl Shapes {
                 None => rows.push(row),
             }
         }
-        let mut names = BTreeSet::new();
-        let counted = self.counted.into_values().filter(|it| names.insert(it.name.clone()));
-        (rows, counted.collect())
+        // The program tells aggregations apart by their names.
+        let mut counted: Vec<Counted> = Vec::new();
+        for aggregation in self.counted.into_values() {
+            match counted.iter_mut().find(|known| known.name == aggregation.name) {
+                Some(known) => known.merge(&aggregation),
+                None => counted.push(aggregation),
+            }
+        }
+        (rows, counted)
     }
 }
 
@@ -274,13 +296,21 @@ impl Consumer for Shapes {
     }
 
     fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
-        let is_distribution = entry.value().distribution().is_some();
-        self.counted.entry(entry.variable()).or_insert_with(|| Counted {
-            name: entry.name().to_owned(),
-            function: entry.function().name(),
-            is_distribution,
-            keys: entry.keys().map(|key| Place::new(None, key)).collect(),
-        });
+        let is_distribution = Some(entry.value().distribution().is_some());
+        match self.counted.entry(entry.variable()) {
+            Entry::Vacant(free) => {
+                free.insert(Counted {
+                    name: entry.name().to_owned(),
+                    function: entry.function().name(),
+                    is_distribution,
+                    keys: entry.keys().map(|key| Place::new(None, key)).collect(),
+                });
+            }
+            Entry::Occupied(known) => {
+                let keys: Vec<Kind> = entry.keys().map(Kind::of).collect();
+                known.into_mut().widen(&keys, is_distribution);
+            }
+        }
         Ok(())
     }
 }
