@@ -3,26 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::trace::{End, SYN, Segment, Trace};
-
-/// What an end of a connection has sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// The number of segments.
-    pub segments: u64,
-    /// The number of bytes of data in them, including those that were sent again.
-    pub bytes: u64,
-}
-
-/// A state of an end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stay {
-    /// The state, as in [`Segment::state`](crate::trace::Segment::state).
-    pub state: String,
-    /// The time in nanoseconds from the first segment in this state to the first one in the next state; `None`
-    /// for the last state.
-    pub nanoseconds: Option<u64>,
-}
+use crate::trace::{End, SYN, Segment, Stay, Trace, Traffic};
 
 /// Question 1 (2 points): how many segments, and how many bytes of data, has each end of each connection sent?
 pub fn traffic(trace: &Trace) -> BTreeMap<End, Traffic> {
@@ -101,8 +82,8 @@ fn in_order_of_time(trace: &Trace) -> Vec<&Segment> {
     segments
 }
 
-/// Returns how many different bytes of data an end has sent: those between its SYN and the end of the last
-/// segment with data.
+/// Returns how many different bytes of data an end has sent: those from its SYN to the highest number that a
+/// segment with data reaches.
 fn bytes_sent(segments: &[&Segment]) -> i64 {
     let Some(syn) = segments.iter().find(|segment| segment.has(SYN)) else { return 0 };
     let first = syn.seq.wrapping_add(1);

@@ -4,26 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::trace::{End, Trace};
-
-/// What an end of a connection has sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
-    /// The number of segments.
-    pub segments: u64,
-    /// The number of bytes of data in them, including those that were sent again.
-    pub bytes: u64,
-}
-
-/// A state of an end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stay {
-    /// The state, as in [`Segment::state`](crate::trace::Segment::state).
-    pub state: String,
-    /// The time in nanoseconds from the first segment in this state to the first one in the next state; `None`
-    /// for the last state.
-    pub nanoseconds: Option<u64>,
-}
+use crate::trace::{End, Stay, Trace, Traffic};
 
 /// Question 1 (2 points): how many segments, and how many bytes of data, has each end of each connection sent?
 pub fn traffic(trace: &Trace) -> BTreeMap<End, Traffic> {

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run                               # recordings/lab.dtrace
 //! cargo run -- other.dtrace
-//! cargo run --features live -- COMMAND    # as root
+//! cargo build --features live && sudo target/debug/tcp-lab COMMAND
 //! ```
 
 use std::env;
@@ -39,8 +39,7 @@ fn trace(arguments: &[String]) -> Result<Trace, String> {
 fn trace(command: &[String]) -> Result<Trace, String> {
     if command.is_empty() {
         return Err(
-            "no command to trace (name one after `--`, such as `curl -s http://example.com`)"
-                .to_owned(),
+            "no command to trace (name one, such as `curl -s http://example.com`)".to_owned()
         );
     }
     lab::trace::live(command)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use crate::answers::{self, Stay, Traffic};
-use crate::trace::Trace;
+use crate::answers;
+use crate::trace::{Stay, Trace, Traffic};
 
 /// A question of the lab.
 pub struct Question {

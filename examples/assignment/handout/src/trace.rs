@@ -1,4 +1,4 @@
-//! What was traced? Given: you need not change this file.
+//! What was traced, and of what do answers consist? Given: you need not change this file.
 //!
 //! The same closures read the recording and, with the feature `live`, the running kernel.
 
@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use dtrace_consumer::loss::LossPolicy;
 use dtrace_consumer::session::Source;
-use dtrace_consumer::{Error, Outcome, Session};
+use dtrace_consumer::{Error, Session};
 
 /// Everything that the script `tcp.d` recorded.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +16,7 @@ pub struct Trace {
     /// The segments that both ends of all connections sent, **in the order in which they arrived** from the
     /// kernel. Each CPU has its own buffer, and the buffers are read one after the other.
     pub segments: Vec<Segment>,
-    /// How often the traced command made each system call.
+    /// How often the command made each system call after its first listen or connect.
     pub system_calls: BTreeMap<String, i64>,
 }
 
@@ -62,7 +63,9 @@ impl Segment {
 
     /// Returns how many sequence numbers it takes: one for each byte of data, one for SYN, one for FIN.
     pub fn span(&self) -> u32 {
-        self.length + u32::from(self.has(SYN)) + u32::from(self.has(FIN))
+        // A length of almost 2^32 is invalid, but a damaged recording may have it.
+        let flags = u32::from(self.has(SYN)) + u32::from(self.has(FIN));
+        self.length.saturating_add(flags)
     }
 }
 
@@ -79,6 +82,25 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {}", self.local, self.peer)
     }
+}
+
+/// What an end of a connection has sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// The number of segments.
+    pub segments: u64,
+    /// The number of bytes of data in them, including those that were sent again.
+    pub bytes: u64,
+}
+
+/// A state of an end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay {
+    /// The state, as in [`Segment::state`].
+    pub state: String,
+    /// The time in nanoseconds from the first segment in this state to the first one in the next state; `None`
+    /// for the last state.
+    pub nanoseconds: Option<u64>,
 }
 
 /// Reads a recording.
@@ -98,15 +120,10 @@ pub fn read(recording: &Path) -> Result<Trace, String> {
             "cannot read the recording {name}: {error} (copy recordings/ again from the handout; if that does not \
              help, ask your lecturer)"
         )),
-        Ok(_) if trace.segments.is_empty() => {
+        Ok(()) if trace.segments.is_empty() => {
             Err(format!("cannot use {name}: there are no segments in it ({another})"))
         }
-        Ok(outcome) => {
-            if outcome.losses.total_drops() > 0 {
-                eprintln!("{name} lacks records: {}", outcome.losses);
-            }
-            Ok(trace)
-        }
+        Ok(()) => Ok(trace),
     }
 }
 
@@ -118,15 +135,16 @@ pub fn read(recording: &Path) -> Result<Trace, String> {
 pub fn live(command: &[String]) -> Result<Trace, String> {
     let session = dtrace_consumer::run_synchronous(include_str!("../tcp.d"), command);
     let (trace, result) = collect(session);
-    result.map(|_| trace).map_err(|error| error.to_string())
+    result.map(|()| trace).map_err(|error| error.to_string())
 }
 
-fn collect<S: Source>(session: Session<S>) -> (Trace, Result<Outcome, Error>) {
+fn collect<S: Source>(session: Session<S>) -> (Trace, Result<(), Error>) {
     let mut trace = Trace::default();
     let result = session
+        .losses(LossPolicy::Count) // they are reported below, once
         .chew(|firing| {
             if firing.data_records().next().is_none() {
-                return Ok(()); // a clause that only computes
+                return Ok(()); // a clause that records nothing, such as one with `exit()`
             }
             trace.segments.push(Segment {
                 timestamp: firing.get("timestamp")?,
@@ -146,5 +164,10 @@ fn collect<S: Source>(session: Session<S>) -> (Trace, Result<Outcome, Error>) {
             Ok(())
         })
         .run();
-    (trace, result.map_err(|failure| failure.error))
+    if let Ok(outcome) = &result
+        && !outcome.losses.is_empty()
+    {
+        eprintln!("the trace lacks records, so an answer may be wrong: {}", outcome.losses);
+    }
+    (trace, result.map(|_| ()).map_err(|failure| failure.error))
 }
