@@ -52,12 +52,15 @@ pub(crate) struct Target<'p> {
 }
 
 impl<'p> Target<'p> {
-    /// Fails if the file exists and must not be overwritten.
+    /// Fails if the file exists and must not or cannot be overwritten.
     pub(crate) fn new(path: &'p Path, force: bool) -> Result<Target<'p>, String> {
         let target = Target { path, force };
-        match !force && path.symlink_metadata().is_ok() {
-            true => Err(target.exists()),
-            false => Ok(target),
+        match path.symlink_metadata() {
+            Ok(_) if !force => Err(target.exists()),
+            Ok(known) if known.is_dir() => {
+                Err(target.unwritable(&io::ErrorKind::IsADirectory.into()))
+            }
+            _ => Ok(target),
         }
     }
 

@@ -14,6 +14,7 @@ live_tests! {
     needs: [],
     tests: [
         a_script_that_cannot_be_read_is_named,
+        a_directory_is_refused_before_anything_is_traced,
     ],
     needs: [Tracing],
     tests: [
@@ -65,6 +66,18 @@ fn a_script_that_cannot_be_read_is_named() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("other.d"), "{}", text(&output.stderr));
     assert_eq!(names(place.path()), ["script.d"]);
+}
+
+fn a_directory_is_refused_before_anything_is_traced() {
+    let place = place_with("BEGIN { exit(0); }");
+    fs::create_dir(place.path().join("out.dtrace")).expect("a directory");
+    for force in [["record"].as_slice(), &["record", "--force"]] {
+        let output = run(&place, &[force, &["script.d", "out.dtrace"]].concat());
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("cannot write out.dtrace: "), "{message}");
+        assert_eq!(names(place.path()), ["out.dtrace", "script.d"], "{message}");
+    }
 }
 
 fn a_command_is_traced_and_the_replay_prints_what_was_recorded() {
