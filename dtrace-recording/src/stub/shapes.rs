@@ -264,10 +264,14 @@ impl Shapes {
         }
         // The program tells aggregations apart by their names.
         let mut counted: Vec<Counted> = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for aggregation in self.counted.into_values() {
-            match counted.iter_mut().find(|known| known.name == aggregation.name) {
-                Some(known) => known.merge(&aggregation),
-                None => counted.push(aggregation),
+            match places.entry(aggregation.name.clone()) {
+                Entry::Occupied(place) => counted[*place.get()].merge(&aggregation),
+                Entry::Vacant(place) => {
+                    place.insert(counted.len());
+                    counted.push(aggregation);
+                }
             }
         }
         (rows, counted)
