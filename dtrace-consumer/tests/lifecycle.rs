@@ -100,7 +100,7 @@ fn what_another_process_holds_for_a_moment_is_gone_at_the_end() {
     assert!(held.len() > 2, "{held:?}");
     thread.stop().expect("the session comes to its end");
     wait_until("the worker has closed them", || perf_events(worker).is_empty());
-    // It has a moment in which it fails.
+    // Meanwhile the worker tries in vain to remove its events.
     std::thread::sleep(Duration::from_millis(100));
     drop((held, process));
     guard.check();

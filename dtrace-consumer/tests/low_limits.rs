@@ -64,7 +64,7 @@ fn every_number_of_open_files_is_enough_or_named() {
 }
 
 fn at_the_least_number_of_open_files_nothing_is_left_behind() {
-    // Up to it, the worker has no descriptor to spare.
+    // At the lowest limits that suffice, libdtrace leaves the worker no descriptor.
     let traces = |limit: &u32| !traces_or_names("RLIMIT_NOFILE", &descriptor_limit(*limit));
     let enough = (22..64).filter(traces).take(4).count();
     assert_eq!(enough, 4);

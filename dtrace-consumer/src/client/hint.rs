@@ -14,8 +14,9 @@ const OF_FUNCTIONS: [&str; 2] = ["fbt", "rawfbt"];
 const OF_TRACING_FILES: [&str; 3] = ["syscall", "rawtp", "sdt"];
 
 /// Advice where there are no tracing files.
-const NO_TRACING_FILES: &str = "libdtrace finds no tracepoints, system calls and functions; the kernel may be \
-     locked down for confidentiality (boot with `lockdown=integrity`)";
+const NO_TRACING_FILES: &str = "libdtrace finds no tracepoints, no system calls and no functions; the kernel may be \
+     locked down for confidentiality (boot with `lockdown=integrity`), or debugfs is missing and the worker may not \
+     mount it (mount it on /sys/kernel/debug)";
 
 /// What a hint is derived from.
 pub(super) struct Facts<'f> {

@@ -12,7 +12,7 @@ const MAX_BUFFER_SIZE: u32 = 1 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IpcType {
-    /// A TCP connection over 127.0.0.1
+    /// A TCP connection, over 127.0.0.1 by default
     Tcp,
     /// A pipe
     Pipe,
@@ -121,6 +121,12 @@ impl Config {
                 "the total size ({total_size}) must be a multiple of the buffer size \
                  ({buffer_size})"
             ));
+        }
+        if self.connect.is_some() && self.port == 0 {
+            return Err("--connect needs --port, to which something forwards".to_owned());
+        }
+        if self.ipc != IpcType::Tcp && (self.listen.is_some() || self.connect.is_some()) {
+            return Err("--listen and --connect are for TCP".to_owned());
         }
         if self.iterations == 0 {
             return Err("the number of iterations must be at least one".to_owned());

@@ -6,8 +6,8 @@
 //! traced command by starting its own executable again. That needs no second build step and no search
 //! in `PATH`.
 //!
-//! This process makes both ends, on 127.0.0.1 unless it is told otherwise. As in the lab, data go through `read(2)` and `write(2)`
-//! for every type of IPC. Each TCP `write(2)` is sent at once (`TCP_NODELAY`), so buffers smaller than a
+//! This process makes both ends. TCP uses 127.0.0.1, unless `--listen` or `--connect` names another address.
+//! As in the lab, data go through `read(2)` and `write(2)` for every type of IPC. Each TCP `write(2)` is sent at once (`TCP_NODELAY`), so buffers smaller than a
 //! segment do not wait for an acknowledgement. The sending end opens the connection and closes it
 //! first; the receiving end reads to the end of the stream before it closes. A tracer therefore sees
 //! the handshake, the data and every state of an orderly close.

@@ -1,11 +1,19 @@
 //! What every example of the lab does with its command line and its end.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use ipc_benchmark::{EX_USAGE, as_benchmark};
+
+/// The exit status of a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+/// The user has ended the program.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
 
 /// Runs an example with its arguments, and prints its error. A reader that closes the pipe is not an error. If this
 /// process was started to be the benchmark that an example traces, it is that instead.
@@ -20,14 +28,19 @@ pub fn main<C: Parser>(example: impl FnOnce(C) -> Result<(), Box<dyn Error>>) ->
             return if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    match example(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+    let error = match example(arguments) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(error) => error,
+    };
+    if is_broken_pipe(&*error) {
+        return ExitCode::SUCCESS;
     }
+    // Nobody may be reading it.
+    let _ = writeln!(io::stderr(), "{error}");
+    if error.is::<Interrupted>() {
+        return INTERRUPTED.into();
+    }
+    if error.is::<clap::Error>() { EX_USAGE.into() } else { ExitCode::FAILURE }
 }
 
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {

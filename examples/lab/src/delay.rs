@@ -100,24 +100,34 @@ impl DelayLine {
     }
 }
 
+/// Closes a line, also on a panic.
+struct Closes<'l>(&'l DelayLine);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Copies a stream to another one, with a delay, until its end.
 ///
 /// # Errors
-/// A stream cannot be read or written. What had been read before is written.
+/// A stream cannot be read or written. What had been read before a read error is written. After a write error it
+/// returns when the next read of `from` does.
 pub fn carry(mut from: impl Read + Send, mut to: impl Write, delay: Duration) -> io::Result<()> {
     let line = DelayLine::new(delay);
     thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let result = read_into(&mut from, &line);
-            line.close();
-            result
+            let _closes = Closes(&line);
+            read_into(&mut from, &line)
         });
+        let closes = Closes(&line);
         let mut written = Ok(());
         while let (Ok(()), Some(piece)) = (&written, line.pop()) {
             written = to.write_all(&piece);
         }
         // Where writing failed, nobody takes anything out any more.
-        line.close();
+        drop(closes);
         written.and_then(|()| {
             reader.join().unwrap_or_else(|_| Err(io::Error::other("the reading thread panicked")))
         })
@@ -148,9 +158,14 @@ pub fn proxy(target: SocketAddrV4, delay: Duration) -> io::Result<SocketAddrV4> 
         return Err(io::ErrorKind::AddrNotAvailable.into());
     };
     thread::Builder::new().name("proxy".to_owned()).spawn(move || {
-        for client in listener.incoming().flatten() {
+        for client in listener.incoming() {
+            // A lasting error, such as too many open files, must not make this spin.
+            let Ok(client) = client else {
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            };
             // A connection that fails is closed, which its ends see.
-            thread::spawn(move || forward(&client, target, delay));
+            let _ = thread::Builder::new().spawn(move || forward(&client, target, delay));
         }
     })?;
     Ok(address)

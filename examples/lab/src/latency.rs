@@ -297,14 +297,13 @@ fn end(trace: &Trace) -> f64 {
     trace.windows.last().map_or(0.0, |it| it.time)
 }
 
-/// Returns over which time a bandwidth is computed, in seconds: a round trip, since a window is sent in each.
+/// Returns over which time a bandwidth is computed, in seconds: a round trip, but at least 10 ms.
 fn interval(delay_ms: u32) -> f64 {
     f64::from(delay_ms.max(5)) * 2.0 / 1000.0
 }
 
 /// Returns the bandwidth in each interval, in bytes a second, with the time of its beginning.
-#[must_use]
-pub fn rates(windows: &[Windows], interval: f64) -> Vec<(f64, f64)> {
+fn rates(windows: &[Windows], interval: f64) -> Vec<(f64, f64)> {
     let mut rates = Vec::new();
     let (mut next, mut before) = (interval, 0);
     let mut latest = 0;

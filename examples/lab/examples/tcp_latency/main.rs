@@ -23,16 +23,13 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use dtrace_consumer::preflight;
-use dtrace_lab::command;
+use dtrace_lab::command::{self, Interrupted};
 use dtrace_lab::latency::{Buffers, Measurement, Trace};
-use ipc_benchmark::{Config, EX_USAGE, IpcType, Mode};
+use ipc_benchmark::{Config, IpcType, Mode};
 
 use link::Kind;
-use measure::{AS_TRANSFER, Interrupt, Interrupted, Job};
+use measure::{AS_TRANSFER, Interrupt, Job};
 use results::{Results, Transfer};
-
-/// The exit status of a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
 
 /// Measures the bandwidth of a TCP connection against its latency
 #[derive(Parser)]
@@ -74,30 +71,11 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|first| first == AS_TRANSFER) {
         return measure::transfer(&arguments[1..]);
     }
-    let mut other = None;
-    let end = command::main(|cli: Cli| {
-        let result = match cli.checked() {
-            Ok(cli) => run(&cli),
-            Err(refusal) => {
-                let _ = refusal.print();
-                other = Some(EX_USAGE);
-                return Ok(());
-            }
-        };
-        if let Err(error) = &result
-            && error.is::<Interrupted>()
-        {
-            note(error);
-            other = Some(INTERRUPTED);
-            return Ok(());
-        }
-        result
-    });
-    other.map_or(end, ExitCode::from)
+    command::main(|cli: Cli| run(&cli.checked()?))
 }
 
 impl Cli {
-    /// Checks what concerns several options, and that the results can be written.
+    /// Checks what concerns several options, and that the directories of the files exist.
     fn checked(mut self) -> Result<Cli, clap::Error> {
         let refuse = |message: String| Cli::command().error(ErrorKind::ValueValidation, message);
         self.delays.sort_unstable();
@@ -107,6 +85,11 @@ impl Cli {
                 "--bytes ({}) must be a multiple of --buffer ({}), and neither may be 0",
                 self.bytes, self.buffer
             )));
+        }
+        for file in [&self.csv, &self.ndjson].into_iter().flatten() {
+            if file.is_dir() {
+                return Err(refuse(format!("{}: it is a directory", file.display())));
+            }
         }
         for file in [&self.csv, &self.ndjson, &self.plot].into_iter().flatten() {
             let directory = file.parent().filter(|it| !it.as_os_str().is_empty());
@@ -134,12 +117,17 @@ fn run(cli: &Cli) -> Result<(), Box<dyn Error>> {
     let network = choose(cli.network, &interrupt)?;
     note(format_args!("Delay by {network}. {}", network.meaning()));
     let mut results = Results::new(network, cli.bytes, cli.buffer);
-    measure(cli, &mut results, &interrupt)?;
-    if cli.plot.is_some() || cli.ndjson.is_some() {
+    let measured = measure(cli, &mut results, &interrupt);
+    // What was measured before a failure remains; who interrupts does not want it.
+    if measured.as_ref().is_err_and(|e| e.is::<Interrupted>()) || results.transfers.is_empty() {
+        return measured;
+    }
+    if measured.is_ok() && (cli.plot.is_some() || cli.ndjson.is_some()) {
         trace(cli, &mut results, &interrupt)?;
     }
     let shown = results.write_table(io::stdout().lock());
     save(cli, &results)?;
+    measured?;
     Ok(shown?)
 }
 
@@ -195,10 +183,15 @@ fn trace(cli: &Cli, results: &mut Results, interrupt: &Interrupt) -> Result<(), 
     for buffers in Buffers::ALL {
         progress.next(format_args!("windows, {delay_ms} ms, {} buffers", buffers.name()));
         match cli.job(results.network, delay_ms, buffers).trace(interrupt) {
-            Ok(windows) => results.traces.push(Trace { buffers, delay_ms, windows }),
+            Ok((windows, losses)) => {
+                if !losses.is_empty() {
+                    progress.note(format_args!("The trace has gaps: {losses}"));
+                }
+                results.traces.push(Trace { buffers, delay_ms, windows });
+            }
             Err(error) if error.is::<Interrupted>() => return Err(error),
             // What has been measured remains.
-            Err(error) => note(format_args!("Some windows are missing: {error}")),
+            Err(error) => progress.note(format_args!("Some windows are missing: {error}")),
         }
     }
     Ok(())
@@ -251,11 +244,23 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
+impl Progress {
+    /// Prints a message in place of the step.
+    fn note(&self, text: impl Display) {
+        self.clear();
+        note(text);
+    }
+
+    fn clear(&self) {
         if self.is_terminal {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

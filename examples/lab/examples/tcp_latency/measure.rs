@@ -4,20 +4,23 @@ use std::env;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::process::parent_id;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{self, Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use dtrace_consumer::loss::{LossPolicy, Losses};
 use dtrace_consumer::{StopHandle, run_synchronous};
+use dtrace_lab::command::Interrupted;
 use dtrace_lab::latency::Windows;
 use ipc_benchmark::{Config, Report, Sample};
 use serde::{Deserialize, Serialize};
 
 use crate::link::{self, Kind};
 
-/// The first argument with which this program makes one transfer. The second one is the [`Job`].
+/// The first argument with which this program makes one transfer. The second one is the [`Job`], the third one the
+/// process that wants it.
 pub(crate) const AS_TRANSFER: &str = "as-transfer";
 
 /// A transfer. Without a configuration there is only the link, to see whether it can be made.
@@ -47,11 +50,6 @@ impl Interrupt {
     }
 }
 
-/// The user has ended the program.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted")]
-pub(crate) struct Interrupted;
-
 /// Makes one transfer: the side of the process that was started for it.
 pub(crate) fn transfer(arguments: &[OsString]) -> ExitCode {
     match try_transfer(arguments) {
@@ -64,15 +62,17 @@ pub(crate) fn transfer(arguments: &[OsString]) -> ExitCode {
 }
 
 fn try_transfer(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
-    let job = arguments.first().and_then(|json| json.to_str()).unwrap_or_default();
-    let job: Job =
-        serde_json::from_str(job).map_err(|e| format!("{AS_TRANSFER} is for internal use: {e}"))?;
+    let word = |at: usize| arguments.get(at).and_then(|it| it.to_str()).unwrap_or_default();
+    let job: Job = serde_json::from_str(word(0))
+        .map_err(|e| format!("{AS_TRANSFER} is for internal use: {e}"))?;
+    let program: u32 =
+        word(1).parse().map_err(|e| format!("{AS_TRANSFER} is for internal use: {e}"))?;
     let mut config = job
         .config
         .clone()
         .unwrap_or(Config::new(ipc_benchmark::IpcType::Tcp, ipc_benchmark::Mode::TwoThreads));
     link::make(job.network, Duration::from_millis(job.delay_ms.into()), &mut config)?;
-    end_with_the_program();
+    end_with(program);
     if job.config.is_some() {
         let report = ipc_benchmark::run(&config, &[])?;
         serde_json::to_writer(io::stdout(), &report)?;
@@ -80,9 +80,8 @@ fn try_transfer(arguments: &[OsString]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Ends this process when the program ends that has started it, even if that is killed.
-fn end_with_the_program() {
-    let program = parent_id();
+/// Ends this process when `program`, which has started it, ends or has ended, even if it is killed.
+fn end_with(program: u32) {
     thread::spawn(move || {
         while parent_id() == program {
             thread::sleep(Duration::from_millis(100));
@@ -92,11 +91,12 @@ fn end_with_the_program() {
 }
 
 impl Job {
-    fn command(&self) -> io::Result<[OsString; 3]> {
+    fn command(&self) -> io::Result<[OsString; 4]> {
         Ok([
             env::current_exe()?.into_os_string(),
             AS_TRANSFER.into(),
             serde_json::to_string(self)?.into(),
+            process::id().to_string().into(),
         ])
     }
 
@@ -108,6 +108,8 @@ impl Job {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C at a terminal ends only this program, which then ends the transfer.
+            .process_group(0)
             .spawn()
             .map_err(|e| format!("cannot start this program again: {e}"))?;
         let mut child = Ended(Some(child));
@@ -118,7 +120,6 @@ impl Job {
         }
         let Some(ended) = child.0.take() else { return Ok(None) };
         let output = ended.wait_with_output()?;
-        // Ctrl-C at a terminal has also ended the child.
         interrupt.check()?;
         if !output.status.success() {
             return Err(failure(&output.stderr, &output.status.to_string()).into());
@@ -127,11 +128,17 @@ impl Job {
     }
 
     /// Makes the transfer, and returns the windows of its connection.
-    pub(crate) fn trace(&self, interrupt: &Interrupt) -> Result<Vec<Windows>, Box<dyn Error>> {
+    /// The second value is what was lost of them.
+    pub(crate) fn trace(
+        &self,
+        interrupt: &Interrupt,
+    ) -> Result<(Vec<Windows>, Losses), Box<dyn Error>> {
         let mut rows: Vec<Row> = Vec::new();
         let outcome = run_synchronous(include_str!("windows.d"), self.command()?)
             .capture_output()
             .stop_handle(&interrupt.stop)
+            // The caller says what was lost.
+            .losses(LossPolicy::Count)
             .rows(|row| {
                 rows.push(row);
                 Ok(())
@@ -143,10 +150,7 @@ impl Job {
         if let Some(command) = outcome.command.filter(|it| !it.finished()) {
             return Err(failure(&output.stderr, &command.status.to_string()).into());
         }
-        if outcome.losses.total_drops() > 0 {
-            let _ = writeln!(io::stderr(), "the trace has gaps: {}", outcome.losses);
-        }
-        Ok(windows(rows, the_sample(&output.stdout)?.client_port))
+        Ok((windows(rows, the_sample(&output.stdout)?.client_port), outcome.losses))
     }
 }
 
@@ -202,14 +206,19 @@ fn windows(mut rows: Vec<Row>, port: Option<u16>) -> Vec<Windows> {
     // Each CPU has its own buffer, and they are delivered one after the other.
     rows.sort_by_key(|row| row.timestamp);
     let Some(first) = rows.first().copied() else { return Vec::new() };
+    let (mut before, mut acknowledged) = (first.acknowledged, 0);
     rows.iter()
-        .map(|row| Windows {
-            time: (row.timestamp - first.timestamp) as f64 / 1e9,
-            congestion: u64::from(row.congestion) * u64::from(row.segment),
-            advertised: row.advertised.into(),
-            // Sequence numbers wrap.
-            in_flight: row.next.wrapping_sub(row.acknowledged).into(),
-            acknowledged: row.acknowledged.wrapping_sub(first.acknowledged).into(),
+        .map(|row| {
+            // Sequence numbers wrap, more than once in a long transfer. They may also be delivered out of order.
+            acknowledged += i64::from(row.acknowledged.wrapping_sub(before).cast_signed());
+            before = row.acknowledged;
+            Windows {
+                time: (row.timestamp - first.timestamp) as f64 / 1e9,
+                congestion: u64::from(row.congestion) * u64::from(row.segment),
+                advertised: row.advertised.into(),
+                in_flight: row.next.wrapping_sub(row.acknowledged).into(),
+                acknowledged: u64::try_from(acknowledged).unwrap_or(0),
+            }
         })
         .collect()
 }

@@ -30,13 +30,17 @@ pub(crate) fn wait_descriptors() -> BTreeSet<i32> {
 /// Stops tracing in the kernel at once by closing the descriptors that keep it on, and removes its traces.
 /// libdtrace's own close does the same after seconds of freeing memory that is about to vanish.
 pub(crate) fn end_tracing() {
-    // Each look at files takes one at a time.
-    drop(SPARE.lock().take());
+    // Two threads may end tracing. If both closed a number, the second might close a file of the first.
+    let mut spare = SPARE.lock();
+    // Each look at files takes one descriptor at a time.
+    drop(spare.take());
     for fd in of_kind("anon_inode:[perf_event]") {
-        // SAFETY: closing is memory-safe, and libdtrace, which owns the descriptor, is not called afterwards.
+        // SAFETY: closing touches no memory. libdtrace, which owns the descriptor, is not called afterwards, or this
+        // process ends as soon as this returns.
         unsafe { libc::close(fd) };
     }
     uprobe_events::remove_own();
+    drop(spare);
 }
 
 /// Points all inherited descriptors except the standard three at `/dev/null`. Their numbers stay in

@@ -4,7 +4,7 @@
 //! with its interfaces and queues when the process ends, even if it is killed.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -63,7 +63,16 @@ fn return_packets(device: SyncDevice, delay: Duration) -> Result<(), Error> {
     // With a large packet comes a header that says how to cut it up. It stays as it is.
     let takes = move || {
         let mut buffer = vec![0; VIRTIO_NET_HDR_LEN + 65535];
-        while let Ok(length) = taker.recv(&mut buffer) {
+        loop {
+            let length = match taker.recv(&mut buffer) {
+                Ok(length) => length,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => {
+                    let _ = write!(io::stderr(), "cannot read packets of the TUN device: {e}");
+                    // Otherwise the transfer would wait for ever.
+                    std::process::exit(1);
+                }
+            };
             let mut packet = buffer[..length].to_vec();
             let is_ours = packet.get_mut(VIRTIO_NET_HDR_LEN..).is_some_and(turn_back);
             if is_ours && !full.push(packet) {
@@ -114,7 +123,8 @@ fn enter_private_network() -> Result<(), Error> {
 fn run(program: &str, arguments: &[&str]) -> Result<(), Error> {
     let output =
         Command::new(program).args(arguments).stdin(Stdio::null()).output().map_err(|e| {
-            Error::io(format!("start {program}"), e).advise("install the package iproute2")
+            Error::io(format!("start {program}"), e)
+                .advise("install the package iproute2, or add /usr/sbin to PATH")
         })?;
     if output.status.success() {
         return Ok(());
