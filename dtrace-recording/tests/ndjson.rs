@@ -15,6 +15,7 @@ live_tests! {
     tests: [
         a_recording_becomes_what_the_schema_describes,
         a_failure_before_the_start_is_the_only_line,
+        a_line_of_another_version_is_refused_for_its_version,
     ],
     needs: [Tracing],
     tests: [
@@ -75,6 +76,18 @@ fn a_recording_becomes_what_the_schema_describes() {
     let expected =
         ["aggregated", "drop", "fault", "firing", "option", "output", "start", "stop", "walked"];
     assert_eq!(kinds(&lines), BTreeSet::from(expected));
+}
+
+fn a_line_of_another_version_is_refused_for_its_version() {
+    let schema: Value =
+        serde_json::from_str(include_str!("../../docs/ndjson.schema.json")).expect("JSON");
+    let schema = jsonschema::validator_for(&schema).expect("a schema");
+    let places = |version: u32| -> Vec<String> {
+        let line = json!({ "v": version, "event": "command_ended" });
+        schema.iter_errors(&line).map(|error| error.instance_path().to_string()).collect()
+    };
+    assert!(places(2).contains(&"/v".to_owned()), "{:?}", places(2));
+    assert!(!places(1).contains(&"/v".to_owned()), "{:?}", places(1));
 }
 
 fn a_failure_before_the_start_is_the_only_line() {
