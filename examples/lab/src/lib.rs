@@ -1,4 +1,4 @@
-//! Pictures of what the lab's examples trace, as SVG.
+//! What the examples of the lab share: pictures of what they trace, as SVG, and what stands around a trace.
 
 pub mod command;
 pub mod delay;
