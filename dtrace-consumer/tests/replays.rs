@@ -319,4 +319,6 @@ fn settings_that_make_no_sense_are_errors() {
     for interval in [Duration::ZERO, Duration::from_micros(999)] {
         assert_eq!(error(session(interval).run()), format!("walk_every({interval:?})"));
     }
+    let late = trace(SCRIPT).max_delay(Duration::from_millis(1001));
+    assert_eq!(error(late.run()), "max_delay(1.001s)");
 }

@@ -184,6 +184,19 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
+    /// Limits how long records may wait in the kernel's buffers while many come. The default is 5 ms, and the longest is
+    /// one second; less than a millisecond counts as one.
+    ///
+    /// While few come, the kernel wakes the session for each record. That costs the traced program several
+    /// microseconds a record, so a session that finds several each time lets them wait: it looks into the buffers
+    /// after each delay, and when one is half full. No record is lost by that, and the order stays the same.
+    /// [`Duration::ZERO`] has every record wake the session. If records cannot wait, there is a
+    /// [warning](crate::WarningKind::Costly).
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.source.settings().max_delay = Some(delay);
+        self
+    }
+
     /// Leaves commands of the script's `system()` action to the closures, which find them in a firing's
     /// [output](crate::Firing::output). By default the user's process runs them with the shell, in order with
     /// the other output.

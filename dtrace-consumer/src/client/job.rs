@@ -13,7 +13,7 @@ use crate::decode::consumer::Wants;
 use crate::error::Error;
 use crate::error::explain::Session;
 use crate::stream::compile_flags::{ERROR_TAGS, PREPROCESS};
-use crate::stream::job::{Job, Process, Purpose, Unknown};
+use crate::stream::job::{Job, LONGEST_DELAY, Process, Purpose, Unknown};
 
 /// Makes a job of the user's settings, which [`check`] has accepted. `library` is the one to load; an elevated
 /// worker loads the one that its administrator chose.
@@ -54,6 +54,7 @@ pub(super) fn job(
         report: wants.any(Wants::REPORT),
         read_options: read_options(settings),
         snapshot_interval: settings.interval,
+        max_delay: settings.max_delay.unwrap_or(USUAL_DELAY),
     })
 }
 
@@ -81,6 +82,10 @@ pub(super) fn known<'s>(job: &'s Job, programs: &'s [ProgramInfo]) -> Session<'s
     Session { scripts: &job.scripts, options: &job.options, omitted: &job.omit, programs }
 }
 
+/// How long records may wait by default. Waking for a record costs far more than the record, and a few megabytes of
+/// buffer hold much more than the kernel records in this time at its highest rate.
+const USUAL_DELAY: Duration = Duration::from_millis(5);
+
 /// The shortest interval between walks. A shorter one would leave no time for anything else.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -89,6 +94,10 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     if let Some(interval) = settings.interval.filter(|it| *it < SHORTEST_INTERVAL) {
         let setting = format!("walk_every({interval:?})");
         return Err(Error::Setting { setting, reason: "the shortest interval is 1 ms" });
+    }
+    if let Some(delay) = settings.max_delay.filter(|it| *it > LONGEST_DELAY) {
+        let setting = format!("max_delay({delay:?})");
+        return Err(Error::Setting { setting, reason: "the longest delay is 1 s" });
     }
     for script in &settings.scripts {
         if script.text.contains(&0) {

@@ -36,6 +36,7 @@ pub struct Settings {
     pub(crate) command_line: Option<Vec<String>>,
     pub(crate) frame_limit: Option<usize>,
     pub(crate) silence_limit: Option<Duration>,
+    pub(crate) max_delay: Option<Duration>,
     pub(crate) inherit_stderr: bool,
 }
 

@@ -53,12 +53,14 @@ pub enum WarningKind {
     /// The script records names of kernel functions, and these are wrong, because the kernel hides its
     /// addresses. The subject is the setting to change.
     WrongNames,
+    /// Tracing costs the traced program more than it has to. The subject is what costs it.
+    Costly,
     /// A kind of warning that this version of the crate does not know. Only a recording can have one.
     Other,
 }
 
 impl WarningKind {
-    const KNOWN: [WarningKind; 8] = [
+    const KNOWN: [WarningKind; 9] = [
         WarningKind::NeverFires,
         WarningKind::UnknownAggregation,
         WarningKind::UnmatchedProbe,
@@ -67,6 +69,7 @@ impl WarningKind {
         WarningKind::Apart,
         WarningKind::UnknownStatus,
         WarningKind::WrongNames,
+        WarningKind::Costly,
     ];
 
     /// Returns the kind with a number of the stream's format.

@@ -74,6 +74,9 @@ fn version(numbers: &str) -> Result<Version, ParseVersionError> {
     format!("D {}", numbers.replace(' ', "_")).parse()
 }
 
+/// The longest time that records may wait. libdtrace itself waits no longer by default.
+pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(1);
+
 /// Everything that a worker needs to run one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
@@ -108,6 +111,8 @@ pub(crate) struct Job {
     pub(crate) read_options: Vec<String>,
     /// How often to send the aggregations while tracing. They are always sent at the end.
     pub(crate) snapshot_interval: Option<Duration>,
+    /// How long records may wait in the kernel's buffers while many come.
+    pub(crate) max_delay: Duration,
 }
 
 impl Job {
@@ -294,9 +299,8 @@ impl Wire<'_> for Job {
         b.put_bool(self.drain);
         b.put_bool(self.report);
         b.put_list(self.read_options.iter(), |b, o| b.put_str(o));
-        b.put_option(self.snapshot_interval, |b, v| {
-            b.put_u64(u64::try_from(v.as_nanos()).unwrap_or(u64::MAX));
-        });
+        b.put_option(self.snapshot_interval, put_duration);
+        put_duration(b, self.max_delay);
     }
 
     fn take(t: &mut Take<'_>) -> Result<Self, Malformed> {
@@ -328,8 +332,13 @@ impl Wire<'_> for Job {
             read_options: t.list("options to read", |t| t.string("option"))?,
             snapshot_interval: t
                 .option("interval", |t| t.u64("interval").map(Duration::from_nanos))?,
+            max_delay: Duration::from_nanos(t.u64("delay")?),
         })
     }
+}
+
+fn put_duration(b: &mut Vec<u8>, duration: Duration) {
+    b.put_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
 }
 
 fn put_path(b: &mut Vec<u8>, path: &Path) {

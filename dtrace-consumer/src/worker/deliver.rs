@@ -9,20 +9,22 @@ use super::encode::ledger::CpuDrops;
 use super::failed::{Failed, surroundings_failed};
 use super::libdtrace::{Tracing, Work};
 use super::processes::Processes;
-use super::system::dropped_by_kernel;
+use super::system::{dropped_by_kernel, have_data, let_wait};
 use super::tracer::Tracer;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
 
-/// How long to let records accumulate when they come fast. A wake-up costs far more than a record, and a few
-/// megabytes of buffer hold much more than what the kernel records in this time at its highest rate.
-const BATCH: Duration = Duration::from_millis(5);
+/// How long to pause at most where libdtrace does not wake this thread before a buffer is full.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// Batching starts after this many consecutive rounds with data and without a pause.
+/// Records wait after this many consecutive rounds with data and without a pause.
 const BUSY_ROUNDS: u32 = 20;
 
-/// Batching stops when a batch has fewer firings than this.
+/// Records no longer wait when fewer have come than this.
 const BUSY_FIRINGS: u64 = 4;
+
+/// How often to look for the rest when tracing has ended.
+const LAST_ROUNDS: u32 = 100;
 
 /// Delivers everything from the start of tracing to its end.
 pub(super) fn deliver(
@@ -101,13 +103,14 @@ fn trace(
         let came = tracing.sink().firings() - firings;
         let goes_on = if busy < BUSY_ROUNDS {
             // Data that the worker had to wait for do not come fast.
-            came > 0 && began.elapsed() < BATCH / 2
+            came > 0 && began.elapsed() < job.max_delay / 2
         } else {
             came >= BUSY_FIRINGS
         };
         busy = if goes_on { busy + 1 } else { 0 };
-        if busy >= BUSY_ROUNDS {
-            control.pause(BATCH);
+        let is_busy = busy >= BUSY_ROUNDS;
+        if !let_wait(is_busy) && is_busy {
+            control.pause(job.max_delay.min(LONGEST_PAUSE));
         }
     }
     tracing.stop()?;
@@ -133,10 +136,16 @@ fn catch_up(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Res
 fn drain(tracing: &mut Tracing<Encoder>, control: &Control) -> Result<(), Failed> {
     // The rest is in the buffers, so do not wait up to a second for more.
     tracing.set_option("switchrate", Some("1us"))?;
+    let mut rounds = 0;
     loop {
         let work = tracing.work()?;
         tracing.sink().flush();
-        if work == Work::Done || tracing.sink().is_broken() || control.is_abandoned() {
+        if tracing.sink().is_broken() || control.is_abandoned() {
+            return Ok(());
+        }
+        // libdtrace may be done before it has read everything.
+        rounds += u32::from(work == Work::Done);
+        if rounds > 0 && (!have_data() || rounds == LAST_ROUNDS) {
             return Ok(());
         }
     }

@@ -143,7 +143,8 @@ impl Session<'_> {
         times.enable = clock.lap();
         Tracer::go(&mut tracing).map_err(|f| with_shortcomings(f, self.shortcomings))?;
         Tracer::require_begun()?;
-        if let Some(warning) = Tracer::warning_once_on(job) {
+        let warnings = [Tracer::warning_once_on(job), tracer.prepare_to_let_wait(job)];
+        for warning in warnings.into_iter().flatten() {
             tracing.sink().send(&Frame::Warning(warning));
             tracing.sink().flush();
         }

@@ -26,6 +26,8 @@ pub(super) struct Tracer {
     not_between: Option<io::Error>,
     /// Why places of probes cannot be corrected.
     pub(super) uncorrected: Option<io::Error>,
+    /// Why libdtrace has to be woken for each record.
+    unwatched: Option<io::Error>,
 }
 
 impl Tracer {
@@ -62,6 +64,7 @@ impl Tracer {
         };
         let view = view.transpose().map_err(|e| untranslated(&e))?;
         let not_between = system::come_between(inside, view, served.is_some()).err();
+        let unwatched = system::watch_buffers(inside).err();
         // Without it, libdtrace may hang, and processes that it is attached to may be killed by its breakpoints.
         system::watch_attachments(inside).map_err(|e| {
             surroundings_failed("watching which processes libdtrace attaches to", &e)
@@ -72,7 +75,7 @@ impl Tracer {
         }
         let unknown = system::uprobe_type().err();
         let uncorrected = unknown.or_else(|| not_between.as_ref().map(copy_of));
-        Ok((Tracer { not_consumer, not_between, uncorrected }, compiling))
+        Ok((Tracer { not_consumer, not_between, uncorrected, unwatched }, compiling))
     }
 
     /// Returns a warning if the script sees the worker where dtrace(1) would show it the tracer.
@@ -97,6 +100,21 @@ impl Tracer {
         let error = io::Error::other("the kernel refused the BPF program that changes it");
         (system::refused_a_view() && uses)
             .then(|| apart("pid", "`pid` has another value in the worker", &error))
+    }
+
+    /// Makes it possible to let records wait, once tracing is on. Returns a warning if it is wanted and fails.
+    pub(super) fn prepare_to_let_wait(self, job: &Job) -> Option<Warning> {
+        if job.max_delay.is_zero() {
+            return None;
+        }
+        let prepared =
+            self.unwatched.map_or_else(|| system::prepare_to_let_wait(job.max_delay), Err);
+        let error = prepared.err()?;
+        let message = format!(
+            "records cannot wait in the kernel's buffers, so each wakes libdtrace, which costs the traced program several \
+             microseconds: {error}"
+        );
+        Some(Warning::new(WarningKind::Costly, "records", message))
     }
 
     /// Starts tracing.

@@ -32,6 +32,12 @@ fn run(mode: &str, argument: &str) -> ! {
     match mode {
         // So many getppid(2).
         "calls" => call(number()),
+        // The same in as many threads as there are CPUs, each.
+        "parallel-calls" => std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| call(number()));
+            }
+        }),
         "exit" => exit(number()),
         "killed" => {
             let signal = nix::sys::signal::Signal::try_from(number()).expect("a signal");

@@ -36,6 +36,7 @@ live_tests! {
         types_that_cannot_be_are_answered,
         a_warning_arrives_though_the_next_call_ends_the_process,
         a_warning_that_another_attempt_repeats_is_shown_once,
+        records_that_cannot_wait_are_warned_of_where_they_may,
     ],
     long: [
         each_call_that_fails_is_an_error_that_names_it_or_does_no_harm,

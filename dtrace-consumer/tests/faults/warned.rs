@@ -1,7 +1,9 @@
 //! Does a warning arrive, and only once, if the worker then fails?
 
+use std::time::Duration;
+
 use dtrace_consumer::Failure;
-use dtrace_consumer::session::WarningKind;
+use dtrace_consumer::session::{Warning, WarningKind};
 use dtrace_consumer::trace;
 use dtrace_stand_in::plan::{Fault, Misdeed, Plan};
 use dtrace_test_support::beginner::{beginner, complaint_of};
@@ -21,6 +23,18 @@ pub(crate) fn a_warning_arrives_though_the_next_call_ends_the_process() {
         let Err(Failure { outcome, .. }) = result else { panic!("{call}: {result:?}") };
         let kinds: Vec<_> = outcome.warnings.iter().map(|warning| warning.kind).collect();
         assert_eq!(kinds, [WarningKind::Apart], "{call}");
+    }
+}
+
+/// The stand-in has no buffers.
+pub(crate) fn records_that_cannot_wait_are_warned_of_where_they_may() {
+    let prefix = Prefix::new();
+    Plan::default().put(&prefix.path);
+    for (delay, warned) in [(Duration::ZERO, false), (Duration::from_millis(1), true)] {
+        let session = trace("BEGIN { exit(0); }").prefix(&prefix.path).max_delay(delay);
+        let outcome = session.run().expect("a session");
+        let is_costly = |warning: &Warning| warning.kind == WarningKind::Costly;
+        assert_eq!(outcome.warnings.iter().any(is_costly), warned);
     }
 }
 

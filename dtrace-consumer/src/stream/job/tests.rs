@@ -40,6 +40,7 @@ fn job() -> Job {
         report: true,
         read_options: vec!["quiet".into()],
         snapshot_interval: Some(Duration::from_millis(500)),
+        max_delay: Duration::from_millis(5),
     }
 }
 

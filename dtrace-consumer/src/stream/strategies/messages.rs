@@ -64,7 +64,8 @@ fn job() -> impl Strategy<Value = Job> {
             Unknown { version: Version::new(major, minor, micro), under_check }
         });
     let unknown = option::of(unknown);
-    let rest = (vec(text(), 0..3), option::of(any::<u64>().prop_map(Duration::from_nanos)));
+    let duration = || any::<u64>().prop_map(Duration::from_nanos);
+    let rest = (vec(text(), 0..3), option::of(duration()), duration());
     (
         (purpose, text(), unknown, option::of(text()), vec(contents::omitted(), 0..3)),
         options,
@@ -76,7 +77,7 @@ fn job() -> impl Strategy<Value = Job> {
         .prop_map(|(files, options, flags, scripts, (target, processes, order), rest)| {
             let (purpose, library, unknown, syslibdir, omit) = files;
             let (all_libraries, compile_flags, [firings, text, report, printed, drain]) = flags;
-            let (read_options, snapshot_interval) = rest;
+            let (read_options, snapshot_interval, max_delay) = rest;
             Job {
                 purpose,
                 library: library.into(),
@@ -97,6 +98,7 @@ fn job() -> impl Strategy<Value = Job> {
                 report,
                 read_options,
                 snapshot_interval,
+                max_delay,
             }
         })
 }

@@ -5,6 +5,7 @@
 use super::configuration::Configuration;
 use super::limits::{self, LONGEST_OPENING, MOST, MOST_SYMBOLS, SHORTEST_INTERVAL};
 use crate::data::script::{Script, words_of};
+use crate::stream::job::LONGEST_DELAY;
 use crate::stream::job::{Job, Process, Purpose, Target};
 use crate::stream::payload::{FailureFrame, FailureKind};
 use crate::worker::system::belongs_to;
@@ -91,6 +92,9 @@ impl Policy<'_> {
         if interval.is_some_and(|interval| interval < SHORTEST_INTERVAL) {
             let why = format!("it must be at least {SHORTEST_INTERVAL} ms");
             return refuse("the interval of walks", why);
+        }
+        if job.max_delay > LONGEST_DELAY {
+            return refuse("the delay of records", format!("it must be at most {LONGEST_DELAY:?}"));
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ fn job() -> Job {
         report: false,
         read_options: Vec::new(),
         snapshot_interval: None,
+        max_delay: Duration::ZERO,
     }
 }
 
@@ -82,6 +83,10 @@ fn every_number_of_a_request_has_a_bound() {
     assert_bound("the interval of walks", 0, "1 ms", |n| {
         let interval = Duration::from_millis(1).saturating_sub(Duration::from_nanos(n as u64));
         Job { snapshot_interval: Some(interval), ..job() }
+    });
+    assert_bound("the delay of records", 1_000_000_000, "1s", |n| Job {
+        max_delay: Duration::from_nanos(n as u64),
+        ..job()
     });
 }
 

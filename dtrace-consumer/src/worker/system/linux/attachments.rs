@@ -56,45 +56,17 @@ static KEEP_OPEN: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// The library calls `ptrace`, but not the other functions that this module replaces.
 pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
-    let waitpid = |place: *mut usize| {
-        // SAFETY: the place is writable, and holds the address of the C library's `waitpid`, which has this
-        // type: libdtrace is opened with RTLD_NOW, so the loader has filled it in. The replacement has the
-        // same type.
-        unsafe {
-            let next: WaitPid = std::mem::transmute(*place);
-            if WAITPID.set(next).is_ok() {
-                *place = waits as *const () as usize;
-            }
-        }
-    };
-    let close = |place: *mut usize| {
-        // SAFETY: as above, for `close`.
-        unsafe {
-            let next: Close = std::mem::transmute(*place);
-            if CLOSE.set(next).is_ok() {
-                *place = closes as *const () as usize;
-            }
-        }
-    };
-    let ptrace = |place: *mut usize| {
-        // SAFETY: as above, for `ptrace`, or for what has replaced it. Its declaration has variable arguments;
-        // libdtrace always passes all four, which are passed like those of `Ptrace`.
-        unsafe {
-            let next: Ptrace = std::mem::transmute(*place);
-            if PTRACE.set(next).is_ok() {
-                *place = traces as *const () as usize;
-            }
-        }
-    };
-    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet.
+    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. The types are those of
+    // the C library's functions. `ptrace` has variable arguments; libdtrace always passes all four, which are passed
+    // like those of `Ptrace`.
     unsafe {
         let attaches = called_function::replace(inside, c"ptrace", |_| ()).is_ok();
-        let watched = called_function::replace(inside, c"waitpid", waitpid)
-            .and_then(|()| called_function::replace(inside, c"close", close))
+        let watched = called_function::intercept(inside, c"waitpid", &WAITPID, waits)
+            .and_then(|()| called_function::intercept(inside, c"close", &CLOSE, closes))
             .and_then(|()| process_reads::come_between(inside));
         match (watched, attaches) {
             // Last: what it refuses, `waits` has to make good.
-            (Ok(()), true) => called_function::replace(inside, c"ptrace", ptrace),
+            (Ok(()), true) => called_function::intercept(inside, c"ptrace", &PTRACE, traces),
             (Err(error), true) => Err(error),
             (_, false) => Ok(()),
         }

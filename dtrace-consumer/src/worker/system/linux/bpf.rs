@@ -18,6 +18,7 @@ const _: () = assert!(size_of::<Instruction>() == 8);
 
 pub(super) const MAP_CREATE: i32 = 0;
 pub(super) const MAP_LOOKUP_ELEM: i32 = 1;
+const MAP_UPDATE_ELEM: i32 = 2;
 pub(super) const PROG_LOAD: i32 = 5;
 const PROG_TEST_RUN: i32 = 10;
 
@@ -75,7 +76,7 @@ pub(super) fn run(program: &[Instruction]) -> io::Result<u32> {
     Ok(attributes.returned)
 }
 
-/// The part of `union bpf_attr` for `BPF_MAP_LOOKUP_ELEM`.
+/// The part of `union bpf_attr` for `BPF_MAP_LOOKUP_ELEM` and `BPF_MAP_UPDATE_ELEM`.
 #[repr(C)]
 pub(super) struct Lookup {
     pub(super) map: u32,
@@ -102,6 +103,27 @@ pub(super) unsafe fn look_up<const N: usize>(map: RawFd, key: u32) -> io::Result
     // SAFETY: key and value outlive the call, and have the sizes of the map's, as the caller guarantees.
     unsafe { call(MAP_LOOKUP_ELEM, (&raw const lookup).cast(), size_of::<Lookup>())? };
     Ok(value)
+}
+
+/// Changes the element of a map under a 32-bit key.
+///
+/// # Safety
+/// The map has keys of 32 bits and values of `N` bytes.
+pub(super) unsafe fn update<const N: usize>(
+    map: RawFd,
+    key: u32,
+    value: [u8; N],
+) -> io::Result<()> {
+    let update = Lookup {
+        map: map.cast_unsigned(),
+        padding: 0,
+        key: (&raw const key).expose_provenance() as u64,
+        value: value.as_ptr().expose_provenance() as u64,
+        flags: 0,
+    };
+    // SAFETY: as above.
+    unsafe { call(MAP_UPDATE_ELEM, (&raw const update).cast(), size_of::<Lookup>())? };
+    Ok(())
 }
 
 /// # Safety

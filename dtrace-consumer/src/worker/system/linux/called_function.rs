@@ -7,6 +7,37 @@ use std::ffi::{CStr, c_int, c_void};
 use std::io;
 use std::ops::Range;
 use std::ptr;
+use std::sync::OnceLock;
+
+/// Has the library that contains `inside` call `ours` as `name`, and keeps in `next` what it has called so far.
+/// Another library in this process calls what it did.
+///
+/// # Errors
+/// As for [`replace`].
+///
+/// # Safety
+/// No other thread may be calling into the library. The loader has filled in all addresses that the library calls, as
+/// it does with `RTLD_NOW`. `F` is a type of function pointers, and the library may call a function of that type as
+/// `name`.
+pub(super) unsafe fn intercept<F: Copy>(
+    inside: usize,
+    name: &CStr,
+    next: &OnceLock<F>,
+    ours: F,
+) -> io::Result<()> {
+    const { assert!(size_of::<F>() == size_of::<usize>()) };
+    let exchange = |place: *mut usize| {
+        let place = place.cast::<F>();
+        // SAFETY: the place is writable, and holds the address of the function with this name, which has this type.
+        unsafe {
+            if next.set(*place).is_ok() {
+                *place = ours;
+            }
+        }
+    };
+    // SAFETY: the caller guarantees it.
+    unsafe { replace(inside, name, exchange) }
+}
 
 /// Replaces the address that the library which contains `inside` calls as `name`. `replace` is given the
 /// address of the place, which it can write to, and writes there or not.

@@ -45,30 +45,12 @@ pub(crate) fn limit_control(inside: usize, controllable: Controllable) -> io::Re
     if controllable == Controllable::None {
         forbid_ptrace()?;
     }
-    let intercept_open = |place: *mut usize| {
-        // SAFETY: the place is writable, and holds the address of the C library's `open64`: libdtrace is opened with
-        // RTLD_NOW, so the loader has filled it in and will not write to it again. Its declaration has variable
-        // arguments, of which there is at most one, an integer; it is passed like that of `Open`, and ignored
-        // unless a file is created. The replacement is called in the same way.
-        unsafe {
-            if OPEN.set(std::mem::transmute::<usize, Open>(*place)).is_ok() {
-                *place = opens as *const () as usize;
-            }
-        }
-    };
-    let intercept_ptrace = |place: *mut usize| {
-        // SAFETY: as for `open64`. Its declaration has variable arguments, too. libdtrace always passes all four, which
-        // are a process id and pointers and are passed like those of `Ptrace`.
-        unsafe {
-            if PTRACE.set(std::mem::transmute::<usize, Ptrace>(*place)).is_ok() {
-                *place = controls as *const () as usize;
-            }
-        }
-    };
-    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet.
+    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. Both functions have variable
+    // arguments. `open64` has at most one, an integer; it is passed like that of `Open`, and ignored unless a file is
+    // created. To `ptrace` libdtrace always passes all four, which are passed like those of `Ptrace`.
     unsafe {
-        called_function::replace(inside, c"open64", intercept_open)?;
-        called_function::replace(inside, c"ptrace", intercept_ptrace)
+        called_function::intercept(inside, c"open64", &OPEN, opens)?;
+        called_function::intercept(inside, c"ptrace", &PTRACE, controls)
     }
 }
 

@@ -22,6 +22,13 @@ fn null() -> io::Result<File> {
     File::options().read(true).write(true).open("/dev/null")
 }
 
+/// Fails unless this process can still open so many descriptors.
+pub(super) fn are_left(number: usize) -> io::Result<()> {
+    let null = null()?;
+    let opened: io::Result<Vec<File>> = (1..number).map(|_| null.try_clone()).collect();
+    opened.map(drop)
+}
+
 /// Returns the descriptors that wake libdtrace while it waits.
 pub(crate) fn wait_descriptors() -> BTreeSet<i32> {
     of_kind("anon_inode:[eventfd")

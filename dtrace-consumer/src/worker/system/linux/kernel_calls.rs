@@ -17,15 +17,18 @@ use super::bpf::{Instruction, Load, Lookup, MAP_CREATE, MAP_LOOKUP_ELEM, PROG_LO
 use super::called_function;
 use super::pid_view::PidView;
 use super::uprobe_places::{Attributes, Corrected, Rules, corrected};
+use super::wake_ups;
 
 /// `syscall(2)` with all arguments that a system call can have.
 type Syscall = unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
 
-/// What the calls are passed on to, and how they change.
-static NEXT: OnceLock<Next> = OnceLock::new();
+/// What the calls are passed on to.
+static SYSCALL: OnceLock<Syscall> = OnceLock::new();
 
-struct Next {
-    syscall: Syscall,
+/// How the calls change.
+static CHANGES: OnceLock<Changes> = OnceLock::new();
+
+struct Changes {
     /// An address in the libdtrace that makes the calls.
     inside: usize,
     /// How places of probes are corrected, if the kernel has uprobes.
@@ -48,22 +51,12 @@ pub(crate) fn come_between(
     only_known: bool,
 ) -> io::Result<()> {
     let places = uprobe_type().ok().map(|uprobe| Rules { uprobe, only_known });
-    let intercept = |place: *mut usize| {
-        // SAFETY: the place is writable, and holds the address of the C library's `syscall`: libdtrace is opened
-        // with RTLD_NOW, so the loader has filled it in and will not write to it again. Its declaration has
-        // variable arguments. They are passed like those of `Syscall`, because all are integers. The
-        // replacement is called in the same way. Both read as many arguments as a system call can have, and
-        // the kernel ignores those that a call does not have.
-        unsafe {
-            let syscall: Syscall = std::mem::transmute(*place);
-            // A second libdtrace in this process would be the same.
-            if NEXT.set(Next { syscall, inside, places, view }).is_ok() {
-                *place = passes_on as *const () as usize;
-            }
-        }
-    };
-    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet.
-    unsafe { called_function::replace(inside, c"syscall", intercept) }
+    // A second libdtrace in this process would be the same.
+    CHANGES.get_or_init(|| Changes { inside, places, view });
+    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. It is opened with RTLD_NOW.
+    // `syscall` has variable arguments. They are passed like those of `Syscall`, because all are integers. Both read as
+    // many arguments as a system call can have, and the kernel ignores those that a call does not have.
+    unsafe { called_function::intercept(inside, c"syscall", &SYSCALL, passes_on) }
 }
 
 /// Returns the kernel's number for uprobes.
@@ -90,17 +83,28 @@ unsafe extern "C" fn passes_on(
     d: usize,
     e: usize,
 ) -> c_long {
-    // It is set before this function's address is.
-    let Some(next) = NEXT.get() else { return -1 };
+    // They are set before this function's address is.
+    let (Some(syscall), Some(changes)) = (SYSCALL.get(), CHANGES.get()) else { return -1 };
     // SAFETY: it is the caller's call.
-    let pass_on = |first, a| unsafe { (next.syscall)(number, first, a, b, c, d, e) };
+    let pass_on = |first, a| unsafe { syscall(number, first, a, b, c, d, e) };
     match (number, low_half(first)) {
         (libc::SYS_perf_event_open, _) => {
             let given: *const Attributes = ptr::with_exposed_provenance(first);
             // SAFETY: the first argument of this call points to attributes.
-            let changed = next.places.and_then(|it| unsafe { corrected(given, low_half(a), it) });
+            let changed =
+                changes.places.and_then(|it| unsafe { corrected(given, low_half(a), it) });
             match changed {
-                None => pass_on(first, a),
+                None => {
+                    let opened = pass_on(first, a);
+                    // SAFETY: as above.
+                    if unsafe { wake_ups::is_buffer(given.cast()) }
+                        && let (Ok(event @ 0..), Ok(cpu)) =
+                            (i32::try_from(opened), u32::try_from(low_half(b)))
+                    {
+                        wake_ups::opened(event, cpu);
+                    }
+                    opened
+                }
                 Some(Corrected::Refused) => {
                     Errno::ESTALE.set();
                     -1
@@ -117,7 +121,7 @@ unsafe extern "C" fn passes_on(
             let given: *const Load = ptr::with_exposed_provenance(a);
             // SAFETY: the second argument of this call points to as many bytes of attributes as the third says.
             let changed =
-                next.view.and_then(|view| Some((view, unsafe { changed(given, &view) }?)));
+                changes.view.and_then(|view| Some((view, unsafe { changed(given, &view) }?)));
             let Some((view, (load, _program))) = changed else { return pass_on(first, a) };
             // The copy of the caller's attributes, with another program. Both outlive the call.
             let loaded = pass_on(first, (&raw const load).expose_provenance());
@@ -132,17 +136,21 @@ unsafe extern "C" fn passes_on(
         (libc::SYS_bpf, MAP_CREATE) if b >= size_of::<Map>() => {
             let created = pass_on(first, a);
             // SAFETY: as for programs.
-            let is_state = unsafe { ptr::with_exposed_provenance::<Map>(a).as_ref() }
-                .is_some_and(Map::is_state);
-            if let (true, Ok(fd @ 0..)) = (is_state, i32::try_from(created)) {
-                begin_and_end::keep_state(fd);
+            let map = unsafe { ptr::with_exposed_provenance::<Map>(a).as_ref() };
+            if let (Some(map), Ok(fd @ 0..)) = (map, i32::try_from(created)) {
+                if map.is_state() {
+                    begin_and_end::keep_state(fd);
+                } else if map.is_buffers() {
+                    wake_ups::keep_map(fd);
+                }
             }
             created
         }
         (libc::SYS_bpf, MAP_LOOKUP_ELEM) if b >= size_of::<Lookup>() => {
             let lookup: *const Lookup = ptr::with_exposed_provenance(a);
             // SAFETY: as for programs.
-            let _ = catch_unwind(|| unsafe { begin_and_end::before_lookup(lookup, next.inside) });
+            let _ =
+                catch_unwind(|| unsafe { begin_and_end::before_lookup(lookup, changes.inside) });
             pass_on(first, a)
         }
         _ => pass_on(first, a),
@@ -164,6 +172,11 @@ impl Map {
     /// Returns whether it is the array of 32-bit numbers in which the programs keep the state of tracing.
     fn is_state(&self) -> bool {
         self.shape == [2, 4, 4] && self.name.starts_with(b"state\0")
+    }
+
+    /// Returns whether it has the events of the CPUs' buffers.
+    fn is_buffers(&self) -> bool {
+        self.shape == [4, 4, 4] && self.name.starts_with(b"buffers\0")
     }
 }
 

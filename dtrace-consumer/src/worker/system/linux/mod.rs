@@ -40,6 +40,8 @@ mod systemtap_notes;
 mod uprobe_events;
 #[expect(unsafe_code, reason = "it reads what libdtrace passes to the kernel")]
 mod uprobe_places;
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod wake_ups;
 
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use begin_and_end::{fire_only_on, has_begun, lacks_its_end, why_unfired};
@@ -58,3 +60,4 @@ pub(crate) use kernel_settings::{hidden_addresses, silenced_functions};
 pub(crate) use pid_view::PidView;
 pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
 pub(crate) use surroundings::prepare;
+pub(crate) use wake_ups::{have_data, let_wait, prepare_to_let_wait, watch_buffers};

@@ -69,40 +69,13 @@ type Page = Result<Box<[u8]>, Errno>;
 /// # Safety
 /// No other thread may be calling into the library.
 pub(super) unsafe fn come_between(inside: usize) -> io::Result<()> {
-    let pread = |place: *mut usize| {
-        // SAFETY: the place is writable, and holds the address of the C library's `pread64`, which has this type:
-        // libdtrace is opened with RTLD_NOW, so the loader has filled it in. The replacement has the same type.
-        unsafe {
-            let next: PRead = std::mem::transmute(*place);
-            if PREAD.set(next).is_ok() {
-                *place = reads as *const () as usize;
-            }
-        }
-    };
-    let readlink = |place: *mut usize| {
-        // SAFETY: as above, for `readlink`.
-        unsafe {
-            let next: ReadLink = std::mem::transmute(*place);
-            if READLINK.set(next).is_ok() {
-                *place = reads_link as *const () as usize;
-            }
-        }
-    };
-    let kill = |place: *mut usize| {
-        // SAFETY: as above, for `pthread_kill`.
-        unsafe {
-            let next: Kill = std::mem::transmute(*place);
-            if KILL.set(next).is_ok() {
-                *place = wakes as *const () as usize;
-            }
-        }
-    };
-    // SAFETY: the caller guarantees it.
+    // SAFETY: the caller guarantees it, and libdtrace is opened with RTLD_NOW. The types are those of the C library's
+    // functions.
     unsafe {
         // Without these two, what is read would stay for ever.
-        called_function::replace(inside, c"pthread_kill", kill)?;
-        called_function::replace(inside, c"pread64", pread)?;
-        called_function::replace(inside, c"readlink", readlink)
+        called_function::intercept(inside, c"pthread_kill", &KILL, wakes)?;
+        called_function::intercept(inside, c"pread64", &PREAD, reads)?;
+        called_function::intercept(inside, c"readlink", &READLINK, reads_link)
     }
 }
 

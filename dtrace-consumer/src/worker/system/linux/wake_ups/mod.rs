@@ -1,0 +1,288 @@
+//! When does what was traced wake libdtrace?
+//!
+//! libdtrace 2.0.7 has the kernel wake it for each record. The traced program pays for that: most of what a record
+//! costs it is an interrupt that its CPU sends to itself. While many records come, libdtrace would find them without
+//! being woken.
+//!
+//! The BPF programs write a record through the event that a map names for their CPU, and an attribute of the
+//! event says when to wake. So this module opens a second event for each of libdtrace's buffers. It writes to
+//! the same buffer, and wakes libdtrace only when the buffer is half full. While many records come, the map
+//! names the second events; otherwise it names libdtrace's own.
+//!
+//! Then nothing tells libdtrace which buffers have data. So this module also comes between libdtrace and its wait: the
+//! wait returns every buffer that has data, whether or not the kernel woke it for that. This mends a fault of
+//! libdtrace, too. It asks its wait for as many results as there are buffers, but one of the results may tell of
+//! processes. If it took the place of a buffer after the end of tracing, libdtrace would lose what that buffer has.
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::called_function;
+use super::descriptors::are_left;
+use buffer::Buffer;
+use patience::Patience;
+
+mod buffer;
+mod patience;
+
+pub(super) use buffer::is_buffer;
+
+type MMap = unsafe extern "C" fn(*mut c_void, usize, c_int, c_int, c_int, i64) -> *mut c_void;
+type MUnmap = unsafe extern "C" fn(*mut c_void, usize) -> c_int;
+type Watch = unsafe extern "C" fn(c_int, c_int, c_int, *mut libc::epoll_event) -> c_int;
+type Wait = unsafe extern "C" fn(c_int, *mut libc::epoll_event, c_int, c_int) -> c_int;
+
+static MMAP: OnceLock<MMap> = OnceLock::new();
+static MUNMAP: OnceLock<MUnmap> = OnceLock::new();
+static WATCH: OnceLock<Watch> = OnceLock::new();
+static WAIT: OnceLock<Wait> = OnceLock::new();
+
+/// How many descriptors are left to the rest of the worker.
+const LEFT_OVER: usize = 16;
+
+static BUFFERS: Mutex<Buffers> =
+    Mutex::new(Buffers { each: Vec::new(), map: None, patience: None });
+
+/// libdtrace's buffers.
+struct Buffers {
+    each: Vec<Buffer>,
+    /// The map in which the programs find the event of their CPU.
+    map: Option<RawFd>,
+    /// `None` if the kernel always wakes libdtrace for each record.
+    patience: Option<Patience>,
+}
+
+/// Comes between the libdtrace that contains `inside` and its wait for buffers.
+///
+/// # Errors
+/// The library does not call the functions that this module replaces.
+pub(crate) fn watch_buffers(inside: usize) -> io::Result<()> {
+    // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. The types are those of
+    // the C library's functions; an offset in `mmap64` has 64 bits.
+    unsafe {
+        called_function::intercept(inside, c"munmap", &MUNMAP, unmaps)?;
+        called_function::intercept(inside, c"mmap64", &MMAP, maps)?;
+        called_function::intercept(inside, c"epoll_ctl", &WATCH, watches)?;
+        called_function::intercept(inside, c"epoll_wait", &WAIT, waits)
+    }
+}
+
+/// Notes an event that libdtrace has opened for the buffer of a CPU.
+pub(super) fn opened(event: RawFd, cpu: u32) {
+    BUFFERS.lock().each.push(Buffer::new(event, cpu));
+}
+
+/// Notes the map in which the programs find the events.
+pub(super) fn keep_map(map: RawFd) {
+    BUFFERS.lock().map = Some(map);
+}
+
+/// Makes it possible to let records wait for up to `delay`; see [`let_wait`]. libdtrace has its buffers by then.
+///
+/// # Errors
+/// libdtrace does not use its buffers as 2.0.7 does, or the kernel refuses a second event for one of them.
+pub(crate) fn prepare_to_let_wait(delay: Duration) -> io::Result<()> {
+    let mut buffers = BUFFERS.lock();
+    if buffers.map.is_none() || buffers.each.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "libdtrace has no such buffers"));
+    }
+    let added = buffers.each.iter_mut().try_for_each(Buffer::add_event);
+    if let Err(error) = added.and_then(|()| are_left(LEFT_OVER)) {
+        buffers.each.iter_mut().for_each(Buffer::remove_event);
+        return Err(error);
+    }
+    buffers.patience = Some(Patience::new(delay));
+    Ok(())
+}
+
+/// Lets records wait in their buffers, or has the kernel wake libdtrace for each again. Returns whether records wait.
+pub(crate) fn let_wait(wait: bool) -> bool {
+    let mut buffers = BUFFERS.lock();
+    let Buffers { each, map: Some(map), patience: Some(patience) } = &mut *buffers else {
+        return false;
+    };
+    if patience.is_waiting() != wait {
+        let write_through = |second| each.iter().try_for_each(|it| it.write_through(*map, second));
+        match write_through(wait) {
+            Ok(()) => patience.change(wait),
+            // Some may write through the one event, and some through the other. Looking into all buffers after
+            // each delay is right for both.
+            Err(_) => patience.change(true),
+        }
+    }
+    patience.is_waiting()
+}
+
+/// Returns whether a buffer has data that libdtrace has not read.
+pub(crate) fn have_data() -> bool {
+    BUFFERS.lock().each.iter().any(Buffer::has_data)
+}
+
+/// Puts each buffer with data among the events that a wait has returned, of which there are `returned`. Returns how
+/// many there are then.
+fn add_those_with_data(
+    buffers: &[Buffer],
+    events: &mut [MaybeUninit<libc::epoll_event>],
+    returned: usize,
+) -> usize {
+    let mut returned = returned.min(events.len());
+    let name_at = |events: &[MaybeUninit<libc::epoll_event>], at: usize| {
+        // SAFETY: the events before `returned` were written by the wait or below.
+        unsafe { events[at].assume_init() }.u64
+    };
+    for name in buffers.iter().filter(|it| it.has_data()).filter_map(Buffer::name) {
+        if (0..returned).any(|at| name_at(events, at) == name) {
+            continue;
+        }
+        // What is no buffer is returned by the next wait as well, until libdtrace has dealt with it.
+        let is_other =
+            |at: &usize| buffers.iter().all(|it| it.name() != Some(name_at(events, *at)));
+        let full = returned == events.len();
+        let place = if full { (0..returned).find(is_other) } else { Some(returned) };
+        let Some(place) = place else { break };
+        events[place].write(event(name));
+        returned = returned.max(place + 1);
+    }
+    returned
+}
+
+/// Returns what a wait returns for a buffer with this name.
+fn event(name: u64) -> libc::epoll_event {
+    libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: name }
+}
+
+/// Takes the place of `mmap64` for libdtrace.
+unsafe extern "C" fn maps(
+    address: *mut c_void,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: i64,
+) -> *mut c_void {
+    // It is set before this function's address is.
+    let Some(next) = MMAP.get() else { return libc::MAP_FAILED };
+    // SAFETY: it is the caller's call.
+    let mapped = unsafe { next(address, length, protection, flags, fd, offset) };
+    if mapped != libc::MAP_FAILED
+        && let Some(buffer) = BUFFERS.lock().each.iter_mut().find(|it| it.is_of(fd))
+    {
+        // SAFETY: the mapping is that of an event's buffer, and begins at its start: libdtrace passes no offset.
+        // When libdtrace removes it, `unmaps` is called.
+        unsafe { buffer.mapped_at(mapped, length) };
+    }
+    mapped
+}
+
+/// Takes the place of `munmap` for libdtrace.
+unsafe extern "C" fn unmaps(address: *mut c_void, length: usize) -> c_int {
+    let Some(next) = MUNMAP.get() else { return -1 };
+    BUFFERS.lock().each.retain(|it| !it.is_mapped_at(address));
+    // SAFETY: it is the caller's call.
+    unsafe { next(address, length) }
+}
+
+/// Takes the place of `epoll_ctl` for libdtrace.
+unsafe extern "C" fn watches(
+    set: c_int,
+    operation: c_int,
+    fd: c_int,
+    event: *mut libc::epoll_event,
+) -> c_int {
+    let Some(next) = WATCH.get() else { return -1 };
+    // SAFETY: it is the caller's call.
+    let result = unsafe { next(set, operation, fd, event) };
+    if result == 0
+        && operation == libc::EPOLL_CTL_ADD
+        && let Some(buffer) = BUFFERS.lock().each.iter_mut().find(|it| it.is_of(fd))
+    {
+        // SAFETY: the call has succeeded, so the caller passed an event.
+        buffer.watched_as(unsafe { event.read() }.u64);
+    }
+    result
+}
+
+/// Takes the place of `epoll_wait` for libdtrace.
+unsafe extern "C" fn waits(
+    set: c_int,
+    events: *mut libc::epoll_event,
+    places: c_int,
+    timeout: c_int,
+) -> c_int {
+    let Some(next) = WAIT.get() else { return -1 };
+    let mut left = timeout;
+    loop {
+        let now = BUFFERS.lock().patience.as_mut().map_or(left, |it| it.next(left));
+        // SAFETY: it is the caller's call, with another time.
+        let returned = unsafe { next(set, events, places, now) };
+        let Ok(filled) = usize::try_from(returned) else { return returned };
+        // SAFETY: the caller's array has so many places; the call has succeeded, so there is at least one.
+        let all =
+            unsafe { slice::from_raw_parts_mut(events.cast(), places.unsigned_abs() as usize) };
+        let add = AssertUnwindSafe(|| add_those_with_data(&BUFFERS.lock().each, all, filled));
+        let filled = catch_unwind(add).unwrap_or(filled);
+        left = if left < 0 { left } else { left - now };
+        let goes_on = BUFFERS.lock().patience.as_ref().is_some_and(Patience::looks_again);
+        if filled > 0 || left == 0 || !goes_on {
+            return c_int::try_from(filled).unwrap_or(places);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHER: u64 = 99;
+
+    /// Returns the names of what a wait returns that has two places, if the kernel returns these.
+    fn returned(buffers: &[Buffer], by_kernel: &[u64]) -> Vec<u64> {
+        let mut places = [MaybeUninit::uninit(); 2];
+        for (place, name) in places.iter_mut().zip(by_kernel) {
+            place.write(event(*name));
+        }
+        let filled = add_those_with_data(buffers, &mut places, by_kernel.len());
+        // SAFETY: so many places are filled.
+        places[..filled].iter().map(|place| unsafe { place.assume_init() }.u64).collect()
+    }
+
+    #[test]
+    fn a_wait_returns_every_buffer_that_has_data() {
+        let (empty, full) = ([8, 8], [16, 8]);
+        for (ends, by_kernel, expected) in [
+            ([empty, empty], &[][..], &[][..]),
+            ([empty, empty], &[OTHER, 1], &[OTHER, 1]),
+            ([empty, full], &[], &[2]),
+            ([empty, full], &[2], &[2]),
+            ([empty, full], &[OTHER], &[OTHER, 2]),
+            ([empty, full], &[1], &[1, 2]),
+            ([full, full], &[], &[1, 2]),
+            ([full, full], &[2], &[2, 1]),
+            // What is no buffer can wait.
+            ([full, full], &[OTHER], &[2, 1]),
+            ([full, full], &[OTHER, 2], &[1, 2]),
+        ] {
+            let [first, second] = ends;
+            let buffers = [Buffer::described_by(1, first), Buffer::described_by(2, second)];
+            assert_eq!(returned(&buffers, by_kernel), expected, "{ends:?} {by_kernel:?}");
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_libdtrace_does_not_wait_for_is_left_alone() {
+        let mut buffer = Buffer::new(3, 0);
+        assert!(buffer.is_of(3) && !buffer.has_data());
+        buffer.watched_as(1);
+        assert!(!buffer.has_data(), "it is not mapped");
+        assert!(buffer.add_event().is_err());
+        assert_eq!(returned(&[buffer], &[OTHER]), [OTHER]);
+    }
+}
