@@ -78,7 +78,10 @@ fn report<S: Source + Traces, C: Consumer>(session: Session<S, C>, elevation: El
         })
         .run();
     match result {
-        Ok(outcome) => println!("{firings} {counts:?} {:?} {}", outcome.exit, outcome.losses),
+        Ok(outcome) => {
+            println!("{firings} {counts:?} {:?} {}", outcome.exit, outcome.losses);
+            outcome.warnings.iter().for_each(|warning| println!("{warning}"));
+        }
         Err(failure) => say(&failure.error),
     }
 }
@@ -216,6 +219,7 @@ fn by_hand() {
     job.extend([0; 2]);
     job.extend([0; 4]);
     job.push(0);
+    job.extend([0; 8]);
     let mut message = (job.len() as u32).to_le_bytes().to_vec();
     message.extend(job);
     channel.write_all(&message).expect("it listens");

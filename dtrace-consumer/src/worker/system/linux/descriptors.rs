@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use parking_lot::Mutex;
 
@@ -24,9 +24,9 @@ fn null() -> io::Result<File> {
 
 /// Fails unless this process can still open so many descriptors.
 pub(super) fn are_left(number: usize) -> io::Result<()> {
-    let null = null()?;
-    let opened: io::Result<Vec<File>> = (1..number).map(|_| null.try_clone()).collect();
-    opened.map(drop)
+    // A confined worker opens no files, and standard input is open in every worker.
+    let duplicates = (0..number).map(|_| io::stdin().as_fd().try_clone_to_owned());
+    duplicates.collect::<io::Result<Vec<OwnedFd>>>().map(drop)
 }
 
 /// Returns the descriptors that wake libdtrace while it waits.
