@@ -1,6 +1,6 @@
 //! What a stream has described so far.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::aggregation::Aggregation;
 use super::kept;

@@ -1,6 +1,6 @@
 //! Firings of probes, as handlers see them.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::fmt;
 
 use serde::de::DeserializeOwned;

@@ -94,7 +94,7 @@ impl Join {
     /// Delivers the collected entries, and starts anew.
     pub(crate) fn finish<E>(
         &mut self,
-        aggregations: &HashMap<u32, Aggregation>,
+        aggregations: &foldhash::HashMap<u32, Aggregation>,
         symbols: &Symbols,
         mut visit: impl FnMut(&Joined<'_>) -> Result<(), E>,
     ) -> Result<(), E> {

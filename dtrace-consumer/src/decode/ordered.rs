@@ -2,8 +2,8 @@
 //!
 //! libdtrace sorts what it delivers. It cannot sort differences, which only this process knows, or recordings.
 
+use foldhash::HashMap;
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use super::aggregated::Aggregated;
 use super::aggregation::Aggregation;

@@ -1,6 +1,6 @@
 //! What has already been described to the consumer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::clause::{Clause, with_addresses};
@@ -15,9 +15,9 @@ use crate::stream::payload::{AggregationFrame, ClauseFrame, SymbolFrame};
 /// Remembers what has been described. Returns frames that describe what is new.
 #[derive(Default)]
 pub(super) struct Told {
-    probes: HashSet<u32>,
-    clauses: HashMap<(u32, usize), Rc<Clause>>,
-    aggregations: HashMap<u64, Aggregation>,
+    probes: foldhash::HashSet<u32>,
+    clauses: foldhash::HashMap<(u32, usize), Rc<Clause>>,
+    aggregations: foldhash::HashMap<u64, Aggregation>,
     next_aggregation: u32,
     symbols: HashSet<(u32, u64)>,
     pub(super) names: Names,
