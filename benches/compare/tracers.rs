@@ -1,0 +1,203 @@
+//! How does each tracer run a script, and what is measured of it?
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use dtrace_consumer::run_synchronous;
+use dtrace_test_support::dtrace1::Dtrace1;
+use dtrace_test_support::processes::children;
+
+use crate::clocks::{Span, now};
+use crate::traced::{self, WORD, Work};
+
+/// A script, and what it traces.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job {
+    pub(crate) script: &'static str,
+    pub(crate) options: &'static [(&'static str, &'static str)],
+    pub(crate) work: Work,
+    pub(crate) handler: Handler,
+    /// The same for bpftrace(8), if it is to be compared, too.
+    pub(crate) bpftrace: Option<&'static str>,
+}
+
+impl Job {
+    /// Returns how many records are between two looks at the clocks, which cost more than a record.
+    fn look_every(&self) -> u64 {
+        if matches!(self.work, Work::Paced(..)) { 20 } else { 1000 }
+    }
+}
+
+/// What receives the records in this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handler {
+    /// `chew`, without the values.
+    Firings,
+    /// `rows` of two numbers.
+    Rows,
+    /// `out`, the text.
+    Text,
+    /// `walk`.
+    Walk,
+}
+
+/// What was measured of one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// From the call, or the start of the other tracer, to the beginning of the traced program.
+    pub(crate) start: Duration,
+    /// From its end to the last record or entry.
+    pub(crate) end: Duration,
+    /// Its own CPU time for each call.
+    pub(crate) traced: Duration,
+    /// The CPU time of the tracer's processes for each record.
+    pub(crate) tracer: Duration,
+    /// What the tracer says it has lost.
+    pub(crate) drops: u64,
+}
+
+/// The tracers.
+pub(crate) struct Tracers {
+    scratch: PathBuf,
+    dtrace1: Dtrace1,
+}
+
+impl Tracers {
+    pub(crate) fn new(scratch: &Path) -> io::Result<Tracers> {
+        // io.d does not compile on kernels without the symbols that it uses.
+        let without = ["io.d".to_owned()];
+        Ok(Tracers { scratch: scratch.to_owned(), dtrace1: Dtrace1::find(scratch, &without)? })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.scratch.join("times")
+    }
+
+    /// Runs the job with this crate.
+    pub(crate) fn ours(&self, job: &Job) -> io::Result<Run> {
+        let file = self.file();
+        let called = now();
+        let (mut records, mut last) = (0u64, called);
+        let (mut span, is_walk) = (None, job.handler == Handler::Walk);
+        let mut count = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            records += 1;
+            if records == 1 {
+                span = Some(Span::begin(own_processes())?);
+            } else if records.is_multiple_of(job.look_every())
+                && let Some(span) = &mut span
+            {
+                span.until_now(records)?;
+            }
+            if is_walk {
+                last = now();
+            }
+            Ok(())
+        };
+        let session = run_synchronous(job.script, job.work.command(&file)?);
+        let session =
+            job.options.iter().fold(session, |it, (name, value)| it.option(*name, *value));
+        let outcome = match job.handler {
+            Handler::Firings => session.chew(|_| count()).run(),
+            Handler::Rows => session.rows(|_: (i64, i64)| count()).run(),
+            Handler::Text => session.out(|_| count()).run(),
+            Handler::Walk => session.walk(|_| count()).run(),
+        };
+        let outcome = outcome.map_err(|failure| io::Error::other(failure.to_string()))?;
+        let tracer = span.map_or(Duration::ZERO, |span| span.each());
+        run(job, &file, called, last, tracer, outcome.losses.total_drops())
+    }
+
+    /// Runs the job with dtrace(1).
+    pub(crate) fn dtrace1(&self, job: &Job) -> io::Result<Run> {
+        let source = self.scratch.join("script.d");
+        fs::write(&source, job.script)?;
+        let options = job.options.iter().map(|(name, value)| format!("-x{name}={value}"));
+        let mut dtrace = self.dtrace1.command();
+        // Its own default of aggsize is too small for many CPUs.
+        dtrace.args(["-xbufsize=4m", "-xaggsize=4m"]).args(options).arg("-s").arg(source);
+        // Without it, each firing is a line of its own.
+        if job.handler != Handler::Firings {
+            dtrace.arg("-q");
+        }
+        self.measured(dtrace, job)
+    }
+
+    /// Runs the job with bpftrace(8).
+    pub(crate) fn bpftrace(&self, job: &Job, script: &str) -> io::Result<Run> {
+        let mut bpftrace = Command::new("bpftrace");
+        bpftrace.arg("-q").arg("-e").arg(script);
+        self.measured(bpftrace, job)
+    }
+
+    /// Runs another tracer, and reads its lines.
+    fn measured(&self, mut tracer: Command, job: &Job) -> io::Result<Run> {
+        let file = self.file();
+        let words = job.work.command(&file)?;
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        tracer.arg("-c").arg(words.join(" "));
+        let called = now();
+        let mut child = tracer.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
+        let pid = child.id().cast_signed();
+        let (mut records, mut last, mut span) = (0u64, called, None);
+        for line in BufReader::with_capacity(1 << 20, output).split(b'\n') {
+            if line?.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            records += 1;
+            if records == 1 {
+                span = Some(Span::begin(vec![pid])?);
+            } else if records.is_multiple_of(job.look_every())
+                && let Some(span) = &mut span
+            {
+                span.until_now(records)?;
+            }
+            last = now();
+        }
+        let said = child.wait_with_output()?;
+        let errors = String::from_utf8_lossy(&said.stderr).into_owned();
+        if !said.status.success() {
+            return Err(io::Error::other(errors));
+        }
+        let tracer = span.map_or(Duration::ZERO, |span| span.each());
+        run(job, &file, called, last, tracer, drops_in(&errors))
+    }
+}
+
+/// Returns this process and its worker.
+fn own_processes() -> Vec<i32> {
+    let is_traced = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(WORD))
+    };
+    let workers = children().into_iter().filter(|pid| !is_traced(pid));
+    workers.chain([std::process::id().cast_signed()]).collect()
+}
+
+/// Returns how many drops a tracer has reported.
+fn drops_in(errors: &str) -> u64 {
+    let number = |line: &str| line.split_whitespace().find_map(|word| word.parse::<u64>().ok());
+    let reports = errors.lines().filter(|line| line.contains("drop") || line.contains("Lost"));
+    reports.filter_map(number).sum()
+}
+
+fn run(
+    job: &Job,
+    file: &Path,
+    called: Duration,
+    last: Duration,
+    tracer: Duration,
+    drops: u64,
+) -> io::Result<Run> {
+    let traced = traced::read(file)?;
+    fs::remove_file(file)?;
+    Ok(Run {
+        start: traced.began.saturating_sub(called),
+        end: last.saturating_sub(traced.ended),
+        traced: traced.cpu / job.work.calls(),
+        tracer,
+        drops,
+    })
+}
