@@ -19,7 +19,7 @@ pub(crate) fn cpu_of(pid: i32) -> io::Result<Duration> {
     Ok(time.into())
 }
 
-/// The CPU time of processes from the first record on.
+/// The CPU time of processes from the second record on.
 #[derive(Debug, Default)]
 pub(crate) struct Span {
     processes: Vec<i32>,
@@ -45,7 +45,7 @@ impl Span {
     /// Notes that so many records have come until now.
     pub(crate) fn until_now(&mut self, records: u64) -> io::Result<()> {
         self.time = self.now()?.saturating_sub(self.first);
-        self.records = records - 1;
+        self.records = records.saturating_sub(2);
         Ok(())
     }
 

@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err(format!("{}\n{}", missing.what, missing.details).into());
     }
     let scratch = std::env::temp_dir().join(format!("dtrace-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch)?;
+    std::fs::create_dir(&scratch)?;
     let table = report::table(&scratch);
     std::fs::remove_dir_all(&scratch)?;
     let table = table?;

@@ -58,11 +58,12 @@ fn runs(tracers: &Tracers, row: &Row, has_bpftrace: bool) -> io::Result<Runs> {
 }
 
 fn line(row: &Row, figure: Figure, runs: &Runs) -> String {
-    let ratio = median(figure, &runs.dtrace1).as_secs_f64()
-        / median(figure, &runs.ours).as_secs_f64().max(1e-9);
+    let [ours, theirs] = [&runs.ours, &runs.dtrace1].map(|runs| median(figure, runs).as_secs_f64());
+    let comparable = runs.ours.iter().chain(&runs.dtrace1).all(|run| run.drops == 0) && ours > 0.0;
+    let ratio = if comparable { format!("{:.1}", theirs / ours) } else { "–".to_owned() };
     let cell = |runs: &[Run]| if runs.is_empty() { "–".to_owned() } else { cell(figure, runs) };
     format!(
-        "| {} | {} | {} | {} | {ratio:.1} | {} |",
+        "| {} | {} | {} | {} | {ratio} | {} |",
         row.what,
         figure.name(),
         cell(&runs.ours),

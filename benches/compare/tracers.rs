@@ -84,7 +84,7 @@ impl Tracers {
         let (mut span, is_walk) = (None, job.handler == Handler::Walk);
         let mut count = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             records += 1;
-            if records == 1 {
+            if records == 2 {
                 span = Some(Span::begin(own_processes())?);
             } else if records.is_multiple_of(job.look_every())
                 && let Some(span) = &mut span
@@ -128,7 +128,8 @@ impl Tracers {
     /// Runs the job with bpftrace(8).
     pub(crate) fn bpftrace(&self, job: &Job, script: &str) -> io::Result<Run> {
         let mut bpftrace = Command::new("bpftrace");
-        bpftrace.arg("-q").arg("-e").arg(script);
+        // As large buffers, and as large writes, as the others have.
+        bpftrace.env("BPFTRACE_PERF_RB_PAGES", "8192").args(["-q", "-B", "full", "-e", script]);
         self.measured(bpftrace, job)
     }
 
@@ -139,7 +140,9 @@ impl Tracers {
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         tracer.arg("-c").arg(words.join(" "));
         let called = now();
-        let mut child = tracer.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let errors = self.scratch.join("errors");
+        tracer.stdout(Stdio::piped()).stderr(fs::File::create(&errors)?);
+        let mut child = tracer.spawn()?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
         let pid = child.id().cast_signed();
         let (mut records, mut last, mut span) = (0u64, called, None);
@@ -148,7 +151,8 @@ impl Tracers {
                 continue;
             }
             records += 1;
-            if records == 1 {
+            // The first may be a heading.
+            if records == 2 {
                 span = Some(Span::begin(vec![pid])?);
             } else if records.is_multiple_of(job.look_every())
                 && let Some(span) = &mut span
@@ -157,9 +161,9 @@ impl Tracers {
             }
             last = now();
         }
-        let said = child.wait_with_output()?;
-        let errors = String::from_utf8_lossy(&said.stderr).into_owned();
-        if !said.status.success() {
+        let status = child.wait()?;
+        let errors = String::from_utf8_lossy(&fs::read(errors)?).into_owned();
+        if !status.success() {
             return Err(io::Error::other(errors));
         }
         let tracer = span.map_or(Duration::ZERO, |span| span.each());

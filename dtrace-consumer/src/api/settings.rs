@@ -184,14 +184,14 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Limits how long records may wait in the kernel's buffers while many come. The default is 5 ms, and the longest is
-    /// one second; less than a millisecond counts as one.
+    /// Limits how long records may wait in the kernel's buffers while many come. The default is 5 ms. The longest delay
+    /// is one second, and less than a millisecond counts as one.
     ///
-    /// While few come, the kernel wakes the session for each record. That costs the traced program several
-    /// microseconds a record, so a session that finds several each time lets them wait: it looks into the buffers
-    /// after each delay, and when one is half full. No record is lost by that, and the order stays the same.
-    /// [`Duration::ZERO`] has every record wake the session. If records cannot wait, there is a
-    /// [warning](crate::WarningKind::Costly).
+    /// While few records come, the kernel wakes the session for each, which costs the traced program several microseconds.
+    /// When four or more come within the delay, they wait: the session looks into the buffers after each delay, and after
+    /// each half buffer. No record is lost by that, and the records of a CPU stay in order. The session's end by `exit()`
+    /// may wait as long; a stop and the end of the command do not. [`Duration::ZERO`] has every record wake the session.
+    /// If records cannot wait, there is a [warning](crate::session::WarningKind::Costly).
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.source.settings().max_delay = Some(delay);
         self

@@ -54,7 +54,7 @@ pub(super) fn job(
         report: wants.any(Wants::REPORT),
         read_options: read_options(settings),
         snapshot_interval: settings.interval,
-        max_delay: settings.max_delay.unwrap_or(USUAL_DELAY),
+        max_delay: delay(settings),
     })
 }
 
@@ -85,6 +85,14 @@ pub(super) fn known<'s>(job: &'s Job, programs: &'s [ProgramInfo]) -> Session<'s
 /// How long records may wait by default. Waking for a record costs far more than the record, and a few megabytes of
 /// buffer hold much more than the kernel records in this time at its highest rate.
 const USUAL_DELAY: Duration = Duration::from_millis(5);
+
+/// Returns how long records may wait. The kernel's waits have milliseconds, so a shorter delay is one.
+fn delay(settings: &Settings) -> Duration {
+    match settings.max_delay {
+        Some(Duration::ZERO) => Duration::ZERO,
+        delay => delay.unwrap_or(USUAL_DELAY).max(Duration::from_millis(1)),
+    }
+}
 
 /// The shortest interval between walks. A shorter one would leave no time for anything else.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);

@@ -74,7 +74,7 @@ fn version(numbers: &str) -> Result<Version, ParseVersionError> {
     format!("D {}", numbers.replace(' ', "_")).parse()
 }
 
-/// The longest time that records may wait. libdtrace itself waits no longer by default.
+/// The longest time that records may wait: as long as libdtrace's own wait lasts by default.
 pub(crate) const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// Everything that a worker needs to run one session.

@@ -8,8 +8,9 @@ use super::encode::encoder::Encoder;
 use super::encode::ledger::CpuDrops;
 use super::failed::{Failed, surroundings_failed};
 use super::libdtrace::{Tracing, Work};
+use super::pace::Pace;
 use super::processes::Processes;
-use super::system::{dropped_by_kernel, have_data, let_wait};
+use super::system::{dropped_by_kernel, found_by_waits, have_data, let_wait};
 use super::tracer::Tracer;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
@@ -17,13 +18,10 @@ use crate::stream::job::Job;
 /// How long to pause at most where libdtrace does not wake this thread before a buffer is full.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// Records wait after this many consecutive rounds with data and without a pause.
-const BUSY_ROUNDS: u32 = 20;
+/// A record has about as many bytes in the kernel's buffer as this, or more.
+const RECORD: u64 = 64;
 
-/// Records no longer wait when fewer have come than this.
-const BUSY_FIRINGS: u64 = 4;
-
-/// How often to look for the rest when tracing has ended.
+/// In how many rounds to look for the rest at most when tracing has ended.
 const LAST_ROUNDS: u32 = 100;
 
 /// Delivers everything from the start of tracing to its end.
@@ -69,10 +67,10 @@ fn trace(
     processes: &mut Processes,
     job: &Job,
 ) -> Result<(), Failed> {
-    let mut busy = 0;
+    let mut pace = Pace::new(job.max_delay);
     loop {
         let began = Instant::now();
-        let firings = tracing.sink().firings();
+        let (firings, found) = (tracing.sink().firings(), found_by_waits());
         let work = tracing.work()?;
         let encoder = tracing.sink();
         // The consumer asks after the end of a process, so that the end is found below.
@@ -100,16 +98,17 @@ fn trace(
             snapshot(tracing, job)?;
             tracing.sink().flush();
         }
+        let found = found_by_waits().since(found);
+        if found.is_some_and(|it| it.waits == 0) {
+            // libdtrace does not look before the interval of the option switchrate is over.
+            control.pause(LONGEST_PAUSE);
+            continue;
+        }
+        // Of some records, such as those of speculations, nothing is sent yet.
         let came = tracing.sink().firings() - firings;
-        let goes_on = if busy < BUSY_ROUNDS {
-            // Data that the worker had to wait for do not come fast.
-            came > 0 && began.elapsed() < job.max_delay / 2
-        } else {
-            came >= BUSY_FIRINGS
-        };
-        busy = if goes_on { busy + 1 } else { 0 };
-        let is_busy = busy >= BUSY_ROUNDS;
-        if !let_wait(is_busy) && is_busy {
+        let came = came.max(found.map_or(0, |it| it.bytes / RECORD));
+        let may_wait = pace.note(came, began.elapsed());
+        if !let_wait(may_wait) && may_wait {
             control.pause(job.max_delay.min(LONGEST_PAUSE));
         }
     }
@@ -143,7 +142,7 @@ fn drain(tracing: &mut Tracing<Encoder>, control: &Control) -> Result<(), Failed
         if tracing.sink().is_broken() || control.is_abandoned() {
             return Ok(());
         }
-        // libdtrace may be done before it has read everything.
+        // A wait may have had no place for a buffer.
         rounds += u32::from(work == Work::Done);
         if rounds > 0 && (!have_data() || rounds == LAST_ROUNDS) {
             return Ok(());

@@ -17,6 +17,7 @@ mod libraries;
 mod never_fires;
 #[expect(unsafe_code, reason = "it changes and ends this process")]
 pub(crate) mod own_process;
+mod pace;
 mod processes;
 mod served;
 mod session;

@@ -26,7 +26,7 @@ pub(super) struct Tracer {
     not_between: Option<io::Error>,
     /// Why places of probes cannot be corrected.
     pub(super) uncorrected: Option<io::Error>,
-    /// Why libdtrace has to be woken for each record.
+    /// Why libdtrace's wait for its buffers is not watched.
     unwatched: Option<io::Error>,
 }
 

@@ -5,8 +5,7 @@
 use super::configuration::Configuration;
 use super::limits::{self, LONGEST_OPENING, MOST, MOST_SYMBOLS, SHORTEST_INTERVAL};
 use crate::data::script::{Script, words_of};
-use crate::stream::job::LONGEST_DELAY;
-use crate::stream::job::{Job, Process, Purpose, Target};
+use crate::stream::job::{Job, LONGEST_DELAY, Process, Purpose, Target};
 use crate::stream::payload::{FailureFrame, FailureKind};
 use crate::worker::system::belongs_to;
 

@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::OnceLock;
 
 /// Has the library that contains `inside` call `ours` as `name`, and keeps in `next` what it has called so far.
-/// Another library in this process calls what it did.
+/// Other libraries in this process still call the original.
 ///
 /// # Errors
 /// As for [`replace`].

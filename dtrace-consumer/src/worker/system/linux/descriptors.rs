@@ -42,8 +42,8 @@ pub(crate) fn end_tracing() {
     // Each look at files takes one descriptor at a time.
     drop(spare.take());
     for fd in of_kind("anon_inode:[perf_event]") {
-        // SAFETY: closing touches no memory. libdtrace, which owns the descriptor, is not called afterwards, or this
-        // process ends as soon as this returns.
+        // SAFETY: closing touches no memory. Of the descriptors, libdtrace owns most, and `wake_ups` the others, which it
+        // does not close. Neither is called afterwards, or this process ends as soon as this returns.
         unsafe { libc::close(fd) };
     }
     uprobe_events::remove_own();

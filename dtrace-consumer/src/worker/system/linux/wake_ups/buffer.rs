@@ -2,7 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::bpf;
@@ -54,8 +54,8 @@ pub(super) struct Buffer {
     cpu: u32,
     /// libdtrace's own event.
     event: RawFd,
-    /// The second event, for records that wait.
-    second: Option<OwnedFd>,
+    /// The second event, for records that wait. Like libdtrace's own, it is open until tracing ends.
+    second: Option<RawFd>,
     /// Its first page.
     page: usize,
     ends: Option<&'static [AtomicU64; 2]>,
@@ -100,8 +100,13 @@ impl Buffer {
 
     /// Returns whether it has data that libdtrace has not read.
     pub(super) fn has_data(&self) -> bool {
-        let (Some([head, tail]), Some(_)) = (self.ends, self.name) else { return false };
-        head.load(Ordering::Acquire) != tail.load(Ordering::Relaxed)
+        self.unread() > 0
+    }
+
+    /// Returns how many bytes libdtrace has not read.
+    pub(super) fn unread(&self) -> u64 {
+        let (Some([head, tail]), Some(_)) = (self.ends, self.name) else { return 0 };
+        head.load(Ordering::Acquire).wrapping_sub(tail.load(Ordering::Relaxed))
     }
 
     /// Opens the second event.
@@ -128,26 +133,30 @@ impl Buffer {
             libc::syscall(call, given, any_process, self.cpu, no_group, CLOSE_ON_EXEC)
         };
         let opened = c_int::try_from(opened).ok().filter(|fd| *fd >= 0);
-        let opened = opened.ok_or_else(io::Error::last_os_error)?;
-        // SAFETY: it is a new descriptor without another owner.
-        let second = unsafe { OwnedFd::from_raw_fd(opened) };
-        // SAFETY: the call takes a descriptor, and touches no memory of this process.
-        let shared = unsafe { libc::ioctl(second.as_raw_fd(), SET_OUTPUT as _, self.event) };
-        if shared == -1 {
-            return Err(io::Error::last_os_error());
-        }
+        let second = opened.ok_or_else(|| self.failed("opening a second event for"))?;
         self.second = Some(second);
-        Ok(())
+        // SAFETY: the call takes a descriptor, and touches no memory of this process.
+        let shared = unsafe { libc::ioctl(second, SET_OUTPUT as _, self.event) };
+        if shared == -1 { Err(self.failed("sharing")) } else { Ok(()) }
     }
 
+    /// Returns the last error of the C library, as that of an attempt.
+    fn failed(&self, attempt: &str) -> io::Error {
+        let error = io::Error::last_os_error();
+        io::Error::new(error.kind(), format!("{attempt} the buffer of CPU {}: {error}", self.cpu))
+    }
+
+    /// Closes the second event. Afterwards, its number may be another file's.
     pub(super) fn remove_event(&mut self) {
-        self.second = None;
+        if let Some(second) = self.second.take() {
+            // SAFETY: nobody else has this descriptor, and closing it touches no memory.
+            unsafe { libc::close(second) };
+        }
     }
 
     /// Has the programs write through the second event, or through libdtrace's own.
     pub(super) fn write_through(&self, map: RawFd, second: bool) -> io::Result<()> {
-        let second = self.second.as_ref().filter(|_| second).map(AsRawFd::as_raw_fd);
-        let event = second.unwrap_or(self.event);
+        let event = self.second.filter(|_| second).unwrap_or(self.event);
         // SAFETY: the keys of this map are numbers of CPUs, and its values are descriptors.
         unsafe { bpf::update(map, self.cpu, event.to_ne_bytes()) }
     }

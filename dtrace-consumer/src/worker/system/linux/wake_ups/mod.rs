@@ -48,8 +48,13 @@ static WAIT: OnceLock<Wait> = OnceLock::new();
 /// How many descriptors are left to the rest of the worker.
 const LEFT_OVER: usize = 16;
 
-static BUFFERS: Mutex<Buffers> =
-    Mutex::new(Buffers { each: Vec::new(), map: None, patience: None });
+static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers {
+    each: Vec::new(),
+    map: None,
+    patience: None,
+    displaced: false,
+    found: Found { waits: 0, bytes: 0 },
+});
 
 /// libdtrace's buffers.
 struct Buffers {
@@ -58,6 +63,50 @@ struct Buffers {
     map: Option<RawFd>,
     /// `None` if the kernel always wakes libdtrace for each record.
     patience: Option<Patience>,
+    /// Whether the last wait left out what is no buffer.
+    displaced: bool,
+    found: Found,
+}
+
+/// What libdtrace's waits have found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// How many waits there were.
+    pub(crate) waits: u64,
+    /// How many bytes the buffers had then.
+    pub(crate) bytes: u64,
+}
+
+/// What libdtrace's waits have found so far; `None` if they are not watched.
+pub(crate) struct FoundSoFar(Option<Found>);
+
+impl FoundSoFar {
+    /// Returns what they have found since `before`.
+    pub(crate) fn since(self, before: FoundSoFar) -> Option<Found> {
+        let (now, before) = (self.0?, before.0?);
+        Some(Found { waits: now.waits - before.waits, bytes: now.bytes - before.bytes })
+    }
+}
+
+/// Returns what libdtrace's waits have found so far.
+pub(crate) fn found_by_waits() -> FoundSoFar {
+    FoundSoFar(WAIT.get().map(|_| BUFFERS.lock().found))
+}
+
+impl Buffers {
+    /// Adds the buffers that have data to what a wait has returned. Returns how many there are then.
+    fn found_by_wait(
+        &mut self,
+        events: &mut [MaybeUninit<libc::epoll_event>],
+        returned: usize,
+    ) -> usize {
+        self.found.waits += 1;
+        self.found.bytes += self.each.iter().map(Buffer::unread).sum::<u64>();
+        let may_displace = !self.displaced;
+        let (returned, displaces) = add_those_with_data(&self.each, events, returned, may_displace);
+        self.displaced = displaces;
+        returned
+    }
 }
 
 /// Comes between the libdtrace that contains `inside` and its wait for buffers.
@@ -68,10 +117,11 @@ pub(crate) fn watch_buffers(inside: usize) -> io::Result<()> {
     // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. The types are those of
     // the C library's functions; an offset in `mmap64` has 64 bits.
     unsafe {
+        // Last the one without which no buffer is known.
+        called_function::intercept(inside, c"epoll_wait", &WAIT, waits)?;
         called_function::intercept(inside, c"munmap", &MUNMAP, unmaps)?;
         called_function::intercept(inside, c"mmap64", &MMAP, maps)?;
-        called_function::intercept(inside, c"epoll_ctl", &WATCH, watches)?;
-        called_function::intercept(inside, c"epoll_wait", &WAIT, waits)
+        called_function::intercept(inside, c"epoll_ctl", &WATCH, watches)
     }
 }
 
@@ -95,7 +145,13 @@ pub(crate) fn prepare_to_let_wait(delay: Duration) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "libdtrace has no such buffers"));
     }
     let added = buffers.each.iter_mut().try_for_each(Buffer::add_event);
-    if let Err(error) = added.and_then(|()| are_left(LEFT_OVER)) {
+    let are_left = || {
+        are_left(LEFT_OVER).map_err(|error| {
+            let few = "few descriptors would be left (raise the limit by `ulimit -n`)";
+            io::Error::new(error.kind(), format!("{few}: {error}"))
+        })
+    };
+    if let Err(error) = added.and_then(|()| are_left()) {
         buffers.each.iter_mut().for_each(Buffer::remove_event);
         return Err(error);
     }
@@ -103,10 +159,11 @@ pub(crate) fn prepare_to_let_wait(delay: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets records wait in their buffers, or has the kernel wake libdtrace for each again. Returns whether records wait.
+/// Lets records wait in their buffers, or has the kernel wake libdtrace for each again. Returns whether they may wait
+/// now.
 pub(crate) fn let_wait(wait: bool) -> bool {
     let mut buffers = BUFFERS.lock();
-    let Buffers { each, map: Some(map), patience: Some(patience) } = &mut *buffers else {
+    let Buffers { each, map: Some(map), patience: Some(patience), .. } = &mut *buffers else {
         return false;
     };
     if patience.is_waiting() != wait {
@@ -127,13 +184,14 @@ pub(crate) fn have_data() -> bool {
 }
 
 /// Puts each buffer with data among the events that a wait has returned, of which there are `returned`. Returns how
-/// many there are then.
+/// many there are then, and whether one that is no buffer had to make room.
 fn add_those_with_data(
     buffers: &[Buffer],
     events: &mut [MaybeUninit<libc::epoll_event>],
     returned: usize,
-) -> usize {
-    let mut returned = returned.min(events.len());
+    may_displace: bool,
+) -> (usize, bool) {
+    let (mut returned, mut displaces) = (returned.min(events.len()), false);
     let name_at = |events: &[MaybeUninit<libc::epoll_event>], at: usize| {
         // SAFETY: the events before `returned` were written by the wait or below.
         unsafe { events[at].assume_init() }.u64
@@ -142,16 +200,18 @@ fn add_those_with_data(
         if (0..returned).any(|at| name_at(events, at) == name) {
             continue;
         }
-        // What is no buffer is returned by the next wait as well, until libdtrace has dealt with it.
+        // What is no buffer is returned by the next wait as well, until libdtrace has dealt with it. Buffers may
+        // always have data, so it makes room only every other time.
         let is_other =
             |at: &usize| buffers.iter().all(|it| it.name() != Some(name_at(events, *at)));
         let full = returned == events.len();
-        let place = if full { (0..returned).find(is_other) } else { Some(returned) };
-        let Some(place) = place else { break };
+        let other = (0..returned).find(is_other).filter(|_| may_displace);
+        let Some(place) = (if full { other } else { Some(returned) }) else { break };
+        displaces |= full;
         events[place].write(event(name));
         returned = returned.max(place + 1);
     }
-    returned
+    (returned, displaces)
 }
 
 /// Returns what a wait returns for a buffer with this name.
@@ -227,7 +287,7 @@ unsafe extern "C" fn waits(
         // SAFETY: the caller's array has so many places; the call has succeeded, so there is at least one.
         let all =
             unsafe { slice::from_raw_parts_mut(events.cast(), places.unsigned_abs() as usize) };
-        let add = AssertUnwindSafe(|| add_those_with_data(&BUFFERS.lock().each, all, filled));
+        let add = AssertUnwindSafe(|| BUFFERS.lock().found_by_wait(all, filled));
         let filled = catch_unwind(add).unwrap_or(filled);
         left = if left < 0 { left } else { left - now };
         let goes_on = BUFFERS.lock().patience.as_ref().is_some_and(Patience::looks_again);
@@ -244,12 +304,12 @@ mod tests {
     const OTHER: u64 = 99;
 
     /// Returns the names of what a wait returns that has two places, if the kernel returns these.
-    fn returned(buffers: &[Buffer], by_kernel: &[u64]) -> Vec<u64> {
+    fn returned(buffers: &mut Buffers, by_kernel: &[u64]) -> Vec<u64> {
         let mut places = [MaybeUninit::uninit(); 2];
         for (place, name) in places.iter_mut().zip(by_kernel) {
             place.write(event(*name));
         }
-        let filled = add_those_with_data(buffers, &mut places, by_kernel.len());
+        let filled = buffers.found_by_wait(&mut places, by_kernel.len());
         // SAFETY: so many places are filled.
         places[..filled].iter().map(|place| unsafe { place.assume_init() }.u64).collect()
     }
@@ -271,9 +331,25 @@ mod tests {
             ([full, full], &[OTHER, 2], &[1, 2]),
         ] {
             let [first, second] = ends;
-            let buffers = [Buffer::described_by(1, first), Buffer::described_by(2, second)];
-            assert_eq!(returned(&buffers, by_kernel), expected, "{ends:?} {by_kernel:?}");
+            let each = vec![Buffer::described_by(1, first), Buffer::described_by(2, second)];
+            let found = returned(&mut with(each), by_kernel);
+            assert_eq!(found, expected, "{ends:?} {by_kernel:?}");
         }
+    }
+
+    fn with(each: Vec<Buffer>) -> Buffers {
+        let found = Found { waits: 0, bytes: 0 };
+        Buffers { each, map: None, patience: None, displaced: false, found }
+    }
+
+    #[test]
+    fn what_is_no_buffer_waits_once_at_most() {
+        let full = |name| Buffer::described_by(name, [16, 8]);
+        let mut buffers = with(vec![full(1), full(2)]);
+        for expected in [[2, 1], [OTHER, 1], [2, 1], [OTHER, 1]] {
+            assert_eq!(returned(&mut buffers, &[OTHER]), expected);
+        }
+        assert_eq!((buffers.found.waits, buffers.found.bytes), (4, 4 * 16));
     }
 
     #[test]
@@ -283,6 +359,6 @@ mod tests {
         buffer.watched_as(1);
         assert!(!buffer.has_data(), "it is not mapped");
         assert!(buffer.add_event().is_err());
-        assert_eq!(returned(&[buffer], &[OTHER]), [OTHER]);
+        assert_eq!(returned(&mut with(vec![buffer]), &[OTHER]), [OTHER]);
     }
 }

@@ -3,8 +3,8 @@
 use std::ffi::c_int;
 use std::time::Duration;
 
-/// What is waited after records no longer wait, before each look at what a program wrote that had begun before, in
-/// delays.
+/// How long to wait before each last look, in delays, when records no longer wait. A program that began before may still
+/// write.
 const LAST_LOOKS: [c_int; 2] = [1, 10];
 
 /// Whether records wait in their buffers, and for how long.
@@ -13,7 +13,7 @@ pub(super) struct Patience {
     /// How long records may wait, in milliseconds.
     delay: c_int,
     waits: bool,
-    /// How often to look once records no longer wait.
+    /// How many last looks are left.
     looks: usize,
 }
 
