@@ -5,3 +5,4 @@ pub(crate) mod layout;
 pub(crate) mod row_error;
 mod row_value;
 pub(crate) mod rows;
+pub(crate) mod sorting;

@@ -7,11 +7,12 @@ use super::control::Control;
 use super::encode::encoder::Encoder;
 use super::encode::ledger::CpuDrops;
 use super::failed::{Failed, surroundings_failed};
-use super::libdtrace::{Tracing, Work};
+use super::libdtrace::{KernelMaps, PLATFORM, Tracing, Work};
 use super::pace::Pace;
 use super::processes::Processes;
-use super::system::{dropped_by_kernel, found_by_waits, have_data, let_wait};
+use super::system::{AggregationMaps, dropped_by_kernel, found_by_waits, have_data, let_wait};
 use super::tracer::Tracer;
+use crate::data::session_info::Platform;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
 
@@ -124,7 +125,7 @@ fn catch_up(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Res
     // While it can, libdtrace replaces any address within a function by the function's own address in such
     // keys. Resolving them later would keep the two apart.
     if !job.scripts.iter().any(|it| it.mentions(&["usym", "umod", "ufunc"])) {
-        tracing.resolve_keys()?;
+        tracing.resolve_keys(maps(job))?;
     }
     tracing.sink().send(&Frame::CaughtUp);
     tracing.sink().flush();
@@ -152,9 +153,15 @@ fn drain(tracing: &mut Tracing<Encoder>, control: &Control) -> Result<(), Failed
 
 fn snapshot(tracing: &mut Tracing<Encoder>, job: &Job) -> Result<(), Failed> {
     tracing.sink().send(&Frame::SnapshotBegin);
-    tracing.snapshot(job.order, job.drain)?;
+    tracing.snapshot(maps(job), job.order, job.drain)?;
     tracing.sink().send(&Frame::SnapshotEnd);
     Ok(())
+}
+
+/// Returns the access to the kernel's maps of aggregations, if their layout is known.
+fn maps(job: &Job) -> Option<&'static dyn KernelMaps> {
+    let is_known = job.unknown.is_none() && PLATFORM == Platform::Linux;
+    is_known.then_some(&AggregationMaps)
 }
 
 fn report(tracing: &mut Tracing<Encoder>) -> Result<(), Failed> {

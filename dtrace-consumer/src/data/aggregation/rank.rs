@@ -28,4 +28,14 @@ impl AggregationValue {
         };
         (self.function().name(), number, zeros)
     }
+
+    /// Returns whether libdtrace is certain to sort by the same rank.
+    pub(crate) fn has_exact_rank(&self) -> bool {
+        match self {
+            AggregationValue::Quantize(distribution)
+            | AggregationValue::LQuantize(distribution)
+            | AggregationValue::LLQuantize(distribution) => distribution.has_exact_weight(),
+            _ => true,
+        }
+    }
 }

@@ -2,21 +2,20 @@
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 use dtrace_sys::abi::*;
 
 use super::context::Context;
-use super::delivered::{Misdelivered, bytes, list, owned};
-use super::describe::describe;
+use super::delivered::{Misdelivered, bytes, list};
+use super::entries::{self, Sent};
 use super::handle::{CallFailure, Handle};
+use super::kernel_maps::KernelMaps;
+use super::kernel_walk::{self, Purpose};
 use super::platform::{self, Entry};
 use super::printed::Printed;
 use super::sink::Sink;
-use super::told::Keys;
-use crate::data::aggregation::{AggregationFunction, Order};
+use crate::data::aggregation::Order;
 use crate::stream::frame::Frame;
-use crate::stream::payload::{AggregationFrame, EntryFrame};
 
 type WalkFunction =
     unsafe extern "C" fn(*mut dtrace_hdl_t, Option<dtrace_aggregate_f>, *mut c_void) -> c_int;
@@ -42,25 +41,41 @@ struct Walk<'c, S> {
     refused: Option<Misdelivered>,
 }
 
-/// Reads the aggregations and sends every entry in `order`. `drain` removes the entries.
+/// Reads the aggregations and sends every entry in `order`. `drain` removes the entries. Without `maps`, libdtrace
+/// reads them.
 pub(super) fn snapshot<S: Sink>(
     context: &Context<S>,
+    maps: Option<&dyn KernelMaps>,
     order: Order,
     drain: bool,
 ) -> Result<(), CallFailure> {
-    read(context, order, Wanted::Entries { remove: drain })
+    read(context, maps, order, Wanted::Entries { remove: drain })
 }
 
 /// Reads the aggregations and sends the symbols of the addresses among their keys.
-pub(super) fn resolve_keys<S: Sink>(context: &Context<S>) -> Result<(), CallFailure> {
-    read(context, Order::Unsorted, Wanted::Symbols)
+pub(super) fn resolve_keys<S: Sink>(
+    context: &Context<S>,
+    maps: Option<&dyn KernelMaps>,
+) -> Result<(), CallFailure> {
+    read(context, maps, Order::Unsorted, Wanted::Symbols)
 }
 
-fn read<S: Sink>(context: &Context<S>, order: Order, wanted: Wanted) -> Result<(), CallFailure> {
+fn read<S: Sink>(
+    context: &Context<S>,
+    maps: Option<&dyn KernelMaps>,
+    order: Order,
+    wanted: Wanted,
+) -> Result<(), CallFailure> {
     let handle = context.handle;
-    // SAFETY: the handle is open and tracing.
-    let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
-    handle.check("dtrace_aggregate_snap", result)?;
+    if let (Some(contents), Some(maps)) = (kernel_walk::snapshot(context, maps)?, maps) {
+        let only_symbols = wanted == Wanted::Symbols;
+        let remove = wanted == (Wanted::Entries { remove: true });
+        let purpose = Purpose { order, only_symbols, remove };
+        if kernel_walk::deliver(context, maps, &contents, purpose)? {
+            return Ok(());
+        }
+        kernel_walk::leave_to_libdtrace(context, maps)?;
+    }
     let (call, function) = function_for(order, handle);
     let (result, _) = walk(context, call, function, wanted, None);
     handle.check(call, result)
@@ -154,26 +169,17 @@ impl<S: Sink> Walk<'_, S> {
         // SAFETY: the entry is that of the running callback; see `# Safety`.
         let per_cpu = unsafe { self.per_cpu(&found)? };
         // SAFETY: the description's name is a C string.
-        let keys = unsafe { self.describe(&found)? };
-        for addresses in keys.with_addresses.iter().filter_map(|f| f.addresses(found.key_bytes)) {
-            addresses.iter().for_each(|address| self.context.send_symbol(addresses.pid, address));
-        }
+        let keys = unsafe { entries::describe(self.context, &found)? };
+        entries::send_symbols(self.context, &keys, found.key_bytes);
         if let Some(printed) = &mut self.printed {
             printed.add(&keys.fields, found.key_bytes, (found.value, found.normal));
         }
         if self.wanted == Wanted::Symbols {
             return Ok(());
         }
-        let mut packed = self.context.packed.borrow_mut();
-        packed.clear();
-        keys.packing.pack(found.key_bytes, &mut packed);
-        self.context.send(&Frame::Entry(EntryFrame {
-            aggregation: keys.aggregation,
-            generation: found.generation,
-            keys: &packed,
-            value: found.value,
-            per_cpu: &per_cpu,
-        }));
+        let Entry { generation, key_bytes, value, .. } = found;
+        let sent = Sent { generation, key_bytes, value, per_cpu: &per_cpu };
+        entries::send(self.context, &keys, &sent);
         Ok(())
     }
 
@@ -206,47 +212,6 @@ impl<S: Sink> Walk<'_, S> {
         }
         Ok(per_cpu)
     }
-
-    /// Returns how to treat the aggregation's keys. Describes the aggregation if it is new.
-    ///
-    /// # Safety
-    /// The entry's name is a C string or null.
-    unsafe fn describe(&self, found: &Entry<'_>) -> Result<Rc<Keys>, Misdelivered> {
-        let handle = self.context.handle;
-        let function = function_of(found.function).ok_or_else(|| {
-            Misdelivered::new(format!("unknown aggregating function {}", found.function))
-        })?;
-        let mut told = self.context.told.borrow_mut();
-        let (keys, new) = told.aggregation(found.variable, found.normal, |key| AggregationFrame {
-            key,
-            variable: found.variable,
-            // SAFETY: the caller guarantees it; see `# Safety`.
-            name: unsafe { owned(found.name) },
-            function,
-            signature: found.signature,
-            normal: found.normal,
-            // The first key is the variable's own number.
-            keys: found.keys.iter().skip(1).map(|r| describe(handle, r)).collect(),
-        });
-        new.iter().for_each(|frame| self.context.send(frame));
-        Ok(keys)
-    }
-}
-
-/// Returns the aggregating function with libdtrace's number.
-fn function_of(action: u16) -> Option<AggregationFunction> {
-    Some(match action {
-        DTRACEAGG_COUNT => AggregationFunction::Count,
-        DTRACEAGG_SUM => AggregationFunction::Sum,
-        DTRACEAGG_MIN => AggregationFunction::Min,
-        DTRACEAGG_MAX => AggregationFunction::Max,
-        DTRACEAGG_AVG => AggregationFunction::Avg,
-        DTRACEAGG_STDDEV => AggregationFunction::Stddev,
-        DTRACEAGG_QUANTIZE => AggregationFunction::Quantize,
-        DTRACEAGG_LQUANTIZE => AggregationFunction::LQuantize,
-        DTRACEAGG_LLQUANTIZE => AggregationFunction::LLQuantize,
-        _ => return None,
-    })
 }
 
 unsafe extern "C" fn entry<S: Sink>(a: *const dtrace_aggdata_t, arg: *mut c_void) -> c_int {

@@ -41,6 +41,10 @@ pub(super) struct Context<S> {
     pub(super) wanted: Wanted,
     /// The length of libdtrace's lists by CPU, if it is known. Set when tracing is on.
     pub(super) cpus: Cell<Option<usize>>,
+    /// Whether walks may read the kernel's maps of aggregations. Set when tracing is on.
+    pub(super) reads_maps: Cell<bool>,
+    /// Whether libdtrace may have a snapshot that it regards as valid, but that has only some keys.
+    pub(super) in_part: Cell<bool>,
     pub(super) told: RefCell<Told>,
     pub(super) pending: RefCell<Option<Pending>>,
     pub(super) text_ends: RefCell<Vec<u8>>,
@@ -108,6 +112,8 @@ impl<S: Sink> Context<S> {
             output: Memstream::open()?,
             wanted,
             cpus: Cell::new(None),
+            reads_maps: Cell::new(false),
+            in_part: Cell::new(false),
             told: RefCell::default(),
             pending: RefCell::new(None),
             text_ends: RefCell::new(Vec::new()),

@@ -106,6 +106,9 @@ pub(super) unsafe extern "C" fn option<S: Sink>(
                 new: option_value(o.dtsda_newval),
             }
         };
+        if change.name == "aggrate" {
+            context.reads_maps.set(false);
+        }
         context.send(&Frame::OptionChange(change));
         Ok(DTRACE_HANDLE_OK)
     })

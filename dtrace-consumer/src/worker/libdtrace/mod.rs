@@ -10,9 +10,12 @@ mod compiling;
 mod context;
 mod delivered;
 mod describe;
+mod entries;
 mod firing;
 mod handle;
 mod handlers;
+mod kernel_maps;
+mod kernel_walk;
 mod memstream;
 mod named_text;
 mod platform;
@@ -32,6 +35,9 @@ pub(crate) use bpf_maps::{BpfMap, own_maps};
 pub(crate) use compiling::{Compiling, Loaded};
 pub(crate) use context::Wanted;
 pub(crate) use handle::{CallFailure, Closing};
+pub(crate) use kernel_maps::{
+    Contents, KernelMaps, MapContents, Watched, aggregation_of, generation_of,
+};
 pub(crate) use platform::PLATFORM;
 pub(crate) use sink::Sink;
 pub(crate) use tracing::{Tracing, Work};

@@ -8,6 +8,7 @@ use dtrace_sys::abi::*;
 use super::context::{Context, Wanted};
 use super::delivered::Misdelivered;
 use super::handle::{CallFailure, Handle, Use};
+use super::kernel_maps::KernelMaps;
 use super::printed::Printed;
 use super::sink::Sink;
 use super::{aggregations, handlers, platform};
@@ -70,6 +71,8 @@ impl<S: Sink> Tracing<S> {
         let result = unsafe { platform::go(self.handle) };
         self.handle.check("dtrace_go", result)?;
         self.context().cpus.set(platform::places_by_cpu());
+        // libdtrace keeps to this rate, and changes it when the script does; see the handler of options.
+        self.context().reads_maps.set(matches!(self.option("aggrate"), Ok(Some(0))));
         // A string whose size is not known travels whole.
         let string_size = self.option("strsize").ok().flatten();
         self.context().told.borrow_mut().string_size =
@@ -162,14 +165,23 @@ impl<S: Sink> Tracing<S> {
         Ok(named.unwrap_or_else(|| text.to_vec()))
     }
 
-    /// Reads the aggregations and sends every entry to the sink, in `order`. `drain` removes the entries.
-    pub(crate) fn snapshot(&mut self, order: Order, drain: bool) -> Result<(), CallFailure> {
-        aggregations::snapshot(self.context(), order, drain)
+    /// Reads the aggregations and sends every entry to the sink, in `order`. `drain` removes the entries. Without
+    /// `maps`, libdtrace reads them.
+    pub(crate) fn snapshot(
+        &mut self,
+        maps: Option<&dyn KernelMaps>,
+        order: Order,
+        drain: bool,
+    ) -> Result<(), CallFailure> {
+        aggregations::snapshot(self.context(), maps, order, drain)
     }
 
     /// Reads the aggregations and sends the symbols of the addresses among their keys to the sink.
-    pub(crate) fn resolve_keys(&mut self) -> Result<(), CallFailure> {
-        aggregations::resolve_keys(self.context())
+    pub(crate) fn resolve_keys(
+        &mut self,
+        maps: Option<&dyn KernelMaps>,
+    ) -> Result<(), CallFailure> {
+        aggregations::resolve_keys(self.context(), maps)
     }
 
     /// Returns the state of the callbacks.

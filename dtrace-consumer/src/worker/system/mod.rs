@@ -7,7 +7,7 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Answering, ConsumerIdentity, Controllable, Peer, PidView, Reach, Threads, belongs_to,
+    AggregationMaps, Answering, ConsumerIdentity, Controllable, Peer, PidView, Reach, Threads, belongs_to,
     built_upon, close_inherited_descriptors, come_between, confine, confine_before_opening,
     dropped_by_kernel, duplicate, end_tracing, fire_only_on, found_by_waits, give_up_privileges,
     has_begun, have_data, hidden_addresses, inode_of_input, is_attached, is_traced,

@@ -15,6 +15,16 @@ impl Distribution {
         (sum, zeros)
     }
 
+    /// Returns whether libdtrace's own sum is the same. It adds floating-point numbers, which are exact as long as they
+    /// are whole and small enough. Those of an `llquantize` need not be whole.
+    pub(in super::super) fn has_exact_weight(&self) -> bool {
+        let sizes = self.raw().map(|(range, count)| {
+            u128::from(self.value_of(range).unsigned_abs()) * u128::from(count.unsigned_abs())
+        });
+        let total = sizes.fold(0, u128::saturating_add);
+        total <= 1 << 63 && !matches!(self.parameters, DistributionParameters::LogLinear(_))
+    }
+
     /// Returns the value that libdtrace takes a bucket for.
     fn value_of(&self, range: BucketRange) -> i64 {
         match (self.parameters, range) {

@@ -12,8 +12,12 @@ use std::{fs, io, ptr, slice};
 
 use nix::errno::Errno;
 
+use super::aggregation_maps;
 use super::begin_and_end;
-use super::bpf::{Instruction, Load, Lookup, MAP_CREATE, MAP_LOOKUP_ELEM, PROG_LOAD};
+use super::bpf::{
+    ById, Instruction, Load, Lookup, MAP_CREATE, MAP_GET_FD_BY_ID, MAP_GET_NEXT_KEY,
+    MAP_LOOKUP_ELEM, PROG_LOAD,
+};
 use super::called_function;
 use super::pid_view::PidView;
 use super::uprobe_places::{Attributes, Corrected, Rules, corrected};
@@ -142,9 +146,39 @@ unsafe extern "C" fn passes_on(
                     begin_and_end::keep_state(fd);
                 } else if map.is_buffers() {
                     wake_ups::keep_map(fd);
+                } else if map.has_generations() {
+                    aggregation_maps::keep_generations(fd);
                 }
             }
             created
+        }
+        (libc::SYS_bpf, MAP_GET_FD_BY_ID) if b >= size_of::<ById>() => {
+            let opened = pass_on(first, a);
+            // SAFETY: as for programs.
+            if let Some(by_id) = unsafe { ptr::with_exposed_provenance::<ById>(a).as_ref() } {
+                let fd = i32::try_from(opened).ok().filter(|fd| *fd >= 0);
+                let _ = catch_unwind(|| aggregation_maps::opens(by_id.id, fd));
+            }
+            opened
+        }
+        (libc::SYS_bpf, MAP_GET_NEXT_KEY) if b >= size_of::<Lookup>() => {
+            let lookup: *const Lookup = ptr::with_exposed_provenance(a);
+            // SAFETY: as for programs.
+            match catch_unwind(|| unsafe { aggregation_maps::next_key(lookup) }).ok().flatten() {
+                Some(Ok(())) => 0,
+                Some(Err(errno)) => {
+                    errno.set();
+                    -1
+                }
+                None => {
+                    let result = pass_on(first, a);
+                    if result < 0 {
+                        // SAFETY: as for programs.
+                        unsafe { aggregation_maps::has_no_more_keys(lookup) };
+                    }
+                    result
+                }
+            }
         }
         (libc::SYS_bpf, MAP_LOOKUP_ELEM) if b >= size_of::<Lookup>() => {
             let lookup: *const Lookup = ptr::with_exposed_provenance(a);
@@ -177,6 +211,11 @@ impl Map {
     /// Returns whether it has the events of the CPUs' buffers.
     fn is_buffers(&self) -> bool {
         self.shape == [4, 4, 4] && self.name.starts_with(b"buffers\0")
+    }
+
+    /// Returns whether it is the array of the current generations of aggregations.
+    fn has_generations(&self) -> bool {
+        self.shape == [2, 4, 8] && self.name.starts_with(b"agggen\0")
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a worker requires of Linux.
 
+#[expect(unsafe_code, reason = "it answers libdtrace in place of the kernel")]
+mod aggregation_maps;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
 mod attachments;
 #[expect(unsafe_code, reason = "it calls functions of libdtrace that have no names")]
@@ -43,6 +45,7 @@ mod uprobe_places;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
 mod wake_ups;
 
+pub(crate) use aggregation_maps::AggregationMaps;
 pub(crate) use attachments::{is_attached, keep_descriptors, was_let_go, watch_attachments};
 pub(crate) use begin_and_end::{fire_only_on, has_begun, lacks_its_end, why_unfired};
 pub(crate) use built_probes::{built_upon, may_be_built, may_be_built_on_functions};
