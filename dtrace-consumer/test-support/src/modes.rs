@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::process::exit;
 
 use crate::libraries::{load, with_changing_list};
-use crate::traced::{WORD, call};
+use crate::traced::{WORD, call, call_on_each_cpu};
 
 ctor::declarative::ctor! {
     // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
@@ -38,6 +38,8 @@ fn run(mode: &str, argument: &str) -> ! {
                 scope.spawn(|| call(number()));
             }
         }),
+        // getpgid(2) of so many processes, on each CPU.
+        "calls-on-each-cpu" => call_on_each_cpu(number()),
         "exit" => exit(number()),
         "killed" => {
             let signal = nix::sys::signal::Signal::try_from(number()).expect("a signal");

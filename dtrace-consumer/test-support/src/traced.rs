@@ -4,6 +4,9 @@
 
 use std::ffi::OsString;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::getpgid;
+
 /// The first argument of a test binary that is to be a program to trace.
 pub(crate) const WORD: &str = "traced-program";
 
@@ -22,6 +25,25 @@ pub fn traced_program(mode: &str, argument: impl ToString) -> Vec<OsString> {
 pub fn calls_of_this_thread(action: &str) -> String {
     let (pid, tid) = (nix::unistd::getpid(), nix::unistd::gettid());
     format!("syscall::getppid:entry /pid == {pid} && tid == {tid}/ {{ {action} }}")
+}
+
+/// Calls getpgid(2) with each number below `numbers`, on each CPU in turn.
+///
+/// # Panics
+/// If this thread cannot choose its CPU.
+pub fn call_on_each_cpu(numbers: i32) {
+    let this = nix::unistd::Pid::from_raw(0);
+    let permitted = sched_getaffinity(this).expect("CPUs");
+    for cpu in (0..CpuSet::count()).filter(|cpu| permitted.is_set(*cpu) == Ok(true)) {
+        let mut only = CpuSet::new();
+        only.set(cpu).expect("a CPU that exists");
+        sched_setaffinity(this, &only).expect("a CPU that is permitted");
+        for number in 0..numbers {
+            // Most processes do not exist.
+            let _ = std::hint::black_box(getpgid(Some(nix::unistd::Pid::from_raw(number))));
+        }
+    }
+    sched_setaffinity(this, &permitted).expect("the CPUs from before");
 }
 
 /// Calls getppid(2) so many times.

@@ -74,7 +74,10 @@ pub(crate) fn generation_of(value: &[u8]) -> u64 {
 
 impl Contents {
     /// Returns the keys and values of a map.
-    pub(super) fn elements<'c>(&self, map: &'c MapContents) -> impl Iterator<Item = (&'c [u8], &'c [u8])> {
+    pub(super) fn elements<'c>(
+        &self,
+        map: &'c MapContents,
+    ) -> impl Iterator<Item = (&'c [u8], &'c [u8])> {
         let keys = map.keys.chunks_exact(self.key_size.max(1));
         keys.zip(map.values.chunks_exact(self.value_size.max(1)))
     }

@@ -184,9 +184,8 @@ impl<S: Sink> Shown<'_, S> {
         }
         // SAFETY: the description's name is a C string.
         let keys = unsafe { entries::describe(self.context, &found)? };
-        let is_replaced = |action| {
-            matches!(action, Action::Sym | Action::Mod | Action::USym | Action::UMod)
-        };
+        let is_replaced =
+            |action| matches!(action, Action::Sym | Action::Mod | Action::USym | Action::UMod);
         let replaced = keys.fields.iter().any(|field| is_replaced(field.description.action));
         self.unfit |= replaced || !found.per_cpu.is_null();
         let kind = Kind {
