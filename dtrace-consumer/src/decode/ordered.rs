@@ -67,12 +67,8 @@ impl Ordered {
             .iter()
             .filter_map(|entry| {
                 let aggregation = aggregations.get(&entry.raw.aggregation)?;
-                let place = Place {
-                    variable: aggregation.variable,
-                    fields: &aggregation.keys,
-                    keys: &entry.raw.keys,
-                    rank: entry.value.rank(),
-                };
+                let Aggregation { variable, keys, .. } = aggregation;
+                let place = Place::new(*variable, keys, &entry.raw.keys, entry.value.rank());
                 Some((place, entry, aggregation))
             })
             .collect();

@@ -191,10 +191,11 @@ impl<'c> Entries<'c> {
                 true => entry.rank(values.get(entry.value.clone())?)?,
                 false => ("", 0, 0),
             };
-            let (variable, keys) = (u64::from(entry.variable), entry.keys);
-            places.push((Place { variable, fields: &entry.kind.keys.fields, keys, rank }, entry));
+            let (variable, fields) = (u64::from(entry.variable), &entry.kind.keys.fields);
+            places.push((Place::new(variable, fields, entry.keys, rank), entry));
         }
-        places.sort_by(|(a, _), (b, _)| a.compare(b, order));
+        // libdtrace's order of what it regards as equal is no particular one either.
+        places.sort_unstable_by(|(a, _), (b, _)| a.compare(b, order));
         entries.extend(places.into_iter().map(|(_, entry)| entry));
         Some(())
     }
