@@ -223,11 +223,11 @@ pub(super) unsafe fn elements(
     shape: &Shape,
     most: usize,
 ) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    /// As many elements as to read at once. A bucket that has more is read at once.
-    const AT_ONCE: usize = 4096;
+    /// About as many bytes as to read at once. A bucket of the map is read at once, even if it has more.
+    const AT_ONCE: usize = 256 << 10;
     let (key_size, value_size) = (shape.key_size(), shape.value_size());
     let entries = (shape.entries as usize).max(1);
-    let mut room = AT_ONCE.min(entries);
+    let mut room = (AT_ONCE / (key_size + value_size).max(1)).clamp(16, 4096).min(entries);
     let (mut keys, mut values) = (Vec::new(), Vec::new());
     let mut position: Option<u32> = None;
     // Each round reads a bucket at least, and there are at most twice as many buckets as elements.
