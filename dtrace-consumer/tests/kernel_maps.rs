@@ -18,12 +18,12 @@ live_tests! {
     needs: [Tracing],
     tests: [
         all_functions_on_several_cpus_are_merged_as_libdtrace_merges_them,
-        what_a_script_clears_truncates_and_normalises_is_as_libdtrace_has_it,
         what_a_script_prints_after_walks_has_all_keys,
         a_walk_after_walks_has_what_end_left,
         a_drained_entry_is_delivered_once,
     ],
     long: [
+        what_a_script_clears_truncates_and_normalises_is_as_libdtrace_has_it,
         entries_are_sorted_as_libdtrace_sorts_them_in_every_order,
         keys_of_every_kind_are_as_libdtrace_has_them,
         differences_between_walks_add_up,

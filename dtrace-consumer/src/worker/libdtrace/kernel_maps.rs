@@ -215,3 +215,6 @@ impl Merged<'_> {
         value.ok().filter(AggregationValue::has_exact_rank).map(|value| value.rank())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,3 +206,66 @@ pub(super) unsafe fn has_no_more_keys(lookup: *const Lookup) {
 fn watching<T>(f: impl FnOnce(&mut Watch) -> Option<T>) -> Option<T> {
     WATCH.with(|watch| f(watch.try_borrow_mut().ok()?.as_mut()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    /// Watches calls such as libdtrace makes.
+    fn watched(instead: bool, mut calls: impl FnMut()) -> Watched {
+        // Not the descriptor of a map.
+        keep_generations(0);
+        AggregationMaps.watch(instead, &mut calls)
+    }
+
+    /// Asks for a key as libdtrace does. Returns whether the kernel has to answer.
+    fn ask(map: RawFd) -> bool {
+        let mut key = [0u8; 64];
+        let lookup = Lookup::at(map, &mut key);
+        // SAFETY: the attributes are valid.
+        let passes_on = unsafe { next_key(&raw const lookup) }.is_none();
+        if passes_on {
+            // SAFETY: the attributes are valid.
+            unsafe { has_no_more_keys(&raw const lookup) };
+        }
+        passes_on
+    }
+
+    #[test]
+    fn a_map_that_cannot_be_read_is_left_to_libdtrace() {
+        let no_map = File::open("/dev/null").expect("a file");
+        for instead in [false, true] {
+            let watched = watched(instead, || {
+                for id in [1, 2] {
+                    opens(id, Some(no_map.as_raw_fd()));
+                    assert!(ask(no_map.as_raw_fd()));
+                }
+            });
+            assert!(matches!(watched, Watched::ByLibdtrace), "{watched:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_does_not_read_the_maps_to_their_ends_is_told_from_one_that_reads_none() {
+        assert!(matches!(watched(true, || {}), Watched::Nothing));
+        assert!(matches!(watched(true, || opens(1, None)), Watched::Interrupted));
+        assert!(matches!(watched(true, || opens(1, Some(0))), Watched::Interrupted));
+        let in_the_middle = || {
+            opens(1, Some(0));
+            opens(2, Some(1));
+        };
+        assert!(matches!(watched(true, in_the_middle), Watched::Interrupted));
+    }
+
+    #[test]
+    fn nothing_is_answered_while_nobody_watches() {
+        opens(1, Some(0));
+        assert!(ask(0));
+        // SAFETY: there are no attributes.
+        assert!(unsafe { next_key(std::ptr::null()) }.is_none());
+        // A file that no call has opened as a map.
+        assert!(matches!(watched(true, || assert!(ask(1))), Watched::Nothing));
+    }
+}

@@ -95,6 +95,15 @@ pub(super) struct Lookup {
     flags: u64,
 }
 
+#[cfg(test)]
+impl Lookup {
+    /// Returns the attributes of a call that writes to a place.
+    pub(super) fn at(map: RawFd, place: &mut [u8]) -> Lookup {
+        let value = place.as_mut_ptr().expose_provenance() as u64;
+        Lookup { map: map.cast_unsigned(), padding: 0, key: 0, value, flags: 0 }
+    }
+}
+
 /// Returns the element of a map under a 32-bit key.
 ///
 /// # Safety
