@@ -1,12 +1,29 @@
 //! How does a walk deliver what the kernel's maps hold, without a snapshot of libdtrace's?
 //!
-//! The time of libdtrace's snapshot grows with the square of the number of keys. The walks of a session therefore read
-//! the maps themselves ([`KernelMaps`]). libdtrace's own snapshot remains for what it does itself: `printa()`,
-//! `trunc()`, `clear()`, and its report at the end. It takes a new one for these whenever it consumes records.
+//! libdtrace's snapshot keeps the entries of an aggregation in one list, and compares each key that it reads with all of
+//! them. With 50 000 keys this takes many seconds. The walks of a session therefore read the maps themselves
+//! ([`KernelMaps`]). libdtrace's own snapshot remains for what it does itself: `printa()`, `trunc()`, `clear()`, and its
+//! report at the end. It takes a new one for these whenever it consumes records, so it never prints or removes what it
+//! has seen in part.
+//!
+//! The maps are read while libdtrace takes a snapshot, in the place of its calls, and not at a time of this module's
+//! choice. So they are the maps of the CPUs that libdtrace reads, in the same order, and it reports drops as ever. It
+//! also describes the aggregations to a walk, because it gets to see a key of each. Nothing depends on where its
+//! structures have what.
 //!
 //! Some aggregations are left to libdtrace: those with values by CPU; those whose keys are addresses that libdtrace
-//! replaces by that of the function or module (`sym`, `mod`, `usym`, `umod`); those that it might sort differently; and
-//! all with `aggrate`, by which libdtrace decides when to read.
+//! replaces by that of the function or module (`sym`, `mod`, `usym`, `umod`); those that it might sort differently, because
+//! it adds floating-point numbers; and all with `aggrate`, by which libdtrace decides when to read. So are those of a
+//! libdtrace whose version is not known.
+//!
+//! There is one difference. If a script clears an aggregation, a value from before that comes back once in libdtrace's
+//! snapshot if the key was new and libdtrace had not seen it yet. Here it counts as cleared.
+//!
+//! Two alternatives would have kept libdtrace's snapshot. Taking it less often, or reading its maps faster for it, leaves
+//! the comparisons: of the time for 20 000 keys, the kernel's part is a sixth. Relinking its lists before each comparison,
+//! so that the entry of the key comes first, would have made all of libdtrace fast, with its own order and its own
+//! `printa()`. But it writes into structures that no header describes, while libdtrace works on them, and a wrong guess
+//! would corrupt its memory instead of being noticed.
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
