@@ -336,6 +336,7 @@ fn walks_follow_an_aggrate_that_the_script_sets() {
     call_on_each_cpu(10);
     walks.next();
     let before = walks.next();
+    assert_eq!(before.len(), 10);
     call_on_each_cpu(20);
     assert_eq!(walks.next(), before);
     // At the end, libdtrace reads once more.
