@@ -22,7 +22,7 @@ suite_of() {
 USERLAND_PACKAGES='base-files dtrace libdtrace2 libgcc-s1 busybox-static coreutils dash'
 
 # Packages of what some tests need besides: a C compiler, tracers and programs that change users.
-TOOLS_PACKAGES='gcc libc6-dev strace util-linux sudo opendoas base-passwd'
+TOOLS_PACKAGES='gcc libc6-dev strace util-linux mount sudo opendoas base-passwd'
 
 # USDT needs a character device in user space (cuse); the io provider needs a disk (virtio).
 MODULES='fuse cuse virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk'
@@ -127,7 +127,9 @@ build_userland() {
     echo "$packages" >"$to/packages"
   )
   rm -rf "$root"/usr/share/{doc,man,locale,lintian,bug,info} "$root/usr/lib/$TRIPLET/gconv"
-  mkdir -p "$root"/{out,tmp,root} "$root/var/tmp"
+  # base-files makes most of these only when it is installed.
+  mkdir -p "$root"/{out,root,home,mnt,usr/local} "$root/var/log"
+  install -d -m 1777 "$root/tmp" "$root/var/tmp"
   install -m 755 "$VM/guest-init" "$root/init"
   (cd "$root" && find . | pack) >"$to/userland.cpio"
   rm -rf "$to/apt"

@@ -111,8 +111,10 @@ run_tests() {
       example | bin) paths+=("$program") ;;
     esac
   done <<<"$programs"
-  # Tests start this program by its name without the hash.
-  [ ! -e "$PROFILE/dtrace-worker" ] || paths+=("$PROFILE/dtrace-worker")
+  # Tests start this program by its name without the hash, and load the stand-in for libdtrace.
+  for program in dtrace-worker deps/libdtrace_stand_in.so; do
+    [ ! -e "$PROFILE/$program" ] || paths+=("$PROFILE/$program")
+  done
   [ -z "$tools" ] || build_tools
   local VM_MEMORY=${VM_MEMORY:-$(memory_for "${paths[@]}" ${tools:+"$CACHE/tools/tools.cpio"})}
   for kernel in "${kernels[@]}"; do

@@ -52,9 +52,10 @@ fn as_user(commands: &str, case: &str) -> String {
 }
 
 /// Scripts for a command that calls getppid() three times. Each is a way in which libdtrace uses the system.
+/// The number of the call is that of the architecture.
 const SCRIPTS: [&str; 5] = [
     "syscall::getppid:entry /pid == $target/ { trace(execname); }",
-    "rawtp:::sys_enter /pid == $target && arg1 == 110/ { @[pid == $target] = count(); }",
+    "rawtp:::sys_enter /pid == $target && arg1 == GETPPID/ { @[pid == $target] = count(); }",
     "syscall::getppid:entry /pid == $target/ { stack(); ustack(); }",
     "syscall::getppid:entry /pid == $target/ { @[usym(ucaller), umod(ucaller)] = count(); }",
     "proc:::exit /pid == $target/ { trace(args[0]); }",
@@ -63,6 +64,7 @@ const SCRIPTS: [&str; 5] = [
 /// What the user does with the real libdtrace.
 fn sessions() {
     for script in SCRIPTS {
+        let script = script.replace("GETPPID", &libc::SYS_getppid.to_string());
         let (mut texts, mut entries) = (String::new(), 0);
         let result = run_synchronous(script, traced_program("calls", 3))
             .elevation(Elevation::Sudo)
