@@ -12,6 +12,7 @@ use dtrace_consumer::{Consumer, Error, Failure, Session, ValueRef, run_synchrono
 use dtrace_test_support::answering::Answering;
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::processes::Killed;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -69,9 +70,11 @@ fn traces_all_programs<S: Source, C: Consumer>(session: Session<S, C>) {
         })
         .run()
         .expect("the session comes to its end");
-    assert_ne!(outcome.ended_by, EndedBy::Deadline, "{programs:?}");
+    assert_ne!(outcome.ended_by, EndedBy::Deadline, "{programs:?} {outcome:?}");
     assert!(gone <= 1, "its end was reported {gone} times");
-    assert!(["sh", "true"].iter().all(|name| programs.contains(*name)), "{programs:?}");
+    assert!(outcome.command.as_ref().is_none_or(|command| command.finished()), "{outcome:?}");
+    let all = ["sh", "true"].iter().all(|name| programs.contains(*name));
+    assert!(all, "{programs:?} {outcome:?}");
 }
 
 fn a_created_process_that_executes_programs_is_traced_to_its_end() {
@@ -86,14 +89,14 @@ fn a_grabbed_process_that_executes_programs_is_traced_to_its_end() {
     let (_lock, guard) = alone();
     let mut command = Command::new("sh");
     command.args(["-c", PROGRAMS]).stdin(Stdio::piped());
-    let mut process = command.spawn().expect("sh(1) starts");
-    let mut input = process.stdin.take().expect("a pipe");
-    let pid = process.id().cast_signed();
+    let mut process = Killed(command.spawn().expect("sh(1) starts"));
+    let mut input = process.0.stdin.take().expect("a pipe");
+    let pid = process.0.id().cast_signed();
     traces_all_programs(trace(STACKS).grab(pid).on_start(move |_| {
         input.write_all(b"\n")?;
         Ok(())
     }));
-    assert!(process.wait().expect("a child").success());
+    assert!(process.0.wait().expect("a child").success());
     guard.check();
 }
 

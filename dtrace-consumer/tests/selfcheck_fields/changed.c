@@ -244,7 +244,9 @@ int dtrace_program_exec(void *handle, void *program, struct program *info)
 void dtrace_program_info(void *handle, void *program, struct program *info)
 {
     REAL(dtrace_program_info)(handle, program, info);
-    change(PROGRAM, info);
+    /* The real dtrace_program_exec() passes on what it is given. */
+    if (info != NULL)
+        change(PROGRAM, info);
 }
 
 typedef int listed_f(void *, const struct probe *, void *);
