@@ -86,7 +86,9 @@ fn the_stand_in_can_be_loaded() -> Result<(), Missing> {
 
 /// Parses the results that the stand-in appends to its error message.
 fn results(message: &str) -> Vec<i64> {
-    let rest = message.split_once("stand-in error 1000").expect("the stand-in's message").1;
+    let Some((_, rest)) = message.split_once("stand-in error 1000") else {
+        panic!("not the stand-in's message: {message}")
+    };
     rest.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect()
 }
 

@@ -1,6 +1,5 @@
 //! How does the stand-in attach to a process as the real library does, and let go of it slowly?
 
-use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
@@ -61,11 +60,11 @@ unsafe fn waitpid(pid: i32, status: *mut i32, options: i32) {
     unsafe { libc::waitpid(pid, status, options) };
 }
 
-/// Returns whether the kernel has done it.
+/// Returns whether the kernel has done it. A library whose table names `ptrace` must call all that the worker
+/// replaces in such a library, so this does not call the C library's function, which some linkers put there.
 fn request(request: libc::c_uint, pid: i32) -> bool {
+    let nothing: libc::c_long = 0;
+    let (request, pid) = (libc::c_long::from(request), libc::c_long::from(pid));
     // SAFETY: these requests touch no memory of this process.
-    unsafe {
-        libc::ptrace(request, pid, ptr::null_mut::<libc::c_void>(), ptr::null_mut::<libc::c_void>())
-            == 0
-    }
+    unsafe { libc::syscall(libc::SYS_ptrace, request, pid, nothing, nothing) == 0 }
 }
