@@ -60,12 +60,12 @@ fn records(what: &'static str, script: &'static str, handler: Handler) -> Row {
         handler,
         bpftrace: Some(bpftrace).filter(|_| script == NUMBERS && handler == Handler::Text),
     };
-    Row { what, job, figures: &[Figure::Event, Figure::Record], rounds: 7 }
+    Row { what, job, figures: &[Figure::Event, Figure::Record], rounds: 5 }
 }
 
 fn paced(what: &'static str, pause: u32, calls: u32) -> Row {
     let job = Job { work: Work::Paced(calls, pause), ..records(what, TRACE, Handler::Firings).job };
-    Row { what, job, figures: &[Figure::Record], rounds: 5 }
+    Row { what, job, figures: &[Figure::Record], rounds: 3 }
 }
 
 fn walk(what: &'static str, keys: u32) -> Row {
@@ -76,7 +76,7 @@ fn walk(what: &'static str, keys: u32) -> Row {
         handler: Handler::Walk,
         bpftrace: None,
     };
-    Row { what, job, figures: &[Figure::End], rounds: if keys > 50_000 { 1 } else { 5 } }
+    Row { what, job, figures: &[Figure::End], rounds: if keys > 50_000 { 1 } else { 3 } }
 }
 
 /// Returns all rows.
@@ -92,7 +92,7 @@ pub(crate) fn all() -> Vec<Row> {
         Row { what, job, figures: &[Figure::Start, Figure::End], rounds }
     };
     vec![
-        starts("one probe", "syscall::getppid:entry /pid == $target/ { @ = count(); }", 5),
+        starts("one probe", "syscall::getppid:entry /pid == $target/ { @ = count(); }", 3),
         starts(
             "`syscall:::entry`",
             "syscall:::entry /pid == $target/ { @[probefunc] = count(); }",
