@@ -140,9 +140,12 @@ pub(crate) fn can_trace() -> Result<(), Missing> {
 
 /// libdtrace makes its `fbt` of the kernel's own list.
 fn has_function_tracing() -> bool {
-    ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-        .into_iter()
-        .any(|d| std::fs::metadata(format!("{d}/available_filter_functions")).is_ok())
+    let is_there = |path: &str| std::fs::metadata(path).is_ok();
+    // A kernel without kprobes may list functions, and libdtrace has no probes for them.
+    is_there("/sys/bus/event_source/devices/kprobe")
+        && ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+            .into_iter()
+            .any(|d| is_there(&format!("{d}/available_filter_functions")))
 }
 
 fn is_booted_with(option: &str) -> bool {
