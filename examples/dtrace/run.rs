@@ -13,6 +13,9 @@ use crate::output::{self, Destination, Style};
 
 const NO_PROBES: &str = "no probes matched";
 
+/// How long a command has to handle the terminal's interrupt, which it gets too, before the session ends and kills it.
+const HANDLING: Duration = Duration::from_millis(300);
+
 /// How long an aborted session has to end.
 const ABORTING: Duration = Duration::from_millis(500);
 
@@ -25,7 +28,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
     }
     let out = output::open(arguments.output.as_deref())?;
     let stop = StopHandle::new();
-    end_on_signals(stop.clone())?;
+    end_on_signals(stop.clone(), !arguments.commands.is_empty())?;
 
     let session = arguments.session()?;
     let mut printer = Printer { arguments: &arguments, style: Style::default(), out };
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, String> {
 }
 
 /// Ends the session at the first Ctrl-C, with everything that was recorded, and this program at the second one.
-fn end_on_signals(stop: StopHandle) -> Result<(), String> {
+fn end_on_signals(stop: StopHandle, has_commands: bool) -> Result<(), String> {
     let mut is_second = false;
     ctrlc::set_handler(move || {
         if std::mem::replace(&mut is_second, true) {
@@ -67,9 +70,15 @@ fn end_on_signals(stop: StopHandle) -> Result<(), String> {
             // themselves.
             std::process::exit(INTERRUPTED);
         }
-        stop.stop();
-        // The output may not be read now. That must not keep this thread from the next signal.
-        std::thread::spawn(|| println!());
+        let stop = stop.clone();
+        // The output may not be read now. Neither that nor the wait must keep this thread from the next signal.
+        std::thread::spawn(move || {
+            if has_commands {
+                std::thread::sleep(HANDLING);
+            }
+            stop.stop();
+            println!();
+        });
     })
     .map_err(|e| e.to_string())
 }
