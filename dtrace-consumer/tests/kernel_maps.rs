@@ -164,6 +164,7 @@ fn what_a_script_clears_truncates_and_normalises_is_as_libdtrace_has_it() {
     let calls = "@s[arg0 % 10] = sum(arg0); @m[arg0 % 3] = min(arg0); @x = max(arg0); @q[cpu] = quantize(arg0);";
     let first =
         "BEGIN { @s[1] = sum(1000); @m[1] = min(-1); @x = max(5000); @q[0] = quantize(-1); }";
+    // What a clear() during the calls leaves would depend on when libdtrace consumes its record.
     let endings = [
         "END { clear(@s); clear(@m); clear(@x); clear(@q); }",
         "END { clear(@s); @s[1] = sum(5); @m[7] = min(7); }",
@@ -171,7 +172,6 @@ fn what_a_script_clears_truncates_and_normalises_is_as_libdtrace_has_it() {
         "END { normalize(@s, 7); normalize(@q, 2); trunc(@s, 5); } END { denormalize(@q); }",
         r#"END { printa(@s); printa("%d %@d\n", @m); trunc(@m, 1); clear(@q); }"#,
         "BEGIN { clear(@s); clear(@x); trunc(@q); normalize(@m, 3); }",
-        r#"BEGIN { printa(@s); } syscall::getpgid:entry /pid == $target && arg0 == 30/ { clear(@m); }"#,
     ];
     for ending in endings {
         let script = format!("{first} {} {ending}", call.replace("CALLS", calls));
