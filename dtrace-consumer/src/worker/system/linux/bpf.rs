@@ -95,12 +95,17 @@ pub(super) struct Lookup {
     flags: u64,
 }
 
-#[cfg(test)]
 impl Lookup {
+    /// Returns the attributes of a call for the element under a key.
+    fn new(map: RawFd, key: *const u32, value: usize) -> Lookup {
+        let (key, value) = (key.expose_provenance() as u64, value as u64);
+        Lookup { map: map.cast_unsigned(), padding: 0, key, value, flags: 0 }
+    }
+
     /// Returns the attributes of a call that writes to a place.
+    #[cfg(test)]
     pub(super) fn at(map: RawFd, place: &mut [u8]) -> Lookup {
-        let value = place.as_mut_ptr().expose_provenance() as u64;
-        Lookup { map: map.cast_unsigned(), padding: 0, key: 0, value, flags: 0 }
+        Lookup::new(map, std::ptr::null(), place.as_mut_ptr().expose_provenance())
     }
 }
 
@@ -110,13 +115,7 @@ impl Lookup {
 /// The map has keys of 32 bits and values of `N` bytes.
 pub(super) unsafe fn look_up<const N: usize>(map: RawFd, key: u32) -> io::Result<[u8; N]> {
     let mut value = [0; N];
-    let lookup = Lookup {
-        map: map.cast_unsigned(),
-        padding: 0,
-        key: (&raw const key).expose_provenance() as u64,
-        value: value.as_mut_ptr().expose_provenance() as u64,
-        flags: 0,
-    };
+    let lookup = Lookup::new(map, &raw const key, value.as_mut_ptr().expose_provenance());
     // SAFETY: key and value outlive the call, and have the sizes of the map's, as the caller guarantees.
     unsafe { call(MAP_LOOKUP_ELEM, (&raw const lookup).cast(), size_of::<Lookup>())? };
     Ok(value)
@@ -131,13 +130,7 @@ pub(super) unsafe fn update<const N: usize>(
     key: u32,
     value: [u8; N],
 ) -> io::Result<()> {
-    let update = Lookup {
-        map: map.cast_unsigned(),
-        padding: 0,
-        key: (&raw const key).expose_provenance() as u64,
-        value: value.as_ptr().expose_provenance() as u64,
-        flags: 0,
-    };
+    let update = Lookup::new(map, &raw const key, value.as_ptr().expose_provenance());
     // SAFETY: as above.
     unsafe { call(MAP_UPDATE_ELEM, (&raw const update).cast(), size_of::<Lookup>())? };
     Ok(())

@@ -6,7 +6,7 @@
 //!
 //! The BPF programs write a record through the event that a map names for their CPU, and an attribute of the
 //! event says when to wake. So this module opens a second event for each of libdtrace's buffers. It writes to
-//! the same buffer, and wakes libdtrace only when the buffer is half full. While many records come, the map
+//! the same buffer, and wakes libdtrace only after each half buffer. While many records come, the map
 //! names the second events; otherwise it names libdtrace's own.
 //!
 //! Then nothing tells libdtrace which buffers have data. So this module also comes between libdtrace and its wait: the
@@ -117,7 +117,7 @@ pub(crate) fn watch_buffers(inside: usize) -> io::Result<()> {
     // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. The types are those of
     // the C library's functions; an offset in `mmap64` has 64 bits.
     unsafe {
-        // Last the one without which no buffer is known.
+        // Without the last one, no buffer is known.
         called_function::intercept(inside, c"epoll_wait", &WAIT, waits)?;
         called_function::intercept(inside, c"munmap", &MUNMAP, unmaps)?;
         called_function::intercept(inside, c"mmap64", &MMAP, maps)?;
