@@ -19,7 +19,7 @@ use crate::stream::job::Job;
 /// How long to pause at most where libdtrace does not wake this thread before a buffer is full.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// A record has about as many bytes in the kernel's buffer as this, or more.
+/// About how many bytes a record has in the kernel's buffer. The smallest have half as many.
 const RECORD: u64 = 64;
 
 /// In how many rounds to look for the rest at most when tracing has ended.
