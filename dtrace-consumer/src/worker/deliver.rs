@@ -10,7 +10,7 @@ use super::failed::{Failed, surroundings_failed};
 use super::libdtrace::{KernelMaps, PLATFORM, Tracing, Work};
 use super::pace::Pace;
 use super::processes::Processes;
-use super::system::{AggregationMaps, dropped_by_kernel, found_by_waits, have_data, let_wait};
+use super::system::{AggregationMaps, activity, dropped_by_kernel, have_data, let_wait};
 use super::tracer::Tracer;
 use crate::data::session_info::Platform;
 use crate::stream::frame::Frame;
@@ -69,9 +69,9 @@ fn trace(
     job: &Job,
 ) -> Result<(), Failed> {
     let mut pace = Pace::new(job.max_delay);
+    let mut began = Instant::now();
+    let (mut firings, mut before) = (tracing.sink().firings(), activity());
     loop {
-        let began = Instant::now();
-        let (firings, found) = (tracing.sink().firings(), found_by_waits());
         let work = tracing.work()?;
         let encoder = tracing.sink();
         // The consumer asks after the end of a process, so that the end is found below.
@@ -99,16 +99,19 @@ fn trace(
             snapshot(tracing, job)?;
             tracing.sink().flush();
         }
-        let found = found_by_waits().since(found);
-        if found.is_some_and(|it| it.waits == 0) {
+        let now = activity();
+        let since = now.zip(before).map(|(now, before)| now.since(before));
+        if since.is_some_and(|it| it.waits == 0) {
             // libdtrace does not look before the interval of the option switchrate is over.
             control.pause(LONGEST_PAUSE);
             continue;
         }
-        // Of some records, such as those of speculations, nothing is sent yet.
+        // Of some records, such as those of speculations, nothing is sent yet. Others have come while these were read.
         let came = tracing.sink().firings() - firings;
-        let came = came.max(found.map_or(0, |it| it.bytes / RECORD));
+        let written = since.map_or(0, |it| it.written);
+        let came = came.max(written / RECORD).max(u64::from(written > 0));
         let may_wait = pace.note(came, began.elapsed());
+        (began, firings, before) = (Instant::now(), tracing.sink().firings(), now);
         if !let_wait(may_wait) && may_wait {
             control.pause(job.max_delay.min(LONGEST_PAUSE));
         }

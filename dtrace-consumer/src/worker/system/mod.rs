@@ -8,12 +8,12 @@ mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     AggregationMaps, Answering, ConsumerIdentity, Controllable, Peer, PidView, Reach, Threads,
-    belongs_to, built_upon, close_inherited_descriptors, come_between, confine,
+    activity, belongs_to, built_upon, close_inherited_descriptors, come_between, confine,
     confine_before_opening, dropped_by_kernel, duplicate, end_tracing, fire_only_on,
-    found_by_waits, give_up_privileges, has_begun, have_data, hidden_addresses, inode_of_input,
-    is_attached, is_traced, keep_descriptors, lacks_its_end, let_run_to_gate, let_wait,
-    limit_control, may_be_built, may_be_built_on_functions, open_gate, open_standard_descriptors,
-    outlive, peer_of, prepare, prepare_to_let_wait, privileges_were_raised, refused_a_view,
+    give_up_privileges, has_begun, have_data, hidden_addresses, inode_of_input, is_attached,
+    is_traced, keep_descriptors, lacks_its_end, let_run_to_gate, let_wait, limit_control,
+    may_be_built, may_be_built_on_functions, open_gate, open_standard_descriptors, outlive,
+    peer_of, prepare, prepare_to_let_wait, privileges_were_raised, refused_a_view,
     silenced_functions, uprobe_type, wait_descriptors, was_let_go, watch_attachments,
     watch_buffers, watch_process, why_unfired,
 };

@@ -63,6 +63,4 @@ pub(crate) use kernel_settings::{hidden_addresses, silenced_functions};
 pub(crate) use pid_view::PidView;
 pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
 pub(crate) use surroundings::prepare;
-pub(crate) use wake_ups::{
-    found_by_waits, have_data, let_wait, prepare_to_let_wait, watch_buffers,
-};
+pub(crate) use wake_ups::{activity, have_data, let_wait, prepare_to_let_wait, watch_buffers};

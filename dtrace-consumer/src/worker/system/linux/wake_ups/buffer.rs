@@ -100,13 +100,18 @@ impl Buffer {
 
     /// Returns whether it has data that libdtrace has not read.
     pub(super) fn has_data(&self) -> bool {
-        self.unread() > 0
+        self.ends().is_some_and(|[head, tail]| head != tail)
     }
 
-    /// Returns how many bytes libdtrace has not read.
-    pub(super) fn unread(&self) -> u64 {
-        let (Some([head, tail]), Some(_)) = (self.ends, self.name) else { return 0 };
-        head.load(Ordering::Acquire).wrapping_sub(tail.load(Ordering::Relaxed))
+    /// Returns how many bytes the kernel has written to it.
+    pub(super) fn written(&self) -> u64 {
+        self.ends().map_or(0, |[head, _]| head)
+    }
+
+    /// Returns how much the kernel has written, and how much of it libdtrace has read.
+    fn ends(&self) -> Option<[u64; 2]> {
+        let (Some([head, tail]), Some(_)) = (self.ends, self.name) else { return None };
+        Some([head.load(Ordering::Acquire), tail.load(Ordering::Relaxed)])
     }
 
     /// Opens the second event.

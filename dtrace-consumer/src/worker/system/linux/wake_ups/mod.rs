@@ -48,13 +48,8 @@ static WAIT: OnceLock<Wait> = OnceLock::new();
 /// How many descriptors are left to the rest of the worker.
 const LEFT_OVER: usize = 16;
 
-static BUFFERS: Mutex<Buffers> = Mutex::new(Buffers {
-    each: Vec::new(),
-    map: None,
-    patience: None,
-    displaced: false,
-    found: Found { waits: 0, bytes: 0 },
-});
+static BUFFERS: Mutex<Buffers> =
+    Mutex::new(Buffers { each: Vec::new(), map: None, patience: None, displaced: false, waits: 0 });
 
 /// libdtrace's buffers.
 struct Buffers {
@@ -65,43 +60,45 @@ struct Buffers {
     patience: Option<Patience>,
     /// Whether the last wait left out what is no buffer.
     displaced: bool,
-    found: Found,
+    /// How many waits there have been.
+    waits: u64,
 }
 
-/// What libdtrace's waits have found.
+/// What has happened to the buffers since tracing began.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found {
-    /// How many waits there were.
+pub(crate) struct Activity {
+    /// How often libdtrace has waited for them.
     pub(crate) waits: u64,
-    /// How many bytes the buffers had then.
-    pub(crate) bytes: u64,
+    /// How many bytes have been written to them.
+    pub(crate) written: u64,
 }
 
-/// What libdtrace's waits have found so far; `None` if they are not watched.
-pub(crate) struct FoundSoFar(Option<Found>);
-
-impl FoundSoFar {
-    /// Returns what they have found since `before`.
-    pub(crate) fn since(self, before: FoundSoFar) -> Option<Found> {
-        let (now, before) = (self.0?, before.0?);
-        Some(Found { waits: now.waits - before.waits, bytes: now.bytes - before.bytes })
+impl Activity {
+    /// Returns what has happened since `before`.
+    pub(crate) fn since(self, before: Activity) -> Activity {
+        let waits = self.waits.saturating_sub(before.waits);
+        Activity { waits, written: self.written.saturating_sub(before.written) }
     }
 }
 
-/// Returns what libdtrace's waits have found so far.
-pub(crate) fn found_by_waits() -> FoundSoFar {
-    FoundSoFar(WAIT.get().map(|_| BUFFERS.lock().found))
+/// Returns what has happened to the buffers so far; `None` if they are not watched.
+pub(crate) fn activity() -> Option<Activity> {
+    WAIT.get().map(|_| BUFFERS.lock().activity())
 }
 
 impl Buffers {
+    fn activity(&self) -> Activity {
+        let written = self.each.iter().map(Buffer::written).sum();
+        Activity { waits: self.waits, written }
+    }
+
     /// Adds the buffers that have data to what a wait has returned. Returns how many there are then.
     fn found_by_wait(
         &mut self,
         events: &mut [MaybeUninit<libc::epoll_event>],
         returned: usize,
     ) -> usize {
-        self.found.waits += 1;
-        self.found.bytes += self.each.iter().map(Buffer::unread).sum::<u64>();
+        self.waits += 1;
         let may_displace = !self.displaced;
         let (returned, displaces) = add_those_with_data(&self.each, events, returned, may_displace);
         self.displaced = displaces;
@@ -338,18 +335,29 @@ mod tests {
     }
 
     fn with(each: Vec<Buffer>) -> Buffers {
-        let found = Found { waits: 0, bytes: 0 };
-        Buffers { each, map: None, patience: None, displaced: false, found }
+        Buffers { each, map: None, patience: None, displaced: false, waits: 0 }
     }
 
     #[test]
     fn what_is_no_buffer_waits_once_at_most() {
         let full = |name| Buffer::described_by(name, [16, 8]);
         let mut buffers = with(vec![full(1), full(2)]);
+        let before = buffers.activity();
         for expected in [[2, 1], [OTHER, 1], [2, 1], [OTHER, 1]] {
             assert_eq!(returned(&mut buffers, &[OTHER]), expected);
         }
-        assert_eq!((buffers.found.waits, buffers.found.bytes), (4, 4 * 16));
+        assert_eq!(buffers.activity().since(before).waits, 4);
+    }
+
+    #[test]
+    fn what_was_written_is_counted_whether_or_not_it_was_read() {
+        let ends = |ends| Buffer::described_by(1, ends);
+        let written = |each| with(each).activity().written;
+        let before = Activity { waits: 0, written: written(vec![ends([16, 8]), ends([8, 8])]) };
+        let now = Activity { waits: 0, written: written(vec![ends([48, 8]), ends([72, 72])]) };
+        assert_eq!((before.written, now.since(before).written), (24, 96));
+        // libdtrace has removed a buffer.
+        assert_eq!(before.since(now).written, 0);
     }
 
     #[test]
