@@ -66,17 +66,28 @@ tool() {
   if [ -n "$FOREIGN" ]; then echo "$TRIPLET-$1"; else echo "$1"; fi
 }
 
+# Prints the frequency of this machine's time-stamp counter, in kHz.
+tsc_khz() {
+  local program=$CACHE/tsc-frequency
+  if [ ! -x "$program" ]; then
+    need gcc gcc
+    gcc -O1 -o "$program" "$VM/tsc-frequency.c"
+  fi
+  "$program"
+}
+
 # Prints qemu's program and its options for the machine, one a line. The guest's serial lines are the console,
 # output, exit status and archive, in this order. `guest-init` learns their names from the kernel's
 # command line.
 machine() { # SCRATCH
   case $ARCH in
   amd64)
-    # Guests sometimes crash with plain `-cpu max`, but not without cx16.
+    # Guests sometimes crash with plain `-cpu max`, but not without cx16. They have this machine's time-stamp counter.
+    # On a busy machine a guest may mistake its frequency, and time then passes ten times as fast in it.
     printf '%s\n' qemu-system-x86_64 -M q35 -cpu max,-cx16 \
       -serial "file:$1/console" -serial chardev:output \
       -serial "file:$1/status" -serial "file:$1/out.tar" \
-      -append "console=ttyS0 VM_LINES=ttyS1,ttyS2,ttyS3 tsc=reliable $(kernel_options)"
+      -append "console=ttyS0 VM_LINES=ttyS1,ttyS2,ttyS3 tsc=reliable tsc_early_khz=$(tsc_khz) $(kernel_options)"
     ;;
   arm64)
     # Emulating the architecture's own algorithm for signed pointers is slow.
