@@ -125,6 +125,11 @@ impl<R: Read> Frames<R> {
         self.input.named(error)
     }
 
+    /// Returns the payload and the position of the next frame if it is a firing that has been read already.
+    pub(super) fn next_firing(&mut self) -> Option<(&[u8], u64)> {
+        self.reader.next_firing()
+    }
+
     /// Returns the next frame and its position; `None` at the end of a whole recording. `held` is what the caller
     /// keeps besides descriptions, in bytes.
     pub(super) fn next(&mut self, held: usize) -> Result<Option<(Frame<'_>, u64)>, Error> {

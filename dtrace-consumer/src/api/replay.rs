@@ -135,6 +135,11 @@ fn deliver(
 ) -> Result<EndedBy, Error> {
     let mut frames = frames.requiring_own_byte_order();
     while !ending.is_asked() {
+        if let Some((payload, position)) = frames.next_firing() {
+            let taken = dispatcher.take_firing(payload, position);
+            taken.map_err(|error| frames.named(error))?;
+            continue;
+        }
         let Some((frame, position)) = frames.next(0)? else { return Ok(EndedBy::Recording) };
         match dispatcher.take(frame, position).map_err(|error| frames.named(error))? {
             Step::Continue | Step::Started | Step::CaughtUp | Step::End => {}

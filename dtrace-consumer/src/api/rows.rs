@@ -108,7 +108,7 @@ impl<T: DeserializeOwned, F: FnMut(T) -> CallbackResult> Consumer for Rows<T, F>
                 return Ok(());
             }
         }
-        if firing.values().next().is_none() {
+        if !firing.has_values() {
             return Ok(());
         }
         self.receiver.take(firing.row(), u64::from(firing.statement()))

@@ -301,11 +301,15 @@ impl<'c> Live<'c> {
             if self.line.ending.is_aborted() {
                 return Err(Error::Aborted);
             }
+            let dispatcher = &mut self.dispatcher;
+            if let Some((payload, position)) = self.connection.reader.next_firing() {
+                self.catch_up.while_handling(|| dispatcher.take_firing(payload, position))?;
+                continue;
+            }
             let Some((frame, position)) = self.connection.next_unless_woken()? else {
                 self.deliver_output()?;
                 continue;
             };
-            let dispatcher = &mut self.dispatcher;
             match self.catch_up.while_handling(|| dispatcher.take(frame, position))? {
                 Step::Continue | Step::Started => {}
                 Step::CaughtUp => self.catch_up.caught_up(),

@@ -27,6 +27,7 @@ pub struct Integer {
 impl Integer {
     /// Decodes a number of 1, 2, 4 or 8 bytes in native byte order. Returns `None` for other lengths.
     #[must_use]
+    #[inline]
     pub fn from_bytes(bytes: &[u8], sign: Sign) -> Option<Integer> {
         let bits = match *bytes {
             [b] => u64::from(b),
@@ -79,6 +80,7 @@ impl Integer {
     }
 
     /// Returns the number for a target type, whose sign applies if the number's own is unknown.
+    #[inline]
     pub(crate) fn for_target(self, target_is_signed: bool) -> i128 {
         match (self.sign, target_is_signed) {
             (Sign::Unknown, true) => i128::from(self.as_i64()),

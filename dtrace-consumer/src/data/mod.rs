@@ -13,6 +13,7 @@ pub(crate) mod kernel_type;
 pub(crate) mod listing;
 pub(crate) mod loss;
 pub(crate) mod misfit;
+pub(crate) mod nul;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
 pub(crate) mod printable;

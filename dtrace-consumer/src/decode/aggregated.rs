@@ -52,7 +52,7 @@ impl<'a> Aggregated<'a> {
     }
 
     /// Returns the keys.
-    pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + use<'a> {
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = ValueRef<'a>> + Clone + use<'a> {
         let (data, symbols) = (self.frame.keys, self.symbols);
         self.aggregation.keys.iter().map(move |field| field.value(data, symbols))
     }
@@ -141,14 +141,14 @@ pub(super) fn number(value: &AggregationValue) -> Result<i64, TypeError> {
 /// Deserializes keys, followed by the value if it is a number.
 pub(super) fn row<'v, T: DeserializeOwned>(
     name: &str,
-    keys: impl Iterator<Item = ValueRef<'v>>,
+    keys: impl Iterator<Item = ValueRef<'v>> + Clone,
     value: &AggregationValue,
 ) -> Result<T, RowError> {
     let number = value
         .as_i64()
         .and_then(|n| Integer::from_bytes(&n.to_ne_bytes(), Sign::Signed))
         .map(ValueRef::Integer);
-    rows::from_values(keys.chain(number).map(|value| (None, value)))
+    rows::from_values(keys.chain(number).map(|value| (None::<&str>, value)))
         .map_err(|e| e.of(format!("@{name}")))
 }
 

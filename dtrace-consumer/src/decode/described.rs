@@ -9,15 +9,15 @@ use crate::data::probe::Probe;
 use crate::data::session_info::Platform;
 use crate::data::symbol::Symbols;
 use crate::records::layout::{self, Field};
-use crate::stream::packed::Packing;
+use crate::stream::packed::{Packing, Unpacked};
 use crate::stream::payload::{AggregationFrame, ClauseFrame, SymbolFrame};
 use crate::stream::wire::Malformed;
 
 /// The descriptions that later frames refer to by number.
 #[derive(Debug, Default)]
 pub(crate) struct Described {
-    pub(super) probes: HashMap<u32, Probe>,
-    pub(super) clauses: HashMap<u32, Clause>,
+    pub(super) probes: Numbered<Probe>,
+    pub(super) clauses: Numbered<Clause>,
     pub(super) aggregations: HashMap<u32, Aggregation>,
     pub(super) symbols: Symbols,
 }
@@ -26,8 +26,66 @@ pub(crate) struct Described {
 #[derive(Debug)]
 pub(super) struct Clause {
     pub(super) statement: u32,
+    /// Adapted to the data of a firing.
     pub(super) fields: Vec<Field>,
-    pub(super) packing: Packing,
+    packing: Packing,
+}
+
+impl Clause {
+    /// Returns the data of a firing, in which the fields are found.
+    #[inline]
+    pub(super) fn data<'d>(
+        &self,
+        packed: &'d [u8],
+        unpacked: &'d mut Unpacked,
+    ) -> Result<&'d [u8], Malformed> {
+        match self.packing.whole() {
+            Some(place) if place.len() == packed.len() => Ok(packed),
+            // What does not have the length of a whole is refused.
+            _ => unpacked.unpack(&self.packing, packed),
+        }
+    }
+}
+
+/// Descriptions by number. Those that were looked up last are found without hashing.
+#[derive(Debug)]
+pub(super) struct Numbered<T> {
+    all: Vec<T>,
+    places: HashMap<u32, usize>,
+    /// Numbers and places, each at the number's remainder.
+    recent: [(u32, usize); RECENT],
+}
+
+/// How many descriptions are found without hashing at most.
+const RECENT: usize = 16;
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        // There is nothing at the place.
+        Numbered { all: Vec::new(), places: HashMap::default(), recent: [(0, usize::MAX); RECENT] }
+    }
+}
+
+impl<T> Numbered<T> {
+    /// Adds a description. It replaces the one of this number.
+    fn insert(&mut self, number: u32, described: T) {
+        match self.places.get(&number) {
+            Some(place) => self.all[*place] = described,
+            None => {
+                self.places.insert(number, self.all.len());
+                self.all.push(described);
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, number: u32) -> Option<&T> {
+        let recent = &mut self.recent[number as usize % RECENT];
+        if recent.0 != number || recent.1 >= self.all.len() {
+            *recent = (number, *self.places.get(&number)?);
+        }
+        self.all.get(recent.1)
+    }
 }
 
 impl Described {
@@ -37,7 +95,9 @@ impl Described {
 
     pub(super) fn add_clause(&mut self, frame: ClauseFrame) -> Result<(), Malformed> {
         let packing = kept::packing_of(&frame.records)?;
+        let start = packing.whole().map_or(0, |place| place.start);
         let fields = layout::of_clause(frame.records);
+        let fields = fields.into_iter().map(|field| field.from(start)).collect();
         self.clauses.insert(frame.key, Clause { statement: frame.statement, fields, packing });
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::firing::Firing;
 use super::guard::call;
 use super::joined::Join;
 use super::kept::Kept;
-use super::notes::Notes;
+use super::notes::{Noted, Notes};
 use super::ordered::Ordered;
 use super::speak;
 use super::told::Told;
@@ -36,7 +36,7 @@ use crate::error::failure::Failure;
 use crate::stream::frame::Frame;
 use crate::stream::packed::Unpacked;
 use crate::stream::payload::{EntryFrame, FailureFrame, FiringFrame, StepTimes};
-use crate::stream::wire::Malformed;
+use crate::stream::wire::{Malformed, Take, Wire};
 
 /// The effect of a frame on the reader of the stream.
 #[derive(Debug, PartialEq)]
@@ -227,20 +227,27 @@ impl<'c> Dispatcher<'c> {
         Ok(Step::Started)
     }
 
+    /// Handles the payload of a firing, which is a frame like any other, but by far the most frequent.
+    pub(crate) fn take_firing(&mut self, payload: &[u8], position: u64) -> Result<(), Error> {
+        let frame = FiringFrame::take(&mut Take::new(payload));
+        self.firing(frame.map_err(|cause| Error::damage(position, cause))?, position)
+    }
+
+    #[inline]
     fn firing(&mut self, frame: FiringFrame<'_>, position: u64) -> Result<(), Error> {
         let (Some(probe), Some(clause)) =
-            (self.described.probes.get(&frame.probe), self.described.clauses.get(&frame.clause))
+            (self.described.probes.get(frame.probe), self.described.clauses.get(frame.clause))
         else {
             let cause = Malformed::new("firing", "its probe or clause is not described");
             return Err(Error::damage(position, cause));
         };
-        let data = self
-            .unpacked
-            .unpack(&clause.packing, frame.data)
+        let data = clause
+            .data(frame.data, &mut self.unpacked)
             .map_err(|cause| Error::damage(position, cause))?;
         self.outcome.firings += 1;
         let firing = Firing {
-            frame: FiringFrame { data, ..frame },
+            frame: &frame,
+            data,
             probe,
             statement: clause.statement,
             fields: &clause.fields,
@@ -379,8 +386,14 @@ impl<'c> Dispatcher<'c> {
     }
 
     /// Takes over what the handlers have noted.
+    #[inline]
     fn take_notes(&mut self) {
-        let Some(noted) = self.notes.take() else { return };
+        if let Some(noted) = self.notes.take() {
+            self.take_over(noted);
+        }
+    }
+
+    fn take_over(&mut self, noted: Noted) {
         self.outcome.misfits = self.outcome.misfits.saturating_add(noted.misfits);
         for warning in noted.warnings {
             self.kept.add_warning(&warning);
@@ -397,7 +410,9 @@ impl<'c> Dispatcher<'c> {
     }
 
     fn forget_printed(&mut self) {
-        self.printed.clear();
-        self.printed_size = 0;
+        if !self.printed.is_empty() {
+            self.printed.clear();
+            self.printed_size = 0;
+        }
     }
 }

@@ -207,7 +207,7 @@ impl FiringEvent {
     }
 
     /// Returns the values, each with its name in the format of its `printf`.
-    pub fn named_values(&self) -> impl Iterator<Item = (Option<&str>, ValueRef<'_>)> {
+    pub fn named_values(&self) -> impl Iterator<Item = (Option<&str>, ValueRef<'_>)> + Clone {
         let values = self.values.iter().enumerate();
         values.map(|(index, value)| (self.name(index), value.as_ref()))
     }

@@ -18,13 +18,15 @@ use crate::data::symbol::Symbols;
 use crate::data::value::{ValueKey, ValueRef};
 use crate::records::layout::Field;
 use crate::records::row_error::RowError;
-use crate::records::rows;
+use crate::records::rows::{self, Part};
 use crate::stream::payload::FiringFrame;
 
 /// One firing of one clause: its probe, and what its actions recorded.
 #[derive(Debug, Clone, Copy)]
 pub struct Firing<'a> {
-    pub(crate) frame: FiringFrame<'a>,
+    pub(crate) frame: &'a FiringFrame<'a>,
+    /// The records in their places.
+    pub(crate) data: &'a [u8],
     pub(crate) probe: &'a Probe,
     pub(crate) statement: u32,
     pub(crate) fields: &'a [Field],
@@ -108,7 +110,25 @@ impl<'a> Firing<'a> {
     /// Returns the values that the actions recorded: printf arguments, traced expressions, stacks. Excludes
     /// `exit()` and the actions that libdtrace performs.
     pub fn values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
-        self.data_records().map(|r| r.value())
+        self.parts().map(Placed::decode)
+    }
+
+    /// Returns the values, not yet decoded.
+    #[inline]
+    fn parts(&self) -> impl Iterator<Item = Placed<'a>> + Clone + use<'a> {
+        let (data, symbols) = (self.data, self.symbols);
+        let fields = self.fields.iter().filter(|field| field.is_data());
+        fields.map(move |field| Placed { field, data, symbols })
+    }
+
+    /// Returns the values with their names.
+    fn named_values(&self) -> impl Iterator<Item = (Option<&'a str>, ValueRef<'a>)> + use<'a> {
+        self.parts().map(|part| (part.field.name.as_deref(), part.decode()))
+    }
+
+    /// Returns whether it has any values.
+    pub(crate) fn has_values(&self) -> bool {
+        self.fields.iter().any(Field::is_data)
     }
 
     /// Returns the values as one line of the folded format, from which flame graphs are drawn. At least one of
@@ -139,7 +159,7 @@ impl<'a> Firing<'a> {
     /// # Errors
     /// [`TypeError`] if there is no such value, it is of another kind, or it does not fit.
     pub fn get<'k, T: FromValue<'a>>(&self, key: impl Into<ValueKey<'k>>) -> Result<T, TypeError> {
-        T::from_value(pick(self.data_records().map(|r| (r.name(), r.value())), key.into())?)
+        T::from_value(pick(self.named_values(), key.into())?)
     }
 
     /// Deserializes the values.
@@ -163,8 +183,7 @@ impl<'a> Firing<'a> {
     /// # Errors
     /// [`RowError`], which names the probe, the field, the expected type and the value.
     pub fn row<T: DeserializeOwned>(&self) -> Result<T, RowError> {
-        rows::from_values(self.data_records().map(|r| (r.name(), r.value())))
-            .map_err(|e| e.of(self.probe.to_string()))
+        rows::from_values(self.parts()).map_err(|e| e.of(self.probe.to_string()))
     }
 
     /// Returns exactly what dtrace(1) would print for the firing. Empty unless the session wants output, as
@@ -188,6 +207,33 @@ impl<'a> Firing<'a> {
     }
 }
 
+/// A value in the data of its firing.
+#[derive(Clone, Copy)]
+struct Placed<'a> {
+    field: &'a Field,
+    data: &'a [u8],
+    symbols: &'a Symbols,
+}
+
+impl<'a> Placed<'a> {
+    #[inline]
+    fn decode(self) -> ValueRef<'a> {
+        self.field.value(self.data, self.symbols)
+    }
+}
+
+impl Part for Placed<'_> {
+    #[inline]
+    fn name(&self) -> Option<&str> {
+        self.field.name.as_deref()
+    }
+
+    #[inline]
+    fn value(&self) -> ValueRef<'_> {
+        self.decode()
+    }
+}
+
 /// Returns the value of a key.
 pub(super) fn pick<'v>(
     mut values: impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)>,
@@ -205,7 +251,7 @@ pub(super) fn pick<'v>(
 impl fmt::Display for Firing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.probe)?;
-        line::values(f, self.data_records().map(|r| (r.name(), r.value())))
+        line::values(f, self.named_values())
     }
 }
 
@@ -213,8 +259,8 @@ impl fmt::Display for Firing<'_> {
 /// the values, or their positions from 0.
 impl Serialize for Firing<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let values = self.data_records().map(|record| (record.name(), record.value()));
-        json::firing(serializer, (self.probe, self.cpu(), self.statement), self.flow(), values)
+        let of = (self.probe, self.cpu(), self.statement);
+        json::firing(serializer, of, self.flow(), self.named_values())
     }
 }
 
@@ -261,7 +307,7 @@ impl<'a> Record<'a> {
     /// Returns its value.
     #[must_use]
     pub fn value(&self) -> ValueRef<'a> {
-        self.field.value(self.firing.frame.data, self.firing.symbols)
+        self.field.value(self.firing.data, self.firing.symbols)
     }
 
     /// Converts its value to the requested type.
@@ -290,7 +336,7 @@ impl<'a> Record<'a> {
     /// Returns its bytes, as the kernel recorded them.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
-        self.field.description.bytes(self.firing.frame.data).unwrap_or_default()
+        self.field.bytes(self.firing.data).unwrap_or_default()
     }
 }
 

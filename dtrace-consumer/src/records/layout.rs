@@ -10,6 +10,7 @@ mod properties;
 use super::format::{Conversion, conversions};
 use crate::data::addresses::Addresses;
 use crate::data::integer::{Integer, Sign};
+use crate::data::nul::up_to_nul;
 use crate::data::record::{Action, RecordDescription};
 use crate::data::stack::StackRef;
 use crate::data::symbol::{Symbols, symbol_of};
@@ -22,6 +23,8 @@ pub(crate) struct Field {
     /// Its name in the format.
     pub(crate) name: Option<String>,
     form: Form,
+    /// Where its bytes begin in the data.
+    at: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,25 +70,43 @@ impl Field {
             Action::Sym | Action::Mod | Action::USym | Action::UMod | Action::UAddr => Form::Symbol,
             _ => Form::Opaque,
         };
-        Field { description, name: None, form }
+        Field { at: description.offset as usize, description, name: None, form }
+    }
+
+    /// Adapts the field to data that lack the bytes before `start`.
+    pub(crate) fn from(mut self, start: usize) -> Field {
+        self.at = self.at.saturating_sub(start);
+        if let Form::Prefix { offset, .. } = &mut self.form {
+            *offset = offset.saturating_sub(u32::try_from(start).unwrap_or(u32::MAX));
+        }
+        self
+    }
+
+    /// Returns the record's bytes within `data`; `None` if they lie outside.
+    #[inline]
+    pub(crate) fn bytes<'a>(&self, data: &'a [u8]) -> Option<&'a [u8]> {
+        match self.description.size as usize {
+            // It may follow the last byte of the data.
+            0 => Some(&[]),
+            size => data.get(self.at..)?.get(..size),
+        }
     }
 
     /// Returns whether the record holds a value of the script, rather than an instruction to libdtrace.
     pub(crate) fn is_data(&self) -> bool {
         use Action::{Commit, Discard, Exit, Library, Printa, Speculate};
-        let for_libdtrace = [Exit, Library, Printa, Speculate, Commit, Discard];
-        self.description.size > 0
-            && self.form != Form::PrefixSize
-            && !for_libdtrace.contains(&self.description.action)
+        let for_libdtrace = matches!(
+            self.description.action,
+            Exit | Library | Printa | Speculate | Commit | Discard
+        );
+        self.description.size > 0 && self.form != Form::PrefixSize && !for_libdtrace
     }
 
     /// Returns the addresses in the record, if its action records any.
     pub(crate) fn addresses<'a>(&self, data: &'a [u8]) -> Option<Addresses<'a>> {
         match self.form {
-            Form::Stack => Addresses::of_stack(self.description.bytes(data)?),
-            Form::Symbol => {
-                Addresses::of_symbol(self.description.action, self.description.bytes(data)?)
-            }
+            Form::Stack => Addresses::of_stack(self.bytes(data)?),
+            Form::Symbol => Addresses::of_symbol(self.description.action, self.bytes(data)?),
             _ => None,
         }
     }
@@ -96,10 +117,21 @@ impl Field {
     }
 
     /// Returns the record's value within the data of a firing or a key.
+    #[inline]
     pub(crate) fn value<'a>(&self, data: &'a [u8], symbols: &'a Symbols) -> ValueRef<'a> {
+        // Most are numbers.
+        if let Form::Integer(sign) = self.form
+            && let Some(n) = self.bytes(data).and_then(|bytes| Integer::from_bytes(bytes, sign))
+        {
+            return ValueRef::Integer(n);
+        }
+        self.any_value(data, symbols)
+    }
+
+    fn any_value<'a>(&self, data: &'a [u8], symbols: &'a Symbols) -> ValueRef<'a> {
         let action = self.description.action;
         // Only a damaged stream has a record outside its data. It has no value.
-        let Some(bytes) = self.description.bytes(data) else { return ValueRef::Nothing };
+        let Some(bytes) = self.bytes(data) else { return ValueRef::Nothing };
         let opaque = ValueRef::Opaque { action, bytes };
         match self.form {
             Form::Nothing => ValueRef::Nothing,
@@ -142,10 +174,6 @@ fn plain(r: &RecordDescription, sign: Sign) -> Form {
     }
 }
 
-fn up_to_nul(bytes: &[u8]) -> &[u8] {
-    bytes.split(|b| *b == 0).next().unwrap_or(bytes)
-}
-
 /// Returns the fields of a clause's records.
 pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
     let mut arguments: std::vec::IntoIter<Conversion> = Vec::new().into_iter();
@@ -175,7 +203,9 @@ pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
                 {
                     memory.form = Form::Prefix { offset: record.offset, size: record.size };
                 }
-                Field { description: record, name: None, form: Form::PrefixSize }
+                let mut size = Field::new(record, Sign::Unknown);
+                size.form = Form::PrefixSize;
+                size
             }
             _ => Field::new(record, Sign::Unknown),
         };

@@ -13,7 +13,11 @@ use crate::data::from_value::{as_register, register_remedy};
 /// The text names the probe or aggregation, the field or position, the expected type and the value. For a
 /// number that looks like a negative `int` in a 64-bit register it has the remedy: `(int)arg0` in the script.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RowError {
+// In a box, because the results of all values have room for it.
+pub struct RowError(Box<Reason>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reason {
     /// The probe that fired, or the aggregation with its `@`.
     origin: Option<String>,
     /// The position of the value, from 0, if it was taken by position.
@@ -23,20 +27,20 @@ pub struct RowError {
     message: String,
 }
 
-debug_as_text! { struct RowError { origin, position, field, message } }
+debug_as_text! { struct RowError (reason) }
 
 impl RowError {
     /// Adds where the row is from.
     pub(crate) fn of(mut self, origin: String) -> RowError {
-        self.origin = Some(origin);
+        self.0.origin = Some(origin);
         self
     }
 
     /// Adds the position of the value, and the field's name if it has one. The innermost value counts.
     pub(super) fn at(mut self, index: usize, name: Option<&'static str>) -> RowError {
         if !self.is_placed() {
-            self.position = Some(index);
-            self.field = name.map(Cow::Borrowed);
+            self.0.position = Some(index);
+            self.0.field = name.map(Cow::Borrowed);
         }
         self
     }
@@ -44,55 +48,54 @@ impl RowError {
     /// Adds the name of the value. The innermost value counts.
     pub(super) fn named(mut self, name: &str) -> RowError {
         if !self.is_placed() {
-            self.field = Some(Cow::Owned(name.to_owned()));
+            self.0.field = Some(Cow::Owned(name.to_owned()));
         }
         self
     }
 
     /// Adds the names that there are, to an error that is about no single value.
-    pub(super) fn among<'v>(mut self, names: impl Iterator<Item = &'v str>) -> RowError {
+    pub(super) fn among(mut self, names: &[String]) -> RowError {
         if !self.is_placed() {
-            let names: Vec<&str> = names.collect();
-            self.message = format!("{} (the format names {})", self.message, names.join(", "));
+            self.0.message = format!("{} (the format names {})", self.0.message, names.join(", "));
         }
         self
     }
 
     fn is_placed(&self) -> bool {
-        self.position.is_some() || self.field.is_some()
+        self.0.position.is_some() || self.0.field.is_some()
     }
 
     /// Returns where the row is from: the probe that fired, or the aggregation with its `@`.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        self.origin.as_deref()
+        self.0.origin.as_deref()
     }
 
     /// Returns the position, from 0, of the value that did not fit; `None` if it was taken by name.
     #[must_use]
     pub fn position(&self) -> Option<usize> {
-        self.position
+        self.0.position
     }
 
     /// Returns the name of the field that the value was for, if the target is a structure, or of the value.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.0.field.as_deref()
     }
 }
 
 impl fmt::Display for RowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(origin) = &self.origin {
+        if let Some(origin) = &self.0.origin {
             write!(f, "the row of {origin} does not fit its type: ")?;
         }
-        match (self.position, &self.field) {
+        match (self.0.position, &self.0.field) {
             (Some(index), Some(name)) => write!(f, "field `{name}` (value {index}): ")?,
             (Some(index), None) => write!(f, "value {index}: ")?,
             (None, Some(name)) => write!(f, "field `{name}`: ")?,
             (None, None) => {}
         }
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -100,7 +103,8 @@ impl std::error::Error for RowError {}
 
 impl de::Error for RowError {
     fn custom<T: fmt::Display>(message: T) -> RowError {
-        RowError { origin: None, position: None, field: None, message: message.to_string() }
+        let message = message.to_string();
+        RowError(Box::new(Reason { origin: None, position: None, field: None, message }))
     }
 
     /// Adds the remedy to a number that serde has buffered, as it does for a flattened structure.

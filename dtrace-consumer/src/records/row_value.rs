@@ -38,7 +38,10 @@ impl<'de> de::Deserializer<'de> for Field<'_> {
         match self.0 {
             ValueRef::Integer(n) if n.reads_signed() => visitor.visit_i64(n.as_i64()),
             ValueRef::Integer(n) => visitor.visit_u64(n.as_u64()),
-            ValueRef::String(s) => visitor.visit_str(&String::from_utf8_lossy(s)),
+            ValueRef::String(s) => match std::str::from_utf8(s) {
+                Ok(text) => visitor.visit_str(text),
+                Err(_) => visitor.visit_str(&String::from_utf8_lossy(s)),
+            },
             ValueRef::Symbol(s) => visitor.visit_string(s.to_string()),
             // A list, as it is serialized: formats such as JSON have no bytes.
             ValueRef::Bytes(b) | ValueRef::Opaque { bytes: b, .. } => {

@@ -15,15 +15,28 @@ use super::row_error::RowError;
 use super::row_value::Field;
 use crate::data::value::ValueRef;
 
-/// A value, with its name if it has one.
-type RowValue<'v> = (Option<&'v str>, ValueRef<'v>);
+/// A value of a row, which is decoded when it is wanted.
+pub(crate) trait Part {
+    /// Returns the name of the value, if it has one.
+    fn name(&self) -> Option<&str>;
 
-/// A value with its name.
-type NamedValue<'v> = (&'v str, ValueRef<'v>);
+    fn value(&self) -> ValueRef<'_>;
+}
+
+impl Part for (Option<&str>, ValueRef<'_>) {
+    fn name(&self) -> Option<&str> {
+        self.0
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        self.1
+    }
+}
 
 /// Deserializes a row from values in order, with their names if they have any.
-pub(crate) fn from_values<'v, T: DeserializeOwned>(
-    values: impl Iterator<Item = RowValue<'v>>,
+#[inline]
+pub(crate) fn from_values<T: DeserializeOwned>(
+    values: impl Iterator<Item = impl Part> + Clone,
 ) -> Result<T, RowError> {
     T::deserialize(Row(values))
 }
@@ -32,7 +45,8 @@ pub(crate) fn from_values<'v, T: DeserializeOwned>(
 /// requires exactly one value.
 struct Row<I>(I);
 
-impl<'v, I: Iterator<Item = RowValue<'v>>> Row<I> {
+impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
+    #[inline]
     fn fields<'de, V: Visitor<'de>>(
         self,
         names: &'static [&'static str],
@@ -48,49 +62,59 @@ impl<'v, I: Iterator<Item = RowValue<'v>>> Row<I> {
         Ok(row)
     }
 
-    fn only(mut self) -> Result<ValueRef<'v>, RowError> {
+    fn only(mut self) -> Result<P, RowError> {
         match (self.0.next(), self.0.count()) {
-            (Some((_, value)), 0) => Ok(value),
+            (Some(part), 0) => Ok(part),
             (None, _) => Err(de::Error::custom("no value, expected one")),
             (Some(_), more) => Err(de::Error::custom(format!("{} values, expected one", more + 1))),
         }
     }
 
-    /// Returns the values with a name, if there are some, and `wanted` accepts them and the number of those
-    /// without one; otherwise all values.
-    fn named(
-        self,
-        wanted: impl FnOnce(&[NamedValue<'v>], usize) -> bool,
-    ) -> Result<Vec<NamedValue<'v>>, std::vec::IntoIter<RowValue<'v>>> {
-        let all: Vec<RowValue<'v>> = self.0.collect();
-        if all.iter().any(|(name, _)| name.is_some()) {
-            let with_name = |(name, value): &RowValue<'v>| Some(((*name)?, *value));
-            let named: Vec<NamedValue<'v>> = all.iter().filter_map(with_name).collect();
-            if wanted(&named, all.len() - named.len()) {
-                return Ok(named);
-            }
-        }
-        Err(all.into_iter())
+    /// Returns how many values have a name, and how many have none.
+    #[inline]
+    fn named_and_unnamed(&self) -> (usize, usize) {
+        self.0.clone().fold((0, 0), |(named, unnamed), part| match part.name() {
+            Some(_) => (named + 1, unnamed),
+            None => (named, unnamed + 1),
+        })
     }
-}
 
-fn visit_map<'de, V: Visitor<'de>>(
-    values: &[NamedValue<'_>],
-    visitor: V,
-) -> Result<V::Value, RowError> {
-    let names = values.iter().map(|(name, _)| *name);
-    visitor.visit_map(Named { values: values.iter(), value: None }).map_err(|e| e.among(names))
+    /// Returns whether some of the values, or all of them, have the names of a structure's fields.
+    #[inline]
+    fn are_of(&self, names: &[&str]) -> bool {
+        let (named, unnamed) = self.named_and_unnamed();
+        if named == 0 {
+            return false;
+        }
+        let in_order = self.0.clone().zip(names).all(|(part, name)| part.name() == Some(*name));
+        if in_order && named == names.len() {
+            return true;
+        }
+        let has_value = |field: &&&str| self.0.clone().any(|part| part.name() == Some(**field));
+        let found = names.iter().filter(has_value).count();
+        found == names.len() || (unnamed == 0 && found > 0)
+    }
+
+    /// Passes on the values that have names, with these.
+    #[inline]
+    fn by_name<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
+        let named = Named { parts: self.0.clone(), part: None };
+        visitor.visit_map(named).map_err(|e: RowError| {
+            let names = self.0.filter_map(|part| part.name().map(str::to_owned));
+            e.among(&names.collect::<Vec<_>>())
+        })
+    }
 }
 
 macro_rules! single_value {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
-            Field(self.only()?).$method(visitor)
+            Field(self.only()?.value()).$method(visitor)
         }
     )*};
 }
 
-impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> de::Deserializer<'de> for Row<I> {
+impl<'de, P: Part, I: Iterator<Item = P> + Clone> de::Deserializer<'de> for Row<I> {
     type Error = RowError;
 
     single_value!(deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
@@ -100,9 +124,9 @@ impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> de::Deserializer<'de> for Row<I>
 
     /// Deserializes what describes itself, such as an untagged enumeration.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
-        match self.named(|_, unnamed| unnamed == 0) {
-            Ok(values) => visit_map(&values, visitor),
-            Err(values) => Row(values).fields(&[], visitor),
+        match self.named_and_unnamed() {
+            (1.., 0) => self.by_name(visitor),
+            _ => self.fields(&[], visitor),
         }
     }
 
@@ -128,15 +152,12 @@ impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> de::Deserializer<'de> for Row<I>
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
-        match self.named(|_, unnamed| unnamed == 0) {
-            Ok(values) => visit_map(&values, visitor),
-            Err(mut values) => match values.position(|(name, _)| name.is_none()) {
-                None => visit_map(&[], visitor),
-                Some(index) => Err(<RowError as de::Error>::custom(
-                    "no name, expected a map (name it in the format of `printf`, as in `pid=%d`)",
-                )
-                .at(index, None)),
-            },
+        match self.0.clone().position(|part| part.name().is_none()) {
+            None => self.by_name(visitor),
+            Some(index) => Err(<RowError as de::Error>::custom(
+                "no name, expected a map (name it in the format of `printf`, as in `pid=%d`)",
+            )
+            .at(index, None)),
         }
     }
 
@@ -148,14 +169,9 @@ impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> de::Deserializer<'de> for Row<I>
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, RowError> {
-        let by_name = |values: &[NamedValue<'_>], unnamed: usize| {
-            let has_value = |field: &&&str| values.iter().any(|(name, _)| name == *field);
-            let found = names.iter().filter(has_value).count();
-            found == names.len() || (unnamed == 0 && found > 0)
-        };
-        match self.named(by_name) {
-            Ok(values) => visit_map(&values, visitor),
-            Err(values) => Row(values).fields(names, visitor),
+        match self.are_of(names) {
+            true => self.by_name(visitor),
+            false => self.fields(names, visitor),
         }
     }
 
@@ -192,7 +208,7 @@ impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> de::Deserializer<'de> for Row<I>
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, RowError> {
-        Field(self.only()?).deserialize_enum(name, variants, visitor)
+        Field(self.only()?.value()).deserialize_enum(name, variants, visitor)
     }
 
     forward_to_deserialize_any! { ignored_any }
@@ -204,43 +220,54 @@ struct Fields<I> {
     taken: usize,
 }
 
-impl<'de, 'v, I: Iterator<Item = RowValue<'v>>> SeqAccess<'de> for &mut Fields<I> {
+impl<'de, P: Part, I: Iterator<Item = P>> SeqAccess<'de> for &mut Fields<I> {
     type Error = RowError;
 
+    #[inline]
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, RowError> {
-        let Some((_, value)) = self.values.next() else { return Ok(None) };
+        let Some(part) = self.values.next() else { return Ok(None) };
         let index = self.taken;
         self.taken += 1;
-        seed.deserialize(Field(value))
-            .map(Some)
-            .map_err(|e| e.at(index, self.names.get(index).copied()))
+        match seed.deserialize(Field(part.value())) {
+            Ok(value) => Ok(Some(value)),
+            Err(e) => Err(e.at(index, self.names.get(index).copied())),
+        }
     }
 }
 
-/// The values with their names.
-struct Named<'n, 'v, I> {
-    values: I,
-    value: Option<&'n NamedValue<'v>>,
+/// The values that have names.
+struct Named<P, I> {
+    parts: I,
+    /// The one whose name was taken last.
+    part: Option<P>,
 }
 
-impl<'de, 'n, 'v, I: Iterator<Item = &'n NamedValue<'v>>> MapAccess<'de> for Named<'n, 'v, I> {
+impl<'de, P: Part, I: Iterator<Item = P>> MapAccess<'de> for Named<P, I> {
     type Error = RowError;
 
+    #[inline]
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, RowError> {
-        self.value = self.values.next();
-        let Some((name, _)) = self.value else { return Ok(None) };
-        seed.deserialize((*name).into_deserializer()).map(Some)
+        for part in self.parts.by_ref() {
+            if let Some(name) = part.name() {
+                let key = seed.deserialize(name.into_deserializer())?;
+                self.part = Some(part);
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
     }
 
+    #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, RowError> {
-        let (name, value) =
-            self.value.take().ok_or_else(|| de::Error::custom("a value precedes its name"))?;
-        seed.deserialize(Field(*value)).map_err(|e: RowError| e.named(name))
+        let part =
+            self.part.take().ok_or_else(|| de::Error::custom("a value precedes its name"))?;
+        seed.deserialize(Field(part.value()))
+            .map_err(|e: RowError| e.named(part.name().unwrap_or_default()))
     }
 }

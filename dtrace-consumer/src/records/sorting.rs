@@ -104,7 +104,7 @@ impl<'e> Place<'e> {
 
 impl<'e> Key<'e> {
     fn of(field: &Field, data: &'e [u8]) -> Key<'e> {
-        let bytes = field.description.bytes(data).unwrap_or_default();
+        let bytes = field.bytes(data).unwrap_or_default();
         let word = |at: usize| {
             let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
             word.map_or(0, |word| u64::from_ne_bytes(*word))

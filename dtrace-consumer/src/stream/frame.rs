@@ -25,6 +25,9 @@ pub(crate) const FORMAT_VERSION: u16 = 2;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"DTrS");
 
+/// The kind of [`Frame::Firing`].
+pub(crate) const FIRING: u8 = 6;
+
 /// Bytes at the start of the first frame's body that every version of the format has: kind, magic, version.
 pub(crate) const PREAMBLE: usize = 7;
 
@@ -109,7 +112,7 @@ impl Frame<'_> {
             Frame::Started(_) => 3,
             Frame::Probe(_) => 4,
             Frame::Clause(_) => 5,
-            Frame::Firing(_) => 6,
+            Frame::Firing(_) => FIRING,
             Frame::Aggregation(_) => 7,
             Frame::SnapshotBegin => 8,
             Frame::Entry(_) => 9,
@@ -215,7 +218,7 @@ impl<'a> Frame<'a> {
             3 => Frame::Started(StepTimes::take(t)?),
             4 => Frame::Probe(Probe::take(t)?),
             5 => Frame::Clause(ClauseFrame::take(t)?),
-            6 => Frame::Firing(FiringFrame::take(t)?),
+            FIRING => Frame::Firing(FiringFrame::take(t)?),
             7 => Frame::Aggregation(AggregationFrame::take(t)?),
             8 => Frame::SnapshotBegin,
             9 => Frame::Entry(EntryFrame::take(t)?),

@@ -11,7 +11,10 @@
 #[cfg(all(test, feature = "live"))]
 mod tests;
 
+use std::ops::Range;
+
 use super::wire::{Malformed, Put, Take};
+use crate::data::nul::up_to_nul;
 use crate::data::record::{Action, RecordDescription};
 
 /// The most bytes that the records of a clause, or the keys of an aggregation, may take in their places.
@@ -96,10 +99,15 @@ impl Packing {
         }
     }
 
-    /// Returns whether the packed records are the data themselves, as those of numbers mostly are. Then they need
-    /// not be copied.
-    pub(crate) fn is_plain(&self) -> bool {
-        matches!(self.pieces[..], [] | [Piece { offset: 0, cut: Cut::Never, .. }])
+    /// Returns where the packed records are in the data, if they are a part of them, as those of numbers mostly are. Then
+    /// nothing need be copied.
+    #[inline]
+    pub(crate) fn whole(&self) -> Option<Range<usize>> {
+        match self.pieces[..] {
+            [] => Some(0..0),
+            [Piece { offset, size, cut: Cut::Never }] => Some(offset..offset.saturating_add(size)),
+            _ => None,
+        }
     }
 
     /// Appends the records in `data` to `packed`. What `data` lacks counts as zeros.
@@ -140,7 +148,7 @@ impl Unpacked {
         packed: &'u [u8],
     ) -> Result<&'u [u8], Malformed> {
         packing.check()?;
-        if packing.is_plain() && packed.len() == packing.length {
+        if packing.whole() == Some(0..packed.len()) {
             return Ok(packed);
         }
         for (start, end) in self.written.drain(..) {
@@ -177,25 +185,6 @@ pub(crate) fn is_text(record: &RecordDescription) -> bool {
     record.alignment == 1
         && record.size > 1
         && matches!(record.action, Trace | Printf | System | Freopen)
-}
-
-/// Returns what precedes the first zero. Eight bytes at a time, because most strings are short and this is done for
-/// each.
-fn up_to_nul(bytes: &[u8]) -> &[u8] {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let mut at = 0;
-    while let Some(word) = bytes[at..].first_chunk() {
-        let word = u64::from_le_bytes(*word);
-        // The lowest bit that is set is in the first byte that is zero.
-        let zeros = word.wrapping_sub(ONES) & !word & HIGH;
-        if zeros != 0 {
-            return &bytes[..at + zeros.trailing_zeros() as usize / 8];
-        }
-        at += 8;
-    }
-    let rest = bytes[at..].iter().position(|b| *b == 0);
-    &bytes[..rest.map_or(bytes.len(), |n| at + n)]
 }
 
 fn without_zeros_at_end(mut bytes: &[u8]) -> &[u8] {

@@ -235,26 +235,29 @@ impl<'a> Wire<'a> for FiringFrame<'a> {
         }
     }
 
+    #[inline]
     fn take(t: &mut Take<'a>) -> Result<Self, Malformed> {
-        let (probe, clause, cpu) = (t.u32("probe")?, t.u32("clause")?, t.u32("cpu")?);
+        // At once: this is done for each firing.
+        let [probe, clause, cpu] = t.words("probe, clause and cpu of a firing")?;
         let parts = t.u8("parts of a firing")?;
         if parts > HAS_FLOW | HAS_TEXT {
             return Err(Malformed::new("parts of a firing", "unknown to this version"));
         }
         let data = t.bytes("data")?;
-        let flow = match parts & HAS_FLOW {
-            0 => None,
-            _ => Some(FlowFrame {
+        let mut firing =
+            FiringFrame { probe, clause, cpu, flow: None, data, text: &[], text_ends: &[] };
+        if parts & HAS_FLOW != 0 {
+            firing.flow = Some(FlowFrame {
                 kind: t.u8("flow kind")?,
                 indent: t.i32("indent")?,
                 prefix: t.bytes("prefix")?,
-            }),
-        };
-        let (text, text_ends): (&[u8], &[u8]) = match parts & HAS_TEXT {
-            0 => (&[], &[]),
-            _ => (t.bytes("text")?, t.bytes("text ends")?),
-        };
-        Ok(FiringFrame { probe, clause, cpu, flow, data, text, text_ends })
+            });
+        }
+        if parts & HAS_TEXT != 0 {
+            firing.text = t.bytes("text")?;
+            firing.text_ends = t.bytes("text ends")?;
+        }
+        Ok(firing)
     }
 }
 

@@ -154,6 +154,18 @@ impl<'a> Take<'a> {
         self.array(field).map(u32::from_le_bytes)
     }
 
+    /// Takes several numbers of 32 bits.
+    pub(crate) fn words<const N: usize>(
+        &mut self,
+        fields: &'static str,
+    ) -> Result<[u32; N], Malformed> {
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(self.raw(4 * N, fields)?.chunks_exact(4)) {
+            *word = bytes.first_chunk().map_or(0, |b| u32::from_le_bytes(*b));
+        }
+        Ok(words)
+    }
+
     pub(crate) fn u64(&mut self, field: &'static str) -> Result<u64, Malformed> {
         self.array(field).map(u64::from_le_bytes)
     }

@@ -24,7 +24,7 @@ proptest! {
         let symbols = Symbols::new();
         for field in &fields {
             let value = field.value(&data, &symbols);
-            let record = field.description.bytes(&data);
+            let record = field.bytes(&data);
             prop_assert!(record.is_none_or(|record| lies_within(record, &data)));
             let Some(record) = record else {
                 prop_assert_eq!(value, ValueRef::Nothing);

@@ -22,7 +22,9 @@ fn string(text: &'static str) -> ValueRef<'static> {
     ValueRef::String(text.as_bytes())
 }
 
-fn unnamed<'v>(values: &[ValueRef<'v>]) -> impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)> {
+fn unnamed<'v>(
+    values: &[ValueRef<'v>],
+) -> impl Iterator<Item = (Option<&'v str>, ValueRef<'v>)> + Clone {
     values.iter().map(|value| (None, *value))
 }
 

@@ -254,8 +254,8 @@ impl<S: Sink> Context<S> {
 
     /// Sends a firing with its data, packed, and the text that it printed.
     fn send_firing(&self, firing: &Pending, data: &[u8], text: &[u8], text_ends: &[u8]) {
-        if firing.clause.packing.is_plain() && data.len() == firing.clause.length {
-            return self.send(&Frame::Firing(firing.frame(data, text, text_ends)));
+        if let Some(records) = firing.clause.packing.whole().and_then(|place| data.get(place)) {
+            return self.send(&Frame::Firing(firing.frame(records, text, text_ends)));
         }
         let mut packed = self.packed.borrow_mut();
         packed.clear();
