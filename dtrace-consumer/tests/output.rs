@@ -22,6 +22,7 @@ live_tests! {
         each_text_belongs_to_its_probe_and_record,
         an_exit_prints_nothing,
         white_space_of_the_text_is_kept,
+        a_text_after_ftruncate_is_whole,
         text_and_values_of_a_firing_come_together,
         a_kernel_stack_prints_its_frames_as_lines,
     ],
@@ -166,6 +167,13 @@ fn each_text_belongs_to_its_probe_and_record() {
 fn an_exit_prints_nothing() {
     assert_eq!(text_of("BEGIN { exit(0); }"), "");
     assert_eq!(text_of(r#"BEGIN { printf("x"); exit(3); }"#), "x");
+}
+
+/// libdtrace seeks to the beginning of what it prints to.
+fn a_text_after_ftruncate_is_whole() {
+    let script = r#"BEGIN { printf("one\n"); } BEGIN { printf("two\n"); }
+        BEGIN { ftruncate(); printf("three\n"); } BEGIN { printf("four\n"); exit(0); }"#;
+    assert_eq!(text_of(script), "one\ntwo\nthree\nfour\n");
 }
 
 fn white_space_of_the_text_is_kept() {

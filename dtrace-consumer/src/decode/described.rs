@@ -126,3 +126,28 @@ fn encoding(platform: Option<Platform>) -> ParameterEncoding {
         Some(Platform::Linux) | None => ParameterEncoding::Linux,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_are_found_by_number_in_whatever_order_they_are_wanted() {
+        let mut described = Numbered::default();
+        assert_eq!(described.get(0), None);
+        // Many have the same remainder.
+        let numbers = [0, 1, 16, 17, 32, u32::MAX, u32::MAX - 16, 1 << 20];
+        for number in numbers {
+            described.insert(number, format!("{number}"));
+        }
+        for _ in 0..2 {
+            for number in numbers.iter().chain(numbers.iter().rev()) {
+                assert_eq!(described.get(*number), Some(&number.to_string()));
+                assert_eq!(described.get(number ^ 64), None);
+            }
+        }
+        described.insert(17, "another".to_owned());
+        assert_eq!(described.get(17).map(String::as_str), Some("another"));
+        assert_eq!(described.get(1).map(String::as_str), Some("1"));
+    }
+}

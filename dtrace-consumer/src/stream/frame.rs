@@ -104,6 +104,22 @@ pub(crate) enum Frame<'a> {
     Arrived(u64),
 }
 
+/// Appends the frame of a firing, as [`Frame::encode`] does.
+#[cfg(feature = "live")]
+#[inline]
+pub(crate) fn encode_firing(firing: &FiringFrame<'_>, b: &mut Vec<u8>) {
+    in_envelope(b, FIRING, |b| firing.put(b));
+}
+
+#[inline]
+fn in_envelope(b: &mut Vec<u8>, kind: u8, put: impl FnOnce(&mut Vec<u8>)) {
+    let start = b.len();
+    b.extend_from_slice(&[0, 0, 0, 0, kind]);
+    put(b);
+    let length = u32::try_from(b.len() - start - 4).unwrap_or(u32::MAX);
+    b[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
 impl Frame<'_> {
     fn kind(&self) -> u8 {
         match self {
@@ -145,12 +161,7 @@ impl Frame<'_> {
 
     /// Appends the whole frame, envelope included.
     pub(crate) fn encode(&self, b: &mut Vec<u8>) {
-        let start = b.len();
-        b.put_u32(0);
-        b.put_u8(self.kind());
-        self.put(b);
-        let length = u32::try_from(b.len() - start - 4).unwrap_or(u32::MAX);
-        b[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        in_envelope(b, self.kind(), |b| self.put(b));
     }
 
     fn put(&self, b: &mut Vec<u8>) {

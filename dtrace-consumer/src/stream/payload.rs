@@ -1,6 +1,6 @@
 //! The payloads of frames that describe, deliver, or report failures.
 
-use super::wire::{Malformed, Put, Take, Wire};
+use super::wire::{self, Malformed, Put, Take, Wire};
 use crate::data::aggregation::AggregationFunction;
 use crate::data::record::RecordDescription;
 
@@ -59,6 +59,20 @@ pub(crate) struct FiringFrame<'a> {
     pub(crate) text: &'a [u8],
     /// `u32 record, u32 end` for each record that printed: its number, and where its text ends within `text`.
     pub(crate) text_ends: &'a [u8],
+}
+
+impl FiringFrame<'_> {
+    /// A firing that recorded nothing.
+    #[cfg(feature = "live")]
+    pub(crate) const EMPTY: Self = FiringFrame {
+        probe: 0,
+        clause: 0,
+        cpu: 0,
+        flow: None,
+        data: &[],
+        text: &[],
+        text_ends: &[],
+    };
 }
 
 /// Flow indentation, as libdtrace computes it when `flowindent` is set.
@@ -212,18 +226,20 @@ impl<'a> Wire<'a> for EntryFrame<'a> {
 }
 
 impl<'a> Wire<'a> for FiringFrame<'a> {
+    #[inline]
     fn put(&self, b: &mut Vec<u8>) {
         let has_text = !(self.text.is_empty() && self.text_ends.is_empty());
         let flow = if self.flow.is_some() { HAS_FLOW } else { 0 };
         let parts = flow | if has_text { HAS_TEXT } else { 0 };
         // One append: this is done for each firing.
-        let mut head = [0; 13];
+        let mut head = [0; 17];
         head[..4].copy_from_slice(&self.probe.to_le_bytes());
         head[4..8].copy_from_slice(&self.clause.to_le_bytes());
         head[8..12].copy_from_slice(&self.cpu.to_le_bytes());
         head[12] = parts;
+        head[13..].copy_from_slice(&wire::length(self.data.len()).to_le_bytes());
         b.extend_from_slice(&head);
-        b.put_bytes(self.data);
+        b.extend_from_slice(self.data);
         if let Some(flow) = self.flow {
             b.put_u8(flow.kind);
             b.put_i32(flow.indent);

@@ -80,7 +80,8 @@ pub(crate) trait Put {
     }
 }
 
-fn length(n: usize) -> u32 {
+/// Returns the length of a list or string.
+pub(super) fn length(n: usize) -> u32 {
     // The frame limit rejects a list or string of 4 GiB long before; saturating makes this total.
     u32::try_from(n).unwrap_or(u32::MAX)
 }

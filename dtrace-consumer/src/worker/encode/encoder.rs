@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use super::ledger::{CpuDrops, Ledger};
-use crate::stream::frame::Frame;
+use crate::stream::frame::{Frame, encode_firing};
+use crate::stream::payload::FiringFrame;
 use crate::worker::libdtrace::Sink;
 
 /// The size of a chunk that is written before the round ends.
@@ -68,8 +69,13 @@ impl Encoder {
     }
 
     pub(crate) fn send(&mut self, frame: &Frame<'_>) {
+        self.put(|out| frame.encode(out));
+    }
+
+    #[inline]
+    fn put(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         if !self.broken {
-            frame.encode(&mut self.out);
+            encode(&mut self.out);
             if self.out.len() >= PIECE {
                 self.flush();
             }
@@ -115,7 +121,7 @@ impl Encoder {
 impl Sink for Encoder {
     fn take(&mut self, frame: &Frame<'_>) {
         match frame {
-            Frame::Firing(_) => self.firings += 1,
+            Frame::Firing(firing) => return self.firing(firing),
             Frame::Process(event) if event.gone => return self.processes_gone.push(event.pid),
             Frame::Drop(report) => {
                 if let Some(report) = self.ledger.correct(report.clone()) {
@@ -128,5 +134,10 @@ impl Sink for Encoder {
             _ => {}
         }
         self.send(frame);
+    }
+
+    fn firing(&mut self, firing: &FiringFrame<'_>) {
+        self.firings += 1;
+        self.put(|out| encode_firing(firing, out));
     }
 }

@@ -87,21 +87,17 @@ impl Pending {
         unsafe { std::slice::from_raw_parts(self.data, self.length) }
     }
 
-    /// Returns the frame of the firing with its packed data and the text that it printed.
-    pub(super) fn frame<'a>(
-        &'a self,
-        data: &'a [u8],
-        text: &'a [u8],
-        text_ends: &'a [u8],
-    ) -> FiringFrame<'a> {
-        let flow = self.flow.as_ref().map(|(kind, indent, prefix)| FlowFrame {
-            kind: *kind,
-            indent: *indent,
-            prefix: prefix.as_bytes(),
-        });
+    /// Returns the frame of the firing with the text that it printed, without its data.
+    pub(super) fn frame<'a>(&'a self, text: &'a [u8], text_ends: &'a [u8]) -> FiringFrame<'a> {
+        let flow = self.flow.as_ref().map(flow_frame);
         let Pending { probe, cpu, .. } = *self;
-        FiringFrame { probe, clause: self.clause.key, cpu, flow, data, text, text_ends }
+        FiringFrame { probe, clause: self.clause.key, cpu, flow, data: &[], text, text_ends }
     }
+}
+
+/// Returns the frame's form of a firing's position in the flow of functions.
+pub(super) fn flow_frame((kind, indent, prefix): &(u8, i32, String)) -> FlowFrame<'_> {
+    FlowFrame { kind: *kind, indent: *indent, prefix: prefix.as_bytes() }
 }
 
 impl<S: Sink> Context<S> {
@@ -136,7 +132,11 @@ impl<S: Sink> Context<S> {
 
     /// Drops a firing whose end has not arrived. Returns whether there was one.
     pub(super) fn forget_unfinished(&self) -> bool {
-        self.pending.take().is_some()
+        let is_there = self.pending.borrow().is_some();
+        if is_there {
+            self.pending.replace(None);
+        }
+        is_there
     }
 
     /// Ends the session: `call` delivered invalid data.

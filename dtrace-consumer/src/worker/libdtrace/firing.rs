@@ -8,7 +8,7 @@ use dtrace_sys::abi::*;
 
 use super::aggregations;
 use super::clause::{Clause, is_performed};
-use super::context::{Context, Pending};
+use super::context::{self, Context, Pending};
 use super::delivered::{Misdelivered, bytes, owned, position, reference, within};
 use super::describe::describe;
 use super::platform::{self, Firing};
@@ -16,6 +16,7 @@ use super::printed::Printed;
 use super::sink::Sink;
 use crate::data::record::Action;
 use crate::stream::frame::Frame;
+use crate::stream::payload::FiringFrame;
 
 impl<S: Sink> Context<S> {
     /// Handles the start of a firing. Its records follow, unless this returns NEXT.
@@ -48,13 +49,30 @@ impl<S: Sink> Context<S> {
             unsafe { self.describe_probe(probe) };
             clause.addresses(data, |pid, address| self.send_symbol(pid, address));
         }
-        let firing = Pending {
+        // SAFETY: the caller guarantees it; see `# Safety`.
+        let flow = unsafe { flow_of(d) };
+        let (probe, cpu) = (platform::number_of(probe), platform::cpu_number(d.dtpda_cpu));
+        if clause.pure && !(self.wanted.text && clause.prints) {
+            if wanted {
+                let flow = flow.as_ref().map(context::flow_frame);
+                let frame =
+                    FiringFrame { probe, clause: clause.key, cpu, flow, ..FiringFrame::EMPTY };
+                self.send_firing(&frame, &clause, data);
+            }
+            return Ok(DTRACE_CONSUME_NEXT);
+        }
+        if clause.pure {
+            self.output.begin();
+        } else {
+            self.output.rewind();
+        }
+        self.text_ends.borrow_mut().clear();
+        self.pending.replace(Some(Pending {
             wanted,
-            probe: platform::number_of(probe),
-            clause: Rc::clone(&clause),
-            cpu: platform::cpu_number(d.dtpda_cpu),
-            // SAFETY: the caller guarantees it; see `# Safety`.
-            flow: unsafe { flow_of(d) },
+            probe,
+            clause,
+            cpu,
+            flow,
             records: records.as_ptr(),
             data: data.as_ptr(),
             length: data.len(),
@@ -62,26 +80,19 @@ impl<S: Sink> Context<S> {
             reached: None,
             printa: None,
             printed: Vec::new(),
-        };
-        if clause.pure && !(self.wanted.text && clause.prints) {
-            if wanted {
-                self.send_firing(&firing, data, &[], &[]);
-            }
-            return Ok(DTRACE_CONSUME_NEXT);
-        }
-        self.output.rewind();
-        self.text_ends.borrow_mut().clear();
-        self.pending.replace(Some(firing));
+        }));
         Ok(DTRACE_CONSUME_THIS)
     }
 
     /// Returns the clause of a statement. Describes it if it is new.
     fn clause(&self, statement: u32, records: &[dtrace_recdesc_t]) -> Rc<Clause> {
-        let handle = self.handle;
-        let describe = || records.iter().map(|r| describe(handle, r)).collect();
         let records_at = records.as_ptr().addr();
-        let (clause, new) = self.told.borrow_mut().clause(statement, records_at, describe);
-        new.iter().for_each(|frame| self.send(frame));
+        if let Some(known) = self.told.borrow_mut().known_clause(statement, records_at) {
+            return Rc::clone(known);
+        }
+        let described = records.iter().map(|r| describe(self.handle, r)).collect();
+        let (clause, frame) = self.told.borrow_mut().new_clause(statement, records_at, described);
+        self.send(&frame);
         clause
     }
 
@@ -90,10 +101,10 @@ impl<S: Sink> Context<S> {
     /// # Safety
     /// The names of the description are C strings or null.
     unsafe fn describe_probe(&self, probe: &dtrace_probedesc_t) {
-        // SAFETY: the caller guarantees it; see `# Safety`.
-        let describe = || unsafe { platform::name_of(probe) };
-        let new = self.told.borrow_mut().probe(platform::number_of(probe), describe);
-        new.iter().for_each(|frame| self.send(frame));
+        if self.told.borrow_mut().is_new_probe(platform::number_of(probe)) {
+            // SAFETY: the caller guarantees it; see `# Safety`.
+            self.send(&Frame::Probe(unsafe { platform::name_of(probe) }));
+        }
     }
 
     /// Handles record `r` of a firing before libdtrace formats it, or the end of the firing.
@@ -150,7 +161,7 @@ impl<S: Sink> Context<S> {
             pending.printa = (action == Action::Printa).then(|| {
                 // SAFETY: the firing has not ended, because its record callback is running.
                 let data = unsafe { pending.data() };
-                (self.output.position(), self.shown(rest, data))
+                (self.output.length(), self.shown(rest, data))
             });
         }
         Ok(answer)
@@ -223,12 +234,12 @@ impl<S: Sink> Context<S> {
         });
         let Some((record, printa)) = marked else { return };
         if let Some((start, printed)) = printa
-            && let Some(text) = self.output.text(self.output.position()).get(start..)
+            && let Some(text) = self.output.text(self.output.length()).get(start..)
             && let Some(named) = aggregations::named(self, text, printed)
         {
             self.output.replace_from(start, &named);
         }
-        let end = u32::try_from(self.output.position()).unwrap_or(u32::MAX);
+        let end = u32::try_from(self.output.length()).unwrap_or(u32::MAX);
         let mut ends = self.text_ends.borrow_mut();
         ends.extend_from_slice(&record.to_le_bytes());
         ends.extend_from_slice(&end.to_le_bytes());
@@ -246,21 +257,24 @@ impl<S: Sink> Context<S> {
         if firing.wanted {
             // SAFETY: the caller guarantees it; see `# Safety`.
             let data = unsafe { firing.data() };
-            let text = self.output.text(self.output.position());
-            self.send_firing(&firing, data, text, &self.text_ends.borrow());
+            let text_ends = self.text_ends.borrow();
+            // Nothing is printed after the last record.
+            let end = text_ends.last_chunk().map_or(0, |end| u32::from_le_bytes(*end));
+            let text = self.output.text(end as usize);
+            self.send_firing(&firing.frame(text, &text_ends), &firing.clause, data);
         }
         Ok(())
     }
 
-    /// Sends a firing with its data, packed, and the text that it printed.
-    fn send_firing(&self, firing: &Pending, data: &[u8], text: &[u8], text_ends: &[u8]) {
-        if let Some(records) = firing.clause.packing.whole().and_then(|place| data.get(place)) {
-            return self.send(&Frame::Firing(firing.frame(records, text, text_ends)));
+    /// Sends a firing with its `data`, packed.
+    fn send_firing(&self, frame: &FiringFrame<'_>, clause: &Clause, data: &[u8]) {
+        if let Some(data) = clause.packing.whole().and_then(|place| data.get(place)) {
+            return self.sink.borrow_mut().firing(&FiringFrame { data, ..*frame });
         }
         let mut packed = self.packed.borrow_mut();
         packed.clear();
-        firing.clause.packing.pack(data, &mut packed);
-        self.send(&Frame::Firing(firing.frame(&packed, text, text_ends)));
+        clause.packing.pack(data, &mut packed);
+        self.sink.borrow_mut().firing(&FiringFrame { data: &packed, ..*frame });
     }
 }
 

@@ -1,11 +1,18 @@
 //! A C stream that collects the text that libdtrace prints.
 
-use std::ffi::{c_char, c_void};
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 
-/// A stream of `open_memstream(3)`, which is rewound after each read.
+/// When the text of earlier firings is discarded, in bytes.
+const KEPT: usize = 64 << 10;
+
+/// A stream of `open_memstream(3)`. It has the text of one firing after another, and is rewound now and then: to seek
+/// takes as long as to print a number.
 pub(super) struct Memstream {
     file: *mut libc::FILE,
+    /// Where the text begins that is wanted.
+    start: Cell<usize>,
     /// Where the C library stores the buffer's address and length, whenever something is printed.
     /// It keeps this address, so this must not be a `Box`: Rust may assume that nobody else writes
     /// to what a box owns.
@@ -17,6 +24,14 @@ struct Buffer {
     start: *mut c_char,
     length: usize,
 }
+
+unsafe extern "C" {
+    // Of <stdio_ext.h>.
+    fn __fsetlocking(file: *mut libc::FILE, how: c_int) -> c_int;
+}
+
+/// The value of `FSETLOCKING_BYCALLER`: printing to a stream does not lock it.
+const BY_CALLER: c_int = 2;
 
 impl Memstream {
     pub(super) fn open() -> Option<Memstream> {
@@ -32,50 +47,71 @@ impl Memstream {
             drop(unsafe { Box::from_raw(place) });
             return None;
         }
-        Some(Memstream { file, buffer })
+        // SAFETY: the stream is open. Only the thread that has opened it uses it, and calls libdtrace, which prints to it.
+        unsafe { __fsetlocking(file, BY_CALLER) };
+        Some(Memstream { file, start: Cell::new(0), buffer })
     }
 
     pub(super) fn file(&self) -> *mut libc::FILE {
         self.file
     }
 
-    /// Returns the number of bytes printed since the last [`rewind`](Memstream::rewind).
-    pub(super) fn position(&self) -> usize {
-        // SAFETY: the stream is open.
-        let position = unsafe {
-            libc::fflush(self.file);
-            libc::ftello(self.file)
-        };
-        usize::try_from(position).unwrap_or(0)
+    /// Begins a text. What was printed before does not belong to it. libdtrace must not seek until the next one.
+    pub(super) fn begin(&self) {
+        let printed = self.printed();
+        self.start.set(printed);
+        if printed > KEPT {
+            self.rewind();
+        }
     }
 
-    /// Returns the first `n` printed bytes, or all if there are fewer.
+    /// Begins a text at the beginning of the stream, where libdtrace may seek to, as for `ftruncate()`.
+    pub(super) fn rewind(&self) {
+        // SAFETY: the stream is open.
+        unsafe { libc::fseeko(self.file, 0, libc::SEEK_SET) };
+        self.start.set(0);
+    }
+
+    /// Returns the number of bytes printed since [`begin`](Memstream::begin).
+    pub(super) fn length(&self) -> usize {
+        self.printed().saturating_sub(self.start.get())
+    }
+
+    /// Returns the number of bytes printed since the stream was rewound.
+    fn printed(&self) -> usize {
+        // SAFETY: the stream is open. The allocation of the buffer's length lives as long as this value, and the C
+        // library writes to it only within `fflush`, or when libdtrace prints.
+        unsafe {
+            libc::fflush(self.file);
+            (*self.buffer.as_ptr()).length
+        }
+    }
+
+    /// Returns the first `n` bytes printed since [`begin`](Memstream::begin); none if there are fewer. They were there
+    /// when [`length`](Memstream::length) was called last.
     pub(super) fn text(&self, n: usize) -> &[u8] {
         // SAFETY: the allocation lives as long as this value, and the C library writes to it only while
         // something is printed.
         let Buffer { start, length } = unsafe { self.buffer.read() };
-        if start.is_null() || n > length {
+        let end = self.start.get().saturating_add(n);
+        if start.is_null() || end > length {
             return &[];
         }
-        // SAFETY: after fflush (in `position`) the buffer holds `length` initialised bytes. It moves only
+        // SAFETY: after fflush (in `printed`) the buffer holds `length` initialised bytes. It moves only
         // when libdtrace prints again. libdtrace runs on this thread only, so not while this borrow of `self`
         // is in use.
-        unsafe { std::slice::from_raw_parts(start.cast::<u8>(), n) }
+        unsafe { std::slice::from_raw_parts(start.cast::<u8>().add(self.start.get()), n) }
     }
 
-    /// Replaces everything printed from `start` on.
-    pub(super) fn replace_from(&self, start: usize, text: &[u8]) {
-        let start = libc::off_t::try_from(start).unwrap_or(libc::off_t::MAX);
+    /// Replaces everything printed from the byte at `from` on, counted from [`begin`](Memstream::begin).
+    pub(super) fn replace_from(&self, from: usize, text: &[u8]) {
+        let start = libc::off_t::try_from(self.start.get().saturating_add(from))
+            .unwrap_or(libc::off_t::MAX);
         // SAFETY: the stream is open, and the text has this length.
         unsafe {
             libc::fseeko(self.file, start, libc::SEEK_SET);
             libc::fwrite(text.as_ptr().cast::<c_void>(), 1, text.len(), self.file);
         }
-    }
-
-    pub(super) fn rewind(&self) {
-        // SAFETY: the stream is open.
-        unsafe { libc::fseeko(self.file, 0, libc::SEEK_SET) };
     }
 }
 
@@ -108,16 +144,16 @@ mod tests {
         print(&stream, "before");
         // To another place on the heap, as part of another value.
         let moved = Box::new((stream, 0));
-        assert_eq!(moved.0.text(moved.0.position()), b"before");
+        assert_eq!(moved.0.text(moved.0.length()), b"before");
         // So much that the buffer moves too.
         let long = "x".repeat(100_000);
         print(&moved.0, &long);
-        let position = moved.0.position();
-        assert_eq!(position, "before".len() + long.len());
-        assert_eq!(&moved.0.text(position)["before".len()..], long.as_bytes());
+        let length = moved.0.length();
+        assert_eq!(length, "before".len() + long.len());
+        assert_eq!(&moved.0.text(length)["before".len()..], long.as_bytes());
         moved.0.rewind();
         print(&moved.0, "b");
-        assert_eq!(moved.0.text(moved.0.position()), b"b");
+        assert_eq!(moved.0.text(moved.0.length()), b"b");
     }
 
     #[test]
@@ -125,11 +161,30 @@ mod tests {
         let stream = Memstream::open().expect("there is memory");
         print(&stream, "one, two");
         for (end, whole) in [("2", "one, 2"), ("twenty", "one, twenty"), ("", "one, ")] {
-            stream.position();
+            stream.length();
             stream.replace_from(5, end.as_bytes());
-            assert_eq!(stream.text(stream.position()), whole.as_bytes());
+            assert_eq!(stream.text(stream.length()), whole.as_bytes());
         }
         print(&stream, "3");
-        assert_eq!(stream.text(stream.position()), b"one, 3");
+        assert_eq!(stream.text(stream.length()), b"one, 3");
+    }
+
+    #[test]
+    fn one_text_after_another_has_only_what_was_printed_for_it() {
+        let stream = Memstream::open().expect("there is memory");
+        for number in 0..10_000 {
+            // What nobody asks for is in no text.
+            print(&stream, "x");
+            stream.begin();
+            assert_eq!(stream.length(), 0);
+            print(&stream, "number ");
+            let start = stream.length();
+            print(&stream, "is to be replaced");
+            stream.length();
+            stream.replace_from(start, number.to_string().as_bytes());
+            let text = format!("number {number}");
+            assert_eq!(stream.text(stream.length()), text.as_bytes());
+            assert!(stream.printed() < 2 * KEPT);
+        }
     }
 }

@@ -2,12 +2,15 @@
 
 use super::delivered::Misdelivered;
 use crate::stream::frame::Frame;
-use crate::stream::payload::{FailureFrame, FailureKind};
+use crate::stream::payload::{FailureFrame, FailureKind, FiringFrame};
 
 /// Receives libdtrace's data.
 pub(crate) trait Sink {
     /// Takes one frame. A failure is the last one.
     fn take(&mut self, frame: &Frame<'_>);
+
+    /// Takes a firing, as [`take`](Sink::take) takes its frame.
+    fn firing(&mut self, firing: &FiringFrame<'_>);
 }
 
 /// Returns the failure of a `call` that delivered invalid data.

@@ -160,7 +160,7 @@ impl<S: Sink> Tracing<S> {
             (self.handle.api.dtrace_aggregate_print)(self.handle.raw, output.file().cast(), None)
         };
         self.handle.check("dtrace_aggregate_print", result)?;
-        let text = output.text(output.position());
+        let text = output.text(output.length());
         let named = aggregations::named(self.context(), text, Printed::default());
         Ok(named.unwrap_or_else(|| text.to_vec()))
     }

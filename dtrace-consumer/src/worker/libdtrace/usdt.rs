@@ -22,7 +22,7 @@ pub(super) fn header(handle: Handle, name: &str) -> Result<Vec<u8>, CallFailure>
     // SAFETY: handle and stream are open, and the name ends in NUL.
     let result = unsafe { (handle.api.dtrace_program_header)(handle.raw, file, name.as_ptr()) };
     handle.check(call, result)?;
-    Ok(stream.text(stream.position()).to_vec())
+    Ok(stream.text(stream.length()).to_vec())
 }
 
 /// Writes the object file for the first program, and prepares the objects for linking with it.
