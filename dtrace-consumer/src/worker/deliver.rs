@@ -148,8 +148,12 @@ fn drain(tracing: &mut Tracing<Encoder>, control: &Control) -> Result<(), Failed
         }
         // A wait may have had no place for a buffer.
         rounds += u32::from(work == Work::Done);
-        if rounds > 0 && (!have_data() || rounds == LAST_ROUNDS) {
+        if rounds > 0 && !have_data() {
             return Ok(());
+        }
+        if rounds == LAST_ROUNDS {
+            let error = io::Error::other("it leaves records in the kernel's buffers");
+            return Err(surroundings_failed("having libdtrace read what is left", &error));
         }
     }
 }
