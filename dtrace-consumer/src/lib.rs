@@ -351,6 +351,7 @@ pub use error::{CallbackResult, Error, Failure};
 pub use {
     api::{live::trace, serve, traced::run_synchronous, verify},
     client::preflight::{Preflight, preflight},
+    client::template::cool_down,
     data::script::Script,
 };
 

@@ -12,6 +12,7 @@ use crate::client::admit::admit_unless_ended;
 use crate::client::elevation::Elevation;
 use crate::client::run;
 use crate::client::settings::Settings;
+use crate::client::warm::warm_up;
 use crate::data::outcome::Outcome;
 use crate::data::recording::Compression;
 use crate::data::script::Script;
@@ -254,6 +255,25 @@ impl<S: Traces, C> Session<S, C> {
     /// the process's own executable, as in an extension module of an interpreter.
     pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
         self.source.settings().access.worker = Some(program.into());
+        self
+    }
+
+    /// Opens libdtrace now, in the background, so that this session and others start several times as fast. Set prefix
+    /// and worker before.
+    ///
+    /// Opening libdtrace takes longer than the rest of most starts. A program's first session leaves an idle
+    /// process behind that has libdtrace open, of which the workers of later sessions are copies. It ends with this
+    /// program, or a minute after the last session; after this call it stays. Workers of
+    /// [elevated](Session::elevation) sessions are never copies: for them this does nothing.
+    ///
+    /// ```no_run
+    /// let session = dtrace_consumer::trace("syscall:::entry { @[execname] = count(); }").warm_up();
+    /// // ... until the user presses a button
+    /// session.run()?;
+    /// # Ok::<(), dtrace_consumer::Failure>(())
+    /// ```
+    pub fn warm_up(mut self) -> Self {
+        warm_up(self.source.settings());
         self
     }
 

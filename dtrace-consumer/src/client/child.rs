@@ -22,6 +22,11 @@ impl Signals {
         Ok(Signals(Arc::new(Mutex::new(Some(ProcessHandle::open(child.id())?)))))
     }
 
+    /// Sends signals to a process that another one waits for.
+    pub(super) fn to_process(process: ProcessHandle) -> Signals {
+        Signals(Arc::new(Mutex::new(Some(process))))
+    }
+
     /// Sends a signal, unless the child was reaped.
     pub(super) fn send(&self, signal: Signal) {
         if let Some(process) = &*self.0.lock() {

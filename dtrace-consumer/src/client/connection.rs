@@ -1,6 +1,6 @@
 //! Reads frames from a worker.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl<R: Read> Connection<R> {
         ending: &Ending,
         through: impl FnOnce(Patient) -> Result<R, Error>,
     ) -> Result<Connection<R>, Error> {
-        let worker = launch(settings, library)?;
+        let mut worker = launch(settings, library, job, ending)?;
         let killer = worker.killer()?;
         ending.attach(move |reason| {
             if reason.is_abort() {
@@ -59,7 +59,7 @@ impl<R: Read> Connection<R> {
             let reason = format!("it may have at most {REQUEST_LIMIT} bytes");
             return Err(Error::Refused { what, reason });
         }
-        match (&worker.channel).write_all(&message) {
+        match worker.send_job(&message) {
             Ok(()) => Ok(Connection { reader, worker }),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Err(silent(&worker)),
             Err(_) => Err(worker.post_mortem()),

@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -22,11 +22,15 @@ use super::elevation::{self, Elevation};
 use super::settings::Settings;
 use super::start::start;
 use super::system;
+use super::template::{self, Kind, Passed};
 use super::terminal::without_terminal;
+use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::error::elevation::ElevationProblem;
 use crate::stream::elevated::{GREETING, INSTALLED_WORKERS, SERVE, VERSION};
+use crate::stream::job::Job;
 use crate::stream::marker::{MARKER, REFUSED, marker_for};
+use crate::stream::passing;
 
 /// How much of a worker's standard error to keep for messages, in bytes.
 const LAST_WORDS: u64 = 4096;
@@ -52,13 +56,20 @@ pub(super) struct Worker {
     signals: Signals,
     ended: Receiver<io::Result<ExitStatus>>,
     stderr: Option<File>,
+    /// The socket for requests to the template that the worker is to leave behind.
+    template: Option<OwnedFd>,
 }
 
-/// Starts a worker: the named program, or this process's own executable; elevated, the installed worker.
-/// `library` is given unless it is elevated.
+/// Starts a worker for a job: the named program, or this process's own executable; elevated, the installed worker.
+/// If this process has a template, it is a copy of that. `library` is given unless the worker is elevated.
 ///
 /// The worker's standard error is kept for messages, or inherited from this process.
-pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result<Worker, Error> {
+pub(super) fn launch(
+    settings: &Settings,
+    library: Option<&Libdtrace>,
+    job: &Job,
+    ending: &Ending,
+) -> Result<Worker, Error> {
     let (access, inherit_stderr) = (&settings.access, settings.inherit_stderr);
     let (elevation, named) = (&access.elevation, access.worker.as_deref());
     let (program, mut command) = match elevation.words() {
@@ -81,14 +92,32 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
     let (channel, theirs) = UnixStream::pair().map_err(failed)?;
     let channel = above_standard(channel).map_err(failed)?;
     let theirs: UnixStream = above_standard(theirs).map_err(failed)?;
-    if *elevation == Elevation::None {
-        command.env(MARKER, marker_for(fstat(&theirs).map_err(|e| failed(e.into()))?.st_ino));
-    }
     let stderr = if inherit_stderr {
         None
     } else {
         system::scratch_file().and_then(|file| above_standard(file).ok())
     };
+    let kind = library
+        .filter(|_| *elevation == Elevation::None && job.takes_any_libdtrace())
+        .map(|library| Kind::of(&program, library));
+    if let Some(kind) = &kind {
+        let inherited = io::stderr();
+        let written =
+            if inherit_stderr { Some(inherited.as_fd()) } else { stderr.as_ref().map(AsFd::as_fd) };
+        let passed = Passed { channel: &theirs, stderr: written, types: job.seems_to_need_types() };
+        if let Some(copy) = template::copied(kind, &passed, ending) {
+            let (process, life) = copy.into_parts();
+            let signals = Signals::to_process(process);
+            let ended = reap(move || life.wait()).map_err(|e| {
+                let _ = channel.shutdown(Shutdown::Both);
+                failed(e)
+            })?;
+            return Ok(Worker { channel, program, signals, ended, stderr, template: None });
+        }
+    }
+    if *elevation == Elevation::None {
+        command.env(MARKER, marker_for(fstat(&theirs).map_err(|e| failed(e.into()))?.st_ino));
+    }
     let written = match stderr.as_ref().and_then(|file| file.try_clone().ok()) {
         Some(file) => Stdio::from(file),
         None if inherit_stderr => Stdio::inherit(),
@@ -111,20 +140,26 @@ pub(super) fn launch(settings: &Settings, library: Option<&Libdtrace>) -> Result
         failed(e)
     })?;
     let (reaper, id) = (signals.clone(), child.id());
+    let ended = reap(move || reaper.wait(&mut child)).map_err(|e| {
+        // One that is another user's process ends with its channel.
+        let _ = channel.shutdown(Shutdown::Both);
+        signals.kill_and_reap(id);
+        failed(e)
+    })?;
+    let template = kind.and_then(template::begin);
+    Ok(Worker { channel, program, signals, ended, stderr, template })
+}
+
+/// Waits for a worker in a thread: it may end long after the session.
+fn reap(
+    wait: impl FnOnce() -> io::Result<ExitStatus> + Send + 'static,
+) -> io::Result<Receiver<io::Result<ExitStatus>>> {
     let (tell, ended) = crossbeam_channel::bounded(1);
-    // A thread waits for the worker, which may end long after the session.
-    std::thread::Builder::new()
-        .name("dtrace-reaper".to_owned())
-        .spawn(move || {
-            let _ = tell.send(reaper.wait(&mut child));
-        })
-        .map_err(|e| {
-            // One that is another user's process ends with its channel.
-            let _ = channel.shutdown(Shutdown::Both);
-            signals.kill_and_reap(id);
-            failed(e)
-        })?;
-    Ok(Worker { channel, program, signals, ended, stderr })
+    let wait = move || {
+        let _ = tell.send(wait());
+    };
+    std::thread::Builder::new().name("dtrace-reaper".to_owned()).spawn(wait)?;
+    Ok(ended)
 }
 
 /// Returns the command for the user's own executable, or the program named instead.
@@ -249,6 +284,14 @@ impl Worker {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Sends the first message, with the job.
+    pub(super) fn send_job(&mut self, message: &[u8]) -> io::Result<()> {
+        let template = self.template.take();
+        let with: Vec<_> = template.iter().map(AsFd::as_fd).collect();
+        let sent = passing::send(&self.channel, message, &with)?;
+        (&self.channel).write_all(message.get(sent..).unwrap_or_default())
     }
 
     /// Returns what kills the worker, from any thread.

@@ -27,5 +27,7 @@ pub(crate) mod settings;
 mod standing;
 mod start;
 mod system;
+pub(crate) mod template;
 #[expect(unsafe_code, reason = "it runs code between fork and exec")]
 mod terminal;
+pub(crate) mod warm;

@@ -57,6 +57,34 @@ impl Script {
         words_of(&String::from_utf8_lossy(&self.text)).any(|word| words.contains(&word))
     }
 
+    /// Returns whether libdtrace will probably read the kernel's types to compile this. Only time depends on it.
+    pub(crate) fn seems_to_need_types(&self) -> bool {
+        /// Words of scripts that use the kernel's types, and providers whose arguments have such types.
+        const WORDS: [&str; 20] = [
+            "execname",
+            "ppid",
+            "progenyof",
+            "args",
+            "xlate",
+            "curthread",
+            "curpsinfo",
+            "curlwpsinfo",
+            "struct",
+            "union",
+            "rawtp",
+            "sdt",
+            "fbt",
+            "rawfbt",
+            "io",
+            "ip",
+            "tcp",
+            "udp",
+            "sched",
+            "proc",
+        ];
+        self.mentions(&WORDS)
+    }
+
     /// Returns whether the code uses a macro variable, such as `target` for `$target`.
     pub(crate) fn uses_macro(&self, name: &str) -> bool {
         let code = code_of(&String::from_utf8_lossy(&self.text), Directives::Keep);

@@ -124,6 +124,20 @@ impl Job {
         });
         self.target.iter().chain(created)
     }
+
+    /// Returns whether a libdtrace that was opened for another job can serve this one. These options say where
+    /// libdtrace reads what it reads once.
+    pub(crate) fn takes_any_libdtrace(&self) -> bool {
+        const READ_ONCE: [&str; 3] = ["ctfpath", "modpath", "procfspath"];
+        let is_set = self.options.iter().any(|(name, _)| READ_ONCE.contains(&name.as_str()));
+        let under_check = self.unknown.as_ref().is_some_and(|it| it.under_check);
+        !is_set && !under_check && !self.scripts.iter().any(|script| script.mentions(&READ_ONCE))
+    }
+
+    /// Returns whether libdtrace will probably read the kernel's types for this job.
+    pub(crate) fn seems_to_need_types(&self) -> bool {
+        self.scripts.iter().any(Script::seems_to_need_types)
+    }
 }
 
 /// A command that is held until tracing is on.

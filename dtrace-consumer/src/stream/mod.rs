@@ -16,10 +16,14 @@ pub(crate) mod job;
 #[cfg(feature = "live")]
 pub(crate) mod marker;
 pub(crate) mod packed;
+#[cfg(feature = "live")]
+pub(crate) mod passing;
 pub(crate) mod payload;
 pub(crate) mod reader;
 #[cfg(all(test, feature = "live"))]
 pub(crate) mod strategies;
+#[cfg(feature = "live")]
+pub(crate) mod template;
 #[cfg(all(test, feature = "live"))]
 mod tests;
 pub(crate) mod wire;

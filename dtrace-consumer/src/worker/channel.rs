@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use super::system::peer_of;
 use crate::stream::job::{Command, Job};
+use crate::stream::passing;
 
 /// The longest job that a worker of the same user accepts, in bytes.
 const JOB_LIMIT: usize = 64 << 20;
@@ -34,9 +35,13 @@ pub(super) fn require_own(channel: &UnixStream) -> io::Result<()> {
     Err(io::Error::other("the channel belongs to another user"))
 }
 
-pub(super) fn first_message(channel: &UnixStream) -> io::Result<Job> {
-    match read_command(channel, JOB_LIMIT)? {
-        Some(Command::Job(job)) => Ok(*job),
+/// Reads the job, and the descriptor that was sent with it: the socket for requests to a template.
+pub(super) fn first_message(channel: &UnixStream) -> io::Result<(Job, Option<OwnedFd>)> {
+    let mut length = [0; 4];
+    let (read, mut with) = passing::receive(channel, &mut length)?;
+    read_exactly(channel, length.get_mut(read..).unwrap_or_default())?;
+    match read_message(channel, length, JOB_LIMIT)? {
+        Command::Job(job) => Ok((*job, with.pop())),
         _ => Err(io::Error::other("the consumer sent no job")),
     }
 }
@@ -48,13 +53,18 @@ pub(super) fn read_command(channel: &UnixStream, limit: usize) -> io::Result<Opt
         Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(None),
         result => result?,
     }
+    read_message(channel, length, limit).map(Some)
+}
+
+/// Reads a message that has this length.
+fn read_message(channel: &UnixStream, length: [u8; 4], limit: usize) -> io::Result<Command> {
     let length = u32::from_le_bytes(length) as usize;
     if length > limit {
         return Err(io::Error::new(ErrorKind::InvalidData, "a message exceeds the limit"));
     }
     let mut body = vec![0; length];
     read_exactly(channel, &mut body)?;
-    Command::decode(&body).map(Some).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
+    Command::decode(&body).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
 }
 
 /// Fills the buffer from the channel, and reads nothing beyond.

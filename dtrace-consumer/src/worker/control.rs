@@ -22,7 +22,7 @@ use super::system::{duplicate, end_tracing, peer_of, watch_process};
 use crate::stream::job::Command;
 
 /// How long a worker may stay inside libdtrace after its consumer has gone, before the process ends anyway.
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// How often to wake the working thread, so that the consumer knows that it is not stuck. libdtrace
 /// waits for a second, unless the option `switchrate` sets another interval.

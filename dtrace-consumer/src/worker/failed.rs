@@ -79,7 +79,7 @@ pub(super) fn surroundings_failed(attempt: &str, error: &io::Error) -> Failed {
 pub(super) fn with_shortcomings(failure: CallFailure, shortcomings: &[Shortcoming]) -> Failed {
     let mut failed = Failed::from(failure);
     for s in shortcomings {
-        failed.0.message.push_str(&format!("; cannot {}: {}", s.attempt, s.error));
+        failed.0.message.push_str(&format!("; cannot {}: {}", s.attempt, s.reason));
     }
     failed
 }

@@ -15,6 +15,7 @@ mod failed;
 mod libdtrace;
 mod libraries;
 mod never_fires;
+mod opened;
 #[expect(unsafe_code, reason = "it changes and ends this process")]
 pub(crate) mod own_process;
 mod pace;
@@ -22,23 +23,19 @@ mod processes;
 mod served;
 mod session;
 pub(crate) mod system;
+mod template;
 mod tracer;
+mod watch;
 
 use self::channel::{first_message, require_own, take_channel};
+use self::session::Start;
 
 /// Serves one session. Returns the process's exit status.
 pub(crate) fn main() -> i32 {
     let served = take_channel().and_then(|channel| {
         require_own(&channel)?;
-        let job = first_message(&channel)?;
-        session::serve(job, channel, None)
+        let (job, template) = first_message(&channel)?;
+        session::serve(job, channel, None, Start::Fresh(template))
     });
-    match served {
-        Ok(()) => 0,
-        Err(e) => {
-            // The consumer reads standard error if no frame could report the error.
-            eprintln!("dtrace-consumer worker: {e}");
-            1
-        }
-    }
+    own_process::status_of(served)
 }

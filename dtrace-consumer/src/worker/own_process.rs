@@ -1,10 +1,78 @@
 //! Ends the worker process, and makes its environment and signals independent of who started it.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
+use nix::unistd::{ForkResult, Pid};
+
 /// Ends the process at once, without exit handlers. libdtrace's take seconds to free what the end of the
 /// process frees at once.
 pub(crate) fn end(status: i32) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(status) }
+}
+
+/// Returns the id of this process.
+pub(super) fn id() -> i32 {
+    std::process::id().cast_signed()
+}
+
+/// Returns the id of this process's parent.
+pub(super) fn parent() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
+/// In which process did a fork return?
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Forked {
+    /// In the process that called it. The new process has this id.
+    Calling(i32),
+    New,
+}
+
+/// Makes a copy of this process. Fails if it has other threads, because the copy would be in the middle of what they
+/// were doing.
+pub(super) fn fork() -> io::Result<Forked> {
+    if !has_one_thread() {
+        return Err(io::Error::other("the process has several threads"));
+    }
+    // SAFETY: this is the only thread, so the copy is in a state that this one has brought about.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Forked::Calling(child.as_raw())),
+        ForkResult::Child => Ok(Forked::New),
+    }
+}
+
+/// Returns the wait status of a child of this process, if it has ended. Nobody can ask again.
+pub(super) fn status_of_child(pid: i32) -> Option<i32> {
+    let mut status = 0;
+    // SAFETY: the call only writes to `status`.
+    let ended = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+    (ended == pid).then_some(status)
+}
+
+/// Makes this process the leader of a group, so that Ctrl-C at the terminal does not reach it.
+pub(super) fn lead_group() {
+    // It fails only if it is one.
+    let _ = nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0));
+}
+
+/// Replaces standard output and error.
+pub(super) fn write_to(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<()> {
+    nix::unistd::dup2_stdout(stdout)?;
+    nix::unistd::dup2_stderr(stderr)?;
+    Ok(())
+}
+
+/// Returns the exit status of a worker. The consumer reads standard error if no frame could report the error.
+pub(super) fn status_of(served: io::Result<()>) -> i32 {
+    match served {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("dtrace-consumer worker: {e}");
+            1
+        }
+    }
 }
 
 /// Removes a variable from the environment, unless the process has several threads, which could be reading the

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -16,11 +17,14 @@ use super::failed::{Failed, surroundings_failed, with_shortcomings};
 use super::libdtrace::{CallFailure, Closing, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
 use super::never_fires;
+use super::opened::Opened;
 use super::own_process;
 use super::processes::Processes;
 use super::served::Served;
-use super::system::{self, Reach, Shortcoming, Threads};
+use super::system::{self, Reach, Shortcoming, Surroundings, Threads};
+use super::template;
 use super::tracer::Tracer;
+use super::watch::Watch;
 use crate::data::session_info::{Admission, ByteOrder, SessionInfo};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::compile_flags::PREPROCESS;
@@ -29,15 +33,31 @@ use crate::stream::frame::Frame;
 use crate::stream::job::{Gate, Job, Process, Purpose, Target};
 use crate::stream::payload::{FailureFrame, FailureKind, StepTimes};
 
+/// How a session gets its libdtrace.
+pub(super) enum Start {
+    /// It opens one. A copy of it then waits for those who ask through the socket, if there is one.
+    Fresh(Option<OwnedFd>),
+    /// It has a copy of one that another session has opened.
+    Copy(Opened),
+}
+
 /// Serves one session. `served` is given if the worker is elevated.
-pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io::Result<()> {
+pub(super) fn serve(
+    job: Job,
+    channel: UnixStream,
+    served: Option<Served>,
+    start: Start,
+) -> io::Result<()> {
     let mut reporter = Encoder::new(channel.try_clone()?);
-    if let Err(e) = system::give_up_privileges() {
+    let mut refuse = |failed: Failed| {
         begin(&mut reporter, &job);
-        reporter.send(&Frame::Failure(surroundings_failed("giving up privileges", &e).0));
-        return reporter.finish();
+        reporter.send(&Frame::Failure(failed.0));
+        reporter.finish()
+    };
+    if let Err(e) = system::give_up_privileges() {
+        return refuse(surroundings_failed("giving up privileges", &e));
     }
-    // The preparation covers the libraries that are left out.
+    // Covers hide the libraries that are left out.
     let directory = job.syslibdir.as_deref();
     let preprocessed = job.compile_flags & PREPROCESS != 0;
     let missed = directory.map(|it| libraries::missed(it, &job.scripts, &job.omit, preprocessed));
@@ -49,31 +69,22 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
     } else {
         Threads::This
     };
-    // Threads that start later share the mounts and the confinement.
-    let shortcomings = match system::prepare(&job, served.is_some()) {
-        Ok(shortcomings) => shortcomings,
-        Err(e) => {
-            begin(&mut reporter, &job);
-            reporter.send(&Frame::Failure(surroundings_failed("making mounts read-only", &e).0));
-            return reporter.finish();
+    // Threads that start later share the confinement.
+    let mut shortcomings = None;
+    if served.is_some() {
+        match Surroundings::enter().prepare(&job, true) {
+            Ok(failed) => shortcomings = Some(failed),
+            Err(e) => return refuse(surroundings_failed("making mounts read-only", &e)),
         }
-    };
-    if served.is_some()
-        && let Err(e) = system::confine_before_opening(reach)
-    {
-        begin(&mut reporter, &job);
-        reporter.send(&Frame::Failure(surroundings_failed("confining the worker", &e).0));
-        return reporter.finish();
+        if let Err(e) = system::confine_before_opening(reach) {
+            return refuse(surroundings_failed("confining the worker", &e));
+        }
     }
     let control = Arc::new(Control::new());
-    let interval = job.snapshot_interval;
-    control::listen(Arc::clone(&control), channel.try_clone()?, interval)?;
     let (released, closing) = (Cell::new(false), Cell::new(None));
-    let (job, shortcomings) = (&job, &shortcomings[..]);
     let session = Session {
-        job,
+        job: &job,
         control: &control,
-        shortcomings,
         served,
         reach,
         threads,
@@ -81,21 +92,25 @@ pub(crate) fn serve(job: Job, channel: UnixStream, served: Option<Served>) -> io
         released: &released,
         closing: &closing,
     };
-    let result = session.run(channel);
+    let result = session.run(channel, start, shortcomings);
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }
     // The consumer kills a command that was not released.
-    let attached = gates(job).filter(|_| released.get()).map(|(pid, _)| pid).collect();
+    let attached = gates(&job).filter(|_| released.get()).map(|(pid, _)| pid).collect();
     ending::end(reporter, control, attached, closing.take());
     Ok(())
+}
+
+/// Serves one session with a libdtrace that another one has opened.
+fn serve_copy(job: Job, channel: UnixStream, opened: Opened) -> io::Result<()> {
+    serve(job, channel, None, Start::Copy(opened))
 }
 
 /// A session and its inputs.
 struct Session<'s> {
     job: &'s Job,
-    control: &'s Control,
-    shortcomings: &'s [Shortcoming],
+    control: &'s Arc<Control>,
     served: Option<Served>,
     reach: Reach,
     /// The threads to confine.
@@ -109,7 +124,13 @@ struct Session<'s> {
 }
 
 impl Session<'_> {
-    fn run(&self, channel: UnixStream) -> Result<(), Failed> {
+    /// Runs the session. `shortcomings` are given if the surroundings are prepared.
+    fn run(
+        &self,
+        channel: UnixStream,
+        start: Start,
+        shortcomings: Option<Vec<Shortcoming>>,
+    ) -> Result<(), Failed> {
         let job = self.job;
         let mut times = StepTimes::default();
         let mut clock = Clock(Instant::now());
@@ -121,7 +142,8 @@ impl Session<'_> {
         // Opening libdtrace may end the process.
         begin(&mut encoder, job);
         encoder.flush();
-        let (tracer, mut compiling) = self.open(&channel)?;
+        let (opened, shortcomings) = self.open(&channel, start, shortcomings)?;
+        let (tracer, mut compiling) = Tracer::of(job, opened, self.served)?;
         self.closing.set(Some(compiling.closing()));
         times.open = clock.lap();
 
@@ -129,7 +151,7 @@ impl Session<'_> {
         encoder.flush();
         let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
-        self.compile(&mut compiling, &mut processes)?;
+        self.compile(&mut compiling, &mut processes, &shortcomings)?;
         if libraries::needs_kernel_types(&job.scripts) {
             compiling.read_kernel_types();
         }
@@ -141,7 +163,7 @@ impl Session<'_> {
         warn(&compiling, &mut encoder, job, &tracer)?;
         let mut tracing = enable(compiling, encoder, job)?;
         times.enable = clock.lap();
-        Tracer::go(&mut tracing).map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        Tracer::go(&mut tracing).map_err(|f| with_shortcomings(f, &shortcomings))?;
         Tracer::require_begun()?;
         let warnings = [Tracer::warning_once_on(job), tracer.prepare_to_let_wait(job)];
         for warning in warnings.into_iter().flatten() {
@@ -153,17 +175,64 @@ impl Session<'_> {
         deliver(&mut tracing, self.control, &mut processes, job)
     }
 
-    /// Loads and opens libdtrace, and finds the descriptor that it will wait on.
-    fn open(&self, channel: &UnixStream) -> Result<(Tracer, Compiling), Failed> {
-        let before = system::wait_descriptors();
-        let opened = Tracer::open(self.job, channel, self.served)?;
-        let after = system::wait_descriptors();
-        self.control.wake_through(after.difference(&before).next().copied());
+    /// Opens libdtrace, or takes over what another session has opened, prepares what is around it, and listens to the
+    /// consumer. Returns also the preparations that failed.
+    fn open(
+        &self,
+        channel: &UnixStream,
+        start: Start,
+        mut shortcomings: Option<Vec<Shortcoming>>,
+    ) -> Result<(Opened, Vec<Shortcoming>), Failed> {
+        let prepare = || {
+            let prepared = Surroundings::enter().prepare(self.job, false);
+            prepared.map_err(|e| surroundings_failed("preparing the worker", &e))
+        };
+        let opened = match start {
+            Start::Copy(opened) => opened,
+            Start::Fresh(template) => {
+                // What opening looks up about this process must be there.
+                let is_lost = !system::proc_is_own();
+                if is_lost && shortcomings.is_none() {
+                    shortcomings = Some(prepare()?);
+                }
+                let opened = self.open_anew(channel, template.is_some())?;
+                match template.filter(|_| !is_lost) {
+                    // It has the mounts of the consumer, so an idle process keeps no file system in use.
+                    Some(requests) => template::leave(opened, requests, serve_copy),
+                    None => opened,
+                }
+            }
+        };
+        // Threads that start from here on share the mounts.
+        let shortcomings = shortcomings.map_or_else(prepare, Ok)?;
+        let interval = self.job.snapshot_interval;
+        channel
+            .try_clone()
+            .and_then(|channel| control::listen(Arc::clone(self.control), channel, interval))
+            .map_err(|e| surroundings_failed("listening to the consumer", &e))?;
+        self.control.wake_through(opened.waits_on());
+        Ok((opened, shortcomings))
+    }
+
+    /// Opens libdtrace, for others too if it is `shared`.
+    fn open_anew(&self, channel: &UnixStream, shared: bool) -> Result<Opened, Failed> {
+        let _watch = Watch::start(channel)
+            .map_err(|e| surroundings_failed("watching for the consumer's end", &e))?;
+        let mut opened = Opened::open(self.job, channel)?;
+        // The script would have them read a moment later, and each copy again.
+        if shared && self.job.seems_to_need_types() {
+            opened.read_kernel_types();
+        }
         Ok(opened)
     }
 
     /// Performs the steps from the processes to the last script.
-    fn compile(&self, compiling: &mut Compiling, processes: &mut Processes) -> Result<(), Failed> {
+    fn compile(
+        &self,
+        compiling: &mut Compiling,
+        processes: &mut Processes,
+        shortcomings: &[Shortcoming],
+    ) -> Result<(), Failed> {
         let job = self.job;
         if let Some(target) = &job.target {
             let process = Process::Created(target.clone());
@@ -180,7 +249,7 @@ impl Session<'_> {
             }
             control(compiling, process, processes)?;
         }
-        compiling.init().map_err(|f| with_shortcomings(f, self.shortcomings))?;
+        compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
         for (index, script) in job.scripts.iter().enumerate() {
             compiling
                 .compile(script, job.compile_flags)

@@ -4,13 +4,13 @@
 //! its number while the worker runs. In a PID namespace, all numbers are those of the namespace.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use super::encode::encoder::Encoder;
 use super::failed::{Failed, surroundings_failed};
-use super::libdtrace::{CallFailure, Compiling, Loaded, Tracing};
+use super::libdtrace::{CallFailure, Compiling, Tracing};
+use super::opened::Opened;
 use super::served::Served;
-use super::system::{self, Answering, ConsumerIdentity, Controllable, PidView};
+use super::system::{self, Controllable, PidView};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::job::{Job, Purpose};
 use crate::stream::payload::{FailureFrame, FailureKind};
@@ -31,26 +31,17 @@ pub(super) struct Tracer {
 }
 
 impl Tracer {
-    /// Loads and opens libdtrace with the consumer at the other end of `channel` as the tracer.
-    pub(super) fn open(
+    /// Makes an open libdtrace this session's.
+    pub(super) fn of(
         job: &Job,
-        channel: &impl AsFd,
+        opened: Opened,
         served: Option<Served>,
     ) -> Result<(Tracer, Compiling), Failed> {
-        let failed = |failure: CallFailure| {
-            let load = failure.call == "dlopen";
-            Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
+        let Opened { compiling, inside, consumer, .. } = opened;
+        let (consumer, not_consumer) = match consumer {
+            Ok(pid) => (Some(pid), None),
+            Err(e) => (None, Some(e)),
         };
-        let loaded = Loaded::load(&job.library, job.unknown.as_ref()).map_err(failed)?;
-        let inside = loaded.code_address();
-        let identity = system::peer_of(channel).and_then(|peer| ConsumerIdentity::of(&peer));
-        let identity = identity.and_then(|it| Ok((it.pid(), Answering::for_consumer(inside, it)?)));
-        let (consumer, answering, not_consumer) = match identity {
-            Ok((pid, answering)) => (Some(pid), Some(answering), None),
-            Err(e) => (None, None, Some(e)),
-        };
-        let compiling = loaded.open().map_err(failed)?;
-        drop(answering);
         if let Some(Served { uid, grab }) = served {
             let controllable = if grab { Controllable::OfUser(uid) } else { Controllable::None };
             system::limit_control(inside, controllable).map_err(|e| {

@@ -62,6 +62,8 @@ impl Guard {
     /// # Panics
     /// If something remains.
     pub fn check(self) {
+        // A promise about what is left behind begins here.
+        dtrace_consumer::cool_down();
         let new = |now: BTreeSet<String>, before: &BTreeSet<String>| -> Vec<String> {
             now.difference(before).cloned().collect()
         };

@@ -29,8 +29,9 @@ pub(crate) fn wait_or(mut done: impl FnMut() -> Result<(), String>) {
     }
 }
 
-/// Waits until this process has no child, not even a zombie.
+/// Waits until this process has no child, not even a zombie. What waits for the next session is ended.
 pub fn no_children() {
+    dtrace_consumer::cool_down();
     wait_until("no child process remains", || children().is_empty());
 }
 
@@ -40,6 +41,7 @@ pub fn no_children() {
 /// # Panics
 /// If one lives for two minutes.
 pub fn orphans_ended() {
+    dtrace_consumer::cool_down();
     wait_until("all orphans have ended", || {
         while matches!(has_ended(None), Ok(true)) {}
         has_ended(None) == Err(Errno::ECHILD)

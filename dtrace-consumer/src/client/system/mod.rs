@@ -7,16 +7,16 @@
 mod linux;
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    ProcessHandle, confinement, explained_by_limit, functions_are_off, is_usable_cpu, kernel,
-    kernel_symbols, largest_file, library_directories, loses_statuses, own_executable, privilege,
-    scratch_file, tracer_of, unsupported,
+    ProcessHandle, circumstances, confinement, explained_by_limit, functions_are_off,
+    is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories, loses_statuses,
+    own_executable, privilege, scratch_file, tracer_of, unsupported,
 };
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{
-    ProcessHandle, confinement, explained_by_limit, functions_are_off, is_usable_cpu, kernel,
-    kernel_symbols, largest_file, library_directories, loses_statuses, own_executable, privilege,
-    scratch_file, tracer_of, unsupported,
+    ProcessHandle, circumstances, confinement, explained_by_limit, functions_are_off,
+    is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories, loses_statuses,
+    own_executable, privilege, scratch_file, tracer_of, unsupported,
 };

@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
@@ -57,6 +58,11 @@ pub(in crate::client) fn scratch_file() -> Option<File> {
     None
 }
 
+/// Returns nothing: no worker starts here.
+pub(in crate::client) fn circumstances(_: &[&Path]) -> Vec<(&'static str, Vec<u8>)> {
+    Vec::new()
+}
+
 /// Returns this process's executable, if starting it again runs this crate's start-up hook.
 pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
     std::env::current_exe()
@@ -76,6 +82,16 @@ impl ProcessHandle {
     /// Fails: live sessions are not implemented here.
     pub(in crate::client) fn open(_: u32) -> io::Result<ProcessHandle> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Fails: live sessions are not implemented here.
+    pub(in crate::client) fn received(_: OwnedFd) -> io::Result<ProcessHandle> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Is never called.
+    pub(in crate::client) fn reap(&self) {
+        match self.0 {}
     }
 
     /// Is never called.

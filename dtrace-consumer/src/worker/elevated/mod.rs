@@ -23,7 +23,7 @@ use super::channel::{read_command, take_channel};
 use super::encode::encoder::Encoder;
 use super::own_process;
 use super::served::Served;
-use super::session;
+use super::session::{self, Start};
 use super::system::{self, Peer};
 use crate::stream::elevated::{
     GREETING, REQUEST_LIMIT, SERVE, SYSTEM_PREFIX, UNDER_LOADER, VERSION,
@@ -175,7 +175,7 @@ fn session(
     job.library.clone_from(&library.library);
     job.syslibdir.clone_from(&library.syslibdir);
     let served = Served { uid: peer.uid, grab: configuration.grab };
-    session::serve(*job, channel, Some(served))
+    session::serve(*job, channel, Some(served), Start::Fresh(None))
 }
 
 fn greet(mut channel: &UnixStream) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! What the user's process requires of Linux.
 
 mod checks;
+mod circumstances;
 mod executable;
 mod limits;
 #[expect(unsafe_code, reason = "system calls without a safe wrapper")]
@@ -16,6 +17,7 @@ use crate::client::lossy::read_lossy;
 pub(in crate::client) use checks::{
     confinement, functions_are_off, kernel, privilege, unsupported,
 };
+pub(in crate::client) use circumstances::circumstances;
 pub(in crate::client) use executable::{library_directories, own_executable};
 pub(in crate::client) use limits::{explained_by_limit, largest_file};
 pub(in crate::client) use process::{ProcessHandle, loses_statuses};

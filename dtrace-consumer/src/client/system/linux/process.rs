@@ -4,13 +4,23 @@
 //! Every kernel that libdtrace supports has such descriptors (Linux 5.3).
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::client::descriptors::above_standard;
+
+/// How long the parent of a process may live on after it.
+const ORPHANED: Duration = Duration::from_secs(60);
+
+/// How often to look whether it still does.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A process, running or ended.
 #[derive(Debug)]
@@ -21,6 +31,40 @@ impl ProcessHandle {
     pub(in crate::client) fn open(id: u32) -> io::Result<ProcessHandle> {
         let pid = Pid::from_raw(id.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
         above_standard(pidfd_open(pid, PidfdFlags::empty())?).map(ProcessHandle)
+    }
+
+    /// Takes a descriptor of a process that another process has opened.
+    pub(in crate::client) fn received(descriptor: OwnedFd) -> io::Result<ProcessHandle> {
+        above_standard(descriptor).map(ProcessHandle)
+    }
+
+    /// Waits for its end, and until whoever is its parent has waited for it: maybe this process, which does then.
+    pub(in crate::client) fn reap(&self) {
+        let mut watched = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        let ended = Instant::now();
+        let wait =
+            || waitid(Id::PIDFd(self.0.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+        // Its parent may end after it, and this process become its parent then.
+        while wait().is_err() && !self.is_gone() && ended.elapsed() < ORPHANED {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Returns whether the process has ended and has been waited for.
+    fn is_gone(&self) -> bool {
+        let (none, flags) = (0, 0);
+        // SAFETY: no memory is passed.
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_fd().as_raw_fd(),
+                none,
+                ptr::null::<libc::siginfo_t>(),
+                flags,
+            )
+        };
+        sent == -1 && Errno::last() == Errno::ESRCH
     }
 
     /// Sends a signal. Fails if the process has been waited for, or may not be signalled.
@@ -45,8 +89,6 @@ pub(in crate::client) fn loses_statuses() -> bool {
 #[cfg(test)]
 mod tests {
     use std::process::{Child, Command};
-
-    use nix::errno::Errno;
 
     use super::*;
 

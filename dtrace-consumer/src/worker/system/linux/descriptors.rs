@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::Mutex;
 
 use super::uprobe_events;
@@ -48,6 +49,35 @@ pub(crate) fn end_tracing() {
     }
     uprobe_events::remove_own();
     drop(spare);
+}
+
+/// Makes an event descriptor refer to another event, which no other process shares.
+///
+/// # Errors
+/// There can be no other one.
+pub(crate) fn renew_event(fd: i32) -> io::Result<()> {
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    let event = EventFd::from_value_and_flags(0, flags)?;
+    // SAFETY: the call touches no memory. libdtrace, which owns the number, finds an event descriptor there as
+    // before, and does not wait on it yet.
+    let renewed = unsafe { libc::dup3(event.as_fd().as_raw_fd(), fd, libc::O_CLOEXEC) };
+    if renewed == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes a copy of a worker let go of what the original uses: each socket except this one, and the standard
+/// descriptors. Their numbers stay in use.
+pub(crate) fn let_go_of_sockets(except: BorrowedFd<'_>) -> io::Result<()> {
+    let null = null()?;
+    let sockets = of_kind("socket:[").into_iter().filter(|fd| *fd != except.as_raw_fd());
+    let standard = (libc::STDIN_FILENO..=libc::STDERR_FILENO).map(|fd| (fd, 0));
+    for (fd, flags) in sockets.map(|fd| (fd, libc::O_CLOEXEC)).chain(standard) {
+        // SAFETY: the call touches no memory. The objects that own these descriptors are the original's; in this
+        // process nothing uses them any more.
+        if unsafe { libc::dup3(null.as_raw_fd(), fd, flags) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Points all inherited descriptors except the standard three at `/dev/null`. Their numbers stay in

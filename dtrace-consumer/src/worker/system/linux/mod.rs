@@ -53,8 +53,8 @@ pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, gi
 pub(crate) use consumer_identity::{Answering, ConsumerIdentity};
 pub(crate) use controllable::{Controllable, limit_control};
 pub(crate) use descriptors::{
-    close_inherited_descriptors, duplicate, end_tracing, inode_of_input, open_standard_descriptors,
-    wait_descriptors,
+    close_inherited_descriptors, duplicate, end_tracing, inode_of_input, let_go_of_sockets,
+    open_standard_descriptors, renew_event, wait_descriptors,
 };
 pub(crate) use drop_counters::dropped_by_kernel;
 pub(crate) use held_process::{is_traced, let_run_to_gate, open_gate, outlive};
@@ -62,5 +62,5 @@ pub(crate) use kernel_calls::{come_between, refused_a_view, uprobe_type};
 pub(crate) use kernel_settings::{hidden_addresses, silenced_functions};
 pub(crate) use pid_view::PidView;
 pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
-pub(crate) use surroundings::prepare;
+pub(crate) use surroundings::{Surroundings, proc_is_own};
 pub(crate) use wake_ups::{activity, have_data, let_wait, prepare_to_let_wait, watch_buffers};

@@ -26,65 +26,65 @@ const DEBUGFS: &str = "/sys/kernel/debug";
 const OF_THE_SYSTEM: [&str; 5] =
     ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
 
-/// Prepares what libdtrace needs. If `read_only` is set, makes the rest read-only. Returns the preparations
-/// that failed.
-///
-/// # Errors
-/// The rest cannot be made read-only.
-pub(crate) fn prepare(job: &Job, read_only: bool) -> io::Result<Vec<Shortcoming>> {
-    let (mut surroundings, shortcoming) = Surroundings::enter();
-    let mut shortcomings = Vec::from_iter(shortcoming);
-    shortcomings.extend(surroundings.provide_proc());
-    shortcomings.extend(surroundings.provide_debugfs());
-    if let Some(dir) = &job.syslibdir {
-        let wanted = libraries::wanted(dir, &job.scripts, &job.omit, job.all_libraries);
-        shortcomings.extend(surroundings.cover_libraries(dir, |file| !wanted(file)));
-    }
-    if read_only {
-        // The worker itself opens the memory of a process at a gate for writing.
-        surroundings.forbid_changes(job.held().any(|held| held.gate.is_some()))?;
-    }
-    // Mounts with files that are open for writing cannot be made read-only. Later, libdtrace may use up all other
-    // descriptors that this process may have.
-    uprobe_events::keep_open();
-    descriptors::set_one_aside();
-    shortcomings.extend(uprobe_events::remove_stale().err().map(|error| Shortcoming {
-        attempt: "name uprobe events after this process's PID",
-        error,
-    }));
-    Ok(shortcomings)
-}
-
-/// A private mount namespace.
-struct Surroundings {
+/// What a worker has prepared around libdtrace.
+pub(crate) struct Surroundings {
+    /// Whether there is a private mount namespace.
     private: bool,
     /// The D libraries that `/dev/null` covers.
     covered: Vec<PathBuf>,
+    /// The preparations that failed, whatever the session.
+    shortcomings: Vec<Shortcoming>,
 }
 
 impl Surroundings {
-    /// Leaves the system's mount namespace, if the process is permitted to.
-    fn enter() -> (Surroundings, Option<Shortcoming>) {
-        let none = None::<&str>;
-        let result = unshare(CloneFlags::CLONE_NEWNS)
-            .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none));
-        let shortcoming = result
-            .err()
-            .map(|e| Shortcoming { attempt: "create a private mount namespace", error: e.into() });
-        (Surroundings { private: shortcoming.is_none(), covered: Vec::new() }, shortcoming)
+    /// Prepares what libdtrace needs for every session.
+    pub(crate) fn enter() -> Surroundings {
+        let attempt = "create a private mount namespace";
+        let shortcoming = leave_namespace().err().map(|e| Shortcoming::new(attempt, e));
+        let mut surroundings = Surroundings {
+            private: shortcoming.is_none(),
+            covered: Vec::new(),
+            shortcomings: Vec::from_iter(shortcoming),
+        };
+        let missing = [surroundings.provide_proc(), surroundings.provide_debugfs()];
+        surroundings.shortcomings.extend(missing.into_iter().flatten());
+        surroundings
+    }
+
+    /// Prepares what a session needs. If `read_only` is set, makes the rest read-only. Returns the preparations that
+    /// failed, also earlier.
+    ///
+    /// # Errors
+    /// The rest cannot be made read-only.
+    pub(crate) fn prepare(&mut self, job: &Job, read_only: bool) -> io::Result<Vec<Shortcoming>> {
+        let mut shortcomings = self.shortcomings.clone();
+        if let Some(dir) = &job.syslibdir {
+            let wanted = libraries::wanted(dir, &job.scripts, &job.omit, job.all_libraries);
+            shortcomings.extend(self.cover_libraries(dir, |file| !wanted(file)));
+        }
+        if read_only {
+            // The worker itself opens the memory of a process at a gate for writing.
+            self.forbid_changes(job.held().any(|held| held.gate.is_some()))?;
+        }
+        // Mounts with files that are open for writing cannot be made read-only. Later, libdtrace may use up all
+        // other descriptors that this process may have.
+        uprobe_events::keep_open();
+        descriptors::set_one_aside();
+        let named = uprobe_events::remove_stale();
+        let attempt = "name uprobe events after this process's PID";
+        shortcomings.extend(named.err().map(|error| Shortcoming::new(attempt, error)));
+        Ok(shortcomings)
     }
 
     /// Mounts the proc(5) of this PID namespace over that of another one. There libdtrace looks for
     /// its own process and for those that it traces, by their PIDs in this namespace.
     fn provide_proc(&self) -> Option<Shortcoming> {
-        let own = std::process::id().to_string();
-        let is_own = fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*own);
-        if is_own || !self.private {
+        if proc_is_own() || !self.private {
             return None;
         }
         mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>)
             .err()
-            .map(|e| Shortcoming { attempt: "mount proc", error: e.into() })
+            .map(|e| Shortcoming::new("mount proc", e))
     }
 
     /// Mounts debugfs if it is missing.
@@ -96,7 +96,7 @@ impl Surroundings {
             .err()
             // It is mounted. A kernel that is locked down for confidentiality leaves its tracing files out.
             .filter(|e| *e != Errno::EBUSY)
-            .map(|e| Shortcoming { attempt: "mount debugfs", error: e.into() })
+            .map(|e| Shortcoming::new("mount debugfs", e))
     }
 
     /// Covers the D libraries below `syslibdir` for which `unwanted` returns true.
@@ -111,7 +111,7 @@ impl Surroundings {
         for file in d_libraries(syslibdir).into_iter().filter(|file| unwanted(file)) {
             let none = None::<&str>;
             if let Err(e) = mount(Some("/dev/null"), &file, none, MsFlags::MS_BIND, none) {
-                return Some(Shortcoming { attempt: "cover a D library", error: e.into() });
+                return Some(Shortcoming::new("cover a D library", e));
             }
             self.covered.push(file);
         }
@@ -139,4 +139,17 @@ impl Surroundings {
             made => made,
         }
     }
+}
+
+/// Returns whether `/proc` is that of this process's PID namespace.
+pub(crate) fn proc_is_own() -> bool {
+    let own = std::process::id().to_string();
+    fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*own)
+}
+
+/// Gives this process a mount namespace of its own, from which no mount leaves.
+fn leave_namespace() -> nix::Result<()> {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
 }
