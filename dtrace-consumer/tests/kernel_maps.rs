@@ -59,6 +59,12 @@ fn spread(numbers: i32) -> Vec<OsString> {
     traced_program("calls-on-each-cpu", numbers)
 }
 
+/// At the end of a script: the command makes its calls when the data of `BEGIN` have been consumed.
+const BEGUN: &str = r#"BEGIN { printf("begun"); }"#;
+
+/// For sh(1): waits until there is a file of this name, and executes the rest.
+const AWAIT: &str = r#"until [ -e "$1" ]; do sleep .01; done; shift; exec "$@""#;
+
 /// Everything that the last walk of a session delivers, in its order.
 fn walked(
     script: &str,
@@ -67,7 +73,18 @@ fn walked(
     options: &[(&str, &str)],
 ) -> Vec<String> {
     let mut entries = Vec::new();
-    let mut session = run_synchronous(script, command).order(order).walk(|entry| {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let begun = scratch.path().join("begun");
+    let mut words: Vec<OsString> = ["sh", "-c", AWAIT, "sh"].map(OsString::from).into();
+    words.push(begun.clone().into());
+    let command = if script.contains(BEGUN) { [words, command].concat() } else { command };
+    let session = run_synchronous(script, command).order(order).out(|output| {
+        if output.text().contains("begun") {
+            std::fs::write(&begun, "")?;
+        }
+        Ok(())
+    });
+    let mut session = session.walk(|entry| {
         let keys: Vec<_> = entry.keys().map(|key| key.to_owned()).collect();
         let by_cpu: Vec<_> = entry.per_cpu().collect();
         entries.push(format!("{} {keys:?} {:?} {by_cpu:?}", entry.name(), entry.value()));
@@ -171,7 +188,7 @@ fn what_a_script_clears_truncates_and_normalises_is_as_libdtrace_has_it() {
         "END { trunc(@s, 3); trunc(@m, -1); trunc(@q); }",
         "END { normalize(@s, 7); normalize(@q, 2); trunc(@s, 5); } END { denormalize(@q); }",
         r#"END { printa(@s); printa("%d %@d\n", @m); trunc(@m, 1); clear(@q); }"#,
-        "BEGIN { clear(@s); clear(@x); trunc(@q); normalize(@m, 3); }",
+        &format!("BEGIN {{ clear(@s); clear(@x); trunc(@q); normalize(@m, 3); }} {BEGUN}"),
     ];
     for ending in endings {
         let script = format!("{first} {} {ending}", call.replace("CALLS", calls));
