@@ -44,7 +44,7 @@ run_in_guest() { # KERNEL SECONDS OUT COMMAND PATH…
   truncate -s 16M "$SCRATCH/disk"
   mapfile -t machine < <(machine "$SCRATCH")
   # One CPU is faster under emulation, and avoids waiting for other CPUs when probes are removed.
-  timeout -k 5 "$seconds" "${machine[0]}" -chardev stdio,id=output,signal=off "${machine[@]:1}" -accel tcg \
+  timeout --foreground -k 5 "$seconds" "${machine[0]}" -chardev stdio,id=output,signal=off "${machine[@]:1}" -accel tcg \
     -smp "${VM_CPUS:-1}" -m "${VM_MEMORY:-1536}" -nodefaults -display none -no-reboot \
     -drive "file=$SCRATCH/disk,format=raw,if=virtio" \
     -kernel "$image/vmlinuz" -initrd "$SCRATCH/initrd" </dev/null || :
