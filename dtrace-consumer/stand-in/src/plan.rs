@@ -1,5 +1,6 @@
 //! What should the stand-in do?
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,12 @@ impl Plan {
     pub fn put(&self, prefix: &Path) {
         let text = serde_json::to_string(self).expect("a plan serialises");
         std::fs::write(prefix.join(PLAN), text).expect("the prefix exists");
+        // One that does something else is another library: a session must not have a copy of the one before.
+        let link = prefix.join("lib/libdtrace.so.2");
+        if let Ok(to) = std::fs::read_link(&link) {
+            let renewed = std::fs::remove_file(&link).and_then(|()| symlink(to, link));
+            renewed.expect("a link that may be replaced");
+        }
     }
 }
 

@@ -99,15 +99,19 @@ fn modules() -> Vec<u8> {
     stable.collect::<String>().into_bytes()
 }
 
-/// Returns which file this is, and its state.
+/// Returns which file this is and its state, and the same of a link to it.
 fn identity(path: &Path) -> Vec<u8> {
-    let of = |it: fs::Metadata| {
-        [it.dev(), it.ino(), it.size(), it.mtime().cast_unsigned(), it.mtime_nsec().cast_unsigned()]
+    let state = |it: fs::Metadata| match it.is_dir() {
+        // Directories change as files come and go in them.
+        true => vec![it.dev(), it.ino()],
+        false => {
+            let times = [it.mtime(), it.mtime_nsec()].map(i64::cast_unsigned);
+            [&[it.dev(), it.ino(), it.size()], &times[..]].concat()
+        }
     };
-    // Directories change as files come and go in them.
-    let state = fs::metadata(path)
-        .map(|it| if it.is_dir() { vec![it.dev(), it.ino()] } else { of(it).to_vec() });
-    state.unwrap_or_default().into_iter().flat_map(u64::to_ne_bytes).collect()
+    let both = [fs::metadata(path), fs::symlink_metadata(path)];
+    let states = both.into_iter().flat_map(|found| found.map(state).unwrap_or_default());
+    states.flat_map(u64::to_ne_bytes).collect()
 }
 
 #[cfg(test)]
