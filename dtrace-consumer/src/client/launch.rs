@@ -89,32 +89,25 @@ pub(super) fn launch(
     };
     let failed =
         |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
-    let (channel, theirs) = UnixStream::pair().map_err(failed)?;
-    let channel = above_standard(channel).map_err(failed)?;
-    let theirs: UnixStream = above_standard(theirs).map_err(failed)?;
-    let stderr = if inherit_stderr {
-        None
-    } else {
-        system::scratch_file().and_then(|file| above_standard(file).ok())
-    };
     let kind = library
         .filter(|_| *elevation == Elevation::None && job.takes_any_libdtrace())
         .map(|library| Kind::of(&program, library));
     if let Some(kind) = &kind {
-        let inherited = io::stderr();
-        let written =
-            if inherit_stderr { Some(inherited.as_fd()) } else { stderr.as_ref().map(AsFd::as_fd) };
-        let passed = Passed { channel: &theirs, stderr: written, types: job.seems_to_need_types() };
-        if let Some(copy) = template::copied(kind, &passed, ending) {
+        let ends = Ends::new(inherit_stderr).map_err(failed)?;
+        if let Some(copy) = ends.copied(kind, job, ending) {
             let (process, life) = copy.into_parts();
             let signals = Signals::to_process(process);
             let ended = reap(move || life.wait()).map_err(|e| {
-                let _ = channel.shutdown(Shutdown::Both);
+                ends.close();
                 failed(e)
             })?;
+            let Ends { channel, stderr, .. } = ends;
             return Ok(Worker { channel, program, signals, ended, stderr, template: None });
         }
+        // A copy that comes too late finds the end of its channel.
+        ends.close();
     }
+    let Ends { channel, theirs, stderr, .. } = Ends::new(inherit_stderr).map_err(failed)?;
     if *elevation == Elevation::None {
         command.env(MARKER, marker_for(fstat(&theirs).map_err(|e| failed(e.into()))?.st_ino));
     }
@@ -148,6 +141,42 @@ pub(super) fn launch(
     })?;
     let template = kind.and_then(template::begin);
     Ok(Worker { channel, program, signals, ended, stderr, template })
+}
+
+/// What this process and a worker share.
+struct Ends {
+    channel: UnixStream,
+    theirs: UnixStream,
+    /// Where the worker's standard error is kept.
+    stderr: Option<File>,
+    inherits: bool,
+}
+
+impl Ends {
+    fn new(inherit_stderr: bool) -> io::Result<Ends> {
+        let (channel, theirs) = UnixStream::pair()?;
+        let (channel, theirs) = (above_standard(channel)?, above_standard(theirs)?);
+        let kept = || system::scratch_file().and_then(|file| above_standard(file).ok());
+        let stderr = if inherit_stderr { None } else { kept() };
+        Ok(Ends { channel, theirs, stderr, inherits: inherit_stderr })
+    }
+
+    /// Asks for a copy of the template with these ends.
+    fn copied(&self, kind: &Kind, job: &Job, ending: &Ending) -> Option<template::Copy> {
+        let inherited = io::stderr();
+        let kept = self.stderr.as_ref().map(AsFd::as_fd);
+        let passed = Passed {
+            channel: &self.theirs,
+            stderr: if self.inherits { Some(inherited.as_fd()) } else { kept },
+            types: job.seems_to_need_types(),
+        };
+        template::copied(kind, &passed, ending)
+    }
+
+    /// Ends the channel for everybody who has it.
+    fn close(&self) {
+        let _ = self.channel.shutdown(Shutdown::Both);
+    }
 }
 
 /// Waits for a worker in a thread: it may end long after the session.

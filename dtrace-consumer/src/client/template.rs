@@ -1,4 +1,4 @@
-//! Has this process a template, of which its next worker can be a copy?
+//! Does this process have a template, of which its next worker can be a copy?
 //!
 //! The first worker leaves one behind: an idle process with an open libdtrace ([`crate::stream::template`]).
 //! Opening libdtrace takes longer than all other steps of most starts. A copy must be what a new worker would be. So
@@ -12,9 +12,12 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dtrace_locate::locate::Libdtrace;
+use nix::fcntl::FcntlArg;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use parking_lot::Mutex;
 
@@ -33,9 +36,12 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// This process's template.
 static TEMPLATE: Mutex<Option<Template>> = Mutex::new(None);
 
+/// How often it was to end.
+static COOLINGS: AtomicU64 = AtomicU64::new(0);
+
 struct Template {
     kind: Kind,
-    requests: OwnedFd,
+    requests: Arc<OwnedFd>,
 }
 
 /// What a worker is. Copies of one serve for another that is equal.
@@ -66,7 +72,7 @@ pub(super) struct Copy {
     life: Life,
 }
 
-/// Where the template tells of the end of a worker.
+/// Where the template reports the end of a worker.
 pub(super) struct Life(OwnedFd);
 
 impl Copy {
@@ -79,8 +85,8 @@ impl Life {
     /// Waits for the worker's end.
     pub(super) fn wait(&self) -> io::Result<ExitStatus> {
         let mut status = [0; LONGEST];
-        match passing::receive(&self.0, &mut status)? {
-            (LONGEST, _) => Ok(ExitStatus::from_raw(i32::from_ne_bytes(status))),
+        match passing::receive(&self.0, &mut status)?.length {
+            LONGEST => Ok(ExitStatus::from_raw(i32::from_ne_bytes(status))),
             _ => Err(io::Error::other("its exit status is unknown")),
         }
     }
@@ -108,18 +114,22 @@ pub(super) fn copied(kind: &Kind, passed: &Passed<'_>, ending: &Ending) -> Optio
             *template = None;
             return None;
         }
-        current.requests.try_clone().ok()?
+        Arc::clone(&current.requests)
     };
-    let copied = ask(&requests, passed, ending);
-    if let Err(error) = &copied {
-        tracing::debug!("no copy of an open libdtrace: {error}");
-        // Unless somebody else has replaced it, it is of no use.
-        let mut template = TEMPLATE.lock();
-        if template.as_ref().is_some_and(|it| it.kind == *kind) {
-            *template = None;
+    match ask(&requests, passed, ending) {
+        Ok(copy) => Some(copy),
+        // The template may be as good as ever.
+        Err(_) if ending.is_aborted() => None,
+        Err(error) => {
+            tracing::debug!("no copy of an open libdtrace: {error}");
+            let mut template = TEMPLATE.lock();
+            // Somebody else may have replaced it.
+            if template.as_ref().is_some_and(|it| Arc::ptr_eq(&it.requests, &requests)) {
+                *template = None;
+            }
+            None
         }
     }
-    copied.ok()
 }
 
 impl Kind {
@@ -138,8 +148,10 @@ fn ask(requests: &OwnedFd, passed: &Passed<'_>, ending: &Ending) -> io::Result<C
     let life = above_standard(life)?;
     let null = File::options().write(true).open("/dev/null")?;
     let (stdout, stderr) = (io::stdout(), passed.stderr.unwrap_or(null.as_fd()));
-    let with: [BorrowedFd<'_>; 4] =
-        [passed.channel.as_fd(), theirs.as_fd(), stdout.as_fd(), stderr];
+    // A program may have closed it.
+    let is_open = nix::fcntl::fcntl(&stdout, FcntlArg::F_GETFD).is_ok();
+    let stdout = if is_open { stdout.as_fd() } else { null.as_fd() };
+    let with: [BorrowedFd<'_>; 4] = [passed.channel.as_fd(), theirs.as_fd(), stdout, stderr];
     passing::send(requests, &copy(passed.types), &with)?;
     drop(theirs);
     let asked = Instant::now();
@@ -151,8 +163,8 @@ fn ask(requests: &OwnedFd, passed: &Passed<'_>, ending: &Ending) -> io::Result<C
         }
     }
     let mut id = [0; LONGEST];
-    let (_, mut with) = passing::receive(&life, &mut id)?;
-    let process = with.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
+    let process =
+        passing::receive(&life, &mut id)?.with.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
     Ok(Copy { process: ProcessHandle::received(process)?, life: Life(life) })
 }
 
@@ -164,7 +176,7 @@ pub(super) fn begin(kind: Kind) -> Option<OwnedFd> {
     // A template is an orphan as soon as that worker has ended. It may become a child of this process.
     let reap = std::thread::Builder::new().name("dtrace-reaper".to_owned());
     reap.spawn(move || reap_template(answers)).ok()?;
-    *TEMPLATE.lock() = Some(Template { kind, requests });
+    *TEMPLATE.lock() = Some(Template { kind, requests: Arc::new(requests) });
     Some(theirs)
 }
 
@@ -172,7 +184,7 @@ pub(super) fn begin(kind: Kind) -> Option<OwnedFd> {
 fn reap_template(answers: OwnedFd) {
     let begun = passing::receive(&answers, &mut [0; LONGEST]);
     drop(answers);
-    let Some(process) = begun.ok().and_then(|(_, mut with)| with.pop()) else { return };
+    let Some(process) = begun.ok().and_then(|mut begun| begun.with.pop()) else { return };
     if let Ok(process) = ProcessHandle::received(process) {
         process.reap();
     }
@@ -182,23 +194,34 @@ impl Drop for Template {
     fn drop(&mut self) {
         // It ends when its requests do. A process that was forked off this one has the socket, too, but not the template.
         if self.kind.process == std::process::id() {
-            passing::end(&self.requests);
+            passing::end(&*self.requests);
         }
     }
 }
 
-/// Keeps the template for as long as this process lives, for sessions that need the kernel's types or not.
-pub(super) fn keep(types: bool) {
-    if let Some(template) = &*TEMPLATE.lock() {
+/// How often [`cool_down`] was called.
+pub(super) fn coolings() -> u64 {
+    COOLINGS.load(Ordering::Relaxed)
+}
+
+/// Keeps the template for as long as this process lives, for sessions that need the kernel's types or not; unless
+/// [`cool_down`] was called since there were so many [`coolings`].
+pub(super) fn keep(types: bool, coolings_before: u64) {
+    let requests = TEMPLATE.lock().as_ref().map(|template| Arc::clone(&template.requests));
+    if coolings() != coolings_before {
+        *TEMPLATE.lock() = None;
+    } else if let Some(requests) = requests {
         // If nobody receives it, the next session notices.
-        let _ = passing::send(&template.requests, &stay(types), &[]);
+        let _ = passing::send(&*requests, &stay(types), &[]);
     }
 }
 
-/// Ends the idle process that has libdtrace open for this program's next session, if there is one; see
-/// [`warm_up`](crate::Session::warm_up). Sessions go on undisturbed, and the next one opens libdtrace itself.
+/// Asks the idle process that has libdtrace open for this program's next session to end, if there is one; see
+/// [`warm_up`](crate::Session::warm_up). It ends at once, or with the last of the sessions whose workers are copies of
+/// it, which go on undisturbed. The next session opens libdtrace itself.
 ///
-/// Call it to give back the memory, or before something that expects this program to have no child processes.
+/// Call it to give back the memory, and before this program gives up privileges, enters a sandbox, or expects to have no
+/// child processes.
 ///
 /// ```no_run
 /// dtrace_consumer::trace("BEGIN { exit(0); }").run()?;
@@ -206,5 +229,6 @@ pub(super) fn keep(types: bool) {
 /// # Ok::<(), dtrace_consumer::Failure>(())
 /// ```
 pub fn cool_down() {
+    COOLINGS.fetch_add(1, Ordering::Relaxed);
     *TEMPLATE.lock() = None;
 }

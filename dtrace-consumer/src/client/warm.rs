@@ -17,11 +17,12 @@ pub(crate) fn warm_up(settings: &Settings) {
     let types = settings.scripts.iter().any(Script::seems_to_need_types);
     let access = Access { admitted: None, ..settings.access.clone() };
     let mut settings = Settings { access, ..Settings::default() };
+    let coolings = template::coolings();
     let open = move || {
         let nothing = Purpose::Lookup { names: Vec::new(), addresses: Vec::new() };
         let admitted = admitted(&mut settings);
         if admitted.and_then(|settings| inquiry::look_up(settings, nothing)).is_ok() {
-            template::keep(types);
+            template::keep(types, coolings);
         }
     };
     // Without a thread, the session takes as long as without this.

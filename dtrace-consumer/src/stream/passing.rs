@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::retry_on_intr;
+use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
@@ -33,19 +34,41 @@ pub(crate) fn send(to: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::
     Ok(retry_on_intr(|| sendmsg(&to, &bytes, &mut ancillary, flags))?)
 }
 
-/// Receives at most a buffer full, with the descriptors that were sent with the first byte. Returns the number of
-/// bytes, 0 at the end.
-pub(crate) fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+/// Has messages say who sent them.
+pub(crate) fn name_senders(to: impl AsFd) -> io::Result<()> {
+    Ok(set_socket_passcred(to, true)?)
+}
+
+/// What came with the beginning of a message.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// How many bytes were received, 0 at the end.
+    pub(crate) length: usize,
+    /// The descriptors that were sent with the first byte.
+    pub(crate) with: Vec<OwnedFd>,
+    /// The process that sent it, according to the kernel, if [`name_senders`] was called.
+    pub(crate) sender: Option<i32>,
+}
+
+/// Receives at most a buffer full.
+pub(crate) fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<Received> {
+    let mut space =
+        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [IoSliceMut::new(bytes)];
     let flags = RecvFlags::CMSG_CLOEXEC;
     let received = retry_on_intr(|| recvmsg(&from, &mut bytes, &mut ancillary, flags))?;
-    let with = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    });
-    Ok((received.bytes, with.flatten().collect()))
+    let mut found = Received { length: received.bytes, ..Received::default() };
+    for message in ancillary.drain() {
+        match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => found.with.extend(descriptors),
+            RecvAncillaryMessage::ScmCredentials(sender) => {
+                found.sender = Some(sender.pid.as_raw_nonzero().get());
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 /// Ends a channel for all processes that have it.
@@ -69,20 +92,27 @@ mod tests {
         assert_eq!(send(&ours, b"here", &[writer.as_fd(), ours.as_fd()]).expect("sent"), 4);
         drop(writer);
         let mut bytes = [0; 8];
-        let (length, with) = receive(&theirs, &mut bytes).expect("received");
-        assert_eq!((&bytes[..length], with.len()), (&b"here"[..], 2));
+        let Received { length, with, sender } = receive(&theirs, &mut bytes).expect("received");
+        assert_eq!((&bytes[..length], with.len(), sender), (&b"here"[..], 2, None));
         let mut writer = File::from(with.into_iter().next().expect("a descriptor"));
-        writer.write_all(b"through").and_then(|()| drop_it(writer)).expect("written");
+        writer.write_all(b"through").expect("there is room");
+        drop(writer);
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("its end");
         assert_eq!(text, "through");
         drop(ours);
-        assert_eq!(receive(&theirs, &mut bytes).expect("the end").0, 0);
+        assert_eq!(receive(&theirs, &mut bytes).expect("the end").length, 0);
     }
 
-    fn drop_it(file: File) -> io::Result<()> {
-        drop(file);
-        Ok(())
+    #[test]
+    #[cfg_attr(miri, ignore = "sockets")]
+    fn the_kernel_says_who_sent_a_message() {
+        let (ours, theirs) = pair().expect("sockets");
+        name_senders(&theirs).expect("an option of sockets");
+        send(&ours, b"x", &[ours.as_fd()]).expect("sent");
+        let received = receive(&theirs, &mut [0; 1]).expect("received");
+        let own = std::process::id().cast_signed();
+        assert_eq!((received.sender, received.with.len()), (Some(own), 1));
     }
 
     #[test]

@@ -38,10 +38,10 @@ pub(super) fn require_own(channel: &UnixStream) -> io::Result<()> {
 /// Reads the job, and the descriptor that was sent with it: the socket for requests to a template.
 pub(super) fn first_message(channel: &UnixStream) -> io::Result<(Job, Option<OwnedFd>)> {
     let mut length = [0; 4];
-    let (read, mut with) = passing::receive(channel, &mut length)?;
-    read_exactly(channel, length.get_mut(read..).unwrap_or_default())?;
+    let mut received = passing::receive(channel, &mut length)?;
+    read_exactly(channel, length.get_mut(received.length..).unwrap_or_default())?;
     match read_message(channel, length, JOB_LIMIT)? {
-        Command::Job(job) => Ok((*job, with.pop())),
+        Command::Job(job) => Ok((*job, received.with.pop())),
         _ => Err(io::Error::other("the consumer sent no job")),
     }
 }

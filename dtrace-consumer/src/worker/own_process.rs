@@ -2,8 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{ForkResult, Pid};
+
+/// How long the kernel may list a thread that has been joined.
+const JOINED: Duration = Duration::from_millis(100);
 
 /// Ends the process at once, without exit handlers. libdtrace's take seconds to free what the end of the
 /// process frees at once.
@@ -33,8 +37,13 @@ pub(super) enum Forked {
 /// Makes a copy of this process. Fails if it has other threads, because the copy would be in the middle of what they
 /// were doing.
 pub(super) fn fork() -> io::Result<Forked> {
-    if !has_one_thread() {
-        return Err(io::Error::other("the process has several threads"));
+    let began = Instant::now();
+    // The kernel lists a thread for a moment after it has been joined.
+    while !has_one_thread() {
+        if began.elapsed() > JOINED {
+            return Err(io::Error::other("the process has several threads"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
     // SAFETY: this is the only thread, so the copy is in a state that this one has brought about.
     match unsafe { nix::unistd::fork() }? {

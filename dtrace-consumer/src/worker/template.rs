@@ -30,8 +30,9 @@ type Serve = fn(Job, UnixStream, Opened) -> io::Result<()>;
 
 /// Leaves a template behind that serves what is requested through a socket. Returns in the original.
 pub(super) fn leave(opened: Opened, requests: OwnedFd, serve: Serve) -> Opened {
+    let original = own_process::id();
     if let Ok(Forked::New) = own_process::fork() {
-        let template = Template { opened, requests: Some(requests), serve };
+        let template = Template { opened, requests: Some(requests), original, serve };
         let status = catch_unwind(AssertUnwindSafe(|| template.serve())).unwrap_or(101);
         own_process::end(status)
     }
@@ -43,7 +44,31 @@ struct Template {
     opened: Opened,
     /// `None` once there will be no more requests.
     requests: Option<OwnedFd>,
+    /// The worker that it is a copy of.
+    original: i32,
     serve: Serve,
+}
+
+/// The process that a template serves.
+struct Consumer {
+    pid: i32,
+    process: OwnedFd,
+    /// What it was permitted when the template began.
+    privileges: String,
+}
+
+impl Consumer {
+    fn of(requests: &OwnedFd) -> io::Result<Consumer> {
+        let pid = peer_of(requests)?.pid;
+        let process = watch_process(pid)?;
+        Ok(Consumer { pid, process, privileges: system::privileges_of(pid)? })
+    }
+
+    /// Returns whether it may still do everything that it might when the template began. Whoever gives up privileges
+    /// must not get them back from here.
+    fn is_as_privileged(&self) -> bool {
+        system::privileges_of(self.pid).is_ok_and(|now| now == self.privileges)
+    }
 }
 
 /// A worker that was forked off.
@@ -62,14 +87,17 @@ impl Template {
             return 1;
         }
         own_process::lead_group();
+        let Ok(consumer) = Consumer::of(requests) else { return 1 };
         let own = watch_process(own_process::id()).and_then(|own| {
+            passing::name_senders(requests)?;
             passing::send(requests, &own_process::id().to_ne_bytes(), &[own.as_fd()])
         });
         if own.is_err() {
             return 1;
         }
-        let consumer = peer_of(requests).and_then(|consumer| watch_process(consumer.pid)).ok();
-        let mut original = watch_process(own_process::parent()).ok();
+        // If the original has ended, this process has another parent.
+        let original = watch_process(self.original).ok();
+        let mut original = original.filter(|_| own_process::parent() == self.original);
         let (mut workers, mut stays) = (Vec::new(), false);
         loop {
             if self.requests.is_none() && workers.is_empty() {
@@ -77,11 +105,11 @@ impl Template {
             }
             let is_idle = workers.is_empty() && original.is_none() && !stays;
             let requests = self.requests.iter().map(|it| (Event::Request, it));
-            let consumer = consumer.iter().map(|it| (Event::Over, it));
+            let over = std::iter::once((Event::Over, &consumer.process));
             let sessions = original.iter().chain(workers.iter().map(|it: &Worker| &it.process));
-            let watched = sessions.map(|it| (Event::End, it)).chain(requests).chain(consumer);
+            let watched = sessions.map(|it| (Event::End, it)).chain(requests).chain(over);
             match wait(watched.collect(), is_idle.then_some(IDLE)) {
-                Event::Request => match self.receive() {
+                Event::Request => match self.receive(&consumer) {
                     Some(Request::Stay { types }) => {
                         stays = true;
                         self.prepare(types);
@@ -93,7 +121,7 @@ impl Template {
                                 workers.extend(born(pid, descriptors.life).ok());
                             }
                             Ok(Forked::New) => {
-                                drop((workers, original));
+                                drop((workers, original, consumer));
                                 return self.become_worker(descriptors);
                             }
                             // The consumer notices that nobody has the other end of the descriptors.
@@ -117,16 +145,17 @@ impl Template {
         }
     }
 
-    /// Receives a request. Returns `None` if there will be no more.
-    fn receive(&self) -> Option<Request> {
+    /// Receives a request. Returns `None` if none will be served any more: nobody asks, or somebody who may not.
+    fn receive(&self, consumer: &Consumer) -> Option<Request> {
         let mut message = [0; LONGEST];
-        let (length, with) = passing::receive(self.requests.as_ref()?, &mut message).ok()?;
-        request(message.get(..length)?, with)
+        let received = passing::receive(self.requests.as_ref()?, &mut message).ok()?;
+        let may_ask = received.sender == Some(consumer.pid) && consumer.is_as_privileged();
+        request(message.get(..received.length)?, received.with).filter(|_| may_ask)
     }
 
     /// Serves a session in a process that was forked off the template. Returns its exit status.
     fn become_worker(self, descriptors: Descriptors) -> i32 {
-        let Template { opened, requests, serve } = self;
+        let Template { opened, requests, serve, .. } = self;
         drop(requests);
         let Descriptors { channel, life, stdout, stderr } = descriptors;
         drop(life);

@@ -29,7 +29,9 @@ const INHERITED: [&str; 17] = [
 ];
 
 /// Files about this process and the system. Those that do not exist count as empty.
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
+    "/proc/thread-self/personality",
+    "/proc/thread-self/coredump_filter",
     "/proc/thread-self/limits",
     "/proc/thread-self/cgroup",
     "/proc/thread-self/attr/current",

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,11 +16,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::client::descriptors::above_standard;
 
-/// How long the parent of a process may live on after it.
-const ORPHANED: Duration = Duration::from_secs(60);
-
-/// How often to look whether it still does.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often to look whether the parent of a process that has ended still lives: at first, and later.
+const LOOK: Duration = Duration::from_millis(10);
+const SELDOM: Duration = Duration::from_secs(5);
 
 /// A process, running or ended.
 #[derive(Debug)]
@@ -42,12 +40,13 @@ impl ProcessHandle {
     pub(in crate::client) fn reap(&self) {
         let mut watched = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
-        let ended = Instant::now();
         let wait =
             || waitid(Id::PIDFd(self.0.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
-        // Its parent may end after it, and this process become its parent then.
-        while wait().is_err() && !self.is_gone() && ended.elapsed() < ORPHANED {
-            std::thread::sleep(LOOK);
+        // Its parent may end long after it, and this process become its parent then.
+        let mut pause = LOOK;
+        while wait().is_err() && !self.is_gone() {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(SELDOM);
         }
     }
 

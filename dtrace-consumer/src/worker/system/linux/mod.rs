@@ -61,6 +61,8 @@ pub(crate) use held_process::{is_traced, let_run_to_gate, open_gate, outlive};
 pub(crate) use kernel_calls::{come_between, refused_a_view, uprobe_type};
 pub(crate) use kernel_settings::{hidden_addresses, silenced_functions};
 pub(crate) use pid_view::PidView;
-pub(crate) use processes::{Peer, belongs_to, peer_of, privileges_were_raised, watch_process};
+pub(crate) use processes::{
+    Peer, belongs_to, peer_of, privileges_of, privileges_were_raised, watch_process,
+};
 pub(crate) use surroundings::{Surroundings, proc_is_own};
 pub(crate) use wake_ups::{activity, have_data, let_wait, prepare_to_let_wait, watch_buffers};

@@ -40,6 +40,25 @@ pub(crate) fn belongs_to(pid: i32, uid: u32) -> bool {
     all && file.is_ok_and(|file| file.uid() == uid)
 }
 
+/// Returns what a process is permitted, in words that change when that does.
+pub(crate) fn privileges_of(pid: i32) -> io::Result<String> {
+    const FIELDS: [&str; 11] = [
+        "Uid",
+        "Gid",
+        "Groups",
+        "CapInh",
+        "CapPrm",
+        "CapEff",
+        "CapBnd",
+        "CapAmb",
+        "NoNewPrivs",
+        "Seccomp",
+        "Seccomp_filters",
+    ];
+    let status = Status::of(pid)?;
+    Ok(FIELDS.map(|field| status.field(field).unwrap_or_default()).join("; "))
+}
+
 /// Returns whether this process has more privileges than whoever started it (set-uid and the like). Its
 /// environment must then not decide what it does.
 pub(crate) fn privileges_were_raised() -> bool {
