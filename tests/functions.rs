@@ -194,6 +194,7 @@ fn a_script_that_does_not_compile_ends_the_held_command() {
         assert!(matches!(failure.error, Error::Compile(_)), "{failure}");
         assert!(failure.to_string().contains(words), "{failure}");
         assert!(failure.outcome.command.is_none());
+        dtrace_consumer::cool_down();
         wait_until_gone(&descendants_of(id()));
     }
 }
@@ -207,6 +208,7 @@ fn tracing_that_cannot_begin_ends_the_held_command() {
         matches!(&failure.error, Error::Libdtrace { call, .. } if call == "dtrace_go"),
         "{failure}"
     );
+    dtrace_consumer::cool_down();
     wait_until_gone(&descendants_of(id()));
     // And the next one works.
     let mut products = 0;

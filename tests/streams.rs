@@ -11,7 +11,7 @@ use dtrace_consumer::session::EndedBy;
 use dtrace_consumer::{Error, Event, EventStream, Failure, StopHandle, replay, trace};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::{children, wait_until};
+use dtrace_test_support::processes::no_children;
 use dtrace_test_support::traced::call;
 use futures::StreamExt;
 use tokio::time::MissedTickBehavior;
@@ -155,7 +155,7 @@ fn a_start_that_is_dropped_leaves_nothing_behind() {
     let waker = Waker::noop();
     assert!(start.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
     drop(start);
-    wait_until("the worker has ended", || children().is_empty());
+    no_children();
     guard.check();
 }
 
@@ -164,7 +164,7 @@ fn a_stream_that_is_dropped_ends_its_session() {
     let events = block_on(trace(calls("trace(1);")).stream(1)).expect("tracing can be started");
     call(100);
     drop(events);
-    wait_until("the worker has ended", || children().is_empty());
+    no_children();
     guard.check();
 }
 
@@ -184,7 +184,7 @@ fn the_last_events_arrive_after_a_stop() {
     call(50);
     events.stop_handle().stop();
     // The session ends although nobody polls.
-    wait_until("the worker has ended", || children().is_empty());
+    no_children();
     let expected: Vec<i32> = (1..=50).chain([0]).collect();
     assert_eq!(block_on(numbers(&mut events)), expected);
     drop(events);
@@ -241,6 +241,6 @@ fn a_start_that_is_never_polled_leaves_nothing_behind() {
     drop(trace("BEGIN { }").stream(1));
     let next = block_on(trace("BEGIN { trace(7); exit(0); }").stream(1));
     assert_eq!(block_on(numbers(&mut next.expect("tracing can be started"))), [7]);
-    wait_until("the workers have ended", || children().is_empty());
+    no_children();
     guard.check();
 }

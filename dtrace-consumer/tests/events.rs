@@ -8,7 +8,7 @@ use dtrace_consumer::loss::{DropKind, LossPolicy};
 use dtrace_consumer::{ConsumerThread, Error, Event, Events, Failure, Value};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::{children, wait_until};
+use dtrace_test_support::processes::{children, no_children};
 use dtrace_test_support::sessions::next_session_works;
 use dtrace_test_support::traced::{call, calls_of_this_thread};
 use nix::sys::signal::{Signal, kill};
@@ -251,7 +251,7 @@ fn what_has_no_room_after_a_stop_arrives_in_its_order() {
     call(500);
     events.stop_handle().stop();
     // The session ends before anything is received.
-    wait_until("the worker has ended", || children().is_empty());
+    no_children();
     let all: Vec<Event> = events.collect();
     let numbers = firings(&all).into_iter().map(|firing| number(&firing.values[0]));
     assert!(numbers.eq(1..=500));

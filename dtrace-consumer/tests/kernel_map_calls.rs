@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
-use dtrace_consumer::{ConsumerThread, Script, run_synchronous};
+use dtrace_consumer::{ConsumerThread, Script, cool_down, run_synchronous};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
 use parking_lot::Mutex;
@@ -42,6 +42,8 @@ fn calls(aggrate: &str) -> BTreeMap<u64, u64> {
             .spawn()
             .expect("tracing starts");
     starts.recv().expect("it starts");
+    // The next worker is to be a child of this process.
+    cool_down();
     let mut entries = 0;
     let keys = "syscall::getpgid:entry /pid == $target/ { @[arg0] = count(); @one[1] = count(); }";
     run_synchronous(keys, traced_program("calls-on-each-cpu", 500))

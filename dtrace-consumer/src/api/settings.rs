@@ -258,13 +258,18 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Opens libdtrace now, in the background, so that this session and others start several times as fast. Set prefix
-    /// and worker before.
+    /// Opens libdtrace in the background, so that this session and others start in a fraction of the time. Set script,
+    /// prefix, worker and elevation before.
     ///
     /// Opening libdtrace takes longer than the rest of most starts. A program's first session leaves an idle
     /// process behind that has libdtrace open, of which the workers of later sessions are copies. It ends with this
-    /// program, or a minute after the last session; after this call it stays. Workers of
-    /// [elevated](Session::elevation) sessions are never copies: for them this does nothing.
+    /// program, or a minute after the last session. After this call it stays, unless something changes that a new worker
+    /// would inherit from this program, such as its environment or user: then the next session opens libdtrace again.
+    /// [`cool_down`](crate::cool_down) ends it.
+    ///
+    /// This returns at once. A version of libdtrace that has to pass a self-check is checked, too. Whatever fails is
+    /// reported by the session. Workers of [elevated](Session::elevation) sessions are never copies: for them this does
+    /// nothing.
     ///
     /// ```no_run
     /// let session = dtrace_consumer::trace("syscall:::entry { @[execname] = count(); }").warm_up();

@@ -172,6 +172,8 @@ fn ask(requests: &OwnedFd, passed: &Passed<'_>, ending: &Ending) -> io::Result<C
 pub(super) fn begin(kind: Kind) -> Option<OwnedFd> {
     let (requests, theirs) = passing::pair().ok()?;
     let (requests, theirs) = (above_standard(requests).ok()?, above_standard(theirs).ok()?);
+    // The kernel notes the sender of a message when it is sent, which may be before the template begins.
+    passing::name_senders(&theirs).ok()?;
     let answers = requests.try_clone().ok()?;
     // A template is an orphan as soon as that worker has ended. It may become a child of this process.
     let reap = std::thread::Builder::new().name("dtrace-reaper".to_owned());

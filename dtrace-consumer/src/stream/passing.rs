@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::retry_on_intr;
-use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown,
@@ -34,9 +33,22 @@ pub(crate) fn send(to: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::
     Ok(retry_on_intr(|| sendmsg(&to, &bytes, &mut ancillary, flags))?)
 }
 
-/// Has messages say who sent them.
+/// The space for what comes with a message.
+#[cfg(target_os = "linux")]
+const SPACE: usize = rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1));
+#[cfg(not(target_os = "linux"))]
+const SPACE: usize = rustix::cmsg_space!(ScmRights(MOST));
+
+/// Has all messages from now on say who sent them.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn name_senders(_: impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Has all messages from now on say who sent them.
+#[cfg(target_os = "linux")]
 pub(crate) fn name_senders(to: impl AsFd) -> io::Result<()> {
-    Ok(set_socket_passcred(to, true)?)
+    Ok(rustix::net::sockopt::set_socket_passcred(to, true)?)
 }
 
 /// What came with the beginning of a message.
@@ -46,14 +58,13 @@ pub(crate) struct Received {
     pub(crate) length: usize,
     /// The descriptors that were sent with the first byte.
     pub(crate) with: Vec<OwnedFd>,
-    /// The process that sent it, according to the kernel, if [`name_senders`] was called.
+    /// The process that sent it, according to the kernel, if it was asked to.
     pub(crate) sender: Option<i32>,
 }
 
 /// Receives at most a buffer full.
 pub(crate) fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<Received> {
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST), ScmCredentials(1))];
+    let mut space = [MaybeUninit::uninit(); SPACE];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [IoSliceMut::new(bytes)];
     let flags = RecvFlags::CMSG_CLOEXEC;
@@ -62,6 +73,7 @@ pub(crate) fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<Received>
     for message in ancillary.drain() {
         match message {
             RecvAncillaryMessage::ScmRights(descriptors) => found.with.extend(descriptors),
+            #[cfg(target_os = "linux")]
             RecvAncillaryMessage::ScmCredentials(sender) => {
                 found.sender = Some(sender.pid.as_raw_nonzero().get());
             }
@@ -105,6 +117,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     #[cfg_attr(miri, ignore = "sockets")]
     fn the_kernel_says_who_sent_a_message() {
         let (ours, theirs) = pair().expect("sockets");

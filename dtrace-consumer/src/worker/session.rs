@@ -190,14 +190,14 @@ impl Session<'_> {
         let opened = match start {
             Start::Copy(opened) => opened,
             Start::Fresh(template) => {
-                // What opening looks up about this process must be there.
-                let is_lost = !system::proc_is_own();
-                if is_lost && shortcomings.is_none() {
+                let opens_first =
+                    shortcomings.is_none() && own_process::in_a_copy(system::try_opening_first);
+                if !opens_first && shortcomings.is_none() {
                     shortcomings = Some(prepare()?);
                 }
                 let opened = self.open_anew(channel, template.is_some())?;
-                match template.filter(|_| !is_lost) {
-                    // It has the mounts of the consumer, so an idle process keeps no file system in use.
+                match template.filter(|_| opens_first) {
+                    // Its mounts are the consumer's: those of this worker would keep file systems in use.
                     Some(requests) => template::leave(opened, requests, serve_copy),
                     None => opened,
                 }

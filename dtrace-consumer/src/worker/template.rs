@@ -22,7 +22,7 @@ use crate::stream::job::Job;
 use crate::stream::passing;
 use crate::stream::template::{Descriptors, LONGEST, Request, request};
 
-/// How long a template waits for the next session, unless it is asked to stay. It has the memory of a worker.
+/// How long a template waits for the next session, unless it is asked to stay. It uses as much memory as a worker.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Serves a session with a copy of an open libdtrace.
@@ -89,7 +89,6 @@ impl Template {
         own_process::lead_group();
         let Ok(consumer) = Consumer::of(requests) else { return 1 };
         let own = watch_process(own_process::id()).and_then(|own| {
-            passing::name_senders(requests)?;
             passing::send(requests, &own_process::id().to_ne_bytes(), &[own.as_fd()])
         });
         if own.is_err() {

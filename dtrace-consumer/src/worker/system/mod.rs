@@ -13,8 +13,8 @@ pub(crate) use linux::{
     give_up_privileges, has_begun, have_data, hidden_addresses, inode_of_input, is_attached,
     is_traced, keep_descriptors, lacks_its_end, let_go_of_sockets, let_run_to_gate, let_wait,
     limit_control, may_be_built, may_be_built_on_functions, open_gate, open_standard_descriptors,
-    outlive, peer_of, prepare_to_let_wait, privileges_of, privileges_were_raised, proc_is_own,
-    refused_a_view, renew_event, silenced_functions, uprobe_type, wait_descriptors, was_let_go,
+    outlive, peer_of, prepare_to_let_wait, privileges_of, privileges_were_raised, refused_a_view,
+    renew_event, silenced_functions, try_opening_first, uprobe_type, wait_descriptors, was_let_go,
     watch_attachments, watch_buffers, watch_process, why_unfired,
 };
 

@@ -71,8 +71,8 @@ pub(crate) fn let_go_of_sockets(except: BorrowedFd<'_>) -> io::Result<()> {
     let sockets = of_kind("socket:[").into_iter().filter(|fd| *fd != except.as_raw_fd());
     let standard = (libc::STDIN_FILENO..=libc::STDERR_FILENO).map(|fd| (fd, 0));
     for (fd, flags) in sockets.map(|fd| (fd, libc::O_CLOEXEC)).chain(standard) {
-        // SAFETY: the call touches no memory. The objects that own these descriptors are the original's; in this
-        // process nothing uses them any more.
+        // SAFETY: the call touches no memory. The objects of this crate that own these descriptors are not used in this
+        // process any more. A library whose initialiser has opened a socket finds a file in its place.
         if unsafe { libc::dup3(null.as_raw_fd(), fd, flags) } == -1 {
             return Err(io::Error::last_os_error());
         }

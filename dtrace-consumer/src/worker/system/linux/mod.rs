@@ -64,5 +64,5 @@ pub(crate) use pid_view::PidView;
 pub(crate) use processes::{
     Peer, belongs_to, peer_of, privileges_of, privileges_were_raised, watch_process,
 };
-pub(crate) use surroundings::{Surroundings, proc_is_own};
+pub(crate) use surroundings::{Surroundings, try_opening_first};
 pub(crate) use wake_ups::{activity, have_data, let_wait, prepare_to_let_wait, watch_buffers};

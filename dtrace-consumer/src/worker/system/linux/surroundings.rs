@@ -141,8 +141,19 @@ impl Surroundings {
     }
 }
 
+/// Finds out whether libdtrace may be opened before [`Surroundings::enter`], in a process that ends afterwards. What it looks
+/// up about its process must be there, and files that it has mapped must keep their paths. In a chroot, they are outside of the
+/// root once the process has mounts of its own, and libdtrace could not place its own probes.
+pub(crate) fn try_opening_first() -> bool {
+    let executable = || fs::read_link("/proc/self/exe").ok();
+    let before = executable();
+    // If it fails, there will be no mounts of its own.
+    let _ = leave_namespace();
+    proc_is_own() && before.is_some() && before == executable()
+}
+
 /// Returns whether `/proc` is that of this process's PID namespace.
-pub(crate) fn proc_is_own() -> bool {
+fn proc_is_own() -> bool {
     let own = std::process::id().to_string();
     fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*own)
 }
