@@ -1,7 +1,7 @@
 //! What does a program ask of its template?
 //!
-//! A template is an idle worker with an open libdtrace. It forks a worker for each session that follows. When it
-//! begins, it sends a descriptor of itself through the socket for requests.
+//! A template is an idle worker with an open libdtrace. It forks a worker for each session that follows. The
+//! worker that leaves it behind first sends a descriptor of it through the socket for requests.
 
 use std::os::fd::OwnedFd;
 

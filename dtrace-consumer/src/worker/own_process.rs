@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
@@ -66,6 +67,13 @@ pub(super) fn in_a_copy(find_out: fn() -> bool) -> bool {
         },
         Err(_) => false,
     }
+}
+
+/// Kills a child of this process, and waits for its end.
+pub(super) fn kill_child(pid: i32) {
+    let pid = Pid::from_raw(pid);
+    let _ = kill(pid, Signal::SIGKILL);
+    while waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
 /// Returns the wait status of a child of this process, if it has ended. Nobody can ask again.

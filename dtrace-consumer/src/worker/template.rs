@@ -31,10 +31,22 @@ type Serve = fn(Job, UnixStream, Opened) -> io::Result<()>;
 /// Leaves a template behind that serves what is requested through a socket. Returns in the original.
 pub(super) fn leave(opened: Opened, requests: OwnedFd, serve: Serve) -> Opened {
     let original = own_process::id();
-    if let Ok(Forked::New) = own_process::fork() {
-        let template = Template { opened, requests: Some(requests), original, serve };
-        let status = catch_unwind(AssertUnwindSafe(|| template.serve())).unwrap_or(101);
-        own_process::end(status)
+    match own_process::fork() {
+        Ok(Forked::New) => {
+            let template = Template { opened, requests: Some(requests), original, serve };
+            let status = catch_unwind(AssertUnwindSafe(|| template.serve())).unwrap_or(101);
+            own_process::end(status)
+        }
+        Ok(Forked::Calling(template)) => {
+            let announced = watch_process(template).and_then(|process| {
+                passing::send(&requests, &template.to_ne_bytes(), &[process.as_fd()])
+            });
+            // The consumer does not want it any more, and would not wait for it.
+            if announced.is_err() {
+                own_process::kill_child(template);
+            }
+        }
+        Err(_) => {}
     }
     opened
 }
@@ -88,12 +100,6 @@ impl Template {
         }
         own_process::lead_group();
         let Ok(consumer) = Consumer::of(requests) else { return 1 };
-        let own = watch_process(own_process::id()).and_then(|own| {
-            passing::send(requests, &own_process::id().to_ne_bytes(), &[own.as_fd()])
-        });
-        if own.is_err() {
-            return 1;
-        }
         // If the original has ended, this process has another parent.
         let original = watch_process(self.original).ok();
         let mut original = original.filter(|_| own_process::parent() == self.original);
