@@ -64,6 +64,15 @@ impl Kind {
             circumstances: circumstances(&[program, &library.library]),
         }
     }
+
+    /// Returns the names of what is different.
+    fn changes(&self, other: &Kind) -> Vec<&'static str> {
+        let both = self.circumstances.iter().zip(&other.circumstances);
+        let mut changes: Vec<_> = both.filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
+        let same = self.program == other.program && self.library == other.library;
+        changes.extend((!same).then_some("the program or libdtrace"));
+        changes
+    }
 }
 
 /// A worker that a template has forked off.
@@ -129,17 +138,6 @@ pub(super) fn copied(kind: &Kind, passed: &Passed<'_>, ending: &Ending) -> Optio
             }
             None
         }
-    }
-}
-
-impl Kind {
-    /// Returns the names of what is different.
-    fn changes(&self, other: &Kind) -> Vec<&'static str> {
-        let both = self.circumstances.iter().zip(&other.circumstances);
-        let mut changes: Vec<_> = both.filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
-        let same = self.program == other.program && self.library == other.library;
-        changes.extend((!same).then_some("the program or libdtrace"));
-        changes
     }
 }
 
