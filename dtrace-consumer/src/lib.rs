@@ -301,7 +301,7 @@
 //! types of their values.
 #![deny(unsafe_code)]
 #![cfg_attr(
-    not(all(feature = "live", target_os = "linux")),
+    not(feature = "live"),
     allow(
         dead_code,
         unreachable_pub,
@@ -319,13 +319,13 @@ pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod records;
-#[cfg(all(feature = "live", target_os = "linux"))]
+#[cfg(feature = "live")]
 #[expect(unsafe_code, reason = "it runs before main")]
 mod start_up;
 mod stream;
 #[cfg(feature = "live")]
 mod verdict;
-#[cfg(all(feature = "live", target_os = "linux"))]
+#[cfg(feature = "live")]
 mod worker;
 
 pub use api::events::Events;

@@ -26,14 +26,4 @@
 //! ```
 
 pub use crate::stream::elevated::{CONFIGURATION, SYSTEM_PREFIX, UNDER_LOADER};
-#[cfg(target_os = "linux")]
 pub use crate::worker::elevated::serve;
-
-/// Fails: live tracing is not implemented on this system.
-///
-/// # Errors
-/// Always.
-#[cfg(not(target_os = "linux"))]
-pub fn serve(_under_loader: bool) -> Result<std::convert::Infallible, String> {
-    Err(format!("live tracing on {} is not implemented yet", std::env::consts::OS))
-}

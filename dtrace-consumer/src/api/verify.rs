@@ -17,6 +17,7 @@ use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::locate::{Candidate, Libdtrace, Search, Standing};
 use crate::verdict::{SYSTEM_DIRECTORY, Store, Subject, Verdict};
+use crate::worker::elevated::search as search_of_elevated_worker;
 
 /// The directory of the verdicts that elevated workers trust.
 pub const SYSTEM_VERDICTS: &str = SYSTEM_DIRECTORY;
@@ -133,15 +134,6 @@ pub fn verify(options: &Options, mut each: impl FnMut(&Verified)) -> Result<Vec<
         passed.extend(candidates.into_iter().filter(is_new));
     }
     Ok(passed)
-}
-
-#[cfg(target_os = "linux")]
-use crate::worker::elevated::search as search_of_elevated_worker;
-
-/// Returns nothing: there are no elevated workers on this system yet.
-#[cfg(not(target_os = "linux"))]
-fn search_of_elevated_worker() -> Option<Search> {
-    None
 }
 
 /// Checks a library, and keeps the verdict.

@@ -64,13 +64,37 @@ impl Signals {
 
     /// Waits for the child's end, and reaps it.
     pub(super) fn wait(&self, child: &mut Child) -> io::Result<ExitStatus> {
-        let pid = Pid::from_raw(child.id().cast_signed());
-        loop {
-            match waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
-                Err(Errno::EINTR) => {}
-                // If the wait fails, so does the next one, which says why.
-                _ => return self.during_wait(|| child.wait(), |_| true),
-            }
-        }
+        await_end(child.id());
+        // If the wait has failed, so does this one, which says why.
+        self.during_wait(|| child.wait(), |_| true)
     }
+
+    /// Waits for the end of the child with this id, calls `at_end`, and reaps the child.
+    #[cfg(target_os = "freebsd")]
+    pub(super) fn wait_for(&self, id: u32, at_end: impl FnOnce()) -> io::Result<ExitStatus> {
+        use std::os::unix::process::ExitStatusExt;
+
+        await_end(id);
+        at_end();
+        let wait = || loop {
+            match waitpid(Pid::from_raw(id.cast_signed()), None) {
+                Err(Errno::EINTR) => {}
+                Ok(WaitStatus::Exited(_, code)) => return Ok(ExitStatus::from_raw(code << 8)),
+                Ok(WaitStatus::Signaled(_, signal, dumped)) => {
+                    let core = if dumped { 0x80 } else { 0 };
+                    return Ok(ExitStatus::from_raw(signal as i32 | core));
+                }
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        self.during_wait(wait, |_| true)
+    }
+}
+
+/// Waits for the end of a child, and leaves it to be reaped.
+fn await_end(id: u32) {
+    let pid = Pid::from_raw(id.cast_signed());
+    let ended = || waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+    while ended() == Err(Errno::EINTR) {}
 }

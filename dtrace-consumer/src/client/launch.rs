@@ -90,7 +90,9 @@ pub(super) fn launch(
     let failed =
         |e: io::Error| Error::WorkerStart { program: program.clone(), reason: e.to_string() };
     let kind = library
-        .filter(|_| *elevation == Elevation::None && job.takes_any_libdtrace())
+        .filter(|_| {
+            system::WORKERS_ARE_COPIED && *elevation == Elevation::None && job.takes_any_libdtrace()
+        })
         .map(|library| Kind::of(&program, library));
     if let Some(kind) = &kind {
         let ends = Ends::new(inherit_stderr).map_err(failed)?;

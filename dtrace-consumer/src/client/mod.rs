@@ -26,6 +26,8 @@ mod session;
 pub(crate) mod settings;
 mod standing;
 mod start;
+#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
+mod statuses;
 mod system;
 pub(crate) mod template;
 #[expect(unsafe_code, reason = "it runs code between fork and exec")]

@@ -79,7 +79,7 @@ fn of_host(privilege: Check) -> impl Iterator<Item = Check> {
 /// # Errors
 /// [`Unavailable`] with what is missing.
 pub(crate) fn require_privilege() -> Result<(), Unavailable> {
-    missing(system::unsupported().into_iter().chain([system::privilege()]))
+    missing([system::privilege()])
 }
 
 /// Fails unless sessions can trace here, whichever libdtrace they load.
@@ -87,7 +87,7 @@ pub(crate) fn require_privilege() -> Result<(), Unavailable> {
 /// # Errors
 /// [`Unavailable`] with what is missing.
 pub(super) fn require_host() -> Result<(), Unavailable> {
-    missing(system::unsupported().into_iter().chain(of_host(system::privilege())))
+    missing(of_host(system::privilege()))
 }
 
 /// Formats one check a line, with the remedy below if it is not met.
@@ -131,10 +131,7 @@ pub(super) fn preflight_admitting(
     prefix: Option<&Path>,
     admit: impl FnMut(&Libdtrace) -> Result<Standing, String>,
 ) -> Preflight {
-    let mut checks = Vec::from_iter(system::unsupported());
-    if !checks.is_empty() {
-        return Preflight { checks, library: None };
-    }
+    let mut checks = Vec::new();
     let search = Search { caller: prefix.map(Path::to_owned), ..Search::of_this_process() };
     let privilege = system::privilege();
     let library = match search.trace_admitting(admit).1 {
@@ -157,10 +154,7 @@ pub(super) fn preflight_admitting(
 #[must_use]
 pub fn preflight_elevated(elevation: &Elevation, worker: Option<&Path>) -> Preflight {
     let Some(words) = elevation.words() else { return preflight(None) };
-    let mut checks = Vec::from_iter(system::unsupported());
-    if !checks.is_empty() {
-        return Preflight { checks, library: None };
-    }
+    let mut checks = Vec::new();
     let by = words[0].to_string_lossy();
     checks.push(if elevation::is_installed(&words[0]) {
         Check::met("elevation", by)

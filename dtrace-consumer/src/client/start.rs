@@ -8,7 +8,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::{Child, Command};
 
 use super::command::problem::expected;
-use super::system::loses_statuses;
+use super::statuses::loses_statuses;
 
 /// Starts a command. If that fails, the error is that of the exec, as far as it is known.
 pub(in crate::client) fn start(command: &mut Command) -> io::Result<Child> {

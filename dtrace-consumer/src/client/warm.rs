@@ -4,6 +4,7 @@ use super::admit::admitted;
 use super::elevation::Elevation;
 use super::inquiry;
 use super::settings::{Access, Settings};
+use super::system::WORKERS_ARE_COPIED;
 use super::template;
 use crate::data::script::Script;
 use crate::stream::job::Purpose;
@@ -11,7 +12,7 @@ use crate::stream::job::Purpose;
 /// Makes a template in the background, for sessions with these settings, and keeps it. Errors are those of the
 /// session, which reports them.
 pub(crate) fn warm_up(settings: &Settings) {
-    if settings.access.elevation != Elevation::None {
+    if !WORKERS_ARE_COPIED || settings.access.elevation != Elevation::None {
         return;
     }
     let types = settings.scripts.iter().any(Script::seems_to_need_types);

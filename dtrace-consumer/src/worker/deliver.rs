@@ -3,16 +3,14 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::between::{activity, aggregation_maps, dropped_by_kernel, have_data, let_wait};
 use super::control::Control;
 use super::encode::encoder::Encoder;
-use super::encode::ledger::CpuDrops;
 use super::failed::{Failed, surroundings_failed};
-use super::libdtrace::{KernelMaps, PLATFORM, Tracing, Work};
+use super::libdtrace::{KernelMaps, Tracing, Work};
 use super::pace::Pace;
 use super::processes::Processes;
-use super::system::{AggregationMaps, activity, dropped_by_kernel, have_data, let_wait};
 use super::tracer::Tracer;
-use crate::data::session_info::Platform;
 use crate::stream::frame::Frame;
 use crate::stream::job::Job;
 
@@ -39,7 +37,10 @@ pub(super) fn deliver(
     } else {
         let ended = traced.and(snapshot(tracing, job));
         let counters = dropped_by_kernel();
-        let ended = ended.and(require_counters(job, &counters));
+        let (counters, ended) = match counters {
+            Ok(counters) => (counters, ended),
+            Err(e) => (Vec::new(), ended.and(without_counters(job, &e))),
+        };
         tracing.sink().settle_drops(&counters);
         if let Some(warning) = Tracer::warning_at_end(job) {
             tracing.sink().send(&Frame::Warning(warning));
@@ -51,13 +52,12 @@ pub(super) fn deliver(
 }
 
 /// Fails if the kernel's counters of drops are not found in a self-check. Other sessions can do without them.
-fn require_counters(job: &Job, counters: &[CpuDrops]) -> Result<(), Failed> {
+fn without_counters(job: &Job, error: &io::Error) -> Result<(), Failed> {
     let is_checked = job.unknown.as_ref().is_some_and(|unknown| unknown.under_check);
-    if !is_checked || !counters.is_empty() {
+    if !is_checked {
         return Ok(());
     }
-    let error = io::Error::other("no map has their size and layout");
-    Err(surroundings_failed("finding libdtrace's counters of drops", &error))
+    Err(surroundings_failed("finding libdtrace's counters of drops", error))
 }
 
 /// Delivers until the session ends: by the script, at the consumer's request, or because the consumer is
@@ -167,8 +167,7 @@ fn snapshot(tracing: &mut Tracing<Encoder>, job: &Job) -> Result<(), Failed> {
 
 /// Returns the access to the kernel's maps of aggregations, if their layout is known.
 fn maps(job: &Job) -> Option<&'static dyn KernelMaps> {
-    let is_known = job.unknown.is_none() && PLATFORM == Platform::Linux;
-    is_known.then_some(&AggregationMaps)
+    aggregation_maps().filter(|_| job.unknown.is_none())
 }
 
 fn report(tracing: &mut Tracing<Encoder>) -> Result<(), Failed> {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::control::Control;
 use super::encode::encoder::Encoder;
 use super::libdtrace::Closing;
-use super::{own_process, system};
+use super::{between, own_process, system};
 
 /// How long libdtrace may take to release the processes that it is attached to.
 const RELEASING: Duration = Duration::from_secs(3);
@@ -28,7 +28,7 @@ pub(super) fn end(
     gated: Vec<i32>,
     closing: Option<Closing>,
 ) {
-    let is_attached = system::is_attached() || gated.iter().copied().any(system::is_traced);
+    let is_attached = between::is_attached() || gated.iter().copied().any(system::is_traced);
     // Whichever thread comes first ends the stream.
     let reporter = Arc::new(Mutex::new(Some(reporter)));
     let finish = move || {
@@ -40,12 +40,12 @@ pub(super) fn end(
     // As soon as the stream has ended, others may attach to the processes. Only closing libdtrace's
     // handle releases them, and that takes seconds. So another thread waits for the release, and
     // then ends the process.
-    system::keep_descriptors();
+    between::keep_descriptors();
     let finish_after_all = finish.clone();
     let release = thread::Builder::new().name("release".to_owned()).spawn(move || {
         let began = Instant::now();
         let wait = |longest| {
-            while system::is_attached() && began.elapsed() < longest {
+            while between::is_attached() && began.elapsed() < longest {
                 thread::sleep(LOOK);
             }
         };

@@ -4,6 +4,7 @@
 //! consumer.
 
 mod answer;
+mod between;
 mod channel;
 mod control;
 mod deliver;
@@ -13,6 +14,7 @@ mod ending;
 mod failed;
 #[expect(unsafe_code, reason = "calls C and is called by it")]
 mod libdtrace;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only mounts can leave them out"))]
 mod libraries;
 mod never_fires;
 mod opened;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::libdtrace::Compiling;
-use super::system::{
+use super::between::{
     built_upon, hidden_addresses, may_be_built, may_be_built_on_functions, silenced_functions,
 };
+use super::libdtrace::Compiling;
 use crate::data::pattern::ProbePattern;
 use crate::data::probe::Probe;
 use crate::data::warning::{Warning, WarningKind};

@@ -5,16 +5,18 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use super::between::Answering;
 use super::failed::Failed;
 use super::libdtrace::{CallFailure, Compiling, Loaded};
-use super::system::{self, Answering, ConsumerIdentity};
-use crate::stream::job::Job;
+use super::system;
+use crate::stream::job::{Job, Purpose};
 use crate::stream::payload::FailureKind;
 
 /// An open libdtrace that belongs to no session yet.
 pub(super) struct Opened {
     pub(super) compiling: Compiling,
     /// An address in its code.
+    #[cfg_attr(not(dtrace_abi = "linux"), expect(dead_code, reason = "nothing comes between"))]
     pub(super) inside: usize,
     /// The process ID of the consumer, which the macro variables describe, or why they describe the worker.
     pub(super) consumer: io::Result<i32>,
@@ -30,17 +32,20 @@ impl Opened {
             let load = failure.call == "dlopen";
             Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
         };
+        let traces = !matches!(job.purpose, Purpose::Header { .. } | Purpose::Link { .. });
         let before = system::wait_descriptors();
         let loaded = Loaded::load(&job.library, job.unknown.as_ref()).map_err(failed)?;
         let inside = loaded.code_address();
-        let identity = system::peer_of(channel).and_then(|peer| ConsumerIdentity::of(&peer));
-        let identity = identity.and_then(|it| Ok((it.pid(), Answering::for_consumer(inside, it)?)));
-        let (consumer, answering) = match identity {
-            Ok((pid, answering)) => (Ok(pid), Some(answering)),
+        let answering =
+            system::peer_of(channel).and_then(|peer| Answering::for_consumer(inside, &peer));
+        let (consumer, answering) = match answering {
+            Ok(answering) => (Ok(answering.pid()), Some(answering)),
             Err(e) => (Err(e), None),
         };
-        let compiling = loaded.open().map_err(failed)?;
-        drop(answering);
+        let compiling = {
+            let _while_it_opens = answering;
+            loaded.open(traces).map_err(failed)?
+        };
         let waits_on = system::wait_descriptors().difference(&before).next().copied();
         Ok(Opened { compiling, inside, consumer, waits_on, has_types: false })
     }

@@ -9,6 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
+use super::system::has_one_thread;
+
 /// How long the kernel may list a thread that has been joined.
 const JOINED: Duration = Duration::from_millis(100);
 
@@ -146,9 +148,4 @@ pub(crate) fn forget_environment() -> Result<(), String> {
         std::env::set_var("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     }
     Ok(())
-}
-
-/// Returns whether this thread is the process's only one, so that nobody else starts another.
-pub(crate) fn has_one_thread() -> bool {
-    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }

@@ -3,7 +3,7 @@
 //! libdtrace reports the end of each process that it is attached to, except that its own thread for
 //! a process sometimes misses it and spins. So the worker asks the kernel as well: a session must
 //! end with its last process. libdtrace also considers a process that executes a program to have
-//! ended (`system/linux/attachments.rs`); the worker reports its end when it really ends.
+//! ended (`between/linux/attachments.rs`); the worker reports its end when it really ends.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::between::was_let_go;
 use super::encode::encoder::Encoder;
-use super::system::{was_let_go, watch_process};
+use super::libdtrace::REPORTS_ENDS;
+use super::system::watch_process;
 use crate::data::session_info::ProcessEvent;
 use crate::stream::frame::Frame;
 
@@ -35,7 +37,7 @@ pub(super) struct Processes {
 struct Watched {
     pid: i32,
     descriptor: OwnedFd,
-    /// Whether libdtrace is attached to it, and reports its end.
+    /// Whether libdtrace reports its end, because it is attached to it.
     attached: bool,
 }
 
@@ -50,13 +52,14 @@ impl Processes {
         self.known.push(pid);
         // Where it has ended already, libdtrace reports that.
         let process = watch_process(pid);
-        let process = process.map(|descriptor| Watched { pid, descriptor, attached: true });
+        let process = process.map(|descriptor| Watched { pid, descriptor, attached: REPORTS_ENDS });
         self.watched.extend(process);
     }
 
-    /// Adds a process that was created.
+    /// Adds a process that was created. `attached` is whether libdtrace is attached to it.
     pub(super) fn created(&mut self, pid: i32, attached: bool) -> io::Result<()> {
         self.known.push(pid);
+        let attached = attached && REPORTS_ENDS;
         self.watched.push(Watched { pid, descriptor: watch_process(pid)?, attached });
         Ok(())
     }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::answer::answer;
+use super::between;
 use super::control::{self, Control};
 use super::deliver::deliver;
 use super::encode::encoder::Encoder;
 use super::ending;
 use super::failed::{Failed, surroundings_failed, with_shortcomings};
-use super::libdtrace::{CallFailure, Closing, Compiling, PLATFORM, Tracing, Wanted};
+use super::libdtrace::{self, CallFailure, Closing, Compiling, PLATFORM, Tracing, Wanted};
 use super::libraries;
 use super::never_fires;
 use super::opened::Opened;
@@ -64,11 +65,8 @@ pub(super) fn serve(
     let missed = missed.unwrap_or_default();
     let reach = Reach::of(&job);
     // Another thread would be one that a library of the user's program has started.
-    let threads = if served.is_some() || own_process::has_one_thread() {
-        Threads::All
-    } else {
-        Threads::This
-    };
+    let threads =
+        if served.is_some() || system::has_one_thread() { Threads::All } else { Threads::This };
     // Threads that start later share the confinement.
     let mut shortcomings = None;
     if served.is_some() {
@@ -282,11 +280,13 @@ impl Session<'_> {
 fn set_options(compiling: &mut Compiling, job: &Job) -> Result<(), Failed> {
     let syslibdir = job.syslibdir.as_ref().map(|dir| dir.as_os_str().as_bytes());
     let first = syslibdir.map(|dir| ("syslibdir", Some(dir)));
+    let defaults = libdtrace::defaults(job.max_delay);
+    let defaults = defaults.iter().map(|(name, value)| (*name, Some(value.as_bytes())));
     let others = job
         .options
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_ref().map(|value| value.as_bytes())));
-    for (name, value) in first.into_iter().chain(others) {
+    for (name, value) in first.into_iter().chain(defaults).chain(others) {
         compiling.set_option(name, value).map_err(|failure| {
             let attempt = name.to_owned();
             Failed(FailureFrame { attempt, ..Failed::of(FailureKind::Option, failure).0 })
@@ -300,7 +300,12 @@ fn set_target(compiling: &mut Compiling, target: &Target) -> Result<(), CallFail
     if target.gate.is_some() {
         system::let_run_to_gate(target.pid);
     }
-    compiling.set_target(target.pid, target.gate.is_some())
+    let attaches = target.gate.is_some();
+    compiling.set_target(target.pid, attaches)?;
+    if attaches {
+        between::attached_to(target.pid);
+    }
+    Ok(())
 }
 
 /// Returns the processes that libdtrace attaches to at a gate.
@@ -320,6 +325,7 @@ fn control(
         Process::Grab(pid) if processes.contain(*pid) => Ok(()),
         Process::Grab(pid) => {
             compiling.grab(*pid).map_err(failed)?;
+            between::attached_to(*pid);
             processes.grabbed(*pid);
             Ok(())
         }

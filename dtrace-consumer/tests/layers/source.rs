@@ -149,7 +149,14 @@ fn code_of(text: &str) -> String {
         if let Some(at) = rest.find("//") {
             rest = &rest[..at];
         }
-        let mut parts = rest.split('"');
+        // For whom something is visible is no use of that module.
+        let plain = match (rest.find("pub(in "), rest.find(')')) {
+            (Some(from), Some(to)) if from < to => {
+                format!("{}pub{}", &rest[..from], &rest[to + 1..])
+            }
+            _ => rest.to_owned(),
+        };
+        let mut parts = plain.split('"');
         code.push_str(parts.next().unwrap_or_default());
         for outside in parts.skip(1).step_by(2) {
             code.push_str("\"\"");

@@ -1,12 +1,18 @@
 //! Starts, holds, releases and waits for a traced command.
 
 pub(super) mod created;
+#[cfg(target_os = "freebsd")]
+mod freebsd;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(super) mod output;
 pub(super) mod place;
 pub(super) mod problem;
-#[cfg(not(target_os = "linux"))]
+#[expect(unsafe_code, reason = "it runs code between fork and exec")]
+mod start_held;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+mod stops;
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 mod unsupported;
 
 use std::convert::Infallible;
@@ -21,22 +27,26 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, after, never, select};
 use nix::sys::signal::Signal;
 
+#[cfg(target_os = "freebsd")]
+use self::freebsd as system;
 #[cfg(target_os = "linux")]
 use self::linux as system;
 use self::output::{Chunk, Output, Pipes, Wanted};
 use self::place::Place;
-#[cfg(not(target_os = "linux"))]
+use self::start_held::spawn_held;
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 use self::unsupported as system;
 use super::child::Signals;
 use super::requests::CatchUp;
-use super::system::{loses_statuses, scratch_file};
+use super::statuses::loses_statuses;
+use super::system::scratch_file;
 use crate::data::outcome::CommandOutcome;
 use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::stream::job::{Gate, Target};
 
 pub(super) use problem::none_given;
-pub(super) use system::prepare;
+pub(super) use start_held::prepare;
 
 /// How long a command has to end after SIGTERM.
 const TERMINATING: Duration = Duration::from_secs(2);
@@ -60,7 +70,7 @@ impl Held {
         ending: &Ending,
     ) -> Result<Held, Error> {
         let standard = occupy_standard();
-        let held = system::spawn_held(command, place, |signals| {
+        let held = spawn_held(command, place, |signals| {
             let signals = signals.clone();
             ending.attach(move |reason| {
                 if reason.is_abort() {

@@ -1,36 +1,37 @@
-//! Commands on systems without live sessions: they are not started.
+//! Commands on systems where this crate cannot hold them yet: they are not started.
 
 use std::fs::File;
 use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
+
+use nix::errno::Errno;
+use nix::unistd::Pid;
 
 use super::place::Place;
 use crate::client::child::Signals;
 use crate::stream::job::Gate;
 
-/// Does nothing.
-pub(in crate::client) fn prepare(_: &mut Command) {}
+/// Fails: nothing holds the command until tracing is on.
+pub(super) fn be_held(_: Pid) -> nix::Result<()> {
+    Err(Errno::ENOTSUP)
+}
 
-/// Fails: live sessions are not implemented here.
-pub(super) fn spawn_held(
-    _: &mut Command,
-    _: Place,
-    _: impl FnOnce(&Signals),
-) -> io::Result<(Child, Signals, Option<Gate>)> {
+/// Is never called: no command starts.
+pub(super) fn hold(_: &Child, _: Place) -> io::Result<Option<Gate>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Fails: live sessions are not implemented here.
+/// Is never called: no command starts.
 pub(super) fn release(_: &Child, _: &Signals, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Fails: live sessions are not implemented here.
+/// Is never called: no command starts.
 pub(super) fn leave_stopped(_: &Child) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Fails: live sessions are not implemented here.
+/// Is never called: no command starts.
 pub(super) fn run_to_exit(_: &Child, _: &Signals, _: impl FnOnce()) -> io::Result<ExitStatus> {
     Err(io::ErrorKind::Unsupported.into())
 }

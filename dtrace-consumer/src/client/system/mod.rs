@@ -1,22 +1,31 @@
 //! What the user's process requires of the operating system.
 //!
-//! There is one module for each system, with the same items. The rest of the client is independent of the
-//! system.
+//! There is one module for Linux and one for the others, with the same items. The rest of the client is independent
+//! of the system.
 
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(not(target_os = "linux"))]
+mod sun;
+
 #[cfg(target_os = "linux")]
-pub(super) use linux::{
-    ProcessHandle, circumstances, confinement, explained_by_limit, functions_are_off,
-    is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories, loses_statuses,
-    own_executable, privilege, scratch_file, tracer_of, unsupported,
+use linux as own;
+#[cfg(not(target_os = "linux"))]
+use sun as own;
+
+use std::path::Path;
+
+pub(super) use own::{
+    ProcessHandle, WORKERS_ARE_COPIED, circumstances, confinement, explained_by_limit,
+    functions_are_off, is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories,
+    own_executable, privilege, scratch_file, tracer_of,
 };
 
-#[cfg(not(target_os = "linux"))]
-mod other;
-#[cfg(not(target_os = "linux"))]
-pub(super) use other::{
-    ProcessHandle, circumstances, confinement, explained_by_limit, functions_are_off,
-    is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories, loses_statuses,
-    own_executable, privilege, scratch_file, tracer_of, unsupported,
-};
+/// Says that this crate's code is in a library, so that no worker can start.
+fn foreign_home(library: &Path) -> String {
+    format!(
+        "this crate's code is in {} and not in the program itself, so that starting the program again would not start \
+         a worker (name a worker program with `worker(path)`, such as dtrace-worker)",
+        library.display()
+    )
+}

@@ -62,14 +62,15 @@ impl Loaded {
         self.library.api().dtrace_go as *const () as usize
     }
 
-    /// Opens a handle.
-    pub(crate) fn open(self) -> Result<Compiling, CallFailure> {
+    /// Opens a handle, for tracing or only to compile scripts.
+    pub(crate) fn open(self, traces: bool) -> Result<Compiling, CallFailure> {
         let library = self.library;
         let api = library.api();
         let mut error = 0;
+        let flags = if traces { 0 } else { platform::OPEN_TO_COMPILE };
         // SAFETY: DTRACE_VERSION is the version that the loaded ABI was verified with, and `error` is valid
         // for the call.
-        let raw = unsafe { (api.dtrace_open)(DTRACE_VERSION, 0, &raw mut error) };
+        let raw = unsafe { (api.dtrace_open)(DTRACE_VERSION, flags, &raw mut error) };
         if raw.is_null() {
             // SAFETY: errmsg accepts a null handle for errors of dtrace_open.
             let message = unsafe { owned((api.dtrace_errmsg)(ptr::null_mut(), error)) };

@@ -128,8 +128,9 @@ pub(super) unsafe extern "C" fn process<S: Sink>(
     guarded::<S, _>(arg, platform::PROCESS_EVENTS_FROM, (), |context| {
         // SAFETY: the message is null or a C string for the duration of the call.
         let message = unsafe { (!error.is_null()).then(|| owned(error)) };
-        let (pid, gone) = platform::process_event(process, message.is_some());
-        context.send(&Frame::Process(ProcessEvent { pid, gone, message }));
+        if let Some((pid, gone)) = platform::process_event(process, message.is_some()) {
+            context.send(&Frame::Process(ProcessEvent { pid, gone, message }));
+        }
         Ok(())
     });
 }

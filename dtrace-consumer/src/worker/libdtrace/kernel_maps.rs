@@ -29,6 +29,10 @@ pub(crate) trait KernelMaps {
 
 /// What happened in a call in which libdtrace reads its maps.
 #[derive(Debug)]
+#[cfg_attr(
+    not(dtrace_abi = "linux"),
+    expect(dead_code, reason = "nothing but libdtrace reads them")
+)]
 pub(crate) enum Watched {
     /// libdtrace read none: there are none, or its last snapshot is still valid.
     Nothing,

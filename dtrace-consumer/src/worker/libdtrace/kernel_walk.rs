@@ -59,7 +59,7 @@ pub(super) fn snapshot<S: Sink>(
     const CALL: &str = "dtrace_aggregate_snap";
     let handle = context.handle;
     // SAFETY: the handle is open and tracing.
-    let snap = || unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
+    let snap = || unsafe { platform::snap(handle) };
     let Some(maps) = maps.filter(|_| context.reads_maps.get()) else {
         return handle.check(CALL, snap()).map(|()| None);
     };

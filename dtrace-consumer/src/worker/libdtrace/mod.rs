@@ -4,6 +4,7 @@
 //! this module does not depend on what happens to them.
 
 mod aggregations;
+#[cfg(dtrace_abi = "linux")]
 mod bpf_maps;
 mod clause;
 mod compiling;
@@ -31,13 +32,14 @@ mod tracing;
 mod types;
 mod usdt;
 
+#[cfg(dtrace_abi = "linux")]
 pub(crate) use bpf_maps::{BpfMap, own_maps};
 pub(crate) use compiling::{Compiling, Loaded};
 pub(crate) use context::Wanted;
 pub(crate) use handle::{CallFailure, Closing};
-pub(crate) use kernel_maps::{
-    Contents, KernelMaps, MapContents, Watched, aggregation_of, generation_of,
-};
-pub(crate) use platform::PLATFORM;
+pub(crate) use kernel_maps::KernelMaps;
+#[cfg(dtrace_abi = "linux")]
+pub(crate) use kernel_maps::{Contents, MapContents, Watched, aggregation_of, generation_of};
+pub(crate) use platform::{PLATFORM, REPORTS_ENDS, defaults};
 pub(crate) use sink::Sink;
 pub(crate) use tracing::{Tracing, Work};

@@ -4,18 +4,27 @@
 //! system.
 
 #[cfg(target_os = "linux")]
-mod linux;
+// Without Linux's libdtrace, nothing comes between that needs the rest of it.
+#[cfg_attr(not(dtrace_abi = "linux"), allow(dead_code))]
+pub(super) mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    AggregationMaps, Answering, ConsumerIdentity, Controllable, Peer, PidView, Reach, Surroundings,
-    Threads, activity, belongs_to, built_upon, close_inherited_descriptors, come_between, confine,
-    confine_before_opening, dropped_by_kernel, duplicate, end_tracing, fire_only_on,
-    give_up_privileges, has_begun, have_data, hidden_addresses, inode_of_input, is_attached,
-    is_traced, keep_descriptors, lacks_its_end, let_go_of_sockets, let_run_to_gate, let_wait,
-    limit_control, may_be_built, may_be_built_on_functions, open_gate, open_standard_descriptors,
-    outlive, peer_of, prepare_to_let_wait, privileges_of, privileges_were_raised, refused_a_view,
-    renew_event, silenced_functions, try_opening_first, uprobe_type, wait_descriptors, was_let_go,
-    watch_attachments, watch_buffers, watch_process, why_unfired,
+    Peer, Reach, Surroundings, Threads, belongs_to, close_inherited_descriptors, confine,
+    confine_before_opening, duplicate, end_tracing, give_up_privileges, has_one_thread,
+    inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
+    open_standard_descriptors, outlive, peer_of, privileges_of, privileges_were_raised,
+    renew_event, try_opening_first, wait_descriptors, watch_process,
+};
+
+#[cfg(not(target_os = "linux"))]
+mod sun;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use sun::{
+    Peer, Reach, Surroundings, Threads, belongs_to, close_inherited_descriptors, confine,
+    confine_before_opening, duplicate, end_tracing, give_up_privileges, has_one_thread,
+    inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
+    open_standard_descriptors, outlive, peer_of, privileges_of, privileges_were_raised,
+    renew_event, try_opening_first, wait_descriptors, watch_process,
 };
 
 use std::io;
@@ -27,6 +36,7 @@ pub(crate) struct Shortcoming {
     pub(crate) reason: String,
 }
 
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing is prepared"))]
 impl Shortcoming {
     fn new(attempt: &'static str, error: impl Into<io::Error>) -> Shortcoming {
         Shortcoming { attempt, reason: error.into().to_string() }

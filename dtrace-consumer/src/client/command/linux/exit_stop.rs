@@ -19,8 +19,8 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::stops::pid_of;
 use crate::client::child::Signals;
+use crate::client::command::stops::pid_of;
 use crate::client::lossy::read_lossy;
 
 /// How long to wait for the kernel to report a change, before polling for one that it reported to

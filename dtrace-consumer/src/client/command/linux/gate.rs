@@ -26,7 +26,7 @@ mod here {
     use nix::unistd::Pid;
 
     use super::super::padding::{self, mapped_code};
-    use super::super::stops::wait_for_trap;
+    use super::super::trap::wait_for_trap;
     use crate::client::command::place::Hold;
     use crate::stream::job::Gate;
 

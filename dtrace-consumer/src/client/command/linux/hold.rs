@@ -17,65 +17,32 @@
 //! Nobody traces the command between that stop and libdtrace's attaching.
 
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::gate;
-use super::stops::{pid_of, wait_for_trap};
+use super::trap::wait_for_trap;
 use crate::client::child::Signals;
 use crate::client::command::place::{Hold, Place};
-use crate::client::start::start;
+use crate::client::command::stops::{let_stop, pid_of};
 use crate::stream::job::Gate;
 
-/// Makes a command stop at its exec when it is started, for [`spawn_held`]. Call it once.
-pub(crate) fn prepare(command: &mut Command) {
-    let parent = Pid::this();
-    // SAFETY: the closure runs between fork and exec, where only async-signal-safe calls are allowed. All its
-    // calls are bare system calls, and the error is made from a number without allocation.
-    unsafe {
-        command.pre_exec(move || {
-            let held = end_with_the_parent(parent)
-                .and_then(|()| let_stop())
-                .and_then(|()| ptrace::traceme());
-            held.map_err(|e: Errno| io::Error::from_raw_os_error(e as i32))
-        });
-    }
+/// Makes this process, which is about to become the command, stop at its exec. `parent` forked it.
+pub(in crate::client::command) fn be_held(parent: Pid) -> nix::Result<()> {
+    end_with_the_parent(parent)?;
+    let_stop()?;
+    ptrace::traceme()
 }
 
-/// Starts a [prepared](prepare) command and holds it. Only the calling thread can [`release`] it.
+/// Holds a process that was started to [be held](be_held). Only the calling thread, which started it, can [`release`] it.
 ///
-/// Calls `spawned` once the process exists. A process that libdtrace is to attach to waits at a
-/// gate, unless it is held at its exec or this architecture has no gates. Any other stays stopped
-/// by this thread.
-pub(in crate::client) fn spawn_held(
-    command: &mut Command,
-    place: Place,
-    spawned: impl FnOnce(&Signals),
-) -> io::Result<(Child, Signals, Option<Gate>)> {
-    let mut child = start(command)?;
-    let signals = Signals::to(&child).inspect_err(|_| {
-        // Nobody has waited for it yet.
-        let _ = child.kill();
-        let _ = child.wait();
-    })?;
-    spawned(&signals);
-    // The process stops at exec. This thread forked it, so this thread is its tracer.
-    match hold(&child, place) {
-        Ok(gate) => Ok((child, signals, gate)),
-        Err(e) => {
-            signals.send(Signal::SIGKILL);
-            let _ = child.wait();
-            Err(e)
-        }
-    }
-}
-
-fn hold(child: &Child, place: Place) -> io::Result<Option<Gate>> {
+/// A process that libdtrace is to attach to waits at a gate, unless it is held at its exec or this architecture has no gates.
+/// Any other stays stopped by this thread.
+pub(in crate::client::command) fn hold(child: &Child, place: Place) -> io::Result<Option<Gate>> {
     let pid = pid_of(child)?;
     wait_for_trap(pid, ptrace::cont)?;
     die_with_this_thread(pid)?;
@@ -122,13 +89,6 @@ fn end_with_the_parent(parent: Pid) -> nix::Result<()> {
         return Err(Errno::ESRCH);
     }
     Ok(())
-}
-
-/// Unblocks the signal by which an exec stops. The program inherits what its parent blocks.
-fn let_stop() -> nix::Result<()> {
-    let mut signal = SigSet::empty();
-    signal.add(Signal::SIGTRAP);
-    signal.thread_unblock()
 }
 
 /// Asks the kernel to kill the held process when the thread that holds it ends.

@@ -4,17 +4,16 @@
 mod exit_stop;
 #[expect(unsafe_code, reason = "registers of the command")]
 mod gate;
-#[expect(unsafe_code, reason = "it runs code between fork and exec")]
 mod hold;
 mod padding;
-mod stops;
+mod trap;
 
 use std::fs::File;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
 pub(super) use exit_stop::run_to_exit;
-pub(in crate::client) use hold::{leave_stopped, prepare, release, spawn_held};
+pub(super) use hold::{be_held, hold, leave_stopped, release};
 
 /// Returns how much a pipe holds, in bytes.
 pub(super) fn pipe_capacity(pipe: &File) -> Option<usize> {

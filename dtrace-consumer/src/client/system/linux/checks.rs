@@ -11,11 +11,6 @@ use landlock::{
 use crate::client::lossy::read_lossy;
 use crate::error::unavailable::Check;
 
-/// Returns why live tracing is impossible on this system, if it is.
-pub(in crate::client) fn unsupported() -> Option<Check> {
-    None
-}
-
 /// Checks the requirements on the kernel.
 pub(in crate::client) fn kernel() -> [Check; 4] {
     [btf(), lockdown(), debugfs(), proc_files()]

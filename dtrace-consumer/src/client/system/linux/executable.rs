@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::FsFlags;
 
+use crate::client::system::foreign_home;
 use crate::error::Error;
 use crate::start_up::{address_of_this_code, obstacle};
 
@@ -19,12 +20,8 @@ pub(in crate::client) fn own_executable() -> Result<PathBuf, Error> {
     if let Some(reason) = obstacle() {
         return Err(Error::WorkerStart { program, reason });
     }
-    if let Some(library) = foreign_home() {
-        let reason = format!(
-            "this crate's code is in {library} and not in the program itself, so that starting \
-             the program again would not start a worker (name a worker program with \
-             `worker(path)`, such as dtrace-worker)"
-        );
+    if let Some(library) = home_if_foreign() {
+        let reason = foreign_home(Path::new(&library));
         return Err(Error::WorkerStart { program, reason });
     }
     if nix::sys::statvfs::statvfs(&program).is_ok_and(|it| it.flags().contains(FsFlags::ST_NOEXEC))
@@ -71,7 +68,7 @@ pub(in crate::client) fn library_directories() -> Vec<PathBuf> {
 }
 
 /// Returns the shared library that contains this crate's code; `None` if the executable contains it.
-fn foreign_home() -> Option<String> {
+fn home_if_foreign() -> Option<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let executable = std::fs::read_link("/proc/self/exe").ok()?;
     let home = maps.lines().find_map(|line| {

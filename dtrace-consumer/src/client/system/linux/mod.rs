@@ -14,13 +14,14 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::client::lossy::read_lossy;
 
-pub(in crate::client) use checks::{
-    confinement, functions_are_off, kernel, privilege, unsupported,
-};
+pub(in crate::client) use checks::{confinement, functions_are_off, kernel, privilege};
 pub(in crate::client) use circumstances::circumstances;
 pub(in crate::client) use executable::{library_directories, own_executable};
 pub(in crate::client) use limits::{explained_by_limit, largest_file};
-pub(in crate::client) use process::{ProcessHandle, loses_statuses};
+pub(in crate::client) use process::ProcessHandle;
+
+/// Whether a worker can be a copy of another one.
+pub(in crate::client) const WORKERS_ARE_COPIED: bool = true;
 
 /// Returns this process's PID in /proc.
 fn number_in_proc() -> io::Result<u32> {

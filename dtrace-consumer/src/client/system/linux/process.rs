@@ -1,5 +1,4 @@
-//! Sends signals to a process by its descriptor, which never refers to another process, and finds
-//! out whether the kernel keeps the exit status of children.
+//! Sends signals to a process by its descriptor, which never refers to another process.
 //!
 //! Every kernel that libdtrace supports has such descriptors (Linux 5.3).
 
@@ -71,18 +70,6 @@ impl ProcessHandle {
         let signal = rustix::process::Signal::from_named_raw(signal as i32);
         Ok(pidfd_send_signal(&self.0, signal.ok_or(io::ErrorKind::InvalidInput)?)?)
     }
-}
-
-/// Returns whether the kernel discards the exit status of this process's children, because it
-/// ignores SIGCHLD.
-pub(in crate::client) fn loses_statuses() -> bool {
-    // SAFETY: zeros are a valid value of the structure, which the call fills; it changes nothing.
-    let action = unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(libc::SIGCHLD, ptr::null(), &raw mut action);
-        action
-    };
-    action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0
 }
 
 #[cfg(test)]

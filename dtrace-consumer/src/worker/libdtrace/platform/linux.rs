@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::time::Duration;
 
 use dtrace_sys::abi::*;
 
@@ -164,6 +165,9 @@ pub(in crate::worker::libdtrace) fn format_data(r: &dtrace_recdesc_t) -> Option<
     (!r.dtrd_format.is_null()).then_some(r.dtrd_format)
 }
 
+/// The flags to open libdtrace with. None of them depends on the purpose.
+pub(in crate::worker::libdtrace) const OPEN_TO_COMPILE: c_int = 0;
+
 /// Starts tracing.
 ///
 /// # Safety
@@ -171,6 +175,20 @@ pub(in crate::worker::libdtrace) fn format_data(r: &dtrace_recdesc_t) -> Option<
 pub(in crate::worker::libdtrace) unsafe fn go(handle: Handle) -> c_int {
     // SAFETY: the caller guarantees it; see `# Safety`.
     unsafe { (handle.api.dtrace_go)(handle.raw, 0) }
+}
+
+/// The options that a session has if nobody sets them: libdtrace's own.
+pub(crate) fn defaults(_: Duration) -> Vec<(&'static str, String)> {
+    Vec::new()
+}
+
+/// Reads the aggregations.
+///
+/// # Safety
+/// The handle is open and tracing.
+pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> c_int {
+    // SAFETY: the caller guarantees it; see `# Safety`.
+    unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) }
 }
 
 /// Does nothing: on Linux `dtrace_work` itself waits for data.
@@ -261,9 +279,15 @@ pub(in crate::worker::libdtrace) type Process = pid_t;
 /// The function that calls the handler of processes.
 pub(in crate::worker::libdtrace) const PROCESS_EVENTS_FROM: &str = "dtrace_work";
 
-/// Returns the pid of the process, and whether it has ended.
-pub(in crate::worker::libdtrace) fn process_event(process: Process, _: bool) -> (i32, bool) {
-    (process.wrapping_abs(), process < 0)
+/// Whether libdtrace reports the end of the processes that it is attached to.
+pub(crate) const REPORTS_ENDS: bool = true;
+
+/// Returns the pid of the process, and whether it has ended, if that is to be reported.
+pub(in crate::worker::libdtrace) fn process_event(
+    process: Process,
+    _: bool,
+) -> Option<(i32, bool)> {
+    Some((process.wrapping_abs(), process < 0))
 }
 
 /// Returns the length of libdtrace's lists by CPU; `None` if it is unknown. Tracing must be on.

@@ -4,17 +4,17 @@ use std::ffi::c_char;
 
 use dtrace_sys::abi::{caddr_t, dtrace_recdesc_t, processorid_t};
 
-#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+#[cfg(dtrace_abi = "linux")]
 mod linux;
-#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+#[cfg(dtrace_abi = "linux")]
 use linux as own;
-#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+#[cfg(not(dtrace_abi = "linux"))]
 mod sun;
-#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+#[cfg(not(dtrace_abi = "linux"))]
 use sun as own;
 
-pub(crate) use own::PLATFORM;
 pub(super) use own::*;
+pub(crate) use own::{PLATFORM, REPORTS_ENDS, defaults};
 
 /// An entry of an aggregation, validated as far as possible.
 pub(super) struct Entry<'a> {

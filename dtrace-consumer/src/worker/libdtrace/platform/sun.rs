@@ -1,9 +1,10 @@
 //! The structures and calls of libdtrace on FreeBSD, macOS and illumos.
 //!
-//! Tested on Linux with a stand-in for the library, not on those systems.
+//! Tested on Linux with a stand-in for the library.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
+use std::time::Duration;
 
 use dtrace_sys::abi::*;
 
@@ -163,7 +164,49 @@ pub(in crate::worker::libdtrace) unsafe fn go(handle: Handle) -> c_int {
     unsafe { (handle.api.dtrace_go)(handle.raw) }
 }
 
-/// Waits until there may be something to do, for a second at most.
+/// The flag to open libdtrace with where nothing is traced. Without it, libdtrace aborts on a script that defines a
+/// provider.
+pub(in crate::worker::libdtrace) const OPEN_TO_COMPILE: c_int = DTRACE_O_NODEV;
+
+/// How often to look for records at most. Each look interrupts every CPU.
+const SHORTEST_DELAY: Duration = Duration::from_millis(20);
+
+/// The options that a session has if nobody sets them.
+///
+/// libdtrace reads the buffers, and looks whether a script has called `exit()`, once a second by default. Records are to
+/// be late by no more than `max_delay`. FreeBSD and illumos read the buffers CPU by CPU unless they are told to deliver
+/// what they record in its order, as dtrace(1) does. macOS always does.
+pub(crate) fn defaults(max_delay: Duration) -> Vec<(&'static str, String)> {
+    let delay = format!("{}us", max_delay.max(SHORTEST_DELAY).as_micros());
+    let mut defaults = vec![("switchrate", delay.clone()), ("statusrate", delay)];
+    if PLATFORM != Platform::MacOs {
+        defaults.push(("temporal", "yes".to_owned()));
+    }
+    defaults
+}
+
+/// Reads the aggregations, however long ago libdtrace has read them. It would leave them alone until the interval of the
+/// option `aggrate` is over, and then shows what there was before.
+///
+/// # Safety
+/// The handle is open and tracing.
+pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> c_int {
+    const RATE: &CStr = c"aggrate";
+    let mut rate = DTRACEOPT_UNSET;
+    // SAFETY: the handle is open, the names and values end in NUL, and the first call only writes to `rate`. The option
+    // may be set while tracing is on.
+    unsafe {
+        let known = (handle.api.dtrace_getopt)(handle.raw, RATE.as_ptr(), &raw mut rate) == 0;
+        (handle.api.dtrace_setopt)(handle.raw, RATE.as_ptr(), c"1ns".as_ptr());
+        let result = (handle.api.dtrace_aggregate_snap)(handle.raw);
+        if let (true, Ok(rate)) = (known, CString::new(format!("{rate}ns"))) {
+            (handle.api.dtrace_setopt)(handle.raw, RATE.as_ptr(), rate.as_ptr());
+        }
+        result
+    }
+}
+
+/// Waits until there may be something to do, as long as the options allow.
 ///
 /// # Safety
 /// The handle is open and tracing, and the context of its handlers is only shared.
@@ -255,10 +298,16 @@ pub(in crate::worker::libdtrace) type Process = *mut ps_prochandle;
 /// The function that calls the handler of processes.
 pub(in crate::worker::libdtrace) const PROCESS_EVENTS_FROM: &str = "dtrace_sleep";
 
-/// Returns the pid of the process, and whether it has ended: it has if there is no message. The pid is 0,
+/// Whether libdtrace reports the end of the processes that it is attached to. It does not say of which one.
+pub(crate) const REPORTS_ENDS: bool = false;
+
+/// Returns the pid of the process, and whether it has ended, if that is to be reported. Only messages are: the pid is 0,
 /// because only libproc knows it.
-pub(in crate::worker::libdtrace) fn process_event(_: Process, has_message: bool) -> (i32, bool) {
-    (0, !has_message)
+pub(in crate::worker::libdtrace) fn process_event(
+    _: Process,
+    has_message: bool,
+) -> Option<(i32, bool)> {
+    has_message.then_some((0, false))
 }
 
 /// Returns the length of libdtrace's lists by CPU; `None` if it is unknown.

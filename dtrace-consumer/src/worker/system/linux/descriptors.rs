@@ -24,7 +24,7 @@ fn null() -> io::Result<File> {
 }
 
 /// Fails unless this process can still open so many descriptors.
-pub(super) fn are_left(number: usize) -> io::Result<()> {
+pub(in crate::worker) fn are_left(number: usize) -> io::Result<()> {
     // A confined worker opens no files, and standard input is open in every worker.
     let duplicates = (0..number).map(|_| io::stdin().as_fd().try_clone_to_owned());
     duplicates.collect::<io::Result<Vec<OwnedFd>>>().map(drop)

@@ -59,6 +59,11 @@ pub(crate) fn privileges_of(pid: i32) -> io::Result<String> {
     Ok(FIELDS.map(|field| status.field(field).unwrap_or_default()).join("; "))
 }
 
+/// Returns whether this thread is the process's only one, so that nobody else starts another.
+pub(crate) fn has_one_thread() -> bool {
+    fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
+}
+
 /// Returns whether this process has more privileges than whoever started it (set-uid and the like). Its
 /// environment must then not decide what it does.
 pub(crate) fn privileges_were_raised() -> bool {

@@ -6,16 +6,16 @@ use super::lossy::read_lossy;
 
 /// The fields of a process; a default value has none.
 #[derive(Debug, Default)]
-pub(super) struct Status(String);
+pub(in crate::worker) struct Status(String);
 
 impl Status {
     /// Reads the fields of a process.
-    pub(super) fn of(pid: i32) -> io::Result<Status> {
+    pub(in crate::worker) fn of(pid: i32) -> io::Result<Status> {
         read_lossy(format!("/proc/{pid}/status")).map(Status)
     }
 
     /// Returns the text of a field, without the space around it.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(in crate::worker) fn field(&self, name: &str) -> Option<&str> {
         let is_named =
             |line: &'_ str| line.strip_prefix(name).is_some_and(|it| it.starts_with(':'));
         let line = self.0.lines().find(|line| is_named(line))?;
@@ -23,7 +23,7 @@ impl Status {
     }
 
     /// Returns one of the numbers of a field.
-    pub(super) fn number(&self, name: &str, at: usize) -> Option<u32> {
+    pub(in crate::worker) fn number(&self, name: &str, at: usize) -> Option<u32> {
         self.field(name)?.split_ascii_whitespace().nth(at)?.parse().ok()
     }
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::pid_view::is_in_initial_namespace;
+use super::pid_namespace::is_in_initial_namespace;
 
 pub(super) const UPROBE_EVENTS: &str = "/sys/kernel/debug/tracing/uprobe_events";
 
@@ -66,16 +66,16 @@ fn events() -> String {
 
 /// A uprobe event that this process created for one of libdtrace's own functions.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct OwnEvent {
+pub(in crate::worker) struct OwnEvent {
     /// The name of the probe.
-    pub(super) name: String,
-    pub(super) path: String,
+    pub(in crate::worker) name: String,
+    pub(in crate::worker) path: String,
     /// Where in the file it is.
-    pub(super) offset: u64,
+    pub(in crate::worker) offset: u64,
 }
 
 /// Returns the events that this process created for probes of the provider `dtrace`.
-pub(super) fn own_events() -> Vec<OwnEvent> {
+pub(in crate::worker) fn own_events() -> Vec<OwnEvent> {
     let own = std::process::id();
     events().lines().filter_map(|line| own_event(line, own)).collect()
 }

@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
 use super::called_function;
-use super::processes::belongs_to;
+use crate::worker::system::linux::processes::belongs_to;
 
 /// The processes that libdtrace may control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use nix::time::{ClockId, ClockNanosleepFlags, clock_nanosleep};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
 
-use super::status::Status;
+use crate::worker::system::linux::status::Status;
 
 /// The instructions that breakpoints have replaced, by process and address.
 static SET: Mutex<BTreeMap<(i32, usize), usize>> = Mutex::new(BTreeMap::new());

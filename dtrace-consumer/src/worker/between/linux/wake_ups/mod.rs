@@ -25,8 +25,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::super::Activity;
 use super::called_function;
-use super::descriptors::are_left;
+use crate::worker::system::linux::descriptors::are_left;
 use buffer::Buffer;
 use patience::Patience;
 
@@ -62,23 +63,6 @@ struct Buffers {
     displaced: bool,
     /// How many waits there have been.
     waits: u64,
-}
-
-/// What has happened to the buffers since tracing began.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Activity {
-    /// How often libdtrace has waited for them.
-    pub(crate) waits: u64,
-    /// How many bytes have been written to them.
-    pub(crate) written: u64,
-}
-
-impl Activity {
-    /// Returns what has happened since `before`.
-    pub(crate) fn since(self, before: Activity) -> Activity {
-        let waits = self.waits.saturating_sub(before.waits);
-        Activity { waits, written: self.written.saturating_sub(before.written) }
-    }
 }
 
 /// Returns what has happened to the buffers so far; `None` if they are not watched.

@@ -30,8 +30,8 @@ use parking_lot::Mutex;
 
 use super::breakpoints;
 use super::called_function;
-use super::held_process::is_traced;
 use super::process_reads;
+use crate::worker::system::linux::held_process::is_traced;
 
 type WaitPid = unsafe extern "C" fn(libc::pid_t, *mut c_int, c_int) -> libc::pid_t;
 type Close = unsafe extern "C" fn(c_int) -> c_int;
@@ -72,6 +72,9 @@ pub(crate) fn watch_attachments(inside: usize) -> io::Result<()> {
         }
     }
 }
+
+/// Does nothing: the calls by which libdtrace attaches are watched.
+pub(in crate::worker) fn attached_to(_: i32) {}
 
 /// Returns whether the process was let go because it executed a program. If so, libdtrace has
 /// reported its end, or will.

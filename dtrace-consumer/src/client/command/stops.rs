@@ -5,8 +5,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::ptrace;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -14,12 +13,14 @@ use nix::unistd::Pid;
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Waits until the process stops at its exec, at a breakpoint or after a step. Passes other signals on with
-/// `go_on`, [`ptrace::cont`] or [`ptrace::step`].
+/// `go_on`, [`cont`](nix::sys::ptrace::cont) or [`step`](nix::sys::ptrace::step). `stopped_by` returns the signal that a process is stopped by for its
+/// tracer, if it is.
 ///
 /// This polls instead of waiting for the stop: if another thread of the program waits for all
 /// children, the kernel may report the stop only to that thread.
 pub(super) fn wait_for_trap(
     pid: Pid,
+    stopped_by: impl Fn(Pid) -> Option<Signal>,
     go_on: impl Fn(Pid, Option<Signal>) -> nix::Result<()>,
 ) -> io::Result<()> {
     let mut pause = Duration::from_micros(10);
@@ -27,9 +28,7 @@ pub(super) fn wait_for_trap(
         let signal = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Stopped(_, signal)) => Some(signal),
             // Only a stopped process has a signal to inspect.
-            Ok(WaitStatus::StillAlive) => ptrace::getsiginfo(pid)
-                .ok()
-                .and_then(|information| Signal::try_from(information.si_signo).ok()),
+            Ok(WaitStatus::StillAlive) => stopped_by(pid),
             Ok(status) => return Err(io::Error::other(format!("it ended at once: {status:?}"))),
             Err(Errno::EINTR) => None,
             Err(Errno::ECHILD) => {
@@ -47,6 +46,13 @@ pub(super) fn wait_for_trap(
             }
         }
     }
+}
+
+/// Unblocks the signal by which an exec stops. The program inherits what its parent blocks.
+pub(super) fn let_stop() -> nix::Result<()> {
+    let mut signal = SigSet::empty();
+    signal.add(Signal::SIGTRAP);
+    signal.thread_unblock()
 }
 
 pub(super) fn pid_of(child: &Child) -> io::Result<Pid> {

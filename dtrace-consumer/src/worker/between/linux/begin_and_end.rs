@@ -29,7 +29,7 @@ use super::bpf::{self, Lookup};
 use super::empty_function::{self, LONGEST};
 use super::mapped_file::open_if_it_is;
 use super::mappings::Mappings;
-use super::uprobe_events::{OwnEvent, own_events};
+use crate::worker::system::linux::uprobe_events::{OwnEvent, own_events};
 
 /// The descriptor of the map in which the programs keep the state of tracing.
 static STATE: AtomicI32 = AtomicI32::new(-1);

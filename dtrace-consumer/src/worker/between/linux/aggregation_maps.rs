@@ -39,7 +39,12 @@ pub(super) fn keep_generations(map: i32) {
 
 /// The kernel's maps of aggregations, as libdtrace 2.0.7 lays them out.
 #[derive(Debug)]
-pub(crate) struct AggregationMaps;
+struct AggregationMaps;
+
+/// Returns the access to the kernel's maps of aggregations.
+pub(in crate::worker) fn aggregation_maps() -> Option<&'static dyn KernelMaps> {
+    Some(&AggregationMaps)
+}
 
 impl KernelMaps for AggregationMaps {
     fn watch(&self, instead: bool, snapshot: &mut dyn FnMut()) -> Watched {

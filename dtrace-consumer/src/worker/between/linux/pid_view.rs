@@ -22,6 +22,7 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::stat::{major, minor};
 
 use super::bpf::{self, Instruction};
+use crate::worker::system::linux::pid_namespace::{INITIAL, NAMESPACE};
 
 /// How processes are to appear to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,19 +46,8 @@ struct Namespace {
     outer: i32,
 }
 
-/// The file of this process's PID namespace.
-const NAMESPACE: &str = "/proc/self/ns/pid";
-
-/// The file number of the initial PID namespace. The kernel has reserved it.
-const INITIAL: u64 = 0xefff_fffc;
-
 /// Added to the numbers of processes outside the namespace. No process has a number this large.
 const OUTSIDE: i32 = 1 << 30;
-
-/// Returns whether this process's numbers of processes are those of the whole system.
-pub(super) fn is_in_initial_namespace() -> bool {
-    fs::metadata(NAMESPACE).is_ok_and(|file| file.ino() == INITIAL)
-}
 
 impl PidView {
     /// Finds out what is to be translated for this process. `consumer` is the process that is to appear in its

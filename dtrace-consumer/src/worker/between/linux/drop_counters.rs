@@ -4,6 +4,7 @@
 //! reads the counts that it has not read at the end; see [`crate::worker::encode::ledger`].
 
 use std::fs;
+use std::io;
 use std::os::fd::RawFd;
 
 use super::bpf;
@@ -17,13 +18,20 @@ const CPU: usize = 0;
 const PRINCIPAL: usize = 24;
 const AGGREGATION: usize = 32;
 
-/// Reads the counters of every CPU. Returns none if the map is not found or has an unexpected layout.
-pub(crate) fn dropped_by_kernel() -> Vec<CpuDrops> {
+/// Reads the counters of every CPU.
+///
+/// # Errors
+/// The map is not found, or has an unexpected layout.
+pub(in crate::worker) fn dropped_by_kernel() -> io::Result<Vec<CpuDrops>> {
     let mut maps = own_maps().into_iter().filter(has_counters);
-    match (maps.next(), maps.next()) {
+    let counters: Vec<_> = match (maps.next(), maps.next()) {
         (Some(map), None) => possible_cpus().filter_map(|cpu| counters(map.fd, cpu)).collect(),
         _ => Vec::new(),
+    };
+    if counters.is_empty() {
+        return Err(io::Error::other("no map has their size and layout"));
     }
+    Ok(counters)
 }
 
 /// Returns the numbers that a CPU can have.

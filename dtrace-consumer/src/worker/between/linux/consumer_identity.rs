@@ -13,12 +13,12 @@ use libc::{gid_t, pid_t, uid_t};
 use nix::unistd::{self, Pid};
 
 use super::called_function;
-use super::processes::Peer;
-use super::status::Status;
+use crate::worker::system::linux::processes::Peer;
+use crate::worker::system::linux::status::Status;
 
 /// The numbers of a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ConsumerIdentity {
+struct ConsumerIdentity {
     pid: pid_t,
     ppid: pid_t,
     pgid: pid_t,
@@ -34,7 +34,7 @@ impl ConsumerIdentity {
     ///
     /// # Errors
     /// The process is in another PID namespace, or has ended.
-    pub(crate) fn of(peer: &Peer) -> io::Result<ConsumerIdentity> {
+    fn of(peer: &Peer) -> io::Result<ConsumerIdentity> {
         // The kernel has no number for a process that this one cannot see.
         if peer.pid <= 0 {
             return Err(io::Error::other("the consumer is in another PID namespace"));
@@ -52,10 +52,6 @@ impl ConsumerIdentity {
             gid: number("Gid", 0)?,
             egid: number("Gid", 1)?,
         })
-    }
-
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
     }
 }
 
@@ -96,20 +92,22 @@ replacements! {
 
 /// While this value exists, libdtrace takes the consumer's numbers for those of its own process.
 #[must_use]
-pub(crate) struct Answering {
+pub(in crate::worker) struct Answering {
     inside: usize,
+    pid: pid_t,
     replaced: Vec<(&'static CStr, usize)>,
 }
 
 impl Answering {
-    /// Has the libdtrace that contains `inside` read the consumer's numbers.
+    /// Has the libdtrace that contains `inside` read the numbers of the process at the other end of a channel.
     ///
     /// # Errors
-    /// libdtrace does not call these functions as expected.
-    pub(crate) fn for_consumer(inside: usize, consumer: ConsumerIdentity) -> io::Result<Answering> {
+    /// The consumer is in another PID namespace, or has ended, or libdtrace does not call these functions as expected.
+    pub(in crate::worker) fn for_consumer(inside: usize, consumer: &Peer) -> io::Result<Answering> {
         // A second libdtrace in this process would be for the same consumer.
-        CONSUMER.get_or_init(|| consumer);
-        let mut answering = Answering { inside, replaced: Vec::new() };
+        let identity = ConsumerIdentity::of(consumer)?;
+        let pid = CONSUMER.get_or_init(|| identity).pid;
+        let mut answering = Answering { inside, pid, replaced: Vec::new() };
         for (name, replacement) in replacements() {
             // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. The
             // replacement has the type of the function that it replaces.
@@ -117,6 +115,11 @@ impl Answering {
             answering.replaced.push((name, original));
         }
         Ok(answering)
+    }
+
+    /// Returns the consumer's process ID.
+    pub(in crate::worker) fn pid(&self) -> i32 {
+        self.pid
     }
 }
 
@@ -153,7 +156,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "files")]
     fn the_numbers_are_those_of_the_process_at_the_other_end() {
         let (end, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
-        let peer = super::super::processes::peer_of(&end).expect("it has a peer");
+        let peer = crate::worker::system::linux::processes::peer_of(&end).expect("it has a peer");
         let identity = ConsumerIdentity::of(&peer).expect("this process exists");
         let expected = ConsumerIdentity {
             pid: std::process::id().cast_signed(),

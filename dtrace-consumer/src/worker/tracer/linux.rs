@@ -1,38 +1,37 @@
-//! Who is the tracer, seen from a script?
-//!
-//! The consumer, as in dtrace(1): `$pid`, `$uid` and the other macro variables are its numbers, and `pid` is
-//! its number while the worker runs. In a PID namespace, all numbers are those of the namespace.
+//! Linux: `$pid`, `$uid` and the other macro variables are the consumer's numbers, and `pid` is its number while
+//! the worker runs. In a PID namespace, all numbers are those of the namespace.
 
 use std::io;
 
-use super::encode::encoder::Encoder;
-use super::failed::{Failed, surroundings_failed};
-use super::libdtrace::{CallFailure, Compiling, Tracing};
-use super::opened::Opened;
-use super::served::Served;
-use super::system::{self, Controllable, PidView};
+use super::apart;
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::job::{Job, Purpose};
 use crate::stream::payload::{FailureFrame, FailureKind};
+use crate::worker::between::{self, Controllable, PidView};
+use crate::worker::encode::encoder::Encoder;
+use crate::worker::failed::{Failed, surroundings_failed};
+use crate::worker::libdtrace::{CallFailure, Compiling, Tracing};
+use crate::worker::opened::Opened;
+use crate::worker::served::Served;
 
 /// The macro variables that are numbers of the tracer.
 const MACROS: [&str; 8] = ["pid", "ppid", "pgid", "sid", "uid", "euid", "gid", "egid"];
 
 /// Which parts of making scripts see the consumer as the tracer have failed.
-pub(super) struct Tracer {
+pub(in crate::worker) struct Tracer {
     /// Why the macro variables have the worker's numbers.
     not_consumer: Option<io::Error>,
     /// Why libdtrace's system calls cannot be changed.
     not_between: Option<io::Error>,
     /// Why places of probes cannot be corrected.
-    pub(super) uncorrected: Option<io::Error>,
+    pub(in crate::worker) uncorrected: Option<io::Error>,
     /// Why libdtrace's wait for its buffers is not watched.
     unwatched: Option<io::Error>,
 }
 
 impl Tracer {
     /// Makes an open libdtrace this session's.
-    pub(super) fn of(
+    pub(in crate::worker) fn of(
         job: &Job,
         opened: Opened,
         served: Option<Served>,
@@ -44,7 +43,7 @@ impl Tracer {
         };
         if let Some(Served { uid, grab }) = served {
             let controllable = if grab { Controllable::OfUser(uid) } else { Controllable::None };
-            system::limit_control(inside, controllable).map_err(|e| {
+            between::limit_control(inside, controllable).map_err(|e| {
                 surroundings_failed("limiting which processes libdtrace controls", &e)
             })?;
         }
@@ -54,23 +53,23 @@ impl Tracer {
             surroundings_failed("translating the process IDs of this PID namespace", e)
         };
         let view = view.transpose().map_err(|e| untranslated(&e))?;
-        let not_between = system::come_between(inside, view, served.is_some()).err();
-        let unwatched = system::watch_buffers(inside).err();
+        let not_between = between::come_between(inside, view, served.is_some()).err();
+        let unwatched = between::watch_buffers(inside).err();
         // Without it, libdtrace may hang, and processes that it is attached to may be killed by its breakpoints.
-        system::watch_attachments(inside).map_err(|e| {
+        between::watch_attachments(inside).map_err(|e| {
             surroundings_failed("watching which processes libdtrace attaches to", &e)
         })?;
         // No probe would ever fire.
         if let (Some(e), true) = (&not_between, view.is_some_and(|it| it.translates())) {
             return Err(untranslated(e));
         }
-        let unknown = system::uprobe_type().err();
+        let unknown = between::uprobe_type().err();
         let uncorrected = unknown.or_else(|| not_between.as_ref().map(copy_of));
         Ok((Tracer { not_consumer, not_between, uncorrected, unwatched }, compiling))
     }
 
     /// Returns a warning if the script sees the worker where dtrace(1) would show it the tracer.
-    pub(super) fn warning(&self, job: &Job) -> Option<Warning> {
+    pub(in crate::worker) fn warning(&self, job: &Job) -> Option<Warning> {
         let uses = |name: &&&str| job.scripts.iter().any(|script| script.uses_macro(name));
         let (name, what, error) = match (&self.not_consumer, &self.not_between) {
             (Some(error), _) => {
@@ -86,20 +85,20 @@ impl Tracer {
 
     /// Returns a warning if the kernel refused a program that shows the worker as the consumer. This is known
     /// once tracing is on.
-    pub(super) fn warning_once_on(job: &Job) -> Option<Warning> {
+    pub(in crate::worker) fn warning_once_on(job: &Job) -> Option<Warning> {
         let uses = job.scripts.iter().any(|script| script.uses_macro("pid"));
         let error = io::Error::other("the kernel refused the BPF program that changes it");
-        (system::refused_a_view() && uses)
+        (between::refused_a_view() && uses)
             .then(|| apart("pid", "`pid` has another value in the worker", &error))
     }
 
     /// Makes it possible to let records wait, once tracing is on. Returns a warning if it is wanted and fails.
-    pub(super) fn prepare_to_let_wait(self, job: &Job) -> Option<Warning> {
+    pub(in crate::worker) fn prepare_to_let_wait(self, job: &Job) -> Option<Warning> {
         if job.max_delay.is_zero() {
             return None;
         }
         let prepared =
-            self.unwatched.map_or_else(|| system::prepare_to_let_wait(job.max_delay), Err);
+            self.unwatched.map_or_else(|| between::prepare_to_let_wait(job.max_delay), Err);
         let error = prepared.err()?;
         let message = format!(
             "records cannot wait in the kernel's buffers, so each wakes libdtrace, which costs the traced program several \
@@ -109,19 +108,19 @@ impl Tracer {
     }
 
     /// Starts tracing.
-    pub(super) fn go(tracing: &mut Tracing<Encoder>) -> Result<(), CallFailure> {
+    pub(in crate::worker) fn go(tracing: &mut Tracing<Encoder>) -> Result<(), CallFailure> {
         // A script may have set the option too.
         if let Ok(Some(cpu)) = tracing.option("cpu") {
-            system::fire_only_on(cpu);
+            between::fire_only_on(cpu);
         }
         tracing.go()
     }
 
     /// Returns a warning if tracing has ended and `END` has not fired.
-    pub(super) fn warning_at_end(job: &Job) -> Option<Warning> {
+    pub(in crate::worker) fn warning_at_end(job: &Job) -> Option<Warning> {
         let uses = job.scripts.iter().any(|script| script.mentions(&["END"]));
-        (uses && system::lacks_its_end()).then(|| {
-            let cause = match system::why_unfired() {
+        (uses && between::lacks_its_end()).then(|| {
+            let cause = match between::why_unfired() {
                 Some(error) => format!(": {error}"),
                 None => " (use another build of libdtrace)".to_owned(),
             };
@@ -133,11 +132,11 @@ impl Tracer {
     }
 
     /// Fails if tracing has not begun although libdtrace has started it.
-    pub(super) fn require_begun() -> Result<(), Failed> {
-        if system::has_begun() != Some(false) {
+    pub(in crate::worker) fn require_begun() -> Result<(), Failed> {
+        if between::has_begun() != Some(false) {
             return Ok(());
         }
-        if let Some(error) = system::why_unfired() {
+        if let Some(error) = between::why_unfired() {
             return Err(surroundings_failed(
                 "firing the probe BEGIN on the CPU that is traced",
                 &error,
@@ -152,11 +151,6 @@ impl Tracer {
             needed: Vec::new(),
         }))
     }
-}
-
-fn apart(name: &str, what: &str, error: &io::Error) -> Warning {
-    let message = format!("{what}: {error} (exclude this program and its worker by `execname`)");
-    Warning::new(WarningKind::Apart, format!("${name}"), message)
 }
 
 fn copy_of(error: &io::Error) -> io::Error {

@@ -1,0 +1,75 @@
+//! Lets a held command run up to its program's entry point.
+//!
+//! The loader runs before that, and the initialisers of libraries with it.
+
+use std::io;
+use std::mem::size_of;
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+use super::trap::wait_for_trap;
+
+/// The instruction of a breakpoint, in the first bytes of a word.
+#[cfg(target_arch = "x86_64")]
+const BREAKPOINT: &[u8] = &[0xcc];
+#[cfg(target_arch = "aarch64")]
+const BREAKPOINT: &[u8] = &0xd420_0000_u32.to_le_bytes();
+
+/// Continues a process that is stopped at its exec up to its entry point. Returns the address of that.
+pub(super) fn run_up_to(pid: Pid) -> io::Result<u64> {
+    let entry = entry_of(pid)?;
+    let address = usize::try_from(entry).map_err(io::Error::other)?;
+    let place = ptr::without_provenance_mut(address);
+    let original = ptrace::read(pid, place)?;
+    let mut bytes = original.to_ne_bytes();
+    bytes[..BREAKPOINT.len()].copy_from_slice(BREAKPOINT);
+    ptrace::write(pid, place, i32::from_ne_bytes(bytes))?;
+    ptrace::cont(pid, None)?;
+    wait_for_trap(pid)?;
+    ptrace::write(pid, place, original)?;
+    move_to(pid, entry)?;
+    Ok(entry)
+}
+
+/// Returns the address of a process's entry point, from what the kernel told its loader.
+fn entry_of(pid: Pid) -> io::Result<u64> {
+    const ENTRY: u64 = 9;
+    let name = [libc::CTL_KERN, libc::KERN_PROC, libc::KERN_PROC_AUXV, pid.as_raw()];
+    let mut pairs = [[0u64; 2]; 64];
+    let mut length = size_of_val(&pairs);
+    // SAFETY: the call reads four numbers, and writes at most `length` bytes to the pairs, for which all values are
+    // valid.
+    let result = unsafe {
+        libc::sysctl(name.as_ptr(), 4, pairs.as_mut_ptr().cast(), &raw mut length, ptr::null(), 0)
+    };
+    Errno::result(result)?;
+    let pairs = &pairs[..(length / size_of::<[u64; 2]>()).min(pairs.len())];
+    let entry = pairs.iter().find(|[kind, _]| kind & 0xffff_ffff == ENTRY);
+    entry.map(|[_, value]| *value).ok_or_else(|| io::Error::other("its entry point is unknown"))
+}
+
+/// Makes a process that a breakpoint has stopped go on at an address.
+fn move_to(pid: Pid, address: u64) -> io::Result<()> {
+    // SAFETY: zeros are valid for all registers.
+    let mut registers: libc::reg = unsafe { std::mem::zeroed() };
+    // SAFETY: the request writes the structure, which outlives it.
+    let result =
+        unsafe { libc::ptrace(libc::PT_GETREGS, pid.as_raw(), (&raw mut registers).cast(), 0) };
+    Errno::result(result)?;
+    #[cfg(target_arch = "x86_64")]
+    {
+        registers.r_rip = address.cast_signed();
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        registers.elr = address;
+    }
+    // SAFETY: the request reads the structure, which outlives it.
+    let result =
+        unsafe { libc::ptrace(libc::PT_SETREGS, pid.as_raw(), (&raw mut registers).cast(), 0) };
+    Errno::result(result)?;
+    Ok(())
+}

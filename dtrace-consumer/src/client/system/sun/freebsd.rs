@@ -1,0 +1,82 @@
+//! FreeBSD: its kernel, and its processes.
+
+use std::io;
+use std::path::Path;
+
+use nix::sys::ptrace;
+use nix::unistd::{Pid, geteuid};
+
+use crate::error::unavailable::Check;
+
+/// What permits tracing.
+pub(super) const PRIVILEGE: &str = "root may open /dev/dtrace/dtrace";
+
+/// How to get it.
+pub(super) const GET_IT: &str = "run it as root, for example with sudo, doas or mdo";
+
+/// libdtrace's device.
+const DEVICE: &str = "/dev/dtrace/dtrace";
+
+/// Returns whether this process may trace.
+pub(super) fn may_trace() -> bool {
+    geteuid().is_root() || may_open()
+}
+
+/// Returns whether the device exists, and this process may read and write it. Opening it would use it.
+fn may_open() -> bool {
+    nix::unistd::access(DEVICE, nix::unistd::AccessFlags::R_OK | nix::unistd::AccessFlags::W_OK)
+        .is_ok()
+}
+
+/// Checks the requirements on the kernel.
+pub(super) fn kernel() -> Vec<Check> {
+    vec![hooks(), device()]
+}
+
+/// Checks whether the kernel can be traced at all. Modules are of no use to one that cannot.
+fn hooks() -> Check {
+    match feature("kern.features.kdtrace_hooks") {
+        Ok(1) => Check::met("kernel", "it has DTrace's hooks"),
+        Ok(_) | Err(_) => Check::unmet(
+            "kernel",
+            "it has no hooks for DTrace",
+            "boot a kernel with the option KDTRACE_HOOKS, as GENERIC has it",
+        ),
+    }
+}
+
+/// Checks whether the kernel's DTrace is there. libdtrace loads its modules if nobody has.
+fn device() -> Check {
+    const NAME: &str = "device";
+    if Path::new(DEVICE).exists() {
+        return Check::met(NAME, DEVICE);
+    }
+    let jailed = feature("security.jail.jailed") == Ok(1);
+    if jailed {
+        let detail = "this process is in a jail, which has no device of DTrace";
+        return Check::unmet(NAME, detail, "trace outside of the jail");
+    }
+    if ["/boot/kernel", "/boot/modules"]
+        .iter()
+        .any(|it| Path::new(it).join("dtraceall.ko").exists())
+    {
+        return Check::met(NAME, "libdtrace will load the module dtraceall");
+    }
+    Check::unmet(
+        NAME,
+        "the module dtraceall is neither loaded nor in /boot/kernel",
+        "install the kernel's modules, and load it with `kldload dtraceall`",
+    )
+}
+
+/// Returns the number that the kernel has under a name.
+fn feature(name: &str) -> Result<i32, io::ErrorKind> {
+    super::numbers::of_kernel(name).map_err(|error| error.kind())
+}
+
+/// Kills a child that this process holds as a debugger does: the kernel lets only a signal that the debugger passes on
+/// end it.
+pub(super) fn kill_held(pid: Pid) {
+    // It fails if the child is not held.
+    let _ = ptrace::kill(pid);
+}

@@ -1,0 +1,28 @@
+//! macOS: its kernel, and its processes.
+
+use nix::sys::ptrace;
+use nix::unistd::{Pid, geteuid};
+
+use crate::error::unavailable::Check;
+
+/// What permits tracing.
+pub(super) const PRIVILEGE: &str = "root may open /dev/dtrace";
+
+/// How to get it.
+pub(super) const GET_IT: &str = "run it as root, for example with sudo";
+
+/// Returns whether this process may trace.
+pub(super) fn may_trace() -> bool {
+    geteuid().is_root()
+}
+
+/// Checks the requirements on the kernel. What System Integrity Protection restricts, only libdtrace finds out.
+pub(super) fn kernel() -> Vec<Check> {
+    Vec::new()
+}
+
+/// Kills a child that this process holds as a debugger does.
+pub(super) fn kill_held(pid: Pid) {
+    // It fails if the child is not held.
+    let _ = ptrace::kill(pid);
+}

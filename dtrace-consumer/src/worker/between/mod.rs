@@ -1,0 +1,41 @@
+//! What comes between libdtrace and the system.
+//!
+//! On Linux, libdtrace does not do everything that its users rely on. There, some of its calls are answered,
+//! watched or corrected by this crate. There is one module for each lineage of libdtrace, with the same items.
+
+#[cfg(dtrace_abi = "linux")]
+mod linux;
+#[cfg(not(dtrace_abi = "linux"))]
+mod sun;
+
+#[cfg(dtrace_abi = "linux")]
+pub(super) use linux::{
+    Answering, Controllable, PidView, activity, aggregation_maps, attached_to, built_upon,
+    come_between, dropped_by_kernel, fire_only_on, has_begun, have_data, hidden_addresses,
+    is_attached, keep_descriptors, lacks_its_end, let_wait, limit_control, may_be_built,
+    may_be_built_on_functions, prepare_to_let_wait, refused_a_view, silenced_functions,
+    uprobe_type, was_let_go, watch_attachments, watch_buffers, why_unfired,
+};
+#[cfg(not(dtrace_abi = "linux"))]
+pub(super) use sun::{
+    Answering, activity, aggregation_maps, attached_to, built_upon, dropped_by_kernel, have_data,
+    hidden_addresses, is_attached, keep_descriptors, let_wait, may_be_built,
+    may_be_built_on_functions, silenced_functions, was_let_go,
+};
+
+/// What has happened to the buffers that libdtrace reads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Activity {
+    /// How often libdtrace has waited for them.
+    pub(super) waits: u64,
+    /// How many bytes have been written to them.
+    pub(super) written: u64,
+}
+
+impl Activity {
+    /// Returns what has happened since `before`.
+    pub(super) fn since(self, before: Activity) -> Activity {
+        let waits = self.waits.saturating_sub(before.waits);
+        Activity { waits, written: self.written.saturating_sub(before.written) }
+    }
+}

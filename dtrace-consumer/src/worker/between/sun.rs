@@ -1,0 +1,102 @@
+//! Nothing: on FreeBSD, macOS and illumos, libdtrace and the kernel's DTrace are made for each other.
+
+use std::convert::Infallible;
+use std::io;
+
+use parking_lot::Mutex;
+
+use super::Activity;
+use crate::data::pattern::ProbePattern;
+use crate::worker::encode::ledger::CpuDrops;
+use crate::worker::libdtrace::KernelMaps;
+use crate::worker::system::{Peer, is_traced};
+
+/// The processes that libdtrace has attached to.
+static ATTACHED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Answers libdtrace as the consumer. It never exists: here libdtrace finds out itself in which process it is.
+#[derive(Debug)]
+pub(in crate::worker) struct Answering(Infallible);
+
+impl Answering {
+    /// Fails.
+    pub(in crate::worker) fn for_consumer(_: usize, _: &Peer) -> io::Result<Answering> {
+        Err(io::Error::other("libdtrace describes its own process here"))
+    }
+
+    /// Returns the consumer's process ID.
+    pub(in crate::worker) fn pid(&self) -> i32 {
+        match self.0 {}
+    }
+}
+
+/// Returns no access to the kernel's aggregations: libdtrace's snapshots are as fast.
+pub(in crate::worker) fn aggregation_maps() -> Option<&'static dyn KernelMaps> {
+    None
+}
+
+/// Notes that libdtrace has attached to a process.
+pub(in crate::worker) fn attached_to(pid: i32) {
+    ATTACHED.lock().push(pid);
+}
+
+/// Returns whether libdtrace is attached to a process. If this process ended now, the kernel might kill that one.
+pub(in crate::worker) fn is_attached() -> bool {
+    ATTACHED.lock().iter().copied().any(is_traced)
+}
+
+/// Does nothing: closing libdtrace closes only its own descriptors.
+pub(in crate::worker) fn keep_descriptors() {}
+
+/// Returns whether libdtrace has let go of a process that still runs. It reports no ends of such processes.
+pub(in crate::worker) fn was_let_go(_: i32) -> bool {
+    false
+}
+
+/// Returns `None`: libdtrace reads the buffers at rates of its own.
+pub(in crate::worker) fn activity() -> Option<Activity> {
+    None
+}
+
+/// Does nothing: records always wait until libdtrace reads the buffers, and it does so after a pause of its own.
+pub(in crate::worker) fn let_wait(_: bool) -> bool {
+    true
+}
+
+/// Returns `false`: when tracing is off, libdtrace reads all buffers at once.
+pub(in crate::worker) fn have_data() -> bool {
+    false
+}
+
+/// Returns no counters of drops: libdtrace reads all of them when tracing stops.
+///
+/// # Errors
+/// None.
+pub(in crate::worker) fn dropped_by_kernel() -> io::Result<Vec<CpuDrops>> {
+    Ok(Vec::new())
+}
+
+/// Returns nothing: each provider's probes are the kernel's own.
+pub(in crate::worker) fn built_upon(_: &str, _: &str) -> &'static [&'static str] {
+    &[]
+}
+
+/// Returns `false`: no probe is built upon another.
+pub(in crate::worker) fn may_be_built(_: &str, _: &str) -> bool {
+    false
+}
+
+/// Returns `false`: no probe is built upon another.
+pub(in crate::worker) fn may_be_built_on_functions(_: &ProbePattern) -> bool {
+    false
+}
+
+/// Returns `None`: there is no setting that keeps functions of the kernel from firing probes.
+pub(in crate::worker) fn silenced_functions() -> Option<&'static str> {
+    None
+}
+
+/// Returns `None`: there is no setting that hides the names of the kernel's functions from who may trace.
+pub(in crate::worker) fn hidden_addresses() -> Option<&'static str> {
+    None
+}

@@ -1,0 +1,83 @@
+//! Owners, ends and threads of processes on FreeBSD.
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ptr;
+
+use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
+
+use super::Peer;
+
+/// The process runs or ran with other ids than those that it has.
+const CHANGED_IDS: libc::c_long = 0x100;
+
+/// Returns the process that opened the other end of a channel, according to the kernel. FreeBSD 12 does not tell its
+/// number.
+pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
+    const LEVEL: i32 = 0;
+    let mut peer = MaybeUninit::<libc::xucred>::zeroed();
+    let mut length = size_of::<libc::xucred>() as libc::socklen_t;
+    let fd = channel.as_fd().as_raw_fd();
+    // SAFETY: the call writes at most `length` bytes to the structure.
+    let result = unsafe {
+        libc::getsockopt(fd, LEVEL, libc::LOCAL_PEERCRED, peer.as_mut_ptr().cast(), &raw mut length)
+    };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeros are valid for all fields, and so is what the call has written.
+    let peer = unsafe { peer.assume_init() };
+    // SAFETY: the union is as large as a pointer, all of whose bits are set, and the number is its first part.
+    let pid = unsafe { peer.cr_pid__c_anonymous_union.cr_pid };
+    Ok(Peer { pid, uid: peer.cr_uid })
+}
+
+/// Returns a descriptor of the process that becomes readable when the process ends.
+pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
+    let id = usize::try_from(pid).ok().filter(|id| *id > 0).ok_or(io::ErrorKind::InvalidInput)?;
+    let queue = Kqueue::new()?;
+    let (flags, exit) = (EvFlags::EV_ADD, FilterFlag::NOTE_EXIT);
+    let end = KEvent::new(id, EventFilter::EVFILT_PROC, flags, exit, 0, 0);
+    queue.kevent(&[end], &mut [], None)?;
+    Ok(queue.into())
+}
+
+/// Returns what the kernel says of a process.
+fn process(pid: i32) -> io::Result<libc::kinfo_proc> {
+    let name = [libc::CTL_KERN, libc::KERN_PROC, libc::KERN_PROC_PID, pid];
+    let mut process = MaybeUninit::<libc::kinfo_proc>::zeroed();
+    let mut length = size_of::<libc::kinfo_proc>();
+    // SAFETY: the call reads four numbers, and writes at most `length` bytes to the structure.
+    let result = unsafe {
+        libc::sysctl(name.as_ptr(), 4, process.as_mut_ptr().cast(), &raw mut length, ptr::null(), 0)
+    };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // The kernel's structure keeps its size and the meaning of its fields.
+    if length != size_of::<libc::kinfo_proc>() {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    // SAFETY: it was written whole, and its fields are numbers, arrays of numbers, and pointers that nobody follows.
+    Ok(unsafe { process.assume_init() })
+}
+
+/// Returns whether the process has only this user's ids, and has not changed them.
+pub(crate) fn belongs_to(pid: i32, uid: u32) -> bool {
+    process(pid).is_ok_and(|it| {
+        [it.ki_uid, it.ki_ruid, it.ki_svuid].iter().all(|id| *id == uid)
+            && it.ki_flag & CHANGED_IDS == 0
+    })
+}
+
+/// Returns whether this process traces the given one, as a debugger does.
+pub(crate) fn is_traced(pid: i32) -> bool {
+    let own = std::process::id().cast_signed();
+    process(pid).is_ok_and(|it| it.ki_tracer == own && it.ki_stat != libc::SZOMB)
+}
+
+/// Returns whether this thread is the process's only one, so that nobody else starts another.
+pub(crate) fn has_one_thread() -> bool {
+    process(std::process::id().cast_signed()).is_ok_and(|it| it.ki_numthreads == 1)
+}
