@@ -48,7 +48,9 @@ enum Form {
 
 /// Values of `dtrd_arg` of a trace record on Linux.
 const TRACE_SIGNED: u64 = 1;
-const TRACE_BY_REFERENCE: u64 = 4;
+pub(crate) const TRACE_BY_REFERENCE: u64 = 4;
+/// Not of libdtrace: whether the value has a sign is unknown.
+pub(crate) const TRACE_SIGN_UNKNOWN: u64 = 1 << 62;
 
 /// `dtrd_arg` of a tracemem record on Linux: the next record has the memory's size. Its own `dtrd_arg` is
 /// `SIZE`, or `SSIZE` if it is signed.
@@ -195,6 +197,9 @@ pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
             }
             Action::Trace if record.argument & TRACE_SIGNED != 0 => {
                 Field::new(record, Sign::Signed)
+            }
+            Action::Trace if record.argument == TRACE_SIGN_UNKNOWN => {
+                Field::new(record, Sign::Unknown)
             }
             Action::Trace => Field::new(record, Sign::Unsigned),
             Action::Tracemem if matches!(record.argument, TRACEMEM_SIZE | TRACEMEM_SSIZE) => {

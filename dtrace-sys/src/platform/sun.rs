@@ -35,11 +35,85 @@ pub type dtrace_proc_handle_t = ps_prochandle;
 opaque! {
     /// A process that libproc controls.
     ps_prochandle;
-    /// An action's description in a program.
-    dtrace_actdesc_t;
-    /// A piece of compiled code.
-    dtrace_difo_t;
 }
+
+/// The type of a value.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct dtrace_diftype_t {
+    /// [`DIF_TYPE_CTF`] or [`DIF_TYPE_STRING`].
+    pub dtdt_kind: u8,
+    /// The kind of a CTF type.
+    pub dtdt_ckind: u8,
+    /// [`DIF_TF_BYREF`] or 0.
+    pub dtdt_flags: u8,
+    /// Unused.
+    pub dtdt_pad: u8,
+    /// Bytes, unless it is a string.
+    pub dtdt_size: u32,
+}
+layout!(dtrace_diftype_t, size 8, align 4, {
+    dtdt_kind @ 0, dtdt_ckind @ 1, dtdt_flags @ 2, dtdt_pad @ 3, dtdt_size @ 4,
+});
+
+/// A value has a type of C.
+pub const DIF_TYPE_CTF: u8 = 0;
+/// A value is a D string.
+pub const DIF_TYPE_STRING: u8 = 1;
+/// A value is what an address refers to.
+pub const DIF_TF_BYREF: u8 = 1;
+
+/// The start of a piece of compiled code; the library alone has more.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct dtrace_difo_t {
+    /// The instructions.
+    pub dtdo_buf: *mut u32,
+    /// Integers.
+    pub dtdo_inttab: *mut u64,
+    /// Strings.
+    pub dtdo_strtab: *mut c_char,
+    /// Variables.
+    pub dtdo_vartab: *mut c_void,
+    /// The number of instructions.
+    pub dtdo_len: c_uint,
+    /// The number of integers.
+    pub dtdo_intlen: c_uint,
+    /// The bytes of strings.
+    pub dtdo_strlen: c_uint,
+    /// The number of variables.
+    pub dtdo_varlen: c_uint,
+    /// The type of what the code returns.
+    pub dtdo_rtype: dtrace_diftype_t,
+}
+layout!(dtrace_difo_t, size 56, align 8, {
+    dtdo_buf @ 0, dtdo_inttab @ 8, dtdo_strtab @ 16, dtdo_vartab @ 24, dtdo_len @ 32,
+    dtdo_intlen @ 36, dtdo_strlen @ 40, dtdo_varlen @ 44, dtdo_rtype @ 48,
+});
+
+/// An action of a program.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct dtrace_actdesc_t {
+    /// What computes its value, or null.
+    pub dtad_difo: *mut dtrace_difo_t,
+    /// The next action of the clause, or null.
+    pub dtad_next: *mut dtrace_actdesc_t,
+    /// What it does.
+    pub dtad_kind: dtrace_actkind_t,
+    /// The number of keys, in the first action of an aggregation.
+    pub dtad_ntuple: u32,
+    /// Depends on the action.
+    pub dtad_arg: u64,
+    /// The address of its statement.
+    pub dtad_uarg: u64,
+    /// Internal to the library.
+    pub dtad_refcnt: c_int,
+}
+layout!(dtrace_actdesc_t, size 48, align 8, {
+    dtad_difo @ 0, dtad_next @ 8, dtad_kind @ 16, dtad_ntuple @ 20, dtad_arg @ 24, dtad_uarg @ 32,
+    dtad_refcnt @ 40,
+});
 
 /// One record of a firing or an aggregation.
 #[repr(C)]
@@ -57,7 +131,7 @@ pub struct dtrace_recdesc_t {
     pub dtrd_format: u16,
     /// Depends on the action.
     pub dtrd_arg: u64,
-    /// Internal to the library.
+    /// The address of the statement whose action made it.
     pub dtrd_uarg: u64,
 }
 layout!(dtrace_recdesc_t, size 32, align 8, {
@@ -376,7 +450,7 @@ pub struct dtrace_stmtdesc<P> {
     pub dtsd_action_last: *mut dtrace_actdesc_t,
     /// Internal to the library.
     pub dtsd_aggdata: *mut c_void,
-    /// Internal to the library.
+    /// Its compiled format, or null.
     pub dtsd_fmtdata: *mut c_void,
     /// Internal to the library.
     pub dtsd_strdata: *mut c_void,

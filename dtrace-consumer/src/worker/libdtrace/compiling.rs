@@ -19,6 +19,7 @@ use dtrace_sys::abi::*;
 use super::context::Wanted;
 use super::delivered::owned;
 use super::handle::{CallFailure, Closing, Handle, Use};
+use super::platform::Statements;
 use super::sink::Sink;
 use super::tracing::Tracing;
 use super::{platform, probes, processes, programs, scripts, symbols, types, usdt};
@@ -215,7 +216,9 @@ impl Compiling {
     ) -> Result<(Tracing<S>, Vec<ProgramInfo>), CallFailure> {
         let handle = self.handle;
         // This takes `self`, so no compile can follow.
-        let tracing = Tracing::new((handle, self.used), sink, wanted, self.processes)?;
+        let statements = Statements::of(handle, &self.programs)?;
+        let used = (handle, self.used);
+        let tracing = Tracing::new(used, sink, wanted, self.processes, statements)?;
         let programs = self.programs.iter();
         let described: Vec<ProgramInfo> = programs
             .map(|program| programs::program_info(handle, *program, false))

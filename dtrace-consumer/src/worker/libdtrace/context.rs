@@ -12,6 +12,7 @@ use super::delivered::Misdelivered;
 use super::describe::resolve;
 use super::handle::Handle;
 use super::memstream::Memstream;
+use super::platform::Statements;
 use super::printed::Printed;
 use super::sink::{self, Sink};
 use super::told::Told;
@@ -39,6 +40,7 @@ pub(super) struct Context<S> {
     /// The stream that libdtrace prints to. It always needs one.
     pub(super) output: Memstream,
     pub(super) wanted: Wanted,
+    pub(super) statements: Statements,
     /// The length of libdtrace's lists by CPU, if it is known. Set when tracing is on.
     pub(super) cpus: Cell<Option<usize>>,
     /// Whether walks may read the kernel's maps of aggregations. Set when tracing is on.
@@ -101,12 +103,18 @@ pub(super) fn flow_frame((kind, indent, prefix): &(u8, i32, String)) -> FlowFram
 }
 
 impl<S: Sink> Context<S> {
-    pub(super) fn new(handle: Handle, sink: S, wanted: Wanted) -> Option<Context<S>> {
+    pub(super) fn new(
+        handle: Handle,
+        sink: S,
+        wanted: Wanted,
+        statements: Statements,
+    ) -> Option<Context<S>> {
         Some(Context {
             handle,
             sink: RefCell::new(sink),
             output: Memstream::open()?,
             wanted,
+            statements,
             cpus: Cell::new(None),
             reads_maps: Cell::new(false),
             in_part: Cell::new(false),

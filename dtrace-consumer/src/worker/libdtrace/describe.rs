@@ -1,16 +1,23 @@
 //! Describes records and addresses for the stream.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 
 use dtrace_sys::abi::*;
 
 use super::delivered::text_in;
 use super::handle::Handle;
-use super::platform;
+use super::platform::{self, Statements};
 use crate::data::record::{Action, RecordDescription};
 
-/// Returns the stream's description of a record.
-pub(super) fn describe(handle: Handle, r: &dtrace_recdesc_t) -> RecordDescription {
+/// Returns the stream's description of a record, one of those that a firing or a key has.
+pub(super) fn describe(
+    handle: Handle,
+    statements: &Statements,
+    records: &[dtrace_recdesc_t],
+    index: usize,
+) -> RecordDescription {
+    let r = &records[index];
+    let (alignment, argument) = statements.nature(records, index);
     let action = Action::from_number(r.dtrd_action);
     let has_format =
         matches!(action, Action::Printf | Action::Printa | Action::System | Action::Freopen);
@@ -18,11 +25,41 @@ pub(super) fn describe(handle: Handle, r: &dtrace_recdesc_t) -> RecordDescriptio
         action,
         offset: r.dtrd_offset,
         size: r.dtrd_size,
-        alignment: r.dtrd_alignment,
+        alignment,
         // For printa() this is an address in this process.
-        argument: if action == Action::Printa { 0 } else { r.dtrd_arg },
-        // SAFETY: the record is the handle's, and its action has a format.
-        format: has_format.then(|| unsafe { platform::format_of(handle, r) }).flatten(),
+        argument: if action == Action::Printa { 0 } else { argument },
+        format: has_format.then(|| format_of(handle, statements, r)).flatten(),
+    }
+}
+
+/// Returns the text of a record's compiled format, if it has one.
+pub(super) fn format_of(
+    handle: Handle,
+    statements: &Statements,
+    r: &dtrace_recdesc_t,
+) -> Option<String> {
+    // More than any script has: the compiler's limit on strings is far lower.
+    const MOST_BYTES: usize = 1 << 20;
+    let format: *mut c_void = platform::format_data(statements, r)?;
+    let mut buffer = vec![0u8; 256];
+    loop {
+        // SAFETY: the handle is open, the format is that of a record with a printf-like action, and the
+        // length is that of the buffer. Like snprintf, the function returns the whole length.
+        let whole = unsafe {
+            (handle.api.dtrace_printf_format)(
+                handle.raw,
+                format,
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+            )
+        };
+        if whole < buffer.len() {
+            return Some(text_in(&buffer));
+        }
+        if whole > MOST_BYTES {
+            return Some(String::new());
+        }
+        buffer = vec![0; whole + 1];
     }
 }
 

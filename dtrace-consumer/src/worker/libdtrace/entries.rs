@@ -34,7 +34,9 @@ pub(super) unsafe fn describe<S: Sink>(
         signature: found.signature,
         normal: found.normal,
         // The first key is the variable's own number.
-        keys: found.keys.iter().skip(1).map(|r| describe_record(handle, r)).collect(),
+        keys: (1..found.keys.len())
+            .map(|index| describe_record(handle, &context.statements, found.keys, index))
+            .collect(),
     });
     new.iter().for_each(|frame| context.send(frame));
     Ok(keys)

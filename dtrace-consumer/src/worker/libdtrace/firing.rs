@@ -10,7 +10,7 @@ use super::aggregations;
 use super::clause::{Clause, is_performed};
 use super::context::{self, Context, Pending};
 use super::delivered::{Misdelivered, bytes, owned, position, reference, within};
-use super::describe::describe;
+use super::describe::{describe, format_of};
 use super::platform::{self, Firing};
 use super::printed::Printed;
 use super::sink::Sink;
@@ -90,7 +90,8 @@ impl<S: Sink> Context<S> {
         if let Some(known) = self.told.borrow_mut().known_clause(statement, records_at) {
             return Rc::clone(known);
         }
-        let described = records.iter().map(|r| describe(self.handle, r)).collect();
+        let describe = |index| describe(self.handle, &self.statements, records, index);
+        let described = (0..records.len()).map(describe).collect();
         let (clause, frame) = self.told.borrow_mut().new_clause(statement, records_at, described);
         self.send(&frame);
         clause
@@ -172,7 +173,11 @@ impl<S: Sink> Context<S> {
     /// # Safety
     /// `d` is the argument of the record callback that is running, and the records are those of its firing.
     unsafe fn format(&self, d: &Firing, rest: &[dtrace_recdesc_t]) {
-        let Some(format) = rest.first().and_then(platform::format_data) else { return };
+        let Some(format) =
+            rest.first().and_then(|first| platform::format_data(&self.statements, first))
+        else {
+            return;
+        };
         let pending = self.pending.borrow();
         let Some(pending) = &*pending else { return };
         let end = rest.last().map_or(0, |r| r.dtrd_offset as usize + r.dtrd_size as usize);
@@ -221,7 +226,7 @@ impl<S: Sink> Context<S> {
         let variable = |record: &dtrace_recdesc_t| {
             data.get(record.dtrd_offset as usize..).and_then(platform::variable_of)
         };
-        let format = rest.first().and_then(|first| describe(self.handle, first).format);
+        let format = rest.first().and_then(|first| format_of(self.handle, &self.statements, first));
         Printed::by_printa(of_printa(rest).filter_map(variable).collect(), format.as_deref())
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use dtrace_sys::abi::*;
 
 use super::super::bpf_maps::own_maps;
-use super::super::delivered::{Misdelivered, bytes, list, owned, reference, text_in, within};
-use super::super::handle::Handle;
+use super::super::delivered::{Misdelivered, bytes, list, owned, reference, within};
+use super::super::handle::{CallFailure, Handle};
 use super::{Entry, Names};
 use crate::data::probe::Probe;
 use crate::data::session_info::Platform;
@@ -125,44 +125,39 @@ pub(in crate::worker::libdtrace) fn variable_of(record: &[u8]) -> Option<u64> {
     record.first_chunk().map(|b| u64::from(u32::from_ne_bytes(*b)))
 }
 
-/// Returns the text of a record's compiled format, if it has one.
-///
-/// # Safety
-/// The record's action is printf-like, and the record is the handle's.
-pub(in crate::worker::libdtrace) unsafe fn format_of(
-    handle: Handle,
+/// Returns the record's compiled format, with which libdtrace can print it.
+pub(in crate::worker::libdtrace) fn format_data(
+    _: &Statements,
     r: &dtrace_recdesc_t,
-) -> Option<String> {
-    // More than any script has: the compiler's limit on strings is far lower.
-    const MOST_BYTES: usize = 1 << 20;
-    if r.dtrd_format.is_null() {
-        return None;
-    }
-    let mut buffer = vec![0u8; 256];
-    loop {
-        // SAFETY: the handle is open, the format is that of a record with a printf-like action, and the
-        // length is that of the buffer. Like snprintf, the function returns the whole length.
-        let whole = unsafe {
-            (handle.api.dtrace_printf_format)(
-                handle.raw,
-                r.dtrd_format,
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-            )
-        };
-        if whole < buffer.len() {
-            return Some(text_in(&buffer));
-        }
-        if whole > MOST_BYTES {
-            return Some(String::new());
-        }
-        buffer = vec![0; whole + 1];
-    }
+) -> Option<*mut c_void> {
+    (!r.dtrd_format.is_null()).then_some(r.dtrd_format)
 }
 
-/// Returns the record's compiled format, with which libdtrace can print it.
-pub(in crate::worker::libdtrace) fn format_data(r: &dtrace_recdesc_t) -> Option<*mut c_void> {
-    (!r.dtrd_format.is_null()).then_some(r.dtrd_format)
+/// What the programs' statements tell of records. Here the records tell it themselves.
+#[derive(Debug)]
+pub(in crate::worker::libdtrace) struct Statements;
+
+impl Statements {
+    /// Examines programs.
+    ///
+    /// # Errors
+    /// None.
+    pub(in crate::worker::libdtrace) fn of(
+        _: Handle,
+        _: &[*mut dtrace_prog_t],
+    ) -> Result<Statements, CallFailure> {
+        Ok(Statements)
+    }
+
+    /// Returns the alignment of a record, in bytes, and the argument of its action. The alignment of strings is 1.
+    pub(in crate::worker::libdtrace) fn nature(
+        &self,
+        records: &[dtrace_recdesc_t],
+        index: usize,
+    ) -> (u16, u64) {
+        let r = &records[index];
+        (r.dtrd_alignment, r.dtrd_arg)
+    }
 }
 
 /// The flags to open libdtrace with. None of them depends on the purpose.

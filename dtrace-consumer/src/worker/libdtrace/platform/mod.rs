@@ -12,9 +12,13 @@ use linux as own;
 mod sun;
 #[cfg(not(dtrace_abi = "linux"))]
 use sun as own;
+#[cfg(not(dtrace_abi = "linux"))]
+mod statements;
 
 pub(super) use own::*;
 pub(crate) use own::{PLATFORM, REPORTS_ENDS, defaults};
+#[cfg(not(dtrace_abi = "linux"))]
+pub(super) use statements::{Statements, format_data};
 
 /// An entry of an aggregation, validated as far as possible.
 pub(super) struct Entry<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Tested on Linux with a stand-in for the library.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
 
@@ -137,22 +137,6 @@ pub(in crate::worker::libdtrace) unsafe fn entry<'a>(
 /// Returns the aggregation that a record of `printa()` names.
 pub(in crate::worker::libdtrace) fn variable_of(record: &[u8]) -> Option<u64> {
     record.first_chunk().map(|b| u64::from_ne_bytes(*b))
-}
-
-/// Returns `None`: only the library has the text of a record's format.
-///
-/// # Safety
-/// None.
-pub(in crate::worker::libdtrace) unsafe fn format_of(
-    _: Handle,
-    _: &dtrace_recdesc_t,
-) -> Option<String> {
-    None
-}
-
-/// Returns `None`: only the library has the compiled format of a record.
-pub(in crate::worker::libdtrace) fn format_data(_: &dtrace_recdesc_t) -> Option<*mut c_void> {
-    None
 }
 
 /// Starts tracing.

@@ -1,0 +1,114 @@
+//! What do the statements of programs tell of the records that they make?
+//!
+//! On FreeBSD, macOS and illumos a record says neither whether it is a string, nor what its format is. It has the address
+//! of its statement, which the program still has. The address has been in the kernel, so it is followed only if it is
+//! that of a statement.
+
+use std::collections::HashSet;
+use std::ffi::{c_int, c_void};
+
+use dtrace_sys::abi::*;
+
+use super::super::handle::{CallFailure, Handle};
+use crate::records::layout::{TRACE_BY_REFERENCE, TRACE_SIGN_UNKNOWN};
+
+/// The addresses of the statements of all programs. They are never freed.
+#[derive(Debug)]
+pub(in crate::worker::libdtrace) struct Statements(HashSet<u64>);
+
+impl Statements {
+    /// Examines programs.
+    pub(in crate::worker::libdtrace) fn of(
+        handle: Handle,
+        programs: &[*mut dtrace_prog_t],
+    ) -> Result<Statements, CallFailure> {
+        let mut statements = Statements(HashSet::new());
+        for program in programs {
+            let found = (&raw mut statements).cast::<c_void>();
+            // SAFETY: the program belongs to the handle. The callback's argument is the set, which outlives the call.
+            let result =
+                unsafe { (handle.api.dtrace_stmt_iter)(handle.raw, *program, Some(add), found) };
+            handle.check("dtrace_stmt_iter", result)?;
+        }
+        Ok(statements)
+    }
+
+    /// Returns the statement that made a record, if it is known.
+    fn of_record(&self, r: &dtrace_recdesc_t) -> Option<dtrace_stmtdesc_t> {
+        let statement = self.0.get(&r.dtrd_uarg).and_then(|it| usize::try_from(*it).ok())?;
+        // SAFETY: this is the address of a statement, which libdtrace frees only with its program. No program is
+        // destroyed.
+        Some(unsafe { std::ptr::with_exposed_provenance::<dtrace_stmtdesc_t>(statement).read() })
+    }
+
+    /// Returns the type of the value in a record, if it is known.
+    fn type_of(&self, records: &[dtrace_recdesc_t], index: usize) -> Option<dtrace_diftype_t> {
+        let r = &records[index];
+        let statement = self.of_record(r)?;
+        // A statement makes its records in the order of its actions, one for each.
+        let earlier = records[..index].iter().filter(|it| it.dtrd_uarg == r.dtrd_uarg).count();
+        let mut action = statement.dtsd_action;
+        for _ in 0..earlier {
+            if action.is_null() || action == statement.dtsd_action_last {
+                return None;
+            }
+            // SAFETY: the actions up to the statement's last one are its own, and live as long as it does.
+            action = unsafe { (*action).dtad_next };
+        }
+        if action.is_null() {
+            return None;
+        }
+        // SAFETY: as above.
+        let dtrace_actdesc_t { dtad_kind, dtad_difo, .. } = unsafe { action.read() };
+        if dtad_kind != r.dtrd_action || dtad_difo.is_null() {
+            return None;
+        }
+        // SAFETY: the code lives as long as its action.
+        Some(unsafe { (*dtad_difo).dtdo_rtype })
+    }
+
+    /// Returns the alignment of a record, in bytes, and the argument of its action. The alignment of strings is 1, and
+    /// that of other records with several bytes is more.
+    pub(in crate::worker::libdtrace) fn nature(
+        &self,
+        records: &[dtrace_recdesc_t],
+        index: usize,
+    ) -> (u16, u64) {
+        let r = &records[index];
+        if r.dtrd_action != DTRACEACT_DIFEXPR && r.dtrd_action != DTRACEACT_PRINTF {
+            return (r.dtrd_alignment, r.dtrd_arg);
+        }
+        let kind = self.type_of(records, index);
+        let is_string = kind.is_some_and(|it| it.dtdt_kind == DIF_TYPE_STRING);
+        let by_reference = kind.is_some_and(|it| it.dtdt_flags & DIF_TF_BYREF != 0);
+        match (is_string, by_reference) {
+            (true, _) => (1, 0),
+            (false, true) => (r.dtrd_alignment.max(2), TRACE_BY_REFERENCE),
+            (false, false) if r.dtrd_size == 1 => (1, TRACE_SIGN_UNKNOWN),
+            (false, false) => (r.dtrd_alignment.max(2), TRACE_SIGN_UNKNOWN),
+        }
+    }
+}
+
+/// Adds a statement to a set.
+unsafe extern "C" fn add(
+    _: *mut dtrace_hdl_t,
+    _: *mut dtrace_prog_t,
+    statement: *mut dtrace_stmtdesc_t,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: `of` passes a pointer to its set, which nobody else uses during the call.
+    if let Some(Statements(known)) = unsafe { arg.cast::<Statements>().as_mut() } {
+        known.insert(statement.expose_provenance() as u64);
+    }
+    0
+}
+
+/// Returns a record's compiled format, with which libdtrace can print it.
+pub(in crate::worker::libdtrace) fn format_data(
+    statements: &Statements,
+    r: &dtrace_recdesc_t,
+) -> Option<*mut c_void> {
+    let statement = statements.of_record(r).filter(|_| r.dtrd_format != 0)?;
+    (!statement.dtsd_fmtdata.is_null()).then_some(statement.dtsd_fmtdata)
+}
