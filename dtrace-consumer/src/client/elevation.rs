@@ -36,7 +36,9 @@ pub enum Elevation {
     Sudo,
     /// `doas -n`.
     Doas,
-    /// `pfexec`.
+    /// `mdo` (FreeBSD).
+    Mdo,
+    /// `pfexec` (illumos).
     Pfexec,
     /// Another command, to which the worker's command line is appended. It must not redirect standard input.
     Custom(Vec<OsString>),
@@ -55,6 +57,7 @@ impl Elevation {
             Elevation::None => None,
             Elevation::Sudo => words(&["sudo", "-n", "--"]),
             Elevation::Doas => words(&["doas", "-n", "--"]),
+            Elevation::Mdo => words(&["mdo"]),
             Elevation::Pfexec => words(&["pfexec"]),
             Elevation::Custom(own) if own.is_empty() => words(&[""]),
             Elevation::Custom(own) => Some(own.clone()),
@@ -147,7 +150,7 @@ pub(crate) fn no_worker() -> String {
     let place = INSTALLED_WORKERS[0];
     format!(
         "an administrator can install it with \
-         \"install -D -o root -g root -m 755 target/release/dtrace-worker {place}\""
+         \"install -D -o 0 -g 0 -m 755 target/release/dtrace-worker {place}\""
     )
 }
 

@@ -16,7 +16,6 @@ use crate::stream::payload::FailureKind;
 pub(super) struct Opened {
     pub(super) compiling: Compiling,
     /// An address in its code.
-    #[cfg_attr(not(dtrace_abi = "linux"), expect(dead_code, reason = "nothing comes between"))]
     pub(super) inside: usize,
     /// The process ID of the consumer, which the macro variables describe, or why they describe the worker.
     pub(super) consumer: io::Result<i32>,

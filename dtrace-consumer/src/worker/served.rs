@@ -5,6 +5,5 @@
 pub(super) struct Served {
     pub(super) uid: u32,
     /// Whether libdtrace may control the user's processes.
-    #[cfg_attr(not(dtrace_abi = "linux"), expect(dead_code, reason = "nothing limits it"))]
     pub(super) grab: bool,
 }

@@ -13,7 +13,14 @@ pub(super) const BUILT_IN: Option<&str> = None;
 pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/libdtrace.dylib");
 #[cfg(target_os = "illumos")]
 pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/64/libdtrace.so.1");
-#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "illumos")))]
+#[cfg(target_os = "freebsd")]
+pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/libdtrace.so.2");
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "macos",
+    target_os = "illumos",
+    target_os = "freebsd"
+)))]
 pub(super) const BUILT_IN: Option<&str> = Some(crate::prefix::SONAME);
 
 /// Returns the usual directories that exist, then those of the loader's cache, without duplicates.

@@ -3,23 +3,36 @@
 //! On Linux, libdtrace does not do everything that its users rely on. There, some of its calls are answered,
 //! watched or corrected by this crate. There is one module for each lineage of libdtrace, with the same items.
 
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
+mod answering;
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+#[path = "unanswered.rs"]
+mod answering;
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+#[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
+mod called_function;
+mod controllable;
 #[cfg(dtrace_abi = "linux")]
 mod linux;
 #[cfg(not(dtrace_abi = "linux"))]
 mod sun;
 
+pub(super) use answering::Answering;
+pub(super) use controllable::Controllable;
+
 #[cfg(dtrace_abi = "linux")]
 pub(super) use linux::{
-    Answering, Controllable, PidView, activity, aggregation_maps, attached_to, built_upon,
-    come_between, dropped_by_kernel, fire_only_on, has_begun, have_data, hidden_addresses,
-    is_attached, keep_descriptors, lacks_its_end, let_wait, limit_control, may_be_built,
-    may_be_built_on_functions, prepare_to_let_wait, refused_a_view, silenced_functions,
-    uprobe_type, was_let_go, watch_attachments, watch_buffers, why_unfired,
+    PidView, activity, aggregation_maps, attached_to, built_upon, come_between, dropped_by_kernel,
+    fire_only_on, has_begun, have_data, hidden_addresses, is_attached, keep_descriptors,
+    lacks_its_end, let_wait, limit_control, may_be_built, may_be_built_on_functions,
+    prepare_to_let_wait, refused_a_view, silenced_functions, uprobe_type, was_let_go,
+    watch_attachments, watch_buffers, why_unfired,
 };
 #[cfg(not(dtrace_abi = "linux"))]
 pub(super) use sun::{
-    Answering, activity, aggregation_maps, attached_to, built_upon, dropped_by_kernel, have_data,
-    hidden_addresses, is_attached, keep_descriptors, let_wait, may_be_built,
+    activity, aggregation_maps, attached_to, built_upon, dropped_by_kernel, have_data,
+    hidden_addresses, is_attached, keep_descriptors, let_wait, limit_control, may_be_built,
     may_be_built_on_functions, silenced_functions, was_let_go,
 };
 

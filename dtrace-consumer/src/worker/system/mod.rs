@@ -11,7 +11,7 @@ pub(super) mod linux;
 pub(crate) use linux::{
     Peer, Reach, Surroundings, Threads, belongs_to, close_inherited_descriptors, confine,
     confine_before_opening, duplicate, end_tracing, give_up_privileges, has_one_thread,
-    inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
+    identity_of, inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
     open_standard_descriptors, outlive, peer_of, privileges_of, privileges_were_raised,
     renew_event, try_opening_first, wait_descriptors, watch_process,
 };
@@ -22,12 +22,31 @@ mod sun;
 pub(crate) use sun::{
     Peer, Reach, Surroundings, Threads, belongs_to, close_inherited_descriptors, confine,
     confine_before_opening, duplicate, end_tracing, give_up_privileges, has_one_thread,
-    inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
+    identity_of, inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
     open_standard_descriptors, outlive, peer_of, privileges_of, privileges_were_raised,
     renew_event, try_opening_first, wait_descriptors, watch_process,
 };
 
 use std::io;
+
+use libc::{gid_t, pid_t, uid_t};
+
+/// The numbers of a process, as scripts see those of the tracer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "freebsd")),
+    expect(dead_code, reason = "nobody asks")
+)]
+pub(crate) struct Identity {
+    pub(crate) pid: pid_t,
+    pub(crate) ppid: pid_t,
+    pub(crate) pgid: pid_t,
+    pub(crate) sid: pid_t,
+    pub(crate) uid: uid_t,
+    pub(crate) euid: uid_t,
+    pub(crate) gid: gid_t,
+    pub(crate) egid: gid_t,
+}
 
 /// A preparation that failed. That alone is not fatal: libdtrace may work without it.
 #[derive(Debug, Clone)]

@@ -1,10 +1,12 @@
-//! FreeBSD, macOS and illumos: libdtrace takes the macro variables from its own process.
+//! FreeBSD, macOS and illumos: `$pid` and the other macro variables are the consumer's numbers where libdtrace can be
+//! answered for it. `pid` is what the kernel says, in the worker too.
 
 use std::io;
 
 use super::apart;
 use crate::data::warning::Warning;
 use crate::stream::job::Job;
+use crate::worker::between::{self, Controllable};
 use crate::worker::encode::encoder::Encoder;
 use crate::worker::failed::{Failed, surroundings_failed};
 use crate::worker::libdtrace::{CallFailure, Compiling, Tracing};
@@ -26,24 +28,30 @@ impl Tracer {
     /// Makes an open libdtrace this session's.
     ///
     /// # Errors
-    /// The worker is elevated: nothing limits which processes libdtrace controls.
+    /// The worker is elevated, and which processes libdtrace controls cannot be limited.
     pub(in crate::worker) fn of(
         _: &Job,
         opened: Opened,
         served: Option<Served>,
     ) -> Result<(Tracer, Compiling), Failed> {
-        if served.is_some() {
-            let why = io::Error::other("this system has no means for it");
-            return Err(surroundings_failed("limiting which processes libdtrace controls", &why));
+        let Opened { compiling, inside, consumer, .. } = opened;
+        if let Some(Served { uid, grab }) = served {
+            let controllable = if grab { Controllable::OfUser(uid) } else { Controllable::None };
+            between::limit_control(inside, controllable).map_err(|e| {
+                surroundings_failed("limiting which processes libdtrace controls", &e)
+            })?;
         }
-        let Opened { compiling, consumer, .. } = opened;
         Ok((Tracer { not_consumer: consumer.err(), uncorrected: None }, compiling))
     }
 
     /// Returns a warning if the script sees the worker where dtrace(1) would show it the tracer.
     pub(in crate::worker) fn warning(&self, job: &Job) -> Option<Warning> {
         let uses = |name: &&&str| job.scripts.iter().any(|script| script.uses_macro(name));
-        let error = self.not_consumer.as_ref()?;
+        let Some(error) = &self.not_consumer else {
+            let name = MACROS[..1].iter().find(uses)?;
+            let why = "it is the number of this program";
+            return Some(apart(name, "`pid` has another value in the worker", &why));
+        };
         let name = MACROS.iter().find(uses)?;
         Some(apart(name, "it has the worker's value, not this program's", error))
     }

@@ -16,11 +16,16 @@ pub(in crate::client) fn kernel() -> Vec<Check> {
     own::kernel()
 }
 
-/// Checks which means of confining a worker the system has: none. So no worker serves another user here.
+/// Checks which means of confining a worker the system has: none.
 pub(in crate::client) fn confinement(elevated: bool) -> Check {
-    if elevated {
-        let detail = "workers of other users are not confined on this system, so there are none";
-        return Check::unmet("confinement", detail, "run the program itself with the privilege");
-    }
-    Check::met("confinement", "none: the worker can do what this program can do")
+    let detail = match (elevated, own::LIMITS_CONTROL) {
+        (false, _) => "none: the worker can do what this program can do",
+        (true, true) => "none: only the worker's own rules limit what a user can make it do",
+        (true, false) => {
+            let detail = "no worker of another user can be limited to that user's processes here";
+            let remedy = "run the program itself with the privilege";
+            return Check::unmet("confinement", detail, remedy);
+        }
+    };
+    Check::met("confinement", detail)
 }

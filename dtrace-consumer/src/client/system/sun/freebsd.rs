@@ -17,6 +17,9 @@ pub(super) const GET_IT: &str = "run it as root, for example with sudo, doas or 
 /// libdtrace's device.
 const DEVICE: &str = "/dev/dtrace/dtrace";
 
+/// Whether a worker can be limited to the processes of the user whom it serves.
+pub(super) const LIMITS_CONTROL: bool = true;
+
 /// Returns whether this process may trace.
 pub(super) fn may_trace() -> bool {
     geteuid().is_root() || may_open()

@@ -13,6 +13,9 @@ pub(super) const PRIVILEGE: &str = "dtrace_kernel permits tracing the kernel, dt
 pub(super) const GET_IT: &str = "run it as root in the global zone, or have an administrator assign the privileges with \
      `usermod -K defaultpriv=basic,dtrace_kernel,dtrace_proc,dtrace_user USER`";
 
+/// Whether a worker can be limited to the processes of the user whom it serves.
+pub(super) const LIMITS_CONTROL: bool = false;
+
 /// Returns whether this process may trace.
 pub(super) fn may_trace() -> bool {
     // ppriv(1) shows the effective set. Without the program, libdtrace says what is missing.

@@ -11,6 +11,9 @@ pub(super) const PRIVILEGE: &str = "root may open /dev/dtrace";
 /// How to get it.
 pub(super) const GET_IT: &str = "run it as root, for example with sudo";
 
+/// Whether a worker can be limited to the processes of the user whom it serves.
+pub(super) const LIMITS_CONTROL: bool = false;
+
 /// Returns whether this process may trace.
 pub(super) fn may_trace() -> bool {
     geteuid().is_root()

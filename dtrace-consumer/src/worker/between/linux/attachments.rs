@@ -29,8 +29,8 @@ use nix::errno::Errno;
 use parking_lot::Mutex;
 
 use super::breakpoints;
-use super::called_function;
 use super::process_reads;
+use crate::worker::between::called_function;
 use crate::worker::system::linux::held_process::is_traced;
 
 type WaitPid = unsafe extern "C" fn(libc::pid_t, *mut c_int, c_int) -> libc::pid_t;

@@ -1,4 +1,4 @@
-//! Which processes may libdtrace control?
+//! Limits which processes libdtrace controls on Linux.
 //!
 //! libdtrace attaches to a process, and opens its memory, whenever a script names one: by a probe
 //! with a process id, or to find the names of `ustack()`, `uaddr()`, `usym()`, `umod()` and
@@ -11,27 +11,17 @@
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::io;
-use std::panic::catch_unwind;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
-use super::called_function;
-use crate::worker::system::linux::processes::belongs_to;
-
-/// The processes that libdtrace may control.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Controllable {
-    /// Only those of one user.
-    OfUser(u32),
-    None,
-}
+use crate::worker::between::called_function;
+use crate::worker::between::controllable::{Controllable, may_control};
 
 type Open = unsafe extern "C" fn(*const c_char, c_int, c_uint) -> c_int;
 type Ptrace = unsafe extern "C" fn(c_uint, c_int, *mut c_void, *mut c_void) -> c_long;
 
-static CONTROLLABLE: OnceLock<Controllable> = OnceLock::new();
 static OPEN: OnceLock<Open> = OnceLock::new();
 static PTRACE: OnceLock<Ptrace> = OnceLock::new();
 
@@ -41,7 +31,7 @@ static PTRACE: OnceLock<Ptrace> = OnceLock::new();
 /// # Errors
 /// libdtrace does not call the functions as expected, or the kernel has no system call filters.
 pub(crate) fn limit_control(inside: usize, controllable: Controllable) -> io::Result<()> {
-    let _ = CONTROLLABLE.set(controllable);
+    controllable.set();
     if controllable == Controllable::None {
         forbid_ptrace()?;
     }
@@ -98,14 +88,6 @@ unsafe extern "C" fn controls(
     }
     // SAFETY: it is the caller's call.
     unsafe { ptrace(request, pid, address, data) }
-}
-
-/// Returns whether libdtrace may control the process.
-fn may_control(pid: i32) -> bool {
-    match CONTROLLABLE.get() {
-        Some(Controllable::OfUser(uid)) => catch_unwind(|| belongs_to(pid, *uid)).unwrap_or(false),
-        Some(Controllable::None) | None => false,
-    }
 }
 
 /// Returns the process whose memory the path leads to, or -1 if the path does not contain its PID.

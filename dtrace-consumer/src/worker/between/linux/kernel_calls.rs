@@ -18,10 +18,10 @@ use super::bpf::{
     ById, Instruction, Load, Lookup, MAP_CREATE, MAP_GET_FD_BY_ID, MAP_GET_NEXT_KEY,
     MAP_LOOKUP_ELEM, PROG_LOAD,
 };
-use super::called_function;
 use super::pid_view::PidView;
 use super::uprobe_places::{Attributes, Corrected, Rules, corrected};
 use super::wake_ups;
+use crate::worker::between::called_function;
 
 /// `syscall(2)` with all arguments that a system call can have.
 type Syscall = unsafe extern "C" fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;

@@ -11,10 +11,6 @@ mod bpf;
 #[expect(unsafe_code, reason = "a wait whose raw status is passed on")]
 mod breakpoints;
 mod built_probes;
-#[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
-mod called_function;
-#[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
-mod consumer_identity;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]
 mod controllable;
 #[expect(unsafe_code, reason = "a system call without a safe wrapper")]
@@ -41,8 +37,7 @@ pub(in crate::worker) use attachments::{
 };
 pub(in crate::worker) use begin_and_end::{fire_only_on, has_begun, lacks_its_end, why_unfired};
 pub(in crate::worker) use built_probes::{built_upon, may_be_built, may_be_built_on_functions};
-pub(in crate::worker) use consumer_identity::Answering;
-pub(in crate::worker) use controllable::{Controllable, limit_control};
+pub(in crate::worker) use controllable::limit_control;
 pub(in crate::worker) use drop_counters::dropped_by_kernel;
 pub(in crate::worker) use kernel_calls::{come_between, refused_a_view, uprobe_type};
 pub(in crate::worker) use kernel_settings::{hidden_addresses, silenced_functions};

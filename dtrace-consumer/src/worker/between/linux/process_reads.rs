@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 use nix::errno::Errno;
 use parking_lot::Mutex;
 
-use super::called_function;
+use crate::worker::between::called_function;
 
 type PRead = unsafe extern "C" fn(c_int, *mut c_void, usize, i64) -> isize;
 type ReadLink = unsafe extern "C" fn(*const c_char, *mut c_char, usize) -> isize;

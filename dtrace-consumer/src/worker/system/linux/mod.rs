@@ -19,6 +19,7 @@ pub(crate) use descriptors::{
 };
 pub(crate) use held_process::{is_traced, let_run_to_gate, open_gate, outlive};
 pub(crate) use processes::{
-    Peer, belongs_to, has_one_thread, peer_of, privileges_of, privileges_were_raised, watch_process,
+    Peer, belongs_to, has_one_thread, identity_of, peer_of, privileges_of, privileges_were_raised,
+    watch_process,
 };
 pub(crate) use surroundings::{Surroundings, try_opening_first};

@@ -9,6 +9,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::status::Status;
+use crate::worker::system::Identity;
 
 /// The process at the other end of a channel.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,34 @@ pub(crate) struct Peer {
 pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
     let peer = getsockopt(channel, PeerCredentials)?;
     Ok(Peer { pid: peer.pid(), uid: peer.uid() })
+}
+
+/// Reads the numbers of the process at the other end of a channel.
+///
+/// # Errors
+/// The process is in another PID namespace, or has ended.
+pub(crate) fn identity_of(peer: &Peer) -> io::Result<Identity> {
+    // The kernel has no number for a process that this one cannot see.
+    if peer.pid <= 0 {
+        return Err(io::Error::other("the consumer is in another PID namespace"));
+    }
+    let status = Status::of(peer.pid)?;
+    let number = |name: &str, at| status.number(name, at).ok_or_else(|| lacks(name));
+    let pid = nix::unistd::Pid::from_raw(peer.pid);
+    Ok(Identity {
+        pid: peer.pid,
+        ppid: number("PPid", 0)?.cast_signed(),
+        pgid: nix::unistd::getpgid(Some(pid))?.as_raw(),
+        sid: nix::unistd::getsid(Some(pid))?.as_raw(),
+        uid: number("Uid", 0)?,
+        euid: number("Uid", 1)?,
+        gid: number("Gid", 0)?,
+        egid: number("Gid", 1)?,
+    })
+}
+
+fn lacks(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("the consumer's status lacks {name}"))
 }
 
 /// Returns a descriptor of the process that becomes readable when the process ends.
@@ -83,5 +112,31 @@ mod tests {
         assert!(belongs_to(own, uid));
         assert!(!belongs_to(own, uid + 1));
         assert!(!belongs_to(i32::MAX, uid));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn the_numbers_are_those_of_the_process_at_the_other_end() {
+        let (end, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
+        let peer = peer_of(&end).expect("it has a peer");
+        let identity = identity_of(&peer).expect("this process exists");
+        let expected = Identity {
+            pid: std::process::id().cast_signed(),
+            ppid: nix::unistd::getppid().as_raw(),
+            pgid: nix::unistd::getpgrp().as_raw(),
+            sid: nix::unistd::getsid(None).expect("a session").as_raw(),
+            uid: nix::unistd::getuid().as_raw(),
+            euid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getgid().as_raw(),
+            egid: nix::unistd::getegid().as_raw(),
+        };
+        assert_eq!(identity, expected);
+    }
+
+    #[test]
+    fn a_process_that_cannot_be_seen_has_no_numbers() {
+        for pid in [0, -1, i32::MAX] {
+            assert!(identity_of(&Peer { pid, uid: 0 }).is_err(), "{pid}");
+        }
     }
 }

@@ -8,12 +8,13 @@ use std::ptr;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 
 use super::Peer;
+use crate::worker::system::Identity;
 
 /// The process runs or ran with other ids than those that it has.
 const CHANGED_IDS: libc::c_long = 0x100;
 
 /// Returns the process that opened the other end of a channel, according to the kernel. FreeBSD 12 does not tell its
-/// number.
+/// number; then it is this process's parent, if that is the same user's.
 pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
     const LEVEL: i32 = 0;
     let mut peer = MaybeUninit::<libc::xucred>::zeroed();
@@ -30,7 +31,34 @@ pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
     let peer = unsafe { peer.assume_init() };
     // SAFETY: the union is as large as a pointer, all of whose bits are set, and the number is its first part.
     let pid = unsafe { peer.cr_pid__c_anonymous_union.cr_pid };
+    if pid == 0 {
+        let parent = nix::unistd::getppid().as_raw();
+        let is_users = process(parent)?.ki_uid == peer.cr_uid;
+        return Ok(Peer { pid: if is_users { parent } else { 0 }, uid: peer.cr_uid });
+    }
     Ok(Peer { pid, uid: peer.cr_uid })
+}
+
+/// Reads the numbers of the process at the other end of a channel.
+///
+/// # Errors
+/// The process is not known, or has ended.
+pub(crate) fn identity_of(peer: &Peer) -> io::Result<Identity> {
+    if peer.pid <= 0 {
+        return Err(io::Error::other("the system does not tell which process the consumer is"));
+    }
+    let process = process(peer.pid)?;
+    Ok(Identity {
+        pid: process.ki_pid,
+        ppid: process.ki_ppid,
+        pgid: process.ki_pgid,
+        sid: process.ki_sid,
+        uid: process.ki_ruid,
+        euid: process.ki_uid,
+        gid: process.ki_rgid,
+        // The first of the groups is the effective one.
+        egid: process.ki_groups[0],
+    })
 }
 
 /// Returns a descriptor of the process that becomes readable when the process ends.

@@ -26,7 +26,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::super::Activity;
-use super::called_function;
+use crate::worker::between::called_function;
 use crate::worker::system::linux::descriptors::are_left;
 use buffer::Buffer;
 use patience::Patience;

@@ -10,57 +10,12 @@ use std::io;
 use std::sync::OnceLock;
 
 use libc::{gid_t, pid_t, uid_t};
-use nix::unistd::{self, Pid};
 
 use super::called_function;
-use crate::worker::system::linux::processes::Peer;
-use crate::worker::system::linux::status::Status;
-
-/// The numbers of a consumer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ConsumerIdentity {
-    pid: pid_t,
-    ppid: pid_t,
-    pgid: pid_t,
-    sid: pid_t,
-    uid: uid_t,
-    euid: uid_t,
-    gid: gid_t,
-    egid: gid_t,
-}
-
-impl ConsumerIdentity {
-    /// Reads the numbers of the process at the other end of a channel.
-    ///
-    /// # Errors
-    /// The process is in another PID namespace, or has ended.
-    fn of(peer: &Peer) -> io::Result<ConsumerIdentity> {
-        // The kernel has no number for a process that this one cannot see.
-        if peer.pid <= 0 {
-            return Err(io::Error::other("the consumer is in another PID namespace"));
-        }
-        let status = Status::of(peer.pid)?;
-        let number = |name: &str, at| status.number(name, at).ok_or_else(|| lacks(name));
-        let pid = Pid::from_raw(peer.pid);
-        Ok(ConsumerIdentity {
-            pid: peer.pid,
-            ppid: number("PPid", 0)?.cast_signed(),
-            pgid: unistd::getpgid(Some(pid))?.as_raw(),
-            sid: unistd::getsid(Some(pid))?.as_raw(),
-            uid: number("Uid", 0)?,
-            euid: number("Uid", 1)?,
-            gid: number("Gid", 0)?,
-            egid: number("Gid", 1)?,
-        })
-    }
-}
-
-fn lacks(name: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the consumer's status lacks {name}"))
-}
+use crate::worker::system::{Identity, Peer, identity_of};
 
 /// The consumer that the replacements answer for.
-static CONSUMER: OnceLock<ConsumerIdentity> = OnceLock::new();
+static CONSUMER: OnceLock<Identity> = OnceLock::new();
 
 /// Defines the functions that libdtrace calls instead, and lists them with the names of those that they replace.
 macro_rules! replacements {
@@ -105,7 +60,7 @@ impl Answering {
     /// The consumer is in another PID namespace, or has ended, or libdtrace does not call these functions as expected.
     pub(in crate::worker) fn for_consumer(inside: usize, consumer: &Peer) -> io::Result<Answering> {
         // A second libdtrace in this process would be for the same consumer.
-        let identity = ConsumerIdentity::of(consumer)?;
+        let identity = identity_of(consumer)?;
         let pid = CONSUMER.get_or_init(|| identity).pid;
         let mut answering = Answering { inside, pid, replaced: Vec::new() };
         for (name, replacement) in replacements() {
@@ -146,35 +101,4 @@ unsafe fn put(inside: usize, name: &CStr, function: usize) -> io::Result<usize> 
     // SAFETY: the caller guarantees it.
     unsafe { called_function::replace(inside, name, exchange)? };
     Ok(before)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg_attr(miri, ignore = "files")]
-    fn the_numbers_are_those_of_the_process_at_the_other_end() {
-        let (end, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
-        let peer = crate::worker::system::linux::processes::peer_of(&end).expect("it has a peer");
-        let identity = ConsumerIdentity::of(&peer).expect("this process exists");
-        let expected = ConsumerIdentity {
-            pid: std::process::id().cast_signed(),
-            ppid: unistd::getppid().as_raw(),
-            pgid: unistd::getpgrp().as_raw(),
-            sid: unistd::getsid(None).expect("a session").as_raw(),
-            uid: unistd::getuid().as_raw(),
-            euid: unistd::geteuid().as_raw(),
-            gid: unistd::getgid().as_raw(),
-            egid: unistd::getegid().as_raw(),
-        };
-        assert_eq!(identity, expected);
-    }
-
-    #[test]
-    fn a_process_that_cannot_be_seen_has_no_numbers() {
-        for pid in [0, -1, i32::MAX] {
-            assert!(ConsumerIdentity::of(&Peer { pid, uid: 0 }).is_err(), "{pid}");
-        }
-    }
 }

@@ -1,32 +1,33 @@
 //! Nothing: on FreeBSD, macOS and illumos, libdtrace and the kernel's DTrace are made for each other.
 
-use std::convert::Infallible;
+#[cfg(target_os = "freebsd")]
+#[expect(unsafe_code, reason = "libproc calls it in place of a function of the C library")]
+mod control;
+
 use std::io;
 
 use parking_lot::Mutex;
 
-use super::Activity;
+use super::{Activity, Controllable};
 use crate::data::pattern::ProbePattern;
 use crate::worker::encode::ledger::CpuDrops;
 use crate::worker::libdtrace::KernelMaps;
-use crate::worker::system::{Peer, is_traced};
+use crate::worker::system::is_traced;
 
 /// The processes that libdtrace has attached to.
 static ATTACHED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
-/// Answers libdtrace as the consumer. It never exists: here libdtrace finds out itself in which process it is.
-#[derive(Debug)]
-pub(in crate::worker) struct Answering(Infallible);
-
-impl Answering {
-    /// Fails.
-    pub(in crate::worker) fn for_consumer(_: usize, _: &Peer) -> io::Result<Answering> {
-        Err(io::Error::other("libdtrace describes its own process here"))
-    }
-
-    /// Returns the consumer's process ID.
-    pub(in crate::worker) fn pid(&self) -> i32 {
-        match self.0 {}
+/// Limits which processes libdtrace controls.
+///
+/// # Errors
+/// It cannot be limited here.
+pub(in crate::worker) fn limit_control(_: usize, controllable: Controllable) -> io::Result<()> {
+    #[cfg(target_os = "freebsd")]
+    return control::limit(controllable);
+    #[cfg(not(target_os = "freebsd"))]
+    {
+        let _ = controllable;
+        Err(io::Error::other("this system has no means for it"))
     }
 }
 

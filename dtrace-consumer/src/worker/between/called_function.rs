@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::OnceLock;
 
+use dtrace_sys::abi::GElf_Sym;
+
 /// Has the library that contains `inside` call `ours` as `name`, and keeps in `next` what it has called so far.
 /// Other libraries in this process still call the original.
 ///
@@ -153,7 +155,7 @@ struct Tables {
     base: usize,
     relocations: *const Relocation,
     number: usize,
-    symbols: *const libc::Elf64_Sym,
+    symbols: *const GElf_Sym,
     strings: *const libc::c_char,
 }
 
