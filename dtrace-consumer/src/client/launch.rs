@@ -31,6 +31,7 @@ use crate::stream::elevated::{GREETING, INSTALLED_WORKERS, SERVE, VERSION};
 use crate::stream::job::Job;
 use crate::stream::marker::{MARKER, REFUSED, marker_for};
 use crate::stream::passing;
+use crate::stream::unnamed::unnamed_file;
 
 /// How much of a worker's standard error to keep for messages, in bytes.
 const LAST_WORDS: u64 = 4096;
@@ -158,7 +159,7 @@ impl Ends {
     fn new(inherit_stderr: bool) -> io::Result<Ends> {
         let (channel, theirs) = UnixStream::pair()?;
         let (channel, theirs) = (above_standard(channel)?, above_standard(theirs)?);
-        let kept = || system::scratch_file().and_then(|file| above_standard(file).ok());
+        let kept = || unnamed_file().ok().and_then(|file| above_standard(file).ok());
         let stderr = if inherit_stderr { None } else { kept() };
         Ok(Ends { channel, theirs, stderr, inherits: inherit_stderr })
     }

@@ -26,4 +26,6 @@ pub(crate) mod strategies;
 pub(crate) mod template;
 #[cfg(all(test, feature = "live"))]
 mod tests;
+#[cfg(feature = "live")]
+pub(crate) mod unnamed;
 pub(crate) mod wire;

@@ -39,11 +39,11 @@ use self::unsupported as system;
 use super::child::Signals;
 use super::requests::CatchUp;
 use super::statuses::loses_statuses;
-use super::system::scratch_file;
 use crate::data::outcome::CommandOutcome;
 use crate::decode::stop::Ending;
 use crate::error::Error;
 use crate::stream::job::{Gate, Target};
+use crate::stream::unnamed::unnamed_file;
 
 pub(super) use problem::none_given;
 pub(super) use start_held::prepare;
@@ -177,7 +177,7 @@ impl Drop for Held {
 /// pipes that a start makes would get them: their ends in the child would be closed at the exec, and what this
 /// program prints would go to their other ends.
 fn occupy_standard() -> Vec<File> {
-    let occupy = || scratch_file().filter(|file| file.as_raw_fd() <= libc::STDERR_FILENO);
+    let occupy = || unnamed_file().ok().filter(|file| file.as_raw_fd() <= libc::STDERR_FILENO);
     std::iter::from_fn(occupy).collect()
 }
 

@@ -18,7 +18,7 @@ use std::path::Path;
 pub(super) use own::{
     ProcessHandle, WORKERS_ARE_COPIED, circumstances, confinement, explained_by_limit,
     functions_are_off, is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories,
-    own_executable, privilege, scratch_file, tracer_of,
+    own_executable, privilege, tracer_of,
 };
 
 /// Says that this crate's code is in a library, so that no worker can start.

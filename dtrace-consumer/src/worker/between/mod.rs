@@ -11,7 +11,15 @@ mod answering;
 mod answering;
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 #[expect(unsafe_code, reason = "it reads and writes the tables of a loaded library")]
+#[cfg_attr(
+    not(any(dtrace_abi = "linux", target_os = "freebsd")),
+    allow(dead_code, reason = "nothing else intercepts calls")
+)]
 mod called_function;
+#[cfg_attr(
+    not(any(dtrace_abi = "linux", target_os = "freebsd")),
+    allow(dead_code, reason = "nothing else intercepts calls")
+)]
 mod controllable;
 #[cfg(dtrace_abi = "linux")]
 mod linux;

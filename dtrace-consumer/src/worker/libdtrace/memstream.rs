@@ -1,7 +1,7 @@
 //! A C stream that collects the text that libdtrace prints.
 
 use std::cell::Cell;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_void};
 use std::ptr::{self, NonNull};
 
 /// When the text of earlier firings is discarded, in bytes.
@@ -25,13 +25,28 @@ struct Buffer {
     length: usize,
 }
 
-unsafe extern "C" {
-    // Of <stdio_ext.h>.
-    fn __fsetlocking(file: *mut libc::FILE, how: c_int) -> c_int;
+/// Makes printing to a stream not lock it. Only the C library of Linux can.
+///
+/// # Safety
+/// The stream is open, and only this thread uses it.
+#[cfg(target_os = "linux")]
+unsafe fn print_without_lock(file: *mut libc::FILE) {
+    unsafe extern "C" {
+        // Of <stdio_ext.h>.
+        fn __fsetlocking(file: *mut libc::FILE, how: std::ffi::c_int) -> std::ffi::c_int;
+    }
+    /// The value of `FSETLOCKING_BYCALLER`.
+    const BY_CALLER: std::ffi::c_int = 2;
+    // SAFETY: the caller guarantees it.
+    unsafe { __fsetlocking(file, BY_CALLER) };
 }
 
-/// The value of `FSETLOCKING_BYCALLER`: printing to a stream does not lock it.
-const BY_CALLER: c_int = 2;
+/// Does nothing: printing to a stream locks it.
+///
+/// # Safety
+/// None.
+#[cfg(not(target_os = "linux"))]
+unsafe fn print_without_lock(_: *mut libc::FILE) {}
 
 impl Memstream {
     pub(super) fn open() -> Option<Memstream> {
@@ -48,7 +63,7 @@ impl Memstream {
             return None;
         }
         // SAFETY: the stream is open. Only the thread that has opened it uses it, and calls libdtrace, which prints to it.
-        unsafe { __fsetlocking(file, BY_CALLER) };
+        unsafe { print_without_lock(file) };
         Some(Memstream { file, start: Cell::new(0), buffer })
     }
 

@@ -1,15 +1,14 @@
 //! Passes scripts to libdtrace's compiler.
 
 use std::ffi::{CString, c_char};
-use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 use dtrace_sys::abi::*;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::handle::{CallFailure, Handle};
 use crate::data::script::{Script, Specifier};
+use crate::stream::unnamed::unnamed_file;
 
 /// Compiles a script. Returns its program, which is not null.
 pub(super) fn compile(
@@ -86,8 +85,7 @@ fn compile_file(
 
 /// Returns a C stream that reads `text`. It has a descriptor, which the preprocessor needs.
 fn script_file(text: &[u8]) -> io::Result<*mut libc::FILE> {
-    let memory = memfd_create(c"script", MFdFlags::MFD_CLOEXEC)?;
-    let mut memory = File::from(memory);
+    let mut memory = unnamed_file()?;
     memory.write_all(text)?;
     memory.rewind()?;
     let fd = memory.into_raw_fd();

@@ -10,8 +10,6 @@ mod process;
 use std::fs::File;
 use std::io;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
-
 use crate::client::lossy::read_lossy;
 
 pub(in crate::client) use checks::{confinement, functions_are_off, kernel, privilege};
@@ -27,11 +25,6 @@ pub(in crate::client) const WORKERS_ARE_COPIED: bool = true;
 fn number_in_proc() -> io::Result<u32> {
     let link = std::fs::read_link("/proc/self")?;
     link.to_str().and_then(|number| number.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
-}
-
-/// Returns an unnamed file for a worker's standard error.
-pub(in crate::client) fn scratch_file() -> Option<File> {
-    memfd_create(c"dtrace-worker", MFdFlags::MFD_CLOEXEC).ok().map(File::from)
 }
 
 /// Returns the kernel's symbols, as in `/proc/kallsyms`; empty if they cannot be read.

@@ -11,7 +11,6 @@ mod numbers;
 #[cfg_attr(target_os = "macos", path = "macos.rs")]
 mod own;
 
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -47,17 +46,6 @@ pub(in crate::client) fn kernel_symbols() -> String {
 /// Returns `None`: which process traces another one is not looked up here.
 pub(in crate::client) fn tracer_of(_: u32) -> Option<u32> {
     None
-}
-
-/// Returns an unnamed file for a worker's standard error.
-pub(in crate::client) fn scratch_file() -> Option<File> {
-    // Whoever made a file with this name before this process did would read what the worker writes.
-    let directory = std::env::temp_dir();
-    (0..100).find_map(|attempt| {
-        let path = directory.join(format!("dtrace-worker-{}-{attempt}", std::process::id()));
-        let file = File::options().read(true).write(true).create_new(true).open(&path).ok()?;
-        std::fs::remove_file(&path).ok().map(|()| file)
-    })
 }
 
 /// Returns nothing: no worker is a copy of another one.
