@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::image::examine;
-use super::system::{BUILT_IN, same_file, system_directories};
+use super::system::{built_in, same_file, system_directories};
 use super::trust::require_trust;
 use super::version::standing;
 use super::{
@@ -122,8 +122,8 @@ impl Search {
     }
 
     fn system(&self, seen: &mut Seen<'_>) -> Option<Libdtrace> {
-        if let Some(library) = BUILT_IN {
-            return Some(built_in(library));
+        if let Some(library) = built_in() {
+            return Some(of_system(library));
         }
         for directory in &self.system {
             let library = directory.join(SONAME);
@@ -237,7 +237,7 @@ fn found(
 }
 
 /// Returns the libdtrace of a system that comes with its own version of it.
-fn built_in(library: &str) -> Libdtrace {
+fn of_system(library: &Path) -> Libdtrace {
     Libdtrace {
         library: library.into(),
         syslibdir: None,

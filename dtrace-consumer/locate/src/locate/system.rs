@@ -6,22 +6,29 @@ use std::path::{Path, PathBuf};
 
 use super::{cache, processor};
 
-/// The libdtrace of a system that comes with its own version of it.
+/// Where a system has the libdtrace that comes with it. There is one if this is not empty; the first that exists is used.
 #[cfg(target_os = "linux")]
-pub(super) const BUILT_IN: Option<&str> = None;
+const BUILT_IN: [&str; 0] = [];
 #[cfg(target_os = "macos")]
-pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/libdtrace.dylib");
+const BUILT_IN: [&str; 1] = ["/usr/lib/libdtrace.dylib"];
 #[cfg(target_os = "illumos")]
-pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/64/libdtrace.so.1");
+const BUILT_IN: [&str; 1] = ["/usr/lib/64/libdtrace.so.1"];
 #[cfg(target_os = "freebsd")]
-pub(super) const BUILT_IN: Option<&str> = Some("/usr/lib/libdtrace.so.2");
+const BUILT_IN: [&str; 2] = ["/lib/libdtrace.so.2", "/usr/lib/libdtrace.so.2"];
 #[cfg(not(any(
     target_os = "linux",
     target_os = "macos",
     target_os = "illumos",
     target_os = "freebsd"
 )))]
-pub(super) const BUILT_IN: Option<&str> = Some(crate::prefix::SONAME);
+const BUILT_IN: [&str; 1] = [crate::prefix::SONAME];
+
+/// Returns the libdtrace of a system that comes with its own version of it. It need not be a file: that of macOS is in the
+/// loader's cache.
+pub(super) fn built_in() -> Option<&'static Path> {
+    let mut places = BUILT_IN.iter().map(Path::new);
+    places.clone().find(|path| path.exists()).or_else(|| places.next())
+}
 
 /// Returns the usual directories that exist, then those of the loader's cache, without duplicates.
 pub(super) fn system_directories() -> Vec<PathBuf> {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::apart;
+use super::{MACROS, apart};
 use crate::data::warning::{Warning, WarningKind};
 use crate::stream::job::{Job, Purpose};
 use crate::stream::payload::{FailureFrame, FailureKind};
@@ -13,9 +13,6 @@ use crate::worker::failed::{Failed, surroundings_failed};
 use crate::worker::libdtrace::{CallFailure, Compiling, Tracing};
 use crate::worker::opened::Opened;
 use crate::worker::served::Served;
-
-/// The macro variables that are numbers of the tracer.
-const MACROS: [&str; 8] = ["pid", "ppid", "pgid", "sid", "uid", "euid", "gid", "egid"];
 
 /// Which parts of making scripts see the consumer as the tracer have failed.
 pub(in crate::worker) struct Tracer {

@@ -17,6 +17,9 @@ pub(super) use sun::Tracer;
 
 use crate::data::warning::{Warning, WarningKind};
 
+/// The macro variables that are numbers of the tracer.
+const MACROS: [&str; 8] = ["pid", "ppid", "pgid", "sid", "uid", "euid", "gid", "egid"];
+
 /// Returns the warning that a macro variable does not describe the consumer.
 fn apart(name: &str, what: &str, error: &impl Display) -> Warning {
     let message = format!("{what}: {error} (exclude this program and its worker by `execname`)");

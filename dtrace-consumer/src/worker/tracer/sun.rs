@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::apart;
+use super::{MACROS, apart};
 use crate::data::warning::Warning;
 use crate::stream::job::Job;
 use crate::worker::between::{self, Controllable};
@@ -12,9 +12,6 @@ use crate::worker::failed::{Failed, surroundings_failed};
 use crate::worker::libdtrace::{CallFailure, Compiling, Tracing};
 use crate::worker::opened::Opened;
 use crate::worker::served::Served;
-
-/// The macro variables that have another value in the worker than in the consumer that has started it.
-const MACROS: [&str; 3] = ["pid", "ppid", "pgid"];
 
 /// What scripts see in place of the consumer.
 pub(in crate::worker) struct Tracer {
