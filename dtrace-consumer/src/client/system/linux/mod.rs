@@ -7,7 +7,6 @@ mod limits;
 #[expect(unsafe_code, reason = "system calls without a safe wrapper")]
 mod process;
 
-use std::fs::File;
 use std::io;
 
 use crate::client::lossy::read_lossy;
