@@ -116,7 +116,7 @@ impl Compiling {
     /// [`Tracing::release_processes`]; otherwise it continues.
     pub(crate) fn set_target(&mut self, pid: i32, attach: bool) -> Result<(), CallFailure> {
         let process = processes::grab(self.handle, pid, attach)?;
-        if attach || platform::GRAB_STOPS {
+        if attach {
             self.processes.push(process);
         }
         Ok(())

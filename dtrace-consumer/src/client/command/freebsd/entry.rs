@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::trap::wait_for_trap;
 
-/// The instruction of a breakpoint, in the first bytes of a word.
+/// The instruction of a breakpoint.
 #[cfg(target_arch = "x86_64")]
 const BREAKPOINT: &[u8] = &[0xcc];
 #[cfg(target_arch = "aarch64")]
@@ -21,17 +21,34 @@ const BREAKPOINT: &[u8] = &0xd420_0000_u32.to_le_bytes();
 /// Continues a process that is stopped at its exec up to its entry point. Returns the address of that.
 pub(super) fn run_up_to(pid: Pid) -> io::Result<u64> {
     let entry = entry_of(pid)?;
-    let address = usize::try_from(entry).map_err(io::Error::other)?;
-    let place = ptr::without_provenance_mut(address);
-    let original = ptrace::read(pid, place)?;
-    let mut bytes = original.to_ne_bytes();
-    bytes[..BREAKPOINT.len()].copy_from_slice(BREAKPOINT);
-    ptrace::write(pid, place, i32::from_ne_bytes(bytes))?;
+    let mut original = [0; BREAKPOINT.len()];
+    transfer(pid, libc::PIOD_READ_I, entry, &mut original)?;
+    let mut breakpoint = [0; BREAKPOINT.len()];
+    breakpoint.copy_from_slice(BREAKPOINT);
+    transfer(pid, libc::PIOD_WRITE_I, entry, &mut breakpoint)?;
     ptrace::cont(pid, None)?;
     wait_for_trap(pid)?;
-    ptrace::write(pid, place, original)?;
+    transfer(pid, libc::PIOD_WRITE_I, entry, &mut original)?;
     move_to(pid, entry)?;
     Ok(entry)
+}
+
+/// Reads bytes of a process's code, or writes them.
+fn transfer(pid: Pid, direction: i32, address: u64, bytes: &mut [u8]) -> io::Result<()> {
+    let address = usize::try_from(address).map_err(io::Error::other)?;
+    let mut request = libc::ptrace_io_desc {
+        piod_op: direction,
+        piod_offs: ptr::without_provenance_mut(address),
+        piod_addr: bytes.as_mut_ptr().cast(),
+        piod_len: bytes.len(),
+    };
+    // SAFETY: the kernel reads or writes as many bytes as there are, and the structure, which outlive the call.
+    let result = unsafe { libc::ptrace(libc::PT_IO, pid.as_raw(), (&raw mut request).cast(), 0) };
+    Errno::result(result)?;
+    if request.piod_len == bytes.len() {
+        return Ok(());
+    }
+    Err(io::Error::other("its entry point cannot be read or written whole"))
 }
 
 /// Returns the address of a process's entry point, from what the kernel told its loader.

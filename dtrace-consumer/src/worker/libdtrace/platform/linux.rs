@@ -22,9 +22,6 @@ pub(in crate::worker::libdtrace) type Firing = dtrace_probedata_t;
 /// Whether a record gives access to the text of its format.
 pub(in crate::worker::libdtrace) const FORMATS: bool = true;
 
-/// Whether a grabbed process is always stopped until it is released.
-pub(in crate::worker::libdtrace) const GRAB_STOPS: bool = false;
-
 /// Returns the number of the statement that fired, and its records.
 ///
 /// # Safety

@@ -30,9 +30,6 @@ pub(in crate::worker::libdtrace) type Firing = dtrace_probedata<dtrace_probedesc
 /// library has.
 pub(in crate::worker::libdtrace) const FORMATS: bool = false;
 
-/// Whether a grabbed process is always stopped until it is released.
-pub(in crate::worker::libdtrace) const GRAB_STOPS: bool = true;
-
 /// Returns the enabled probe that fired, and its records.
 ///
 /// # Safety
@@ -204,18 +201,22 @@ pub(in crate::worker::libdtrace) unsafe fn wait(handle: Handle) {
 /// The name of the function that [`grab`] calls.
 pub(in crate::worker::libdtrace) const GRAB: &str = "dtrace_proc_grab";
 
-/// Grabs a running process. Returns null if that fails, and `None` if this library lacks the function.
+/// The flag of libproc with which a process is only looked at: `PGRAB_RDONLY`.
+const LOOK: c_int = if cfg!(dtrace_abi = "freebsd") { 2 } else { 4 };
+
+/// Grabs a running process. Returns null if that fails, and `None` if this library lacks the function. `hold` is whether
+/// to stop it and attach to it.
 ///
 /// # Safety
 /// The handle is open.
 pub(in crate::worker::libdtrace) unsafe fn grab(
     handle: Handle,
     pid: pid_t,
-    _hold: bool,
+    hold: bool,
 ) -> Option<*mut dtrace_proc_handle_t> {
     let grab = handle.api.dtrace_proc_grab?;
     // SAFETY: the caller guarantees it; see `# Safety`.
-    Some(unsafe { grab(handle.raw, pid, 0) })
+    Some(unsafe { grab(handle.raw, pid, if hold { 0 } else { LOOK }) })
 }
 
 /// Finds the symbol at an address.
