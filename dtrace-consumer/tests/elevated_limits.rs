@@ -22,7 +22,14 @@ live_tests! {
     ],
 }
 
-const PERMITTED: System<'_> = System { sudoers: SUDOERS, doas: "", worker: "", commands: "" };
+const PERMITTED: System<'_> = System {
+    sudoers: SUDOERS,
+    doas: "",
+    worker: "",
+    commands: "",
+    namespaces: &[],
+    capabilities: "",
+};
 
 ctor::declarative::ctor! {
     // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.

@@ -228,7 +228,14 @@ fn by_hand() {
     println!("{} {}", worker.wait().expect("a child"), String::from_utf8_lossy(&answer));
 }
 
-const PERMITTED: System<'_> = System { sudoers: SUDOERS, doas: DOAS, worker: "", commands: "" };
+const PERMITTED: System<'_> = System {
+    sudoers: SUDOERS,
+    doas: DOAS,
+    worker: "",
+    commands: "",
+    namespaces: &[],
+    capabilities: "",
+};
 
 fn an_unprivileged_user_gets_the_data_that_root_gets() {
     let (_lock, guard) = alone();

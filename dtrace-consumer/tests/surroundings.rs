@@ -34,6 +34,7 @@ live_tests! {
     needs: [Tracing, Root, Command("unshare")],
     tests: [
         a_foreign_proc_and_a_user_namespace_are_told_before_anything_starts,
+        a_container_is_no_obstacle,
     ],
     long: [
         a_chroot_is_no_obstacle_and_its_missing_proc_is_named,
@@ -184,6 +185,15 @@ fn a_foreign_proc_and_a_user_namespace_are_told_before_anything_starts() {
     assert!(said.starts_with("unavailable: ") && said.contains("PID namespace"), "{said}");
     let said = says(&["unshare", "--user", "--map-root-user"], "as it is");
     assert!(said.starts_with("unavailable: ") && said.contains("user namespace"), "{said}");
+}
+
+/// Its namespaces are all its own, except for that of users, and its `/proc` hides other users' processes.
+fn a_container_is_no_obstacle() {
+    let hiding = r#"mount -o remount,hidepid=invisible /proc && exec "$@""#;
+    let container = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup"];
+    let container =
+        [&container[..], &["--fork", "--mount-proc", "sh", "-c", hiding, "sh"]].concat();
+    assert_eq!(says(&container, "as it is"), TRACED);
 }
 
 fn a_tracer_that_follows_children_is_named() {

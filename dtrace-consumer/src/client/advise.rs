@@ -85,6 +85,52 @@ fn process(attempt: &str) -> Option<String> {
     }
     // A thread of this process holds the command that libdtrace is to trace, which does no harm.
     let is_ours = |tracer: &u32| Path::new(&format!("/proc/self/task/{tracer}")).exists();
-    let tracer = system::tracer_of(pid.parse().ok()?).filter(|tracer| !is_ours(tracer))?;
-    Some(format!("process {tracer} traces it already, and a process can have only one tracer"))
+    if let Some(tracer) = system::tracer_of(pid.parse().ok()?).filter(|tracer| !is_ours(tracer)) {
+        return Some(format!(
+            "process {tracer} traces it already, and a process can have only one tracer"
+        ));
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    hides_processes(&mounts).then(|| HIDDEN.to_owned())
+}
+
+/// libdtrace looks with access(2), which ignores the capabilities of other users than root.
+const HIDDEN: &str = "/proc hides processes that have capabilities (the mount option hidepid); trace as root or with \
+                      an elevated worker, or remount /proc with hidepid=off";
+
+/// Returns whether `/proc`, in these lines of proc(5)'s `mountinfo`, hides processes.
+fn hides_processes(mounts: &str) -> bool {
+    let is_proc = |line: &&str| line.split(' ').nth(4) == Some("/proc");
+    // The last one covers the others.
+    let options = mounts.lines().rfind(is_proc).and_then(|line| line.rsplit(' ').next());
+    let hides = |option: &str| {
+        option.strip_prefix("hidepid=").is_some_and(|how| !["0", "off"].contains(&how))
+    };
+    options.is_some_and(|options| options.split(',').any(hides))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hides_processes;
+
+    #[test]
+    fn the_mount_that_is_seen_tells_whether_processes_are_hidden() {
+        let mount = |place: &str, options: &str| {
+            format!("583 581 0:21 / {place} rw - proc proc {options}\n")
+        };
+        let open = mount("/proc", "rw");
+        for (mounts, hides) in [
+            (String::new(), false),
+            (open.clone(), false),
+            (mount("/proc", "rw,gid=4,hidepid=invisible"), true),
+            (mount("/proc", "rw,hidepid=2"), true),
+            (mount("/proc", "rw,hidepid=off"), false),
+            (mount("/proc", "rw,hidepid=0"), false),
+            (format!("{open}{}", mount("/proc", "rw,hidepid=ptraceable")), true),
+            (format!("{}{open}", mount("/proc", "rw,hidepid=2")), false),
+            (format!("{open}{}", mount("/mnt/proc", "rw,hidepid=2")), false),
+        ] {
+            assert_eq!(hides_processes(&mounts), hides, "{mounts}");
+        }
+    }
 }

@@ -27,6 +27,10 @@ pub struct System<'a> {
     pub worker: &'a str,
     /// Commands of a shell that root runs before.
     pub commands: &'a str,
+    /// Options of unshare(1) besides `--mount`.
+    pub namespaces: &'a [&'a str],
+    /// Capabilities that the user has, as setpriv(1) takes them.
+    pub capabilities: &'a str,
 }
 
 /// What the user is to do, if this process is the user's program. To be asked before `main`.
@@ -62,7 +66,13 @@ const SCRIPT: &str = r#"
         chmod 400 /etc/doas.conf
         printf %s "$CONFIGURATION" >> /etc/dtrace-worker.conf
         eval "$COMMANDS"
-        exec env -i PATH="$PATH" TMPDIR=/mnt setpriv --reuid 65534 --regid 65534 --clear-groups \
+        as_user="setpriv --reuid 65534 --regid 65534 --clear-groups"
+        if test -n "$CAPABILITIES"; then
+            # The user traces without an installed worker.
+            as_user="${PREFIX:+DTRACE_CONSUMER_PREFIX=/mnt/libdtrace} $as_user
+                --inh-caps $CAPABILITIES --ambient-caps $CAPABILITIES"
+        fi
+        exec env -i PATH="$PATH" TMPDIR=/mnt $as_user \
             /usr/local/libexec/user "$USER_WORD" "$CASE"
     "#;
 
@@ -76,7 +86,9 @@ pub fn as_user(system: &System<'_>, worker: &Path, case: &str) -> String {
     // A private libdtrace is a prefix of root's.
     let prefix = prefix::private().map(|prefix| prefix.display().to_string()).unwrap_or_default();
     let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", SCRIPT])
+        .arg("--mount")
+        .args(system.namespaces)
+        .args(["sh", "-c", SCRIPT])
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("TEST", exe)
         .env("WORKER", worker)
@@ -85,6 +97,7 @@ pub fn as_user(system: &System<'_>, worker: &Path, case: &str) -> String {
         .env("DOAS", system.doas)
         .env("CONFIGURATION", system.worker)
         .env("COMMANDS", system.commands)
+        .env("CAPABILITIES", system.capabilities)
         .env("USER_WORD", WORD)
         .env("CASE", case)
         .stdin(Stdio::null())

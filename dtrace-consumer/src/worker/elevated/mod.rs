@@ -30,7 +30,7 @@ use crate::stream::elevated::{
 };
 use crate::stream::frame::Frame;
 use crate::stream::job::{Command, Unknown};
-use crate::stream::payload::FailureFrame;
+use crate::stream::payload::{FailureFrame, FailureKind};
 
 /// Serves one session over standard input and ends the process, as `dtrace-worker serve` does. `under_loader`
 /// is whether the private libdtrace's loader started the process.
@@ -156,7 +156,8 @@ fn session(
         return Err(io::Error::other("the consumer sent no job"));
     };
     let policy = Policy { uid: peer.uid, configuration };
-    let admitted = policy.check(&job).and(library.as_ref().map_err(FailureFrame::clone));
+    let admitted = require_own_namespace(peer).and_then(|()| policy.check(&job));
+    let admitted = admitted.and(library.as_ref().map_err(FailureFrame::clone));
     let permitted = admitted.and_then(|library| {
         let permission = Unknown::permission(library, false);
         let permission = permission.map_err(|e| verdict::not_verified(library, &e.to_string()))?;
@@ -176,6 +177,19 @@ fn session(
     job.syslibdir.clone_from(&library.syslibdir);
     let served = Served { uid: peer.uid, grab: configuration.grab };
     session::serve(*job, channel, Some(served), Start::Fresh(None))
+}
+
+/// Refuses to serve a program in another PID namespace: the numbers of processes in its job and script would name
+/// other processes here.
+fn require_own_namespace(peer: &Peer) -> Result<(), FailureFrame> {
+    peer.require_own_namespace().map_err(|e| FailureFrame {
+        kind: FailureKind::Refused,
+        attempt: "a program whose process IDs it cannot use".to_owned(),
+        number: 0,
+        message: format!("{e} (start the worker in the PID namespace of the program)"),
+        script: None,
+        needed: Vec::new(),
+    })
 }
 
 fn greet(mut channel: &UnixStream) -> io::Result<()> {

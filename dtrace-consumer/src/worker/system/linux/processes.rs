@@ -9,6 +9,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::status::Status;
+use super::surroundings::proc_is_own;
 use crate::worker::system::Identity;
 
 /// The process at the other end of a channel.
@@ -16,6 +17,24 @@ use crate::worker::system::Identity;
 pub(crate) struct Peer {
     pub(crate) pid: i32,
     pub(crate) uid: u32,
+}
+
+impl Peer {
+    /// Fails unless numbers of processes mean the same to the peer and to this process.
+    ///
+    /// # Errors
+    /// The peer is in another PID namespace, or has ended, or `/proc` cannot tell.
+    pub(crate) fn require_own_namespace(&self) -> io::Result<()> {
+        let elsewhere = || io::Error::other("the consumer is in another PID namespace");
+        // The kernel has no number for a process that this one cannot see.
+        if self.pid <= 0 {
+            return Err(elsewhere());
+        }
+        if !proc_is_own() {
+            return Err(io::Error::other("/proc is that of another PID namespace"));
+        }
+        if Status::of(self.pid)?.is_nested() { Err(elsewhere()) } else { Ok(()) }
+    }
 }
 
 /// Returns the process that opened the other end of a channel, according to the kernel.
@@ -29,10 +48,7 @@ pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
 /// # Errors
 /// The process is in another PID namespace, or has ended.
 pub(crate) fn identity_of(peer: &Peer) -> io::Result<Identity> {
-    // The kernel has no number for a process that this one cannot see.
-    if peer.pid <= 0 {
-        return Err(io::Error::other("the consumer is in another PID namespace"));
-    }
+    peer.require_own_namespace()?;
     let status = Status::of(peer.pid)?;
     let number = |name: &str, at| status.number(name, at).ok_or_else(|| lacks(name));
     let pid = nix::unistd::Pid::from_raw(peer.pid);
@@ -136,7 +152,9 @@ mod tests {
     #[test]
     fn a_process_that_cannot_be_seen_has_no_numbers() {
         for pid in [0, -1, i32::MAX] {
-            assert!(identity_of(&Peer { pid, uid: 0 }).is_err(), "{pid}");
+            let peer = Peer { pid, uid: 0 };
+            assert!(peer.require_own_namespace().is_err(), "{pid}");
+            assert!(identity_of(&peer).is_err(), "{pid}");
         }
     }
 }

@@ -26,6 +26,11 @@ impl Status {
     pub(in crate::worker) fn number(&self, name: &str, at: usize) -> Option<u32> {
         self.field(name)?.split_ascii_whitespace().nth(at)?.parse().ok()
     }
+
+    /// Returns whether the process is in a PID namespace within that of `/proc`. It has a number in each then.
+    pub(super) fn is_nested(&self) -> bool {
+        self.number("NSpid", 1).is_some()
+    }
 }
 
 #[cfg(test)]
@@ -41,6 +46,13 @@ mod tests {
         assert_eq!(ids, [Some(0), Some(1), Some(2), Some(4), None]);
         assert_eq!((status.field("Groups"), status.number("Groups", 0)), (Some(""), None));
         assert_eq!((status.field("id"), status.field("Pi"), status.field("")), (None, None, None));
+    }
+
+    #[test]
+    fn a_process_in_an_inner_namespace_has_several_numbers() {
+        for (numbers, nested) in [("NSpid:\t17\n", false), ("NSpid:\t17\t1\n", true), ("", false)] {
+            assert_eq!(Status(numbers.to_owned()).is_nested(), nested, "{numbers:?}");
+        }
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub(crate) fn try_opening_first() -> bool {
 }
 
 /// Returns whether `/proc` is that of this process's PID namespace.
-fn proc_is_own() -> bool {
+pub(super) fn proc_is_own() -> bool {
     let own = std::process::id().to_string();
     fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*own)
 }

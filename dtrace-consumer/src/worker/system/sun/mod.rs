@@ -50,6 +50,16 @@ pub(crate) struct Peer {
     pub(crate) uid: u32,
 }
 
+impl Peer {
+    /// Succeeds: numbers of processes mean the same to all processes of the system.
+    ///
+    /// # Errors
+    /// None.
+    pub(crate) fn require_own_namespace(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What a job makes libdtrace do outside the worker. It does not matter where nothing is confined.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reach;
