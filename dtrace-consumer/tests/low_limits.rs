@@ -2,12 +2,21 @@
 //!
 //! The limit is that of a consumer of its own. It either traces or names the limit; and nothing is left behind.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use dtrace_consumer::elevation::Elevation;
+use dtrace_consumer::{Error, Failure, Outcome, run_synchronous, trace};
 use dtrace_test_support::consumer::descriptor_limit;
+use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::printed::printed_by;
 use dtrace_test_support::traced::traced_program;
+use dtrace_test_support::user::{self, SUDOERS, System};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 live_tests! {
     serial,
@@ -23,6 +32,20 @@ live_tests! {
         every_number_of_open_files_is_enough_or_named,
         every_amount_of_memory_is_enough_or_named,
     ],
+    needs: [Tracing, Root, Command("sudo"), Command("unshare"), Command("setpriv")],
+    tests: [few_processes_of_an_ordinary_user_are_enough_or_named],
+}
+
+ctor::declarative::ctor! {
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
+    #[ctor(unsafe)]
+    fn before_main() {
+        if let Some(case) = user::case() {
+            assert_eq!(case, "processes");
+            with_few_processes();
+            std::process::exit(0);
+        }
+    }
 }
 
 const TRACED: &str = "5 firings, nothing lost\n";
@@ -105,4 +128,78 @@ fn small_files_are_named_and_end_nobody() {
     assert_eq!(after("ulimit -f 64", "recorded"), TRACED);
     let said = after("ulimit -f 1", "recorded");
     assert!(said.starts_with("Recording {") && said.contains("RLIMIT_FSIZE"), "{said}");
+}
+
+fn few_processes_of_an_ordinary_user_are_enough_or_named() {
+    let (_lock, guard) = alone();
+    let system = System { sudoers: SUDOERS, ..System::default() };
+    let worker = Path::new(env!("CARGO_BIN_EXE_dtrace-worker"));
+    let said = user::as_user(&system, worker, "processes");
+    guard.check();
+    let lines: Vec<&str> = said.lines().collect();
+    let is_right = |line: &&str| line.ends_with(": traced") || line.ends_with(": named");
+    assert!(lines.len() > 40 && lines.iter().all(is_right), "{said}");
+    // One is this user's program itself.
+    let of = |limit: &str| lines.iter().filter(|it| it.starts_with(limit)).collect::<Vec<_>>();
+    assert!(of("1 ").iter().all(|it| it.ends_with("named")), "{said}");
+    assert!(of("enough ").iter().all(|it| it.ends_with("traced")), "{said}");
+}
+
+/// What the user does. Whoever has fewer than it takes gets an error; nothing hangs.
+fn with_few_processes() {
+    // The kernel ends a test that hangs.
+    nix::unistd::alarm::set(300);
+    let (_, most) = getrlimit(Resource::RLIMIT_NPROC).expect("a limit");
+    let now = tasks_of_this_user();
+    let few = (0..=16).map(|more| (format!("{now} + {more}"), now + more));
+    let ends = [("1".to_owned(), 1), ("enough".to_owned(), now + 500)];
+    for (name, limit) in ends.into_iter().chain(few) {
+        for how in ["command", "output", "thread", "created"] {
+            setrlimit(Resource::RLIMIT_NPROC, limit.min(most), most).expect("below the hard limit");
+            let result = session(how);
+            setrlimit(Resource::RLIMIT_NPROC, most, most).expect("as it was");
+            let said = match result {
+                Ok(outcome) if outcome.losses.is_empty() && outcome.firings == 1 => {
+                    "traced".to_owned()
+                }
+                Err(Error::Limit { limit, .. }) if limit.contains("RLIMIT_NPROC") => {
+                    "named".to_owned()
+                }
+                Ok(outcome) => format!("{} firings, {}", outcome.firings, outcome.losses),
+                Err(error) => format!("{error:?} {error}").replace('\n', " "),
+            };
+            println!("{name} {how}: {said}");
+        }
+    }
+}
+
+fn session(how: &str) -> Result<Outcome, Error> {
+    let exit = "syscall::exit_group:entry /pid == $target/ { trace(1); }";
+    let result = match how {
+        "command" => {
+            run_synchronous(exit, ["true"]).elevation(Elevation::Sudo).chew(|_| Ok(())).run()
+        }
+        "created" => trace(exit).create(["true"]).elevation(Elevation::Sudo).chew(|_| Ok(())).run(),
+        "output" => run_synchronous(exit, ["true"])
+            .capture_output()
+            .deadline(Duration::from_secs(60))
+            .elevation(Elevation::Sudo)
+            .chew(|_| Ok(()))
+            .run(),
+        _ => trace("BEGIN { trace(1); exit(0); }")
+            .elevation(Elevation::Sudo)
+            .chew(|_| Ok(()))
+            .spawn()
+            .and_then(|thread| thread.join()),
+    };
+    result.map_err(|Failure { error, .. }| error)
+}
+
+/// The number of processes and threads that count for this user.
+fn tasks_of_this_user() -> u64 {
+    let own = nix::unistd::getuid().as_raw();
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+    let own = processes.filter(|it| it.metadata().is_ok_and(|it| it.uid() == own));
+    let threads = own.filter_map(|it| fs::read_dir(it.path().join("task")).ok());
+    threads.map(|threads| threads.count() as u64).sum()
 }

@@ -8,6 +8,7 @@ use crate::decode::consumer::Consumer;
 use crate::decode::deadline::Watch;
 use crate::decode::delivery::Delivery;
 use crate::decode::stop::Ending;
+use crate::error::Error;
 use crate::error::failure::Failure;
 
 /// A session that is being set up.
@@ -42,6 +43,11 @@ pub(crate) mod sealed {
 
         /// Returns whether there is text, as far as known before it runs.
         fn has_text(&mut self) -> bool;
+
+        /// Returns the error of a session that did not start, with the limit of this process that explains it.
+        fn explained(error: Error) -> Error {
+            error
+        }
 
         /// Delivers everything. Calls `started` before the first data.
         ///
@@ -95,7 +101,8 @@ impl<S: Source, C: Consumer> Session<S, C> {
         let Session { mut source, consumer, ending } = self;
         source.delivery().check()?;
         let deadline = source.delivery().deadline;
-        let _watch = deadline.map(|limit| Watch::start(limit, &ending)).transpose()?;
+        let watch = deadline.map(|limit| Watch::start(limit, &ending)).transpose();
+        let _watch = watch.map_err(S::explained)?;
         source.run(consumer, &ending, started)
     }
 }

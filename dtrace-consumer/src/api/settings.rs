@@ -9,6 +9,7 @@ use super::option::Setting;
 use super::session::{self, Session, Source};
 use super::traced::Traced;
 use crate::client::admit::admit_unless_ended;
+use crate::client::advise;
 use crate::client::elevation::Elevation;
 use crate::client::run;
 use crate::client::settings::Settings;
@@ -19,6 +20,7 @@ use crate::data::script::Script;
 use crate::decode::consumer::Consumer;
 use crate::decode::delivery::Delivery;
 use crate::decode::stop::Ending;
+use crate::error::Error;
 use crate::error::failure::Failure;
 use crate::stream::compile_flags::{PREPROCESS, ZERO_MATCHES};
 
@@ -71,6 +73,10 @@ impl<S: sealed::Traces> session::sealed::Source for S {
 
     fn has_text(&mut self) -> bool {
         self.settings().delivery.demands.text
+    }
+
+    fn explained(error: Error) -> Error {
+        advise::explained(error)
     }
 
     fn run<'c>(

@@ -63,7 +63,8 @@ where
                     let _ = tell.send(());
                 })
             })
-            .map_err(|cause| Error::System { attempt: "start the session's thread", cause })?;
+            .map_err(|cause| Error::System { attempt: "start the session's thread", cause })
+            .map_err(S::explained)?;
         if started.recv().is_ok() {
             let id = thread.thread().id();
             return Ok(ConsumerThread { stop, thread: Some(thread), id });

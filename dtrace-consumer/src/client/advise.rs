@@ -36,6 +36,11 @@ pub(crate) fn advised(settings: &Settings, command: Option<i32>, mut error: Erro
     explained_by_limit(error)
 }
 
+/// Adds the limit of this process that explains why a session did not start, if there is one.
+pub(crate) fn explained(error: Error) -> Error {
+    explained_by_limit(error)
+}
+
 fn exists(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }

@@ -9,6 +9,7 @@ use super::command::place::{Hold, Place, where_to_hold};
 use super::command::{self, Held, Waiting};
 use super::session::{self, Live};
 use super::settings::Settings;
+use super::system::explained_by_limit;
 use crate::data::outcome::{EndedBy, Outcome};
 use crate::data::script::{Script, words_of};
 use crate::data::warning::{Warning, WarningKind};
@@ -70,7 +71,7 @@ pub(crate) fn run<'c>(
     started();
     match processes.release(settings, output, &mut live, ending) {
         Ok(running) => running.trace(live, ending),
-        Err(error) => live.finish(Err(error), None),
+        Err(error) => live.finish(Err(explained_by_limit(error)), None),
     }
 }
 
