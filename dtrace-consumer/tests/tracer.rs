@@ -16,7 +16,7 @@ use dtrace_consumer::elevation::Elevation;
 use dtrace_consumer::session::{Source, Traces};
 use dtrace_consumer::{Consumer, ConsumerThread, Error, Session, run_synchronous, trace};
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::{children, no_children};
+use dtrace_test_support::processes::{descendants_of, no_children};
 use dtrace_test_support::traced::{call, traced_program};
 use dtrace_test_support::user::{self, SUDOERS, System};
 use nix::unistd;
@@ -41,7 +41,10 @@ live_tests! {
     needs: [Tracing, Root, Command("cpp")],
     tests: [a_session_whose_begin_does_not_fire_is_an_error],
     needs: [Tracing, Root, Command("sudo"), Command("unshare"), Command("setpriv")],
-    tests: [the_tracer_is_the_user_whom_an_elevated_worker_serves],
+    tests: [
+        the_tracer_is_the_user_whom_an_elevated_worker_serves,
+        tracing_with_an_elevated_worker_does_not_feed_itself,
+    ],
 }
 
 /// The first argument of this binary when it is to do a [`Case`] elsewhere.
@@ -64,15 +67,18 @@ ctor::declarative::ctor! {
 fn do_a_case() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(case) = user::case() {
-        assert_eq!(case, "numbers");
-        println!("{}", numbers(trace(NUMBERS).elevation(Elevation::Sudo)));
+        match case.as_str() {
+            "numbers" => println!("{}", numbers(trace(NUMBERS).elevation(Elevation::Sudo))),
+            "feedback" => println!("{:?}", fed_back(Elevation::Sudo)),
+            _ => std::process::exit(99),
+        }
     } else if let [_, word, case] = &arguments[..]
         && word == WORD
     {
         match case.as_str() {
             "numbers" => println!("{}", numbers(trace(NUMBERS))),
             "target" => println!("{}", calls_of_the_target()),
-            "feedback" => println!("{:?}", fed_back()),
+            "feedback" => println!("{:?}", fed_back(Elevation::None)),
             "outside" => println!("{}", seen_outside()),
             "function" => println!("{}", functions()),
             _ => std::process::exit(99),
@@ -163,27 +169,33 @@ fn macro_variables_are_numbers_of_a_consumer_with_another_group_or_session() {
     assert_eq!(elsewhere(&["setsid"], "numbers"), "equal");
 }
 
-fn the_tracer_is_the_user_whom_an_elevated_worker_serves() {
+/// Returns what this binary prints that does `case` as a user who may use sudo.
+fn with_sudo(case: &str) -> String {
     let system = System { sudoers: SUDOERS, ..System::default() };
     let worker = Path::new(env!("CARGO_BIN_EXE_dtrace-worker"));
-    assert_eq!(user::as_user(&system, worker, "numbers").trim_end(), "equal");
+    user::as_user(&system, worker, case).trim_end().to_owned()
+}
+
+fn the_tracer_is_the_user_whom_an_elevated_worker_serves() {
+    assert_eq!(with_sudo("numbers"), "equal");
 }
 
 /// Traces every call on the system except the tracer's, with closures that write for each record. Returns which
 /// threads of this process and of its worker were recorded nevertheless, and whether the command was.
-fn fed_back() -> (BTreeSet<i64>, bool) {
+fn fed_back(elevation: Elevation) -> (BTreeSet<i64>, bool) {
     const SCRIPT: &str = "
         rawtp:raw_syscalls::sys_enter, syscall::write:entry, syscall::read:entry,
         sched:::off-cpu, sched:::wakeup, profile-97
         /pid != $pid/ { printf(\"%d %d\", tid, pid == $target); }
     ";
     no_children();
-    let mut output = tempfile::tempfile().expect("a file");
+    let mut output = fs::OpenOptions::new().write(true).open("/dev/null").expect("a file");
     let mut own = BTreeSet::new();
     let (mut seen, mut traced) = (BTreeSet::new(), false);
     let command = traced_program("calls", 3000);
     let outcome = run_synchronous(SCRIPT, command)
         .option("bufsize", "16m")
+        .elevation(elevation)
         .rows(|(tid, is_command): (i64, i64)| {
             writeln!(output, "{tid}")?;
             if is_command == 1 {
@@ -204,13 +216,16 @@ fn fed_back() -> (BTreeSet<i64>, bool) {
 
 /// The threads of this process, and of its worker.
 fn threads_of_the_tracer() -> Vec<i64> {
-    // The traced command is this binary, too.
+    // The traced command is this binary, too. sudo(8), which waits, is no part of the tracer.
     let is_worker = |pid: &i32| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        !String::from_utf8_lossy(&command).contains("traced-program")
+        let command = String::from_utf8_lossy(&command);
+        !command.contains("traced-program") && !command.starts_with("sudo")
     };
-    let own = std::process::id().cast_signed();
-    let processes = children().into_iter().filter(is_worker).chain([own]);
+    let own = std::process::id();
+    let workers: Vec<i32> = descendants_of(own).into_iter().filter(is_worker).collect();
+    assert!(!workers.is_empty(), "a worker");
+    let processes = workers.into_iter().chain([own.cast_signed()]);
     let tasks = processes.filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
     let names = tasks.flatten().flatten().map(|task| task.file_name());
     let threads: Vec<i64> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
@@ -219,11 +234,15 @@ fn threads_of_the_tracer() -> Vec<i64> {
 }
 
 fn tracing_does_not_feed_itself_past_a_predicate_on_pid() {
-    assert_eq!(fed_back(), (BTreeSet::new(), true));
+    assert_eq!(fed_back(Elevation::None), (BTreeSet::new(), true));
 }
 
 fn tracing_in_a_pid_namespace_does_not_feed_itself() {
     assert_eq!(in_pid_namespace("feedback"), "({}, true)");
+}
+
+fn tracing_with_an_elevated_worker_does_not_feed_itself() {
+    assert_eq!(with_sudo("feedback"), "({}, true)");
 }
 
 fn a_predicate_on_pid_selects_what_this_program_does() {
