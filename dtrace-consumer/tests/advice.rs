@@ -18,6 +18,7 @@ live_tests! {
         what_the_kernel_does_not_permit_is_not_for_a_pattern_to_exclude,
         a_clause_that_is_too_large_is_to_be_split,
         what_libraries_define_leads_to_those_that_were_left_out,
+        files_and_translated_arguments_lead_to_the_library_that_was_left_out,
         a_library_that_was_left_out_is_not_blamed_for_another_mistake,
     ],
     needs: [Tracing, Command("cpp")],
@@ -178,6 +179,36 @@ fn what_libraries_define_leads_to_those_that_were_left_out() {
     ] {
         let error = compile_error(&prefix, script);
         assert!(error.omitted.iter().any(|it| it.file == "odd.d"), "{script}: {error}");
+    }
+}
+
+/// libdtrace's own `io.d` defines them.
+fn files_and_translated_arguments_lead_to_the_library_that_was_left_out() {
+    let prefix = Prefix::new("no-io");
+    prefix.break_library("io.d");
+    for script in [
+        "BEGIN { trace(fds[0].fi_pathname); }",
+        "syscall::write:entry { trace(fds[arg0].fi_fs); }",
+        "BEGIN { this->file = (fileinfo_t *)0; trace(this->file->fi_name); }",
+        "BEGIN { trace(sizeof (devinfo_t)); }",
+        "io:::start { trace(args[0]->b_bcount); }",
+        "io:::start { trace(args[1]->dev_name); }",
+        "io:::start { trace(args[2]->fi_pathname); }",
+    ] {
+        let error = compile_error(&prefix, script);
+        let text = error.to_string();
+        let omitted = error.omitted.iter().find(|it| it.file == "io.d");
+        let omitted = omitted.unwrap_or_else(|| panic!("{script}: {text}"));
+        let named = format!(
+            "the D library io.d does not compile here and was left out: {}",
+            omitted.reason
+        );
+        assert!(!omitted.reason.is_empty() && text.contains(&named), "{script}: {text}");
+    }
+    // What other libraries define works without it.
+    for script in ["BEGIN { trace(curpsinfo->pr_fname); }", "proc:::exit { trace(args[0]); }"] {
+        let session = run_synchronous(script, ["true"]).prefix(prefix.path());
+        session.run().unwrap_or_else(|failure| panic!("{script}: {failure}"));
     }
 }
 

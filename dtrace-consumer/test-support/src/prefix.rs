@@ -51,6 +51,26 @@ impl Prefix {
         fs::write(self.directory().join(file), text).expect("a file can be written");
     }
 
+    /// Makes one of libdtrace's own D libraries fail to compile, whatever the kernel is.
+    ///
+    /// # Panics
+    /// If libdtrace has no library with this name, or it cannot be changed.
+    pub fn break_library(&self, file: &str) {
+        let entries = fs::read_dir(self.directory()).expect("it can be read").flatten();
+        // For each kernel from a version on there is a directory of its own.
+        let versions: Vec<PathBuf> =
+            entries.map(|it| it.path()).filter(|it| it.join(file).exists()).collect();
+        assert!(!versions.is_empty(), "no {file}");
+        for version in versions {
+            let real = fs::canonicalize(&version).expect("it is there");
+            fs::remove_file(&version).expect("a link");
+            mirror(&real, &version, &[file]);
+            let mut text = fs::read_to_string(real.join(file)).expect("it can be read");
+            text.push_str("\ninline int broken = vmlinux`no_such_variable;\n");
+            fs::write(version.join(file), text).expect("a file can be written");
+        }
+    }
+
     /// Of its D libraries.
     fn directory(&self) -> PathBuf {
         let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
