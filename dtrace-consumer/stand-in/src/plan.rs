@@ -34,6 +34,8 @@ pub struct Plan {
     /// The number of places in each entry's list by CPU; without it, entries have none. On other platforms than
     /// Linux only whether it is set counts: their lists have a place for each configured CPU.
     pub cpus: Option<u32>,
+    /// Whether these lists lack their last place. Whoever reads as many as the library has reads beyond their ends.
+    pub lists_are_short: bool,
     /// The text of every symbol and of every name of a type.
     pub name: Option<String>,
     /// How many arguments each probe has; 1 without it.

@@ -6,9 +6,10 @@
 use std::process::Command;
 
 use dtrace_consumer::query::{ProbeQuery, TypeQuery};
-use dtrace_consumer::trace;
+use dtrace_consumer::{Error, Failure, trace};
 use dtrace_stand_in::plan::{Entry, Event, Firing, Plan, Record, Value};
 use dtrace_sys::abi::*;
+use dtrace_test_support::harness;
 
 use crate::stage::*;
 
@@ -45,6 +46,26 @@ pub(crate) fn values_by_cpu_are_read_as_far_as_their_list_reaches() {
     // Without the option there are none.
     let seen = entries(&prefix, &Plan { entries: vec![entry(1, 10)], ..Plan::default() });
     assert!(seen.iter().all(|(_, by_cpu)| by_cpu.is_empty()), "{seen:?}");
+}
+
+/// Without this, a lane in which nothing is sanitized would look the same as one in which nothing is wrong.
+pub(crate) fn the_sanitizer_sees_a_read_beyond_an_end() {
+    // `.ci/faults` sets it.
+    if std::env::var_os("ASAN_OPTIONS").is_none() {
+        harness::ignore("AddressSanitizer is not there; `.ci/faults` runs this test");
+    }
+    let prefix = Prefix::new();
+    // Which CPUs have values is trusted of libdtrace.
+    let entries = vec![entry(1, 10)];
+    Plan { entries, cpus: Some(2), lists_are_short: true, ..Plan::default() }.put(&prefix.path);
+    let session = trace("BEGIN { @a[1] = count(); }").prefix(&prefix.path).walk(|_| Ok(()));
+    match session.run() {
+        Err(Failure { error: Error::WorkerDied { last_words, .. }, .. }) => {
+            let is_seen = last_words.contains("AddressSanitizer: heap-buffer-overflow");
+            assert!(is_seen, "{last_words}");
+        }
+        other => panic!("nothing saw it: {other:?}"),
+    }
 }
 
 pub(crate) fn values_of_every_size_are_read_to_their_end() {

@@ -52,6 +52,7 @@ live_tests! {
         entries_of_which_something_is_missing_arrive_or_are_damaged,
         descriptions_of_probes_and_programs_that_cannot_be_are_refused,
         a_description_without_its_parts_is_not_handed_back_to_the_library,
+        the_sanitizer_sees_a_read_beyond_an_end,
         values_of_every_size_are_read_to_their_end,
         records_of_every_kind_end_with_their_data,
         texts_of_every_length_arrive,

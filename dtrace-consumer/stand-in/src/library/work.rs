@@ -246,15 +246,15 @@ unsafe extern "C" fn dtrace_aggregate_print(
 }
 
 fn walk(function: Option<dtrace_aggregate_f>, arg: *mut c_void) -> c_int {
-    let (entries, cpus): (Vec<Entry>, _) = {
+    let (entries, cpus, missing): (Vec<Entry>, _, _) = {
         let state = STATE.lock().expect("nobody panics");
-        (state.plan.entries.clone(), state.plan.cpus)
+        (state.plan.entries.clone(), state.plan.cpus, u32::from(state.plan.lists_are_short))
     };
     let function = function.expect("a callback");
     for planned in &entries {
         let entry = match planned.oddity {
             Some(EntryOddity::NoEntry) => ptr::null(),
-            _ => memory::shortened(&memory::entry(planned, cpus), memory::ENTRY),
+            _ => memory::shortened(&memory::entry(planned, cpus, missing), memory::ENTRY),
         };
         // SAFETY: the callback accepts this, and gets the argument that was passed with it.
         match unsafe { function(entry, arg) } {

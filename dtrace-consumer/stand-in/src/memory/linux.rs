@@ -138,8 +138,9 @@ pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
     r.dtrd_format.cast_const().cast()
 }
 
-/// Makes an entry as a walk's callback receives it, with values by CPU if there is a number of CPUs.
-pub(crate) fn entry(entry: &Entry, cpus: Option<u32>) -> dtrace_aggdata_t {
+/// Makes an entry as a walk's callback receives it, with values by CPU if there is a number of CPUs. So many of their
+/// places are missing.
+pub(crate) fn entry(entry: &Entry, cpus: Option<u32>, missing: u32) -> dtrace_aggdata_t {
     let odd = |oddity| entry.oddity == Some(oddity);
     let plain = |action, offset, size| dtrace_recdesc_t {
         dtrd_action: action,
@@ -196,7 +197,10 @@ pub(crate) fn entry(entry: &Entry, cpus: Option<u32>) -> dtrace_aggdata_t {
             true => ptr::null_mut(),
             false => with_generation(0, value.bytes),
         },
-        dtada_percpu: cpus.map_or(ptr::null_mut(), |cpus| list((0..cpus.into()).map(on).collect())),
+        dtada_percpu: match cpus {
+            Some(cpus) => list((0..u64::from(cpus - missing)).map(on).collect()),
+            None => ptr::null_mut(),
+        },
     }
 }
 

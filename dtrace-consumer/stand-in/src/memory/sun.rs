@@ -147,8 +147,9 @@ pub(crate) fn format(r: &dtrace_recdesc_t) -> *const c_char {
     ptr::with_exposed_provenance(address)
 }
 
-/// Makes an entry as a walk's callback receives it, with values by CPU if there is a number of CPUs.
-pub(crate) fn entry(entry: &Entry, cpus: Option<u32>) -> dtrace_aggdata_t {
+/// Makes an entry as a walk's callback receives it, with values by CPU if there is a number of CPUs. So many of their
+/// places are missing.
+pub(crate) fn entry(entry: &Entry, cpus: Option<u32>, missing: u32) -> dtrace_aggdata_t {
     let odd = |oddity| entry.oddity == Some(oddity);
     let plain = |action, offset, size| dtrace_recdesc_t {
         dtrd_action: action,
@@ -196,7 +197,7 @@ pub(crate) fn entry(entry: &Entry, cpus: Option<u32>) -> dtrace_aggdata_t {
         // SAFETY: the call has no preconditions.
         let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
         let on = |cpu: i64| bytes(&entry.whole_value(cpu.cast_unsigned()).bytes);
-        delivered.dtada_percpu = list((0..cpus).map(on).collect());
+        delivered.dtada_percpu = list((0..cpus - i64::from(missing)).map(on).collect());
     }
     delivered
 }
