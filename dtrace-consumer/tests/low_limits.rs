@@ -28,6 +28,9 @@ live_tests! {
         limits_that_no_session_reaches_do_not_matter,
         small_files_are_named_and_end_nobody,
     ],
+    long: [
+        without_room_for_second_events_each_record_wakes_the_session,
+    ],
     by_hand: [
         every_number_of_open_files_is_enough_or_named,
         every_amount_of_memory_is_enough_or_named,
@@ -91,6 +94,37 @@ fn at_the_least_number_of_open_files_nothing_is_left_behind() {
     let traces = |limit: &u32| !traces_or_names("RLIMIT_NOFILE", &descriptor_limit(*limit));
     let enough = (22..64).filter(traces).take(4).count();
     assert_eq!(enough, 4);
+}
+
+/// The first line of what a consumer says, and whether it is warned.
+fn woken(limit: u32, how: &str) -> (String, bool) {
+    let said = after(&descriptor_limit(limit), how);
+    let (first, others) = said.split_once('\n').unwrap_or_default();
+    let is_warned = others.contains("records cannot wait in the kernel's buffers");
+    assert!(is_warned || others.is_empty(), "{how}, {limit}: {said}");
+    (first.to_owned(), is_warned)
+}
+
+fn without_room_for_second_events_each_record_wakes_the_session() {
+    let (alone, is_warned) = woken(256, "woken for each");
+    assert!(alone.starts_with("3000 firings, 0 lost, ") && !is_warned, "{alone}");
+    let (both, is_warned) = woken(256, "woken for many");
+    assert!(both.starts_with("3000 firings, 0 lost, ") && !is_warned && both != alone, "{both}");
+    // From the lowest limit at which a session traces, up to the first one at which records may wait. In between, the
+    // descriptors do not suffice for the first of the second events, for another one, or for what comes later.
+    let mut refused = 0;
+    for limit in 22..96 {
+        match woken(limit, "woken for many") {
+            (said, false) if said == both => break,
+            (said, true) => {
+                assert_eq!(said, alone, "{limit}");
+                refused += 1;
+            }
+            (said, _) => assert!(said.contains("RLIMIT_NOFILE") && refused == 0, "{limit}: {said}"),
+        }
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(refused > cpus, "{refused}");
 }
 
 fn memory(of_data: &[u32], of_addresses: &[u32]) {

@@ -7,11 +7,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Command, Stdio, exit};
+use std::time::Duration;
 
 use dtrace_consumer::{run_synchronous, trace};
 use nix::unistd::Pid;
 
-use crate::processes::{children_of, wait_until};
+use crate::processes::{children, children_of, wait_until};
 use crate::traced::{WORD, traced_program};
 
 /// How far a consumer gets before the test does something to it.
@@ -54,6 +55,8 @@ pub(crate) fn run(how: &str) -> ! {
         "broken" => broken_pipe(),
         "calls" => calls(None),
         "recorded" => calls(Some("recording")),
+        "woken for each" => buffers(Duration::ZERO),
+        "woken for many" => buffers(DELAY),
         "idle" => idle(),
         "symbols" => wait(
             "BEGIN { trace(1); } syscall::exit_group:entry /pid == $target/ { ustack(); }",
@@ -118,6 +121,41 @@ fn calls(recording: Option<&str>) -> ! {
         }
     }
     exit(0)
+}
+
+/// How long records may wait.
+const DELAY: Duration = Duration::from_millis(5);
+
+/// Traces thousands of calls, whose records may wait so long. Says what came of it, and how many events of the kernel
+/// the worker has.
+fn buffers(delay: Duration) -> ! {
+    let mut events = 0;
+    let script = "syscall::getppid:entry /pid == $target/ { trace(1); }";
+    let result = run_synchronous(script, traced_program("calls", 3000))
+        .max_delay(delay)
+        .chew(|_| {
+            if events == 0 {
+                events = children().into_iter().map(kernel_events).sum();
+            }
+            Ok(())
+        })
+        .run();
+    match result {
+        Ok(outcome) => {
+            let lost = outcome.losses.total_drops();
+            println!("{} firings, {lost} lost, {events} events", outcome.firings);
+            outcome.warnings.iter().for_each(|warning| println!("{warning}"));
+        }
+        Err(failure) => println!("{}", failure.error),
+    }
+    exit(0)
+}
+
+/// Returns how many descriptors of perf_event_open(2) a process has.
+fn kernel_events(pid: i32) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let files = descriptors.filter_map(|it| fs::read_link(it.path()).ok());
+    files.filter(|file| file.as_os_str() == "anon_inode:[perf_event]").count()
 }
 
 /// Writes to workers that may be gone. The process is as it was started: SIGPIPE kills it, which Rust's
