@@ -8,7 +8,8 @@
 //! One session goes on all the time, and short ones start and end beside it. All trace a program that
 //! makes calls in bursts, and each must account for every firing.
 //!
-//! Memory is judged by its resident size, in samples after each short session. What an allocator or a
+//! Memory is judged by its resident size, in samples after each short session. The consumer's includes what the test
+//! itself notes of each session, about half a KiB. What an allocator or a
 //! table takes once is not told from a leak at the beginning, so the first third is not looked at. The
 //! medians of the second and of the last third may differ by [`GROWTH`]. That bounds what may leak,
 //! in two minutes, to some 8 bytes for each firing of the long session and some 20 KiB for each short
@@ -25,7 +26,7 @@ use dtrace_consumer::loss::{DropKind, LossPolicy};
 use dtrace_consumer::{ConsumerThread, Script};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::{children, wait_until};
+use dtrace_test_support::processes::{children, descendants_of, wait_until};
 use dtrace_test_support::traced::traced_program;
 use parking_lot::Mutex;
 
@@ -53,6 +54,10 @@ impl Load {
         let mut words = traced_program("bursts", BURST).into_iter();
         let mut command = Command::new(words.next().expect("the program"));
         Load(command.args(words).stdin(Stdio::piped()).spawn().expect("the load can be started"))
+    }
+
+    fn number(&self) -> i32 {
+        self.0.id().cast_signed()
     }
 
     fn pid(&self) -> String {
@@ -126,6 +131,13 @@ fn resident_kib(pid: i32) -> u64 {
     line.trim_end_matches("kB").trim().parse().expect("the process is there")
 }
 
+/// Returns the processes that came from this one and run.
+fn running() -> Vec<i32> {
+    // A zombie has no command line.
+    let runs = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| !it.is_empty());
+    descendants_of(std::process::id()).into_iter().filter(runs).collect()
+}
+
 fn entries(directory: &str) -> usize {
     fs::read_dir(directory).expect("/proc is mounted").count()
 }
@@ -157,7 +169,7 @@ fn nothing_grows_while_sessions_come_and_go_under_load() {
     let own = std::process::id().cast_signed();
 
     let (mut consumer, mut workers, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut descriptors, mut threads) = (Vec::new(), Vec::new());
+    let (mut descriptors, mut threads, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
     let mut delivered = 0;
     let began = Instant::now();
     let mut printed = began;
@@ -168,8 +180,11 @@ fn nothing_grows_while_sessions_come_and_go_under_load() {
         std::thread::sleep(Duration::from_millis(100));
         delivered += end(short, &seen);
         times.push((ready.as_micros() as u64, start.elapsed().as_micros() as u64));
-        // Only the long session is there: the worker of a short one may be a while in leaving.
-        wait_until("the short session's worker has left", || children().len() == 2);
+        // The load, the long session's worker, and the process that waits for the next session, whose parent may be that
+        // worker or this process. The worker of a short session may be a while in leaving.
+        wait_until("the short session's worker has left", || running().len() == 3);
+        let idle = running().into_iter().find(|pid| *pid != worker && *pid != load.number());
+        waiting.push(resident_kib(idle.expect("the process that waits for the next session")));
         consumer.push(resident_kib(own));
         workers.push(resident_kib(worker));
         descriptors.push(entries("/proc/self/fd") as u64);
@@ -209,6 +224,7 @@ fn nothing_grows_while_sessions_come_and_go_under_load() {
     for (what, samples, growth) in [
         ("KiB of the consumer", &consumer, GROWTH),
         ("KiB of the long session's worker", &workers, GROWTH),
+        ("KiB of the process that waits for the next session", &waiting, GROWTH),
         ("descriptors of the consumer", &descriptors, 0),
         ("threads of the consumer", &threads, 0),
     ] {
