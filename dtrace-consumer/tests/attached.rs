@@ -114,9 +114,10 @@ fn a_command_whose_functions_are_traced_may_execute_programs() {
 fn functions_of_a_program_that_the_command_executes_have_names() {
     let (_lock, guard) = alone();
     let program = traced_program("calls", 1);
+    let (theirs, mut ours) = std::io::pipe().expect("a pipe");
     let mut command = Command::new("sh");
-    // The shell calls getppid(2) when it starts. Its stack is named while it waits.
-    command.args(["-c", "sleep 2; exec \"$0\" \"$@\""]).args(program);
+    // The shell calls getppid(2) when it starts. Its stack is named while it waits for a line.
+    command.args(["-c", "read line; exec \"$0\" \"$@\""]).args(program).stdin(theirs);
     let mut innermost = Vec::new();
     run_synchronous("syscall::getppid:entry /pid == $target/ { ustack(); }", command)
         .deadline(DEADLINE)
@@ -126,11 +127,15 @@ fn functions_of_a_program_that_the_command_executes_have_names() {
             };
             let frame = stack.frames().next().expect("a frame");
             innermost.push(frame.symbol().unwrap_or_default().to_owned());
+            if innermost.len() == 1 {
+                ours.write_all(b"\n")?;
+            }
             Ok(())
         })
         .run()
         .expect("the session comes to its end");
     assert_eq!(innermost, ["getppid"; 2]);
+    drop(ours);
     guard.check();
 }
 
