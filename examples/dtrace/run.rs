@@ -13,7 +13,8 @@ use crate::output::{self, Destination, Style};
 
 const NO_PROBES: &str = "no probes matched";
 
-/// How long a command has to handle the terminal's interrupt, which it gets too, before the session ends and kills it.
+/// How long a command has to handle the terminal's interrupt, which it gets too. Then the session ends, with everything
+/// that was recorded, and a command that is still there gets SIGTERM. Without this pause it might get that instead.
 const HANDLING: Duration = Duration::from_millis(300);
 
 /// How long an aborted session has to end.

@@ -2,11 +2,13 @@
 //!
 //! The gate is a short loop that checks a word below the end of the stack and continues the program once the
 //! word is not zero. It is written behind the end of a segment of code, into the rest of its last page, so it
-//! overwrites nothing of the program. Whoever may write to the process's memory can open the gate,
-//! even if the kernel forbids writing to code (`proc_mem.force_override`).
+//! overwrites nothing of the program. Nor is it removed: the bytes there belong to no segment, the page is now a copy of
+//! this process alone, and the process would have to be stopped again to make sure that it has left the loop. Whoever
+//! may write to the process's memory can open the gate, even if the kernel forbids writing to code
+//! (`proc_mem.force_override`).
 //!
-//! If no file has enough room there, an instruction that jumps to itself replaces the next one. Restoring the
-//! original opens the gate. That requires a kernel that permits writing to code.
+//! If no file has enough room there, an instruction that jumps to itself replaces the next one. The program needs that
+//! one, so restoring the original is what opens the gate. That requires a kernel that permits writing to code.
 //!
 //! A gate is at the entry point of the program, or at its `main`, which runs after the initialisers that
 //! register the program's own probes. `main` needs no symbol: the code at the entry point passes it to the C
