@@ -175,7 +175,8 @@ fn few_processes_of_an_ordinary_user_are_enough_or_named() {
     assert!(lines.len() > 40 && lines.iter().all(is_right), "{said}");
     // One is this user's program itself.
     let of = |limit: &str| lines.iter().filter(|it| it.starts_with(limit)).collect::<Vec<_>>();
-    assert!(of("1 ").iter().all(|it| it.ends_with("named")), "{said}");
+    assert_eq!([of("only one ").len(), of("enough ").len()], [4, 4], "{said}");
+    assert!(of("only one ").iter().all(|it| it.ends_with("named")), "{said}");
     assert!(of("enough ").iter().all(|it| it.ends_with("traced")), "{said}");
 }
 
@@ -186,7 +187,7 @@ fn with_few_processes() {
     let (_, most) = getrlimit(Resource::RLIMIT_NPROC).expect("a limit");
     let now = tasks_of_this_user();
     let few = (0..=16).map(|more| (format!("{now} + {more}"), now + more));
-    let ends = [("1".to_owned(), 1), ("enough".to_owned(), now + 500)];
+    let ends = [("only one".to_owned(), 1), ("enough".to_owned(), now + 500)];
     for (name, limit) in ends.into_iter().chain(few) {
         for how in ["command", "output", "thread", "created"] {
             setrlimit(Resource::RLIMIT_NPROC, limit.min(most), most).expect("below the hard limit");
