@@ -301,7 +301,11 @@ impl Arguments {
             },
             Error::Process { message, .. } => message.clone(),
             // This is what libdtrace reports for an empty command.
-            Error::Command { .. } => "No such process".to_owned(),
+            Error::Command { .. } if cfg!(target_os = "linux") => "No such process".to_owned(),
+            Error::Command { program, cause } => {
+                let reason = super::output::reason(cause);
+                format!("failed to execute {program}: {reason}")
+            }
             other => other.to_string(),
         }
     }
