@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::image::examine;
 use super::system::{built_in, same_file, system_directories};
 use super::trust::require_trust;
-use super::version::standing;
+use super::version::{find_version, standing};
 use super::{
     Candidate, Libdtrace, Loader, LocateError, Origin, PREFIX_VARIABLE, Refusal, Standing,
 };
@@ -243,7 +243,8 @@ fn of_system(library: &Path) -> Libdtrace {
         syslibdir: None,
         loader: None,
         origin: Origin::System,
-        version: None,
+        // It says little: the versions of such systems are theirs.
+        version: fs::read(library).ok().and_then(|bytes| find_version(&bytes)),
         standing: Standing::Known,
     }
 }

@@ -6,6 +6,8 @@
 
 use std::ffi::{c_char, c_int};
 use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
@@ -17,20 +19,39 @@ type Ptrace = unsafe extern "C" fn(c_int, libc::pid_t, *mut c_char, c_int) -> c_
 
 static PTRACE: OnceLock<Ptrace> = OnceLock::new();
 
-/// Limits what libdtrace may control.
+/// Limits what the libdtrace that contains `inside` may control.
 ///
 /// # Errors
-/// libproc is not loaded, or does not call ptrace(2) as expected.
-pub(super) fn limit(controllable: Controllable) -> io::Result<()> {
+/// libproc is not found, or does not call ptrace(2) as expected.
+pub(super) fn limit(inside: usize, controllable: Controllable) -> io::Result<()> {
     controllable.set();
-    // SAFETY: the name ends in NUL. libdtrace needs the library, so the loader has loaded it before.
-    let inside = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"proc_attach".as_ptr()) };
-    if inside.is_null() {
-        return Err(io::Error::other("libproc has no proc_attach"));
-    }
+    let inside = in_libproc(inside).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, "the function proc_attach of libproc: not found")
+    })?;
     // SAFETY: libproc is called by this thread only: libdtrace has attached to no process yet. The function has the type
     // of ptrace(2).
-    unsafe { called_function::intercept(inside.addr(), c"ptrace", &PTRACE, controls) }
+    unsafe { called_function::intercept(inside, c"ptrace", &PTRACE, controls) }
+}
+
+/// Returns an address in the libproc that a libdtrace uses.
+fn in_libproc(libdtrace: usize) -> Option<usize> {
+    let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: the first call only writes to the structure, for whose fields zeros are valid. The name ends in NUL. The
+    // file is loaded already, and stays loaded.
+    let function = unsafe {
+        let address = ptr::with_exposed_provenance(libdtrace);
+        if libc::dladdr(address, found.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let library =
+            libc::dlopen(found.assume_init().dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+        if library.is_null() {
+            return None;
+        }
+        // The loader also looks in the libraries that it needs.
+        libc::dlsym(library, c"proc_attach".as_ptr())
+    };
+    (!function.is_null()).then(|| function.expose_provenance())
 }
 
 /// Takes the place of `ptrace` for libproc.

@@ -21,12 +21,15 @@ static ATTACHED: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 ///
 /// # Errors
 /// It cannot be limited here.
-pub(in crate::worker) fn limit_control(_: usize, controllable: Controllable) -> io::Result<()> {
+pub(in crate::worker) fn limit_control(
+    inside: usize,
+    controllable: Controllable,
+) -> io::Result<()> {
     #[cfg(target_os = "freebsd")]
-    return control::limit(controllable);
+    return control::limit(inside, controllable);
     #[cfg(not(target_os = "freebsd"))]
     {
-        let _ = controllable;
+        let _ = (inside, controllable);
         Err(io::Error::other("this system has no means for it"))
     }
 }
