@@ -34,6 +34,7 @@ live_tests! {
         an_ordinary_user_sees_what_is_missing_and_a_recording_under_a_banner,
         live_or_record_turns_the_replay_into_an_error,
         a_file_that_is_no_recording_is_an_error,
+        what_was_recorded_on_freebsd_replays_here,
     ],
 }
 
@@ -338,6 +339,29 @@ fn a_recording_replays_to_the_same_segments_and_counts() {
     let (first, rest) = text.split_once('\n').expect("lines");
     assert!(first.contains(r#""type":"replay""#), "{first}");
     assert_eq!(rest, stdout(&live));
+}
+
+/// The script `fbt` shows what is received: both ends of the connection, because the machine sent it to itself.
+fn what_was_recorded_on_freebsd_replays_here() {
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/recordings/tcp_segments-freebsd.dtrace");
+    let replayed = Command::new(example("tcp_segments"))
+        .args(["--json", "--replay", file])
+        .output()
+        .expect("the program starts");
+    let text = stdout(&replayed);
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let of_type = |name: &'static str| lines.iter().filter(move |line| line["type"] == name);
+    assert!(lines[0]["recorded_by"].as_str().is_some_and(|by| by.contains("12.1-RELEASE")));
+    let segments: Vec<&Value> = of_type("segment").collect();
+    assert_eq!(segments.len(), 12, "{text}");
+    assert!(segments.iter().all(|segment| segment["direction"] == "receive"), "{text}");
+    assert_eq!(segments[0]["state"], "state-syn-sent");
+    let bytes: u64 = segments.iter().filter_map(|segment| segment["length"].as_u64()).sum();
+    assert_eq!(bytes, 256);
+    let calls: i64 = of_type("syscall").filter_map(|line| line["count"].as_i64()).sum();
+    assert_eq!(calls, 207, "{text}");
 }
 
 fn a_file_that_is_no_recording_is_an_error() {

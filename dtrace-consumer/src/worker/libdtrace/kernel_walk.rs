@@ -61,13 +61,13 @@ pub(super) fn snapshot<S: Sink>(
     // SAFETY: the handle is open and tracing.
     let snap = || unsafe { platform::snap(handle) };
     let Some(maps) = maps.filter(|_| context.reads_maps.get()) else {
-        return handle.check(CALL, snap()).map(|()| None);
+        return snap().map(|()| None);
     };
     // Whatever happens now, libdtrace may regard what it has read in part as a valid snapshot.
     let was_in_part = context.in_part.replace(true);
-    let mut result = 0;
+    let mut result = Ok(());
     let mut watched = maps.watch(true, &mut || result = snap());
-    handle.check(CALL, result)?;
+    result?;
     if was_in_part && matches!(watched, Watched::Nothing) {
         watched = maps.watch(true, &mut || renew(context));
     }

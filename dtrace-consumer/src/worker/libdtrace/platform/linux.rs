@@ -178,9 +178,10 @@ pub(crate) fn defaults(_: Duration) -> Vec<(&'static str, String)> {
 ///
 /// # Safety
 /// The handle is open and tracing.
-pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> c_int {
+pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> Result<(), CallFailure> {
     // SAFETY: the caller guarantees it; see `# Safety`.
-    unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) }
+    let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
+    handle.check("dtrace_aggregate_snap", result)
 }
 
 /// Does nothing: on Linux `dtrace_work` itself waits for data.

@@ -2,14 +2,14 @@
 //!
 //! Tested on Linux with a stand-in for the library.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::time::Duration;
 
 use dtrace_sys::abi::*;
 
 use super::super::delivered::{Misdelivered, address, bytes, list, within};
-use super::super::handle::Handle;
+use super::super::handle::{CallFailure, Handle};
 use super::{Entry, Names};
 use crate::data::probe::Probe;
 use crate::data::session_info::Platform;
@@ -171,20 +171,21 @@ pub(crate) fn defaults(max_delay: Duration) -> Vec<(&'static str, String)> {
 ///
 /// # Safety
 /// The handle is open and tracing.
-pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> c_int {
-    const RATE: &CStr = c"aggrate";
+pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> Result<(), CallFailure> {
+    const RATE: &str = "aggrate";
     let mut rate = DTRACEOPT_UNSET;
-    // SAFETY: the handle is open, the names and values end in NUL, and the first call only writes to `rate`. The option
-    // may be set while tracing is on.
-    unsafe {
-        let known = (handle.api.dtrace_getopt)(handle.raw, RATE.as_ptr(), &raw mut rate) == 0;
-        (handle.api.dtrace_setopt)(handle.raw, RATE.as_ptr(), c"1ns".as_ptr());
-        let result = (handle.api.dtrace_aggregate_snap)(handle.raw);
-        if let (true, Ok(rate)) = (known, CString::new(format!("{rate}ns"))) {
-            (handle.api.dtrace_setopt)(handle.raw, RATE.as_ptr(), rate.as_ptr());
-        }
-        result
+    // SAFETY: the handle is open, the name ends in NUL, and the call only writes to `rate`.
+    let known =
+        unsafe { (handle.api.dtrace_getopt)(handle.raw, c"aggrate".as_ptr(), &raw mut rate) };
+    // The option may be set while tracing is on.
+    handle.set_option(RATE, Some(b"1ns"))?;
+    // SAFETY: the caller guarantees it; see `# Safety`.
+    let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
+    handle.check("dtrace_aggregate_snap", result)?;
+    if known == 0 {
+        handle.set_option(RATE, Some(format!("{rate}ns").as_bytes()))?;
     }
+    Ok(())
 }
 
 /// Waits until there may be something to do, as long as the options allow.
