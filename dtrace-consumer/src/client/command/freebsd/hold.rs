@@ -32,7 +32,7 @@ pub(in crate::client::command) fn hold(child: &Child, place: Place) -> io::Resul
     if place.at == Hold::Exec {
         return Ok(None);
     }
-    // libdtrace finds out itself when the program's own initialisers have run.
+    // The program's own initialisers, which register the probes that it defines, have not run there.
     let address = entry::run_up_to(pid)?;
     if !place.attach {
         return Ok(None);

@@ -99,7 +99,10 @@ unsafe extern "C" fn add(
 ) -> c_int {
     // SAFETY: `of` passes a pointer to its set, which nobody else uses during the call.
     if let Some(Statements(known)) = unsafe { arg.cast::<Statements>().as_mut() } {
-        known.insert(statement.expose_provenance() as u64);
+        // One that cannot be is refused where the clauses are described.
+        if !statement.is_null() && statement.is_aligned() {
+            known.insert(statement.expose_provenance() as u64);
+        }
     }
     0
 }
