@@ -11,6 +11,7 @@ mod work;
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use dtrace_sys::abi::*;
 
@@ -189,6 +190,7 @@ unsafe extern "C" fn dtrace_stmt_iter(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn dtrace_stop(_: *mut dtrace_hdl_t) -> c_int {
     enter!("dtrace_stop", -1);
+    state::STOPPED.store(true, Ordering::Relaxed);
     0
 }
 

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{LazyLock, Mutex};
 
 use dtrace_sys::abi::*;
@@ -45,6 +46,9 @@ pub(super) struct State {
     /// How many of them delivered everything.
     pub(super) complete: usize,
 }
+
+/// Whether tracing was stopped. There is nothing more to wait for then.
+pub(super) static STOPPED: AtomicBool = AtomicBool::new(false);
 
 pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
     let prefix = prefix();

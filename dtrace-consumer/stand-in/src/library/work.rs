@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dtrace_sys::abi::*;
@@ -43,6 +44,9 @@ unsafe extern "C" fn dtrace_work(
     for event in &round {
         let aborted = match event {
             Event::Interrupted => Err(libc::EINTR),
+            Event::Pause(_) if state::STOPPED.load(Ordering::Relaxed) => {
+                return DTRACE_WORKSTATUS_DONE;
+            }
             Event::Pause(milliseconds) => {
                 std::thread::sleep(Duration::from_millis(*milliseconds));
                 Ok(())
