@@ -1,4 +1,4 @@
-//! Files without a name: nobody else can open them, and they are gone when they are closed.
+//! Files without a name: no other user can open them, and they are gone when they are closed.
 
 use std::fs::File;
 use std::io;
@@ -11,16 +11,18 @@ pub(crate) fn unnamed_file() -> io::Result<File> {
     Ok(memfd_create(c"dtrace-consumer", MFdFlags::MFD_CLOEXEC).map(File::from)?)
 }
 
-/// Makes one. It has a name for a moment.
+/// Makes one. It has a name for a moment, under which only this user can open it.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn unnamed_file() -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
     const ATTEMPTS: u32 = 100;
     let directory = std::env::temp_dir();
     let mut attempt = 0;
     loop {
         let path = directory.join(format!("dtrace-consumer-{}-{attempt}", std::process::id()));
         // Whoever had made a file with this name before would read what is written to it.
-        match File::options().read(true).write(true).create_new(true).open(&path) {
+        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
             Ok(file) => return std::fs::remove_file(&path).map(|()| file),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
                 attempt += 1;

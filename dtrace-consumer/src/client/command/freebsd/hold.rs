@@ -49,9 +49,9 @@ pub(crate) fn release(child: &Child, _: &Signals, attached: bool) -> io::Result<
     Ok(())
 }
 
-/// Detaches a held command, which stays stopped as if by a signal.
-pub(crate) fn leave_stopped(child: &Child) -> io::Result<()> {
-    Ok(ptrace::detach(pid_of(child)?, Signal::SIGSTOP)?)
+/// Does nothing: any thread of this process may continue the command, because the process is its tracer.
+pub(crate) fn leave_stopped(_: &Child) -> io::Result<()> {
+    Ok(())
 }
 
 /// Asks the kernel to kill this process when the one that forked it ends. Only a program that raises its privileges is

@@ -18,13 +18,11 @@ use std::fs::File;
 use std::io;
 use std::process::{Child, ExitStatus};
 
-use nix::sys::signal::Signal;
-
 use crate::client::child::Signals;
 
 pub(super) use hold::{be_held, hold, leave_stopped, release};
 
-/// Continues a stopped child of this process and waits for its end. Then calls `at_exit`, before the child is reaped.
+/// Continues a held child of this process and waits for its end. Then calls `at_exit`, before the child is reaped.
 ///
 /// Its memory no longer exists then. libdtrace has read its map before, if it is attached to it.
 pub(super) fn run_to_exit(
@@ -32,7 +30,7 @@ pub(super) fn run_to_exit(
     signals: &Signals,
     at_exit: impl FnOnce(),
 ) -> io::Result<ExitStatus> {
-    signals.send(Signal::SIGCONT);
+    release(child, signals, false).inspect_err(|_| signals.kill_and_reap(child.id()))?;
     signals.wait_for(child.id(), at_exit)
 }
 

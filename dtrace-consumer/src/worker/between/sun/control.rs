@@ -28,8 +28,8 @@ pub(super) fn limit(inside: usize, controllable: Controllable) -> io::Result<()>
     let inside = in_libproc(inside).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, "the function proc_attach of libproc: not found")
     })?;
-    // SAFETY: libproc is called by this thread only: libdtrace has attached to no process yet. The function has the type
-    // of ptrace(2).
+    // SAFETY: libproc is called by this thread only: libdtrace has attached to no process yet. The loader has filled in its
+    // addresses, because libdtrace, which needs it, was loaded with RTLD_NOW. The function has the type of ptrace(2).
     unsafe { called_function::intercept(inside, c"ptrace", &PTRACE, controls) }
 }
 
@@ -44,7 +44,7 @@ fn in_libproc(libdtrace: usize) -> Option<usize> {
             return None;
         }
         let library =
-            libc::dlopen(found.assume_init().dli_fname, libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+            libc::dlopen(found.assume_init().dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD);
         if library.is_null() {
             return None;
         }

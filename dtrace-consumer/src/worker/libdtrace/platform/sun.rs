@@ -1,6 +1,6 @@
 //! The structures and calls of libdtrace on FreeBSD, macOS and illumos.
 //!
-//! Tested on Linux with a stand-in for the library.
+//! Tested on Linux with a stand-in for the library, and run on FreeBSD 12.1.
 
 use std::ffi::{c_char, c_int};
 use std::ptr;
@@ -175,17 +175,20 @@ pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> Result<(), Ca
     const RATE: &str = "aggrate";
     let mut rate = DTRACEOPT_UNSET;
     // SAFETY: the handle is open, the name ends in NUL, and the call only writes to `rate`.
-    let known =
+    let result =
         unsafe { (handle.api.dtrace_getopt)(handle.raw, c"aggrate".as_ptr(), &raw mut rate) };
+    let is_known = result == 0 && rate != DTRACEOPT_UNSET;
     // The option may be set while tracing is on.
-    handle.set_option(RATE, Some(b"1ns"))?;
+    if is_known {
+        handle.set_option(RATE, Some(b"1ns"))?;
+    }
     // SAFETY: the caller guarantees it; see `# Safety`.
     let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
-    handle.check("dtrace_aggregate_snap", result)?;
-    if known == 0 {
+    let snapped = handle.check("dtrace_aggregate_snap", result);
+    if is_known {
         handle.set_option(RATE, Some(format!("{rate}ns").as_bytes()))?;
     }
-    Ok(())
+    snapped
 }
 
 /// Waits until there may be something to do, as long as the options allow.

@@ -29,7 +29,7 @@ pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
     }
     // SAFETY: zeros are valid for all fields, and so is what the call has written.
     let peer = unsafe { peer.assume_init() };
-    // SAFETY: the union is as large as a pointer, all of whose bits are set, and the number is its first part.
+    // SAFETY: the union is as large as a pointer, all of whose bytes are initialised, and the number is its first part.
     let pid = unsafe { peer.cr_pid__c_anonymous_union.cr_pid };
     if pid == 0 {
         let parent = nix::unistd::getppid().as_raw();
