@@ -3,14 +3,23 @@
 use std::io;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
+use rustix::io::retry_on_intr;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::system::ProcessHandle;
+
+/// How long to wait for a child that was killed.
+pub(super) const DYING: Duration = Duration::from_secs(2);
+
+/// The longest pause between two looks whether it has ended.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Sends signals to a child, never to another process that has got its number, even if something else in this
 /// process reaps its children.
@@ -50,16 +59,28 @@ impl Signals {
         result
     }
 
-    /// Kills the child with this id, and reaps it: nobody else will wait for it.
+    /// Kills the child with this id, and reaps it: nobody else will wait for it. If it does not end soon, another thread
+    /// goes on waiting: the process may wait for a device, or be stopped by a tracer that hangs.
     pub(super) fn kill_and_reap(&self, id: u32) {
-        self.send(Signal::SIGKILL);
         let pid = Pid::from_raw(id.cast_signed());
-        let goes_on = |waited| match waited {
-            // If this process traces it, it may report a stop first.
-            Ok(status) => !matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)),
-            Err(error) => error == Errno::EINTR,
+        let (began, mut pause) = (Instant::now(), Duration::from_micros(50));
+        while began.elapsed() < DYING {
+            // Where this process or another one traces it, a signal that comes during a stop may be lost.
+            self.send(Signal::SIGKILL);
+            let waited =
+                self.during_wait(|| waitpid(pid, Some(WaitPidFlag::WNOHANG)), |it| is_over(*it));
+            if is_over(waited) {
+                return;
+            }
+            std::thread::sleep(pause);
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+        let signals = self.clone();
+        let wait = move || {
+            await_end(id);
+            let _ = signals.during_wait(|| waitpid(pid, None), |it| is_over(*it));
         };
-        self.during_wait(|| while goes_on(waitpid(pid, None)) {}, |()| true);
+        let _ = std::thread::Builder::new().name("dtrace-reaper".to_owned()).spawn(wait);
     }
 
     /// Waits for the child's end, and reaps it.
@@ -76,25 +97,27 @@ impl Signals {
 
         await_end(id);
         at_end();
-        let wait = || loop {
-            match waitpid(Pid::from_raw(id.cast_signed()), None) {
-                Err(Errno::EINTR) => {}
-                Ok(WaitStatus::Exited(_, code)) => return Ok(ExitStatus::from_raw(code << 8)),
-                Ok(WaitStatus::Signaled(_, signal, dumped)) => {
-                    let core = if dumped { 0x80 } else { 0 };
-                    return Ok(ExitStatus::from_raw(signal as i32 | core));
-                }
-                Ok(_) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
-        self.during_wait(wait, |_| true)
+        let pid = rustix::process::Pid::from_raw(id.cast_signed());
+        let options = rustix::process::WaitOptions::empty();
+        let ended = self.during_wait(|| rustix::process::waitpid(pid, options), |_| true)?;
+        let (_, status) = ended.ok_or(io::ErrorKind::NotFound)?;
+        Ok(ExitStatus::from_raw(status.as_raw()))
+    }
+}
+
+/// Returns whether there is nothing more to wait for.
+fn is_over(waited: nix::Result<WaitStatus>) -> bool {
+    match waited {
+        // If this process traces it, it may report a stop first.
+        Ok(status) => matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)),
+        Err(error) => error != Errno::EINTR,
     }
 }
 
 /// Waits for the end of a child, and leaves it to be reaped.
 fn await_end(id: u32) {
-    let pid = Pid::from_raw(id.cast_signed());
-    let ended = || waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
-    while ended() == Err(Errno::EINTR) {}
+    let Some(pid) = rustix::process::Pid::from_raw(id.cast_signed()) else { return };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    // If it fails, so does the wait that follows.
+    let _ = retry_on_intr(|| waitid(WaitId::Pid(pid), options));
 }

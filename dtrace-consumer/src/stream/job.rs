@@ -148,7 +148,8 @@ pub(crate) struct Target {
     pub(crate) gate: Option<Gate>,
 }
 
-/// What to write where in a process to release it; see `client/command/linux/gate.rs`.
+/// What to write where in a process to release it; see `client/command/linux/gate.rs`. On FreeBSD there is nothing to
+/// write: the process is stopped at this address, and libdtrace continues it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) address: u64,

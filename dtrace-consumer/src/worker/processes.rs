@@ -1,7 +1,7 @@
 //! Watches the processes whose ends end a session.
 //!
-//! libdtrace reports the end of each process that it is attached to, except that its own thread for
-//! a process sometimes misses it and spins. So the worker asks the kernel as well: a session must
+//! On Linux, libdtrace reports the end of each process that it is attached to, except that its own thread for
+//! a process sometimes misses it and spins. Elsewhere it does not say which process has ended. So the worker asks the kernel as well: a session must
 //! end with its last process. libdtrace also considers a process that executes a program to have
 //! ended (`between/linux/attachments.rs`); the worker reports its end when it really ends.
 

@@ -94,7 +94,10 @@ pub(super) fn serve(
     if let Err(Failed(frame)) = result {
         reporter.send(&Frame::Failure(frame));
     }
-    // The consumer kills a command that was not released.
+    // The consumer kills a command that was not released. It must not run before.
+    if !released.get() {
+        gates(&job).for_each(|(pid, _)| system::end_held(pid));
+    }
     let attached = gates(&job).filter(|_| released.get()).map(|(pid, _)| pid).collect();
     ending::end(reporter, control, attached, closing.take());
     Ok(())
@@ -333,7 +336,7 @@ fn control(
             set_target(compiling, held).map_err(failed)?;
             processes.created(held.pid, held.gate.is_some()).map_err(|error| {
                 let number = error.raw_os_error().unwrap_or(0);
-                failed(CallFailure { call: "pidfd_open", number, message: error.to_string() })
+                failed(CallFailure { call: system::WATCH, number, message: error.to_string() })
             })
         }
     }

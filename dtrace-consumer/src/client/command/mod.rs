@@ -36,7 +36,7 @@ use self::place::Place;
 use self::start_held::spawn_held;
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 use self::unsupported as system;
-use super::child::Signals;
+use super::child::{DYING, Signals};
 use super::requests::CatchUp;
 use super::statuses::loses_statuses;
 use crate::data::outcome::CommandOutcome;
@@ -50,9 +50,6 @@ pub(super) use start_held::prepare;
 
 /// How long a command has to end after SIGTERM.
 const TERMINATING: Duration = Duration::from_secs(2);
-
-/// How long to wait for a command that was killed. One that waits for a device may take for ever.
-const DYING: Duration = Duration::from_secs(2);
 
 /// A held command. It is killed unless it is released.
 #[derive(Default)]
@@ -133,7 +130,7 @@ impl Held {
             system::release(&child, &signals, self.gate.is_some())
         };
         if let Err(e) = released {
-            kill(&mut child, &signals);
+            signals.kill_and_reap(child.id());
             return Err(system("continue the command")(e));
         }
         let began = Instant::now();
@@ -167,8 +164,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some((child, signals)) = &mut self.process {
-            kill(child, signals);
+        if let Some((child, signals)) = &self.process {
+            signals.kill_and_reap(child.id());
         }
     }
 }
@@ -179,11 +176,6 @@ impl Drop for Held {
 fn occupy_standard() -> Vec<File> {
     let occupy = || unnamed_file().ok().filter(|file| file.as_raw_fd() <= libc::STDERR_FILENO);
     std::iter::from_fn(occupy).collect()
-}
-
-fn kill(child: &mut Child, signals: &Signals) {
-    signals.send(Signal::SIGKILL);
-    let _ = child.wait();
 }
 
 /// Returns the error for a command that did not start.

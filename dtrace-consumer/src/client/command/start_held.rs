@@ -5,7 +5,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::place::Place;
@@ -39,12 +38,11 @@ pub(super) fn spawn_held(
         let _ = child.wait();
     })?;
     spawned(&signals);
-    // The process stops at exec. This thread forked it, so this thread is its tracer.
+    // The process stops at its exec. Who forked it is its tracer: on Linux this thread, elsewhere this process.
     match hold(&child, place) {
         Ok(gate) => Ok((child, signals, gate)),
         Err(e) => {
-            signals.send(Signal::SIGKILL);
-            let _ = child.wait();
+            signals.kill_and_reap(child.id());
             Err(e)
         }
     }

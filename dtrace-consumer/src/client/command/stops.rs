@@ -5,6 +5,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::ptrace;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -48,11 +49,13 @@ pub(super) fn wait_for_trap(
     }
 }
 
-/// Unblocks the signal by which an exec stops. The program inherits what its parent blocks.
-pub(super) fn let_stop() -> nix::Result<()> {
+/// Makes this process, which is about to become a command, stop at its exec for the one that forked it. Unblocks the
+/// signal by which it stops: the program inherits what its parent blocks.
+pub(super) fn stop_at_exec() -> nix::Result<()> {
     let mut signal = SigSet::empty();
     signal.add(Signal::SIGTRAP);
-    signal.thread_unblock()
+    signal.thread_unblock()?;
+    ptrace::traceme()
 }
 
 pub(super) fn pid_of(child: &Child) -> io::Result<Pid> {

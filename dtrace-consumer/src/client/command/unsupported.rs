@@ -16,22 +16,22 @@ pub(super) fn be_held(_: Pid) -> nix::Result<()> {
     Err(Errno::ENOTSUP)
 }
 
-/// Is never called: no command starts.
+/// Fails: no command starts, because [`be_held`] fails before.
 pub(super) fn hold(_: &Child, _: Place) -> io::Result<Option<Gate>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Is never called: no command starts.
+/// Fails: no command starts, because [`be_held`] fails before.
 pub(super) fn release(_: &Child, _: &Signals, _: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Is never called: no command starts.
+/// Fails: no command starts, because [`be_held`] fails before.
 pub(super) fn leave_stopped(_: &Child) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Is never called: no command starts.
+/// Fails: no command starts, because [`be_held`] fails before.
 pub(super) fn run_to_exit(_: &Child, _: &Signals, _: impl FnOnce()) -> io::Result<ExitStatus> {
     Err(io::ErrorKind::Unsupported.into())
 }

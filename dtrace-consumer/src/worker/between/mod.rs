@@ -1,7 +1,8 @@
 //! What comes between libdtrace and the system.
 //!
-//! On Linux, libdtrace does not do everything that its users rely on. There, some of its calls are answered,
-//! watched or corrected by this crate. There is one module for each lineage of libdtrace, with the same items.
+//! Some of libdtrace's calls are answered, watched, corrected or refused by this crate: many on Linux, where libdtrace
+//! does not do everything that its users rely on, and few elsewhere. There is one module for each lineage of libdtrace, with the
+//! same items.
 
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 #[expect(unsafe_code, reason = "libdtrace calls it in place of functions of the C library")]

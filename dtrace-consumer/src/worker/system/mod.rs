@@ -3,31 +3,33 @@
 //! There is one module for each system, with the same items. The rest of the worker is independent of the
 //! system.
 
+#[expect(unsafe_code, reason = "it handles descriptors of this process by their numbers")]
+mod descriptors;
 #[cfg(target_os = "linux")]
 // Without Linux's libdtrace, nothing comes between that needs the rest of it.
 #[cfg_attr(not(dtrace_abi = "linux"), allow(dead_code))]
 pub(super) mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    Peer, Reach, Surroundings, Threads, belongs_to, close_inherited_descriptors, confine,
-    confine_before_opening, duplicate, end_tracing, give_up_privileges, has_one_thread,
-    identity_of, inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
-    open_standard_descriptors, outlive, peer_of, privileges_of, privileges_were_raised,
-    renew_event, try_opening_first, wait_descriptors, watch_process,
+    Peer, Reach, Surroundings, Threads, WATCH, belongs_to, close_inherited_descriptors, confine,
+    confine_before_opening, end_held, end_tracing, give_up_privileges, has_one_thread, identity_of,
+    is_traced, let_go_of_sockets, let_run_to_gate, open_gate, outlive, peer_of, privileges_of,
+    privileges_were_raised, renew_event, try_opening_first, wait_descriptors, watch_process,
 };
 
 #[cfg(not(target_os = "linux"))]
 mod sun;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use sun::{
-    Peer, Reach, Surroundings, Threads, belongs_to, close_inherited_descriptors, confine,
-    confine_before_opening, duplicate, end_tracing, give_up_privileges, has_one_thread,
-    identity_of, inode_of_input, is_traced, let_go_of_sockets, let_run_to_gate, open_gate,
-    open_standard_descriptors, outlive, peer_of, privileges_of, privileges_were_raised,
-    renew_event, try_opening_first, wait_descriptors, watch_process,
+    Peer, Reach, Surroundings, Threads, WATCH, belongs_to, close_inherited_descriptors, confine,
+    confine_before_opening, end_held, end_tracing, give_up_privileges, has_one_thread, identity_of,
+    is_traced, let_go_of_sockets, let_run_to_gate, open_gate, outlive, peer_of, privileges_of,
+    privileges_were_raised, renew_event, try_opening_first, wait_descriptors, watch_process,
 };
 
 use std::io;
+
+pub(crate) use descriptors::{duplicate, inode_of_input, open_standard_descriptors};
 
 use libc::{gid_t, pid_t, uid_t};
 

@@ -8,6 +8,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::trap::wait_for_trap;
@@ -26,11 +27,28 @@ pub(super) fn run_up_to(pid: Pid) -> io::Result<u64> {
     let mut breakpoint = [0; BREAKPOINT.len()];
     breakpoint.copy_from_slice(BREAKPOINT);
     transfer(pid, libc::PIOD_WRITE_I, entry, &mut breakpoint)?;
-    ptrace::cont(pid, None)?;
-    wait_for_trap(pid)?;
+    let mut signal = None;
+    let mut registers = loop {
+        ptrace::cont(pid, signal)?;
+        wait_for_trap(pid)?;
+        let mut registers = registers_of(pid)?;
+        if *place(&mut registers) == after(entry) {
+            break registers;
+        }
+        // Its loader or an initialiser has raised the signal.
+        signal = Some(Signal::SIGTRAP);
+    };
     transfer(pid, libc::PIOD_WRITE_I, entry, &mut original)?;
-    move_to(pid, entry)?;
+    *place(&mut registers) = entry.cast_signed();
+    set_registers(pid, &mut registers)?;
     Ok(entry)
+}
+
+/// Returns where the breakpoint at an address stops a process.
+fn after(entry: u64) -> i64 {
+    // An x86 processor has executed it by then.
+    let executed = if cfg!(target_arch = "x86_64") { BREAKPOINT.len() as u64 } else { 0 };
+    entry.wrapping_add(executed).cast_signed()
 }
 
 /// Reads bytes of a process's code, or writes them.
@@ -68,25 +86,39 @@ fn entry_of(pid: Pid) -> io::Result<u64> {
     entry.map(|[_, value]| *value).ok_or_else(|| io::Error::other("its entry point is unknown"))
 }
 
-/// Makes a process that a breakpoint has stopped go on at an address.
-fn move_to(pid: Pid, address: u64) -> io::Result<()> {
+#[cfg(target_arch = "x86_64")]
+type Registers = libc::reg;
+#[cfg(target_arch = "aarch64")]
+type Registers = libc::gpregs;
+
+/// Returns the place of the next instruction.
+#[cfg(target_arch = "x86_64")]
+fn place(registers: &mut Registers) -> &mut i64 {
+    &mut registers.r_rip
+}
+
+/// Returns the place of the next instruction.
+#[cfg(target_arch = "aarch64")]
+fn place(registers: &mut Registers) -> &mut i64 {
+    &mut registers.gp_elr
+}
+
+/// Reads the registers of a stopped process.
+fn registers_of(pid: Pid) -> io::Result<Registers> {
     // SAFETY: zeros are valid for all registers.
-    let mut registers: libc::reg = unsafe { std::mem::zeroed() };
+    let mut registers: Registers = unsafe { std::mem::zeroed() };
     // SAFETY: the request writes the structure, which outlives it.
     let result =
         unsafe { libc::ptrace(libc::PT_GETREGS, pid.as_raw(), (&raw mut registers).cast(), 0) };
     Errno::result(result)?;
-    #[cfg(target_arch = "x86_64")]
-    {
-        registers.r_rip = address.cast_signed();
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        registers.elr = address;
-    }
+    Ok(registers)
+}
+
+/// Writes the registers of a stopped process.
+fn set_registers(pid: Pid, registers: &mut Registers) -> io::Result<()> {
     // SAFETY: the request reads the structure, which outlives it.
     let result =
-        unsafe { libc::ptrace(libc::PT_SETREGS, pid.as_raw(), (&raw mut registers).cast(), 0) };
+        unsafe { libc::ptrace(libc::PT_SETREGS, pid.as_raw(), (&raw mut *registers).cast(), 0) };
     Errno::result(result)?;
     Ok(())
 }

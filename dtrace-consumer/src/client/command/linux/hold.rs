@@ -28,14 +28,13 @@ use super::gate;
 use super::trap::wait_for_trap;
 use crate::client::child::Signals;
 use crate::client::command::place::{Hold, Place};
-use crate::client::command::stops::{let_stop, pid_of};
+use crate::client::command::stops::{pid_of, stop_at_exec};
 use crate::stream::job::Gate;
 
 /// Makes this process, which is about to become the command, stop at its exec. `parent` forked it.
 pub(in crate::client::command) fn be_held(parent: Pid) -> nix::Result<()> {
     end_with_the_parent(parent)?;
-    let_stop()?;
-    ptrace::traceme()
+    stop_at_exec()
 }
 
 /// Holds a process that was started to [be held](be_held). Only the calling thread, which started it, can [`release`] it.

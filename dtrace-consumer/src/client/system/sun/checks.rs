@@ -6,9 +6,13 @@ use crate::error::unavailable::Check;
 /// Checks whether this process may trace.
 pub(in crate::client) fn privilege() -> Check {
     if own::may_trace() {
-        return Check::met("privilege", own::PRIVILEGE);
+        return Check::met("privilege", format!("this process may trace: {}", own::PRIVILEGE));
     }
-    Check::unmet("privilege", format!("this process lacks it: {}", own::PRIVILEGE), own::GET_IT)
+    Check::unmet(
+        "privilege",
+        format!("this process may not trace, which takes {}", own::PRIVILEGE),
+        own::GET_IT,
+    )
 }
 
 /// Checks the requirements on the kernel.

@@ -9,7 +9,7 @@ use nix::unistd::{Pid, geteuid};
 use crate::error::unavailable::Check;
 
 /// What permits tracing.
-pub(super) const PRIVILEGE: &str = "root may open /dev/dtrace/dtrace";
+pub(super) const PRIVILEGE: &str = "opening /dev/dtrace/dtrace for reading and writing";
 
 /// How to get it.
 pub(super) const GET_IT: &str = "run it as root, for example with sudo, doas or mdo";

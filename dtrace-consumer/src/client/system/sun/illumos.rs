@@ -7,7 +7,8 @@ use nix::unistd::Pid;
 use crate::error::unavailable::Check;
 
 /// What permits tracing.
-pub(super) const PRIVILEGE: &str = "dtrace_kernel permits tracing the kernel, dtrace_proc and dtrace_user the user's own processes";
+pub(super) const PRIVILEGE: &str =
+    "dtrace_kernel for the kernel, dtrace_proc and dtrace_user for the user's own processes";
 
 /// How to get it.
 pub(super) const GET_IT: &str = "run it as root in the global zone, or have an administrator assign the privileges with \

@@ -6,7 +6,7 @@ use nix::unistd::{Pid, geteuid};
 use crate::error::unavailable::Check;
 
 /// What permits tracing.
-pub(super) const PRIVILEGE: &str = "root may open /dev/dtrace";
+pub(super) const PRIVILEGE: &str = "opening /dev/dtrace";
 
 /// How to get it.
 pub(super) const GET_IT: &str = "run it as root, for example with sudo";

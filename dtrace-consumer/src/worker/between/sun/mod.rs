@@ -1,4 +1,5 @@
-//! Nothing: on FreeBSD, macOS and illumos, libdtrace and the kernel's DTrace are made for each other.
+//! FreeBSD, macOS and illumos: libdtrace and the kernel's DTrace are made for each other, so that hardly anything has to come
+//! between.
 
 #[cfg(target_os = "freebsd")]
 #[expect(unsafe_code, reason = "libproc calls it in place of a function of the C library")]

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use parking_lot::Mutex;
 
 use super::uprobe_events;
+use crate::worker::system::descriptors::null;
 
 /// A descriptor that [`end_tracing`] can do without.
 static SPARE: Mutex<Option<File>> = Mutex::new(None);
@@ -16,11 +17,6 @@ static SPARE: Mutex<Option<File>> = Mutex::new(None);
 /// Sets a descriptor aside, so that tracing can end where libdtrace has used all that the process may have.
 pub(super) fn set_one_aside() {
     *SPARE.lock() = null().ok();
-}
-
-/// Opens `/dev/null`.
-fn null() -> io::Result<File> {
-    File::options().read(true).write(true).open("/dev/null")
 }
 
 /// Fails unless this process can still open so many descriptors.
@@ -102,25 +98,6 @@ pub(crate) fn close_inherited_descriptors() {
     }
 }
 
-/// Returns the inode of the standard input, if that is a socket.
-pub(crate) fn inode_of_input() -> Option<u64> {
-    let input = nix::sys::stat::fstat(std::io::stdin()).ok()?;
-    let is_socket = input.st_mode & libc::S_IFMT == libc::S_IFSOCK;
-    is_socket.then_some(input.st_ino)
-}
-
-/// Opens `/dev/null` as each of standard input, output and error that is closed. Otherwise a file of this
-/// process would get its number, and what is printed would go there.
-pub(crate) fn open_standard_descriptors() {
-    loop {
-        // A new descriptor gets the lowest free number.
-        match null() {
-            Ok(file) if file.as_raw_fd() <= libc::STDERR_FILENO => drop(file.into_raw_fd()),
-            _ => return,
-        }
-    }
-}
-
 /// Returns this process's descriptors of a kind, by the prefix of their link in /proc.
 fn of_kind(kind: &str) -> BTreeSet<i32> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
@@ -131,10 +108,4 @@ fn of_kind(kind: &str) -> BTreeSet<i32> {
         })
         .filter_map(|fd| fd.file_name().to_str()?.parse().ok())
         .collect()
-}
-
-/// Duplicates a descriptor of this process.
-pub(crate) fn duplicate(fd: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the descriptor is only duplicated, which fails cleanly if it is not open.
-    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
 }

@@ -26,6 +26,9 @@ pub(crate) fn let_run_to_gate(pid: i32) {
     let _ = watch_process(pid).map(|process| pidfd_send_signal(process, Signal::CONT));
 }
 
+/// Does nothing: a process whose gate was not opened waits there until the consumer kills it.
+pub(crate) fn end_held(_: i32) {}
+
 /// Returns whether this process traces the given one, as a debugger does.
 pub(crate) fn is_traced(pid: i32) -> bool {
     let status = Status::of(pid).unwrap_or_default();

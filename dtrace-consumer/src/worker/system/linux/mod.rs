@@ -14,12 +14,11 @@ pub(in crate::worker) mod uprobe_events;
 
 pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, give_up_privileges};
 pub(crate) use descriptors::{
-    close_inherited_descriptors, duplicate, end_tracing, inode_of_input, let_go_of_sockets,
-    open_standard_descriptors, renew_event, wait_descriptors,
+    close_inherited_descriptors, end_tracing, let_go_of_sockets, renew_event, wait_descriptors,
 };
-pub(crate) use held_process::{is_traced, let_run_to_gate, open_gate, outlive};
+pub(crate) use held_process::{end_held, is_traced, let_run_to_gate, open_gate, outlive};
 pub(crate) use processes::{
-    Peer, belongs_to, has_one_thread, identity_of, peer_of, privileges_of, privileges_were_raised,
-    watch_process,
+    Peer, WATCH, belongs_to, has_one_thread, identity_of, peer_of, privileges_of,
+    privileges_were_raised, watch_process,
 };
 pub(crate) use surroundings::{Surroundings, try_opening_first};

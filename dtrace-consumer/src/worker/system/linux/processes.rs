@@ -68,6 +68,9 @@ fn lacks(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the consumer's status lacks {name}"))
 }
 
+/// The call that [`watch_process`] makes.
+pub(crate) const WATCH: &str = "pidfd_open";
+
 /// Returns a descriptor of the process that becomes readable when the process ends.
 pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
     // A PID is positive; rustix relies on that.

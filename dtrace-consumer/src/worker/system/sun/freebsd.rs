@@ -2,10 +2,8 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
-
-use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 
 use super::Peer;
 use crate::worker::system::Identity;
@@ -59,16 +57,6 @@ pub(crate) fn identity_of(peer: &Peer) -> io::Result<Identity> {
         // The first of the groups is the effective one.
         egid: process.ki_groups[0],
     })
-}
-
-/// Returns a descriptor of the process that becomes readable when the process ends.
-pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
-    let id = usize::try_from(pid).ok().filter(|id| *id > 0).ok_or(io::ErrorKind::InvalidInput)?;
-    let queue = Kqueue::new()?;
-    let (flags, exit) = (EvFlags::EV_ADD, FilterFlag::NOTE_EXIT);
-    let end = KEvent::new(id, EventFilter::EVFILT_PROC, flags, exit, 0, 0);
-    queue.kevent(&[end], &mut [], None)?;
-    Ok(queue.into())
 }
 
 /// Returns what the kernel says of a process.

@@ -36,7 +36,7 @@ pub(crate) fn belongs_to(_: i32, _: u32) -> bool {
     false
 }
 
-/// Returns `false`: libdtrace has the kernel let processes run on when this one ends.
+/// Returns `false`: according to its sources, libdtrace has the kernel let processes run on when this one ends.
 pub(crate) fn is_traced(_: i32) -> bool {
     false
 }

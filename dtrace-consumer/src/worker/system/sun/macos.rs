@@ -2,9 +2,8 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
-use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::LocalPeerPid;
 
@@ -18,16 +17,6 @@ const TRACED: u32 = 2;
 pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
     let (uid, _) = nix::unistd::getpeereid(channel)?;
     Ok(Peer { pid: getsockopt(channel, LocalPeerPid)?, uid: uid.as_raw() })
-}
-
-/// Returns a descriptor of the process that becomes readable when the process ends.
-pub(crate) fn watch_process(pid: i32) -> io::Result<OwnedFd> {
-    let id = usize::try_from(pid).ok().filter(|id| *id > 0).ok_or(io::ErrorKind::InvalidInput)?;
-    let queue = Kqueue::new()?;
-    let (flags, exit) = (EvFlags::EV_ADD, FilterFlag::NOTE_EXIT);
-    let end = KEvent::new(id, EventFilter::EVFILT_PROC, flags, exit, 0, 0);
-    queue.kevent(&[end], &mut [], None)?;
-    Ok(queue.into())
 }
 
 /// Reads what the kernel says of a process. `T` is the structure of this kind.

@@ -14,6 +14,10 @@ mod illumos;
 #[cfg(target_os = "macos")]
 #[expect(unsafe_code, reason = "system calls without safe wrappers")]
 mod macos;
+#[cfg(not(target_os = "illumos"))]
+mod queue;
+#[expect(unsafe_code, reason = "a function of the C library that no crate declares everywhere")]
+mod raised;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,17 +25,19 @@ use std::os::fd::BorrowedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use descriptors::{
-    close_inherited_descriptors, duplicate, inode_of_input, open_standard_descriptors,
-    privileges_were_raised,
-};
+pub(crate) use descriptors::close_inherited_descriptors;
 #[cfg(target_os = "freebsd")]
 use freebsd as own;
 #[cfg(target_os = "illumos")]
 use illumos as own;
 #[cfg(target_os = "macos")]
 use macos as own;
-pub(crate) use own::{belongs_to, has_one_thread, identity_of, is_traced, peer_of, watch_process};
+#[cfg(target_os = "illumos")]
+pub(crate) use own::watch_process;
+pub(crate) use own::{belongs_to, has_one_thread, identity_of, is_traced, peer_of};
+#[cfg(not(target_os = "illumos"))]
+pub(crate) use queue::watch_process;
+pub(crate) use raised::privileges_were_raised;
 
 use super::Shortcoming;
 use crate::stream::job::{Gate, Job};
@@ -161,6 +167,18 @@ pub(crate) fn privileges_of(_: i32) -> io::Result<String> {
 
 /// Does nothing: the kernel ends tracing with this process, which ends at once.
 pub(crate) fn end_tracing() {}
+
+/// The call that [`watch_process`] makes.
+pub(crate) const WATCH: &str = if cfg!(target_os = "illumos") { "open" } else { "kevent" };
+
+/// Kills a process that libdtrace holds. It would go on when libdtrace lets go of it.
+pub(crate) fn end_held(pid: i32) {
+    // Only FreeBSD's commands are held.
+    #[cfg(target_os = "freebsd")]
+    let _ = nix::sys::ptrace::kill(nix::unistd::Pid::from_raw(pid));
+    #[cfg(not(target_os = "freebsd"))]
+    let _ = pid;
+}
 
 /// Does nothing: libdtrace attaches to a stopped process, and continues it.
 pub(crate) fn let_run_to_gate(_: i32) {}
