@@ -13,15 +13,19 @@ fn main() {
     generate();
 }
 
-/// The target's own ABI, unless `--cfg dtrace_abi="..."` asks for another one (to compile it).
+/// The target's own ABI, unless `--cfg dtrace_abi="..."` asks for another one (to compile it). Crates that depend on this
+/// one find it in `DEP_DTRACE_ABI`.
 fn choose_abi() {
     let values = ABIS.map(|abi| format!("{abi:?}")).join(", ");
     println!("cargo::rustc-check-cfg=cfg(dtrace_abi, values({values}))");
-    if env::var_os("CARGO_CFG_DTRACE_ABI").is_none() {
-        let target = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
-        if ABIS.contains(&target.as_str()) {
-            println!("cargo::rustc-cfg=dtrace_abi={target:?}");
-        }
+    if let Ok(asked) = env::var("CARGO_CFG_DTRACE_ABI") {
+        println!("cargo::metadata=ABI={asked}");
+        return;
+    }
+    let target = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    if ABIS.contains(&target.as_str()) {
+        println!("cargo::rustc-cfg=dtrace_abi={target:?}");
+        println!("cargo::metadata=ABI={target}");
     }
 }
 
