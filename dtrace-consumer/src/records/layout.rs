@@ -107,10 +107,14 @@ impl Field {
     /// Returns the addresses in the record, if its action records any.
     pub(crate) fn addresses<'a>(&self, data: &'a [u8]) -> Option<Addresses<'a>> {
         match self.form {
-            Form::Stack => Addresses::of_stack(self.bytes(data)?),
+            Form::Stack => self.stack(self.bytes(data)?),
             Form::Symbol => Addresses::of_symbol(self.description.action, self.bytes(data)?),
             _ => None,
         }
+    }
+
+    fn stack<'a>(&self, bytes: &'a [u8]) -> Option<Addresses<'a>> {
+        Addresses::of_stack(self.description.action, self.description.argument, bytes)
     }
 
     /// Returns whether the record may hold addresses.
@@ -154,7 +158,8 @@ impl Field {
             }
             Form::Aggregation => Integer::from_bytes(bytes, Sign::Unsigned)
                 .map_or(opaque, |n| ValueRef::Aggregation(n.as_u64())),
-            Form::Stack => Addresses::of_stack(bytes)
+            Form::Stack => self
+                .stack(bytes)
                 .map_or(opaque, |addresses| ValueRef::Stack(StackRef::new(addresses, symbols))),
             Form::Symbol => Addresses::of_symbol(action, bytes)
                 .and_then(|addresses| symbol_of(action, addresses, symbols))

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::addresses::Addresses;
+use crate::data::record::Action;
 use crate::data::stack::StackRef;
 use crate::data::symbol::Symbols;
 use proptest::prelude::*;
@@ -24,7 +25,8 @@ fn stack(pid: u32, innermost_first: &[&str]) -> (Vec<u8>, Symbols) {
 }
 
 fn value<'a>((record, symbols): &'a (Vec<u8>, Symbols)) -> ValueRef<'a> {
-    ValueRef::Stack(StackRef::new(Addresses::of_stack(record).unwrap(), symbols))
+    let addresses = Addresses::of_stack(Action::UStack, 0, record).unwrap();
+    ValueRef::Stack(StackRef::new(addresses, symbols))
 }
 
 fn line(frames: &[&str]) -> String {

@@ -20,7 +20,8 @@ pub(super) fn describe(
     let (alignment, argument) = statements.nature(records, index);
     let action = Action::from_number(r.dtrd_action);
     let has_format =
-        matches!(action, Action::Printf | Action::Printa | Action::System | Action::Freopen);
+        matches!(action, Action::Printf | Action::Printa | Action::System | Action::Freopen)
+            && statements.begins(records, index);
     RecordDescription {
         action,
         offset: r.dtrd_offset,

@@ -58,7 +58,7 @@ pub(super) unsafe extern "C" fn fault<S: Sink>(
                     e.dteda_fault,
                 )),
                 code: e.dteda_fault,
-                address: e.dteda_addr,
+                address: if platform::has_address(e.dteda_fault) { e.dteda_addr } else { 0 },
                 action: e.dteda_action,
                 offset: e.dteda_offset,
                 message: owned(e.dteda_msg).trim_end().to_owned(),

@@ -146,6 +146,11 @@ impl Statements {
         Ok(Statements)
     }
 
+    /// Returns whether a record is the first one of its statement. Only that has a format here.
+    pub(in crate::worker::libdtrace) fn begins(&self, _: &[dtrace_recdesc_t], _: usize) -> bool {
+        true
+    }
+
     /// Returns the alignment of a record, in bytes, and the argument of its action. The alignment of strings is 1.
     pub(in crate::worker::libdtrace) fn nature(
         &self,
@@ -159,6 +164,11 @@ impl Statements {
 
 /// The flags to open libdtrace with. None of them depends on the purpose.
 pub(in crate::worker::libdtrace) const OPEN_TO_COMPILE: c_int = 0;
+
+/// Returns whether a fault has an address.
+pub(in crate::worker::libdtrace) fn has_address(_: c_int) -> bool {
+    true
+}
 
 /// Starts tracing.
 ///

@@ -41,6 +41,16 @@ impl Statements {
         Some(unsafe { std::ptr::with_exposed_provenance::<dtrace_stmtdesc_t>(statement).read() })
     }
 
+    /// Returns whether a record is the first one of its statement. Each of them has the statement's format.
+    pub(in crate::worker::libdtrace) fn begins(
+        &self,
+        records: &[dtrace_recdesc_t],
+        index: usize,
+    ) -> bool {
+        let of = |r: &dtrace_recdesc_t| (r.dtrd_uarg, r.dtrd_action);
+        index == 0 || of(&records[index - 1]) != of(&records[index])
+    }
+
     /// Returns the type of the value in a record, if it is known.
     fn type_of(&self, records: &[dtrace_recdesc_t], index: usize) -> Option<dtrace_diftype_t> {
         let r = &records[index];

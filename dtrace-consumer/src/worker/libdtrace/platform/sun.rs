@@ -136,6 +136,11 @@ pub(in crate::worker::libdtrace) fn variable_of(record: &[u8]) -> Option<u64> {
     record.first_chunk().map(|b| u64::from_ne_bytes(*b))
 }
 
+/// Returns whether a fault has an address. The kernel passes one with every fault: that of an earlier one, perhaps.
+pub(in crate::worker::libdtrace) fn has_address(fault: c_int) -> bool {
+    matches!(fault, DTRACEFLT_BADADDR | DTRACEFLT_BADALIGN | DTRACEFLT_BADSTACK)
+}
+
 /// Starts tracing.
 ///
 /// # Safety
