@@ -35,10 +35,9 @@
 //!
 //! | module | library | source of its layouts |
 //! |---|---|---|
-//! |---|---|---|
 //! | [`linux`](platform::linux) | `libdtrace.so.2`, 2.0.7 | headers, debugging information, and tests |
 //! | [`illumos`](platform::illumos) | `libdtrace.so.1` | sources |
-//! | [`freebsd`](platform::freebsd) | `libdtrace.so.2`, since 2024 | sources |
+//! | [`freebsd`](platform::freebsd) | `libdtrace.so.2`, since 2024 | sources, and tests on 12.1 |
 //! | [`macos`](platform::macos) | `/usr/lib/libdtrace.dylib` | sources |
 //!
 //! # Versions
@@ -48,7 +47,7 @@
 //! [`LoadError::UnsupportedVersion`]. [`Library::load_verified`] also accepts the one version that its caller has
 //! verified, unless it is older than [`OLDEST_VERSION`](platform::linux::OLDEST_VERSION): those are known to
 //! differ. On the other platforms the library is part of the system, and its version does not determine its
-//! structures, so it is trusted.
+//! structures, so any version is accepted: the caller answers for it (`dtrace-consumer` has a self-check).
 //!
 //! # Features
 //! No feature is on by default. Without them, building requires nothing of DTrace.

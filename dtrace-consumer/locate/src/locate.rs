@@ -27,9 +27,9 @@
 //! [`Refusal::UnusablePath`], and so are those of more than 1900 bytes; in a private prefix, so are `:`, `;`
 //! and `$`.
 
-mod build_id;
 mod cache;
 mod error;
+mod identity;
 mod image;
 mod libdtrace;
 mod loader;
@@ -46,6 +46,8 @@ use std::path::Path;
 pub use crate::path::PathProblem;
 pub use crate::prefix::PREFIX_NAME;
 pub use error::{Candidate, LocateError};
+#[doc(hidden)]
+pub use identity::digest;
 pub(crate) use image::examine;
 pub use libdtrace::Libdtrace;
 pub use loader::Loader;
@@ -55,9 +57,10 @@ pub use search::Search;
 pub use version::Standing;
 pub(crate) use version::standing;
 
-/// The releases of libdtrace whose structures are known. Linux's libdtrace changes its structures between
+/// The releases of Linux's libdtrace whose structures are known. It changes its structures between
 /// releases without changing its soname. A release that is not among these, and not older than
-/// [`OLDEST_VERSION`], is [`Standing::Unverified`]: it must pass a self-check first.
+/// [`OLDEST_VERSION`], is [`Standing::Unverified`]: it must pass a self-check first. The libdtraces of FreeBSD, macOS
+/// and illumos always must: their versions do not tell their structures.
 pub const KNOWN_VERSIONS: &[&str] = &["2.0.7"];
 
 /// The oldest release that may have the structures of the known ones. Those of older releases differ.

@@ -1,7 +1,8 @@
 //! Which libdtraces would be used here, and do they have the structures that this crate expects?
 //!
-//! A libdtrace of a [known](crate::locate::KNOWN_VERSIONS) version needs no check. One of another version is used
-//! only after a self-check, which traces with scripts whose answers are predicted. Sessions run it by themselves when
+//! A libdtrace of Linux of a [known](crate::locate::KNOWN_VERSIONS) version needs no check. One of another version, and
+//! any libdtrace of FreeBSD, macOS and illumos, is used only after a self-check, which traces with scripts whose answers are
+//! predicted. Sessions run it by themselves when
 //! they need it, and keep the verdict for the library's build, the kernel and the version of this crate: in
 //! `$XDG_CACHE_HOME/dtrace-consumer/verdicts` (`~/.cache` by default), and those of root in [`SYSTEM_VERDICTS`].
 //!
@@ -166,8 +167,8 @@ fn verified(library: &Libdtrace, known: bool) -> Verified {
 }
 
 fn keep(verified: &mut Verified, verdict: &Verdict) {
-    let Some(subject) = Subject::here(verified.library.build_id()) else {
-        verified.unkept.push("the library has no build-id".to_owned());
+    let Some(subject) = Subject::here(&verified.library) else {
+        verified.unkept.push("the library or the kernel has no name of its own".to_owned());
         return;
     };
     // That of root is the system's.

@@ -1,6 +1,7 @@
 //! Does a session need a self-check first?
 //!
-//! Only if the libdtrace that it would load has a version that is not known, and there is no verdict on it yet.
+//! Only if the libdtrace that it would load is not known, and there is no verdict on it yet. Those of FreeBSD, macOS and
+//! illumos are never known.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -97,7 +98,7 @@ fn checked(
     }
     let finding = check(library, worker, ending);
     if let Some(verdict) = finding.verdict()
-        && let (Some(store), Some(subject)) = (Store::of_user(), Subject::here(library.build_id()))
+        && let (Some(store), Some(subject)) = (Store::of_user(), Subject::here(library))
         && let Err(error) = store.write(&subject, verdict)
     {
         // The next session checks again.

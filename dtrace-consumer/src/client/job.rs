@@ -71,9 +71,9 @@ fn read_options(settings: &Settings) -> Vec<String> {
 
 /// Returns the permission to load a library whose version is not known, if it was verified or is being checked.
 fn unknown(settings: &Settings, library: &Libdtrace) -> Result<Option<Unknown>, Error> {
-    Unknown::permission(library, settings.access.under_check.is_some()).map_err(|error| {
+    Unknown::permission(library, settings.access.under_check.is_some()).map_err(|reason| {
         let library = library.library.display().to_string();
-        Error::NotVerified { library, reason: error.to_string() }
+        Error::NotVerified { library, reason }
     })
 }
 

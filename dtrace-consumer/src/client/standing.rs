@@ -1,6 +1,6 @@
-//! May sessions of this user load a libdtrace whose version is not known?
+//! May sessions of this user load a libdtrace that is not known?
 //!
-//! Only if a self-check has shown that it answers like a known one. The verdict is kept in the user's cache. It holds
+//! Only if a self-check has shown that it answers as predicted. The verdict is kept in the user's cache. It holds
 //! for this build of the library, this kernel and this version of the crate.
 
 use dtrace_locate::locate::{Libdtrace, Standing};
@@ -15,7 +15,7 @@ pub(super) fn stored(library: &Libdtrace) -> Result<Standing, String> {
     if library.standing != Standing::Unverified {
         return Ok(library.standing);
     }
-    let verdict = Subject::here(library.build_id())
+    let verdict = Subject::here(library)
         .and_then(|subject| Store::of_user().and_then(|store| store.read(&subject)));
     match verdict {
         Some(Verdict::Matches) => Ok(Standing::Verified),

@@ -70,7 +70,7 @@ pub enum Admission {
     /// Its version is one of those whose structures are known.
     #[default]
     Known,
-    /// Its version is another one, and a self-check has shown that it answers like a known one.
+    /// Its version is another one or tells nothing, and a self-check has shown that it answers as predicted.
     Verified,
     /// The session is a part of such a self-check.
     UnderCheck,

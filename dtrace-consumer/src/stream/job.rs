@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dtrace_locate::locate::{Libdtrace, Standing};
+use dtrace_sys::abi::KNOWN_VERSIONS;
 use dtrace_sys::{ParseVersionError, Version};
 
 use super::wire::{Malformed, Put, Take, Wire};
@@ -46,25 +47,35 @@ pub(crate) enum Purpose {
 /// structures of the known ones, or lets the session find out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unknown {
-    /// The only such version that may be loaded.
-    pub(crate) version: Version,
+    /// The only such version that may be loaded. `None` where versions do not tell structures, so that any may be.
+    pub(crate) version: Option<Version>,
     /// Whether the session is a part of a self-check: nothing is verified yet.
     pub(crate) under_check: bool,
 }
 
 impl Unknown {
-    /// Returns the permission to load this library, if it needs one and was verified or is `under_check`.
+    /// Returns the permission to load this library, if it needs one.
     ///
     /// # Errors
-    /// The library has no version that could be permitted.
+    /// The library was neither verified nor is it `under_check`, or it has no version that could be permitted.
     pub(crate) fn permission(
         library: &Libdtrace,
         under_check: bool,
-    ) -> Result<Option<Unknown>, ParseVersionError> {
-        let is_permitted = under_check || library.standing == Standing::Verified;
-        let version =
-            library.version.as_deref().filter(|_| is_permitted).map(version).transpose()?;
-        Ok(version.map(|version| Unknown { version, under_check }))
+    ) -> Result<Option<Unknown>, String> {
+        match library.standing {
+            _ if under_check => {}
+            Standing::Known => return Ok(None),
+            Standing::Verified => {}
+            _ => return Err("no self-check has admitted it".to_owned()),
+        }
+        let version = match KNOWN_VERSIONS {
+            [] => None,
+            _ => {
+                let found = library.version.as_deref().unwrap_or_default();
+                Some(version(found).map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Some(Unknown { version, under_check }))
     }
 }
 
@@ -293,7 +304,7 @@ impl Wire<'_> for Job {
         self.purpose.put(b);
         put_path(b, &self.library);
         b.put_option(self.unknown.as_ref(), |b, unknown| {
-            b.put_str(&unknown.version.to_string());
+            b.put_option(unknown.version.as_ref(), |b, version| b.put_str(&version.to_string()));
             b.put_bool(unknown.under_check);
         });
         b.put_option(self.syslibdir.as_ref(), |b, p| put_path(b, p));
@@ -323,8 +334,10 @@ impl Wire<'_> for Job {
             purpose: Purpose::take(t)?,
             library: take_path(t, "library")?,
             unknown: t.option("unknown version", |t| {
-                let version = version(&t.string("version")?)
-                    .map_err(|_| Malformed::new("version", "not a version of libdtrace"))?;
+                let version = t.option("version", |t| {
+                    version(&t.string("version")?)
+                        .map_err(|_| Malformed::new("version", "not a version of libdtrace"))
+                })?;
                 Ok(Unknown { version, under_check: t.bool("under check")? })
             })?,
             syslibdir: t.option("syslibdir", |t| take_path(t, "syslibdir"))?,

@@ -14,7 +14,11 @@ use super::subject::{Subject, Verdict};
 use super::text;
 
 /// The directory of the verdicts that elevated workers trust. Only root writes to it.
-pub(crate) const SYSTEM_DIRECTORY: &str = "/var/lib/dtrace-worker/verdicts";
+pub(crate) const SYSTEM_DIRECTORY: &str = if cfg!(any(target_os = "freebsd", target_os = "macos")) {
+    "/var/db/dtrace-worker/verdicts"
+} else {
+    "/var/lib/dtrace-worker/verdicts"
+};
 
 /// A longer file is not a verdict.
 const MOST_BYTES: u64 = 16 << 10;
@@ -150,7 +154,7 @@ mod tests {
     }
 
     fn subject() -> Subject {
-        Subject::here(Some("ab12".to_owned())).expect("a plain name")
+        Subject::of_build("ab12".to_owned()).expect("a plain name")
     }
 
     #[test]
@@ -253,8 +257,7 @@ mod tests {
     #[test]
     fn an_unusual_name_is_no_subject() {
         for build in ["", "../x", "a/b", "a\nb", "a b"] {
-            assert_eq!(Subject::here(Some(build.to_owned())), None, "{build}");
+            assert_eq!(Subject::of_build(build.to_owned()), None, "{build}");
         }
-        assert_eq!(Subject::here(None), None);
     }
 }

@@ -5,6 +5,8 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::between::Answering;
 use super::failed::Failed;
 use super::libdtrace::{CallFailure, Compiling, Loaded};
@@ -32,6 +34,9 @@ impl Opened {
             Failed::of(if load { FailureKind::Load } else { FailureKind::Call }, failure)
         };
         let traces = !matches!(job.purpose, Purpose::Header { .. } | Purpose::Link { .. });
+        if job.unknown.as_ref().is_some_and(|unknown| unknown.under_check) {
+            let _ = without_core_files();
+        }
         let before = system::wait_descriptors();
         let loaded = Loaded::load(&job.library, job.unknown.as_ref()).map_err(failed)?;
         let inside = loaded.code_address();
@@ -70,4 +75,11 @@ impl Opened {
     pub(super) fn separate(&self) -> io::Result<()> {
         self.waits_on.map_or(Ok(()), system::renew_event)
     }
+}
+
+/// Has this process leave no core file if it crashes. In a self-check the crash itself tells all that is asked, and nobody
+/// looks for a file.
+fn without_core_files() -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, hard)
 }

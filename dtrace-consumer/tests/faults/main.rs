@@ -4,6 +4,7 @@
 //! ends with an error that says what failed or with the right data, what was delivered before has
 //! arrived, and nothing is left behind. `.ci/run` runs these tests under AddressSanitizer, too.
 
+mod admission;
 mod calls;
 mod closing;
 mod delivered;
@@ -13,6 +14,7 @@ mod tracer;
 mod types;
 mod warned;
 
+use admission::*;
 use calls::*;
 use closing::*;
 use delivered::*;
@@ -27,6 +29,8 @@ live_tests! {
     needs: [Check(the_stand_in_can_be_loaded)],
     tests: [
         the_stand_in_is_taken_for_libdtrace,
+        a_library_that_answers_otherwise_is_refused,
+        a_library_that_crashes_in_its_check_is_refused,
         firings_that_cannot_be_are_refused_and_those_before_them_arrive,
         drops_of_every_kind_are_counted,
         macro_variables_that_are_not_this_programs_are_warned_of,

@@ -1,7 +1,9 @@
-//! The ABI of libdtrace on FreeBSD since 2024 (`libdtrace.so.2`). Derived from its sources, not tested.
+//! The ABI of libdtrace on FreeBSD since 2024 (`libdtrace.so.2`). Derived from its sources; used on 12.1, and with a
+//! library of 12.1 that was built with the structure of 2024.
 //!
-//! In older releases `dtrace_probedata_t` has no time at its end: see
-//! [`dtrace_probedata_t::dtpda_timestamp`].
+//! In releases before that `dtrace_probedata_t` has no time at its end: see
+//! [`dtrace_probedata_t::dtpda_timestamp`]. FreeBSD's commit 93f27766a7e1 (10 January 2024) added it. Nothing else that this
+//! crate declares differs between 12.1 and the sources that followed FreeBSD's main branch after that commit.
 
 pub use super::common::*;
 pub use super::sun::*;
@@ -70,6 +72,16 @@ layout!(dtrace_probedata_t, size 72, align 8, {
     dtpda_handle @ 0, dtpda_edesc @ 8, dtpda_pdesc @ 16, dtpda_cpu @ 24, dtpda_data @ 32,
     dtpda_flow @ 40, dtpda_prefix @ 48, dtpda_indent @ 56, dtpda_timestamp @ 64,
 });
+
+// What releases before 2024 have too is in the same places.
+const _: () = {
+    type Before = dtrace_probedata<dtrace_probedesc_t>;
+    assert!(core::mem::offset_of!(dtrace_probedata_t, dtpda_timestamp) == size_of::<Before>());
+    assert!(
+        core::mem::offset_of!(dtrace_probedata_t, dtpda_indent)
+            == core::mem::offset_of!(Before, dtpda_indent)
+    );
+};
 
 /// Type of `dtrace_lookup_by_addr`.
 pub type dtrace_lookup_by_addr_fn = dtrace_lookup_by_addr_simple_fn;

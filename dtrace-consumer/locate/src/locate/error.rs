@@ -38,20 +38,28 @@ pub struct LocateError {
 
 impl fmt::Display for LocateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = KNOWN_VERSIONS.join(", ");
-        writeln!(
-            f,
-            "no usable libdtrace (supported: {known}, and other versions from {OLDEST_VERSION} on that pass a \
-             self-check):"
-        )?;
+        let is_linux = cfg!(target_os = "linux");
+        let supported = if is_linux {
+            let known = KNOWN_VERSIONS.join(", ");
+            format!("{known}, and other versions from {OLDEST_VERSION} on that pass a self-check")
+        } else {
+            "those that pass a self-check".to_owned()
+        };
+        writeln!(f, "no usable libdtrace (supported: {supported}):")?;
         for candidate in &self.candidates {
             writeln!(f, "  {candidate}")?;
         }
-        write!(
-            f,
-            "install the package libdtrace2, run `dtrace-worker install` to unpack a private copy, \
-             or set {PREFIX_VARIABLE} to a prefix that has one"
-        )
+        if is_linux {
+            f.write_str(
+                "install the package libdtrace2, run `dtrace-worker install` to unpack a private copy, or ",
+            )?;
+        } else {
+            f.write_str(
+                "libdtrace is a part of this system: if it differs, use a version of this crate that was written \
+                 for it, or ",
+            )?;
+        }
+        write!(f, "set {PREFIX_VARIABLE} to a prefix that has one")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::build_id::build_id;
+use super::identity::identity;
 use super::{Loader, Origin, Standing};
 
 /// A usable libdtrace, with what a process needs to use it.
@@ -19,17 +19,17 @@ pub struct Libdtrace {
     /// Where it was found.
     pub origin: Origin,
     /// Its version, such as `2.0.7`: the text after `D ` in `_dtrace_version`. `None` on
-    /// systems other than Linux, where only loading it reveals the version.
+    /// macOS, where only loading it reveals the version.
     pub version: Option<String>,
     /// How far its structures are known.
     pub standing: Standing,
 }
 
 impl Libdtrace {
-    /// Returns the build-id of the library's file as hexadecimal digits, if it has one. It differs between any two
-    /// builds.
+    /// Returns what tells this build of the library from others, as hexadecimal digits: its build-id, or a digest of
+    /// its file on FreeBSD, macOS and illumos, whose libraries have none. `None` for a library of Linux without a build-id.
     #[must_use]
-    pub fn build_id(&self) -> Option<String> {
-        build_id(&self.library)
+    pub fn identity(&self) -> Option<String> {
+        identity(&self.library)
     }
 }

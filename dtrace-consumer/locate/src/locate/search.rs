@@ -123,7 +123,7 @@ impl Search {
 
     fn system(&self, seen: &mut Seen<'_>) -> Option<Libdtrace> {
         if let Some(library) = built_in() {
-            return Some(of_system(library));
+            return seen.see(Origin::System, library.to_owned(), of_system(library));
         }
         for directory in &self.system {
             let library = directory.join(SONAME);
@@ -216,7 +216,7 @@ impl Seen<'_> {
         let admitted = found.and_then(|found| match (self.admit)(&found) {
             Ok(standing) => Ok(Libdtrace { standing, ..found }),
             Err(why) => {
-                let version = found.version.unwrap_or_default();
+                let version = found.version.unwrap_or_else(|| "unknown".to_owned());
                 Err(Refusal::NotAdmitted { version, why })
             }
         });
@@ -237,16 +237,20 @@ fn found(
 }
 
 /// Returns the libdtrace of a system that comes with its own version of it.
-fn of_system(library: &Path) -> Libdtrace {
-    Libdtrace {
+fn of_system(library: &Path) -> Result<Libdtrace, Refusal> {
+    // That of macOS is no file.
+    if !cfg!(target_os = "macos") && !library.exists() {
+        return Err(Refusal::Missing);
+    }
+    Ok(Libdtrace {
         library: library.into(),
         syslibdir: None,
         loader: None,
         origin: Origin::System,
         // It says little: the versions of such systems are theirs.
         version: fs::read(library).ok().and_then(|bytes| find_version(&bytes)),
-        standing: Standing::Known,
-    }
+        standing: Standing::Unverified,
+    })
 }
 
 /// Checks that the kernel can define uprobes on the library, if it exists.

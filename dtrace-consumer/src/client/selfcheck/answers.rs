@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::questions::{FAULTS_TELL_CLAUSES, OFFSET};
 use crate::data::kernel_symbol::KernelSymbol;
 use crate::data::kernel_type::KernelType;
 use crate::data::listing::ListedProbe;
@@ -82,8 +83,12 @@ impl Consumer for Answers {
             self.flows.insert(format!("flow {:?} {} {:?}", flow.kind, flow.indent, flow.prefix));
         }
         let mut line = format!("{}:", firing.probe());
-        // What libdtrace itself carries out has no value.
-        let records = firing.records().filter(|record| record.action() != Action::Library);
+        // What libdtrace itself carries out has no value, nor have assignments, which have records on some systems.
+        let has_value = |record: &Record<'_>| {
+            let is_empty = record.action() == Action::Trace && record.bytes().is_empty();
+            record.action() != Action::Library && !is_empty
+        };
+        let records = firing.records().filter(has_value);
         let mut separator = " ";
         for record in records {
             write!(line, "{separator}{}", describe(firing, &record))?;
@@ -120,11 +125,16 @@ impl Consumer for Answers {
     fn on_fault(&mut self, fault: &Fault) -> CallbackResult {
         let Fault { probe, kind, code, address, action, offset, message, .. } = fault;
         let probe = probe.as_ref().map_or(String::new(), ToString::to_string);
-        let mut parts = vec![kind.clone(), format!("pc {offset}"), probe.clone()];
+        let mut parts = vec![kind.clone(), format!("{OFFSET} {offset}"), probe.clone()];
         parts.extend((*address != 0).then(|| format!("{address:#x}")));
+        parts.extend((!FAULTS_TELL_CLAUSES).then(|| format!("action #{action}")));
         let says = agreement(parts.iter().all(|part| message.contains(part.as_str())));
         let line = format!("{probe}: {code} {kind} at {address:#x}; its message {says}");
-        self.of_clauses.push(("fault", u64::from(action.unsigned_abs()), line));
+        if FAULTS_TELL_CLAUSES {
+            self.of_clauses.push(("fault", u64::from(action.unsigned_abs()), line));
+        } else {
+            self.lines.push(format!("fault in action {action} of {line}"));
+        }
         Ok(())
     }
 
@@ -140,7 +150,7 @@ fn agreement(agrees: bool) -> &'static str {
 
 /// Returns whether the record's value is compared with something else, instead of being shown.
 fn is_compared(record: &Record<'_>) -> bool {
-    matches!(record.name(), Some("cpu" | "id" | "tid"))
+    matches!(record.name(), Some("cpu" | "id" | "pid" | "tid"))
 }
 
 /// Returns a record's action, format and value.
@@ -168,17 +178,20 @@ fn describe(firing: &Firing<'_>, record: &Record<'_>) -> String {
             let id = i64::from(firing.probe().id);
             format!("id {}", agreement(number(record) == Some(id)))
         }
-        // BEGIN fires in the worker's first thread, which has the number of the process. `pid` would be that of the
-        // consumer.
-        (Some("tid"), _) => {
+        // BEGIN fires in the worker's first thread. On Linux it has the number of the process, and `pid` would be that of the
+        // consumer. Elsewhere threads have numbers of their own, and `pid` is the worker's.
+        (Some(name @ ("pid" | "tid")), _) => {
             let pid = stack_of();
-            format!("tid {}", agreement(pid.is_some() && pid == number(record)))
+            format!("{name} {}", agreement(pid.is_some() && pid == number(record)))
         }
         (_, ValueRef::Stack(stack)) => {
-            let is_own = stack.pid().map(i64::from) == named("tid");
-            let owner = if is_own { "tid" } else { "another process" };
             let frames = if stack.frames().next().is_some() { "frames" } else { "nothing" };
-            format!("of {owner} with {frames}")
+            match stack.pid().map(i64::from) {
+                None => format!("with {frames}"),
+                pid if pid == named("tid") => format!("of tid with {frames}"),
+                pid if pid == named("pid") => format!("of pid with {frames}"),
+                _ => format!("of another process with {frames}"),
+            }
         }
         (_, ValueRef::String(_))
             if description.argument == BY_REFERENCE && record.bytes().len() <= SHOWN_BYTES =>
@@ -215,24 +228,28 @@ pub(super) fn of_type(found: Option<&KernelType>) -> String {
     format!("type {}`{} of {size} bytes: {members}", found.module, found.name)
 }
 
-/// Returns the line about a symbol. `kernel` is the kernel's own list, as in `/proc/kallsyms`.
-pub(super) fn of_symbol(found: Option<&KernelSymbol>, kernel: &str) -> String {
+/// Returns the line about a symbol. `known` are symbols with their addresses.
+pub(super) fn of_symbol(found: Option<&KernelSymbol>, known: &[(String, u64)]) -> String {
     match found {
         None => "no symbol".to_owned(),
         Some(KernelSymbol { address: 0, .. }) => "a symbol without an address".to_owned(),
         Some(found) => {
-            let is_listed = kernel.lines().any(|line| is_at(line, &found.name, found.address));
-            let agreement = agreement(is_listed);
-            format!("symbol {}`{}; its address {agreement}", found.module, found.name)
+            let mut known = known.iter();
+            let is_known =
+                known.any(|(name, address)| *name == found.name && *address == found.address);
+            format!("symbol {}`{}; its address {}", found.module, found.name, agreement(is_known))
         }
     }
 }
 
-/// Whether the kernel's list has the symbol at this address in this line: `ffffffff81000000 T _text`.
-fn is_at(line: &str, name: &str, address: u64) -> bool {
-    let mut words = line.split_ascii_whitespace();
-    let listed = words.next().and_then(|it| u64::from_str_radix(it, 16).ok());
-    listed == Some(address) && words.nth(1) == Some(name)
+/// Returns the symbols of the kernel's list, with their addresses: `ffffffff81000000 T _text`.
+pub(super) fn of_list(list: &str) -> Vec<(String, u64)> {
+    let symbol = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let address = u64::from_str_radix(words.next()?, 16).ok()?;
+        Some((words.nth(1)?.to_owned(), address))
+    };
+    list.lines().filter_map(symbol).collect()
 }
 
 /// Returns the line about a script that does not compile.

@@ -32,9 +32,13 @@ pub(super) fn first_difference<'q>(
 }
 
 /// Returns the first line that no question predicts, of a session that has not delivered all.
-pub(super) fn unexpected(predicted: &[Question], given: &[String]) -> Option<String> {
+pub(super) fn unexpected<'q>(
+    predicted: impl IntoIterator<Item = &'q Question, IntoIter: Clone>,
+    given: &[String],
+) -> Option<String> {
+    let predicted = predicted.into_iter();
     let is_predicted =
-        |line: &String| predicted.iter().any(|question| question.answers.contains(&line.as_str()));
+        |line: &String| predicted.clone().any(|question| question.answers.contains(&line.as_str()));
     given.iter().find(|line| !is_predicted(line)).map(|line| format!("unexpected {}", quoted(line)))
 }
 

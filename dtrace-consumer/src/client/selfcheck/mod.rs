@@ -1,4 +1,4 @@
-//! Does a libdtrace of another version have the structures that this version expects?
+//! Does a libdtrace that is not known have the structures that this version expects?
 //!
 //! A self-check is a few ordinary sessions with scripts whose answers are predicted ([`questions`]). Their workers load
 //! the library although its version is not known: that is what they are for, and nothing else depends on them. If a
@@ -16,15 +16,16 @@ use std::time::{Duration, Instant};
 
 use dtrace_locate::locate::Libdtrace;
 
-use self::answers::{Answers, of_mistake, of_probes, of_session, of_symbol, of_type};
+use self::answers::{Answers, of_list, of_mistake, of_probes, of_session, of_symbol, of_type};
 use self::compare::{first_difference, unexpected};
-use self::questions::{LINUX, Question, Questions};
+use self::questions::{QUESTIONS, Question, Questions};
 use super::admitted::Admitted;
 use super::patience::SILENCE_LIMIT;
 use super::preflight::require_host;
 use super::settings::{Access, Settings};
 use super::system::kernel_symbols;
 use super::{inquiry, run};
+use crate::data::kernel_symbol::KernelSymbol;
 use crate::data::loss::LossPolicy;
 use crate::data::outcome::EndedBy;
 use crate::data::script::Script;
@@ -102,7 +103,7 @@ fn run_check(library: &Libdtrace, worker: Option<&Path>, ending: &Arc<Ending>) -
         ..Access::default()
     };
     let settings = Settings { access, ..Settings::default() };
-    let questions = &LINUX;
+    let questions = &QUESTIONS;
     let parts = [trace, list, look_up_types, look_up_symbols, make_mistakes];
     let result = parts
         .into_iter()
@@ -132,6 +133,7 @@ fn trace(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
         ..settings.clone()
     };
     let ending = settings.access.under_check.clone().unwrap_or_default();
+    let predicted = questions.clauses.iter().chain(questions.session);
     let mut answers = Answers::default();
     let watch = Watch::start(LIMIT, &ending).map_err(|error| unlike(&error))?;
     let result = run::run(&settings, None, &mut answers, &ending, || ());
@@ -141,7 +143,7 @@ fn trace(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
         Ok(outcome) => outcome,
         Err(failure) => {
             let answers = given.len();
-            return Err(match (unlike(&failure.error), unexpected(questions.clauses, &given)) {
+            return Err(match (unlike(&failure.error), unexpected(predicted, &given)) {
                 (Unlike::Differs(what), None) => {
                     Unlike::Differs(format!("{what}, after {answers} answers as predicted"))
                 }
@@ -154,8 +156,8 @@ fn trace(settings: &Settings, questions: &Questions) -> Result<usize, Unlike> {
     };
     let given: Vec<String> = given.into_iter().chain(of_session(&outcome)).collect();
     let number = given.len();
-    let is_wrong = unexpected(questions.clauses, &given).is_some();
-    match first_difference(questions.clauses.iter().chain(questions.session), given) {
+    let is_wrong = unexpected(predicted.clone(), &given).is_some();
+    match first_difference(predicted, given) {
         None => Ok(number),
         // The answers that are missing may only be late.
         Some(answer) if outcome.ended_by == EndedBy::Deadline && !is_wrong => {
@@ -184,9 +186,26 @@ fn look_up_symbols(settings: &Settings, questions: &Questions) -> Result<usize, 
     let purpose = Purpose::Lookup { names, addresses: Vec::new() };
     let found =
         inquiry::look_up(Admitted::of(settings), purpose).map_err(|error| unlike(&error))?;
-    let kernel = kernel_symbols();
-    let lines = found.iter().map(|it| of_symbol(it.as_ref(), &kernel)).collect();
+    let known = known_symbols(settings, &found)?;
+    let lines = found.iter().map(|it| of_symbol(it.as_ref(), &known)).collect();
     compared(questions.symbols, lines)
+}
+
+/// Returns names with their addresses: the kernel's own list or, where only libdtrace has it, what it finds at the
+/// addresses of these symbols.
+fn known_symbols(
+    settings: &Settings,
+    found: &[Option<KernelSymbol>],
+) -> Result<Vec<(String, u64)>, Unlike> {
+    let listed = kernel_symbols();
+    if !listed.is_empty() {
+        return Ok(of_list(&listed));
+    }
+    let addresses: Vec<u64> = found.iter().flatten().map(|symbol| symbol.address).collect();
+    let purpose = Purpose::Lookup { names: Vec::new(), addresses: addresses.clone() };
+    let back = inquiry::look_up(Admitted::of(settings), purpose).map_err(|error| unlike(&error))?;
+    let named = back.into_iter().zip(addresses);
+    Ok(named.filter_map(|(symbol, address)| Some((symbol?.name, address))).collect())
 }
 
 /// Has scripts compiled that do not compile.

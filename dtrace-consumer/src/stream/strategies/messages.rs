@@ -61,7 +61,7 @@ fn job() -> impl Strategy<Value = Job> {
     let order = (0u8..9).prop_map(|n| Order::from_number(n).unwrap_or_default());
     let unknown =
         (any::<[u16; 3]>(), any::<bool>()).prop_map(|([major, minor, micro], under_check)| {
-            Unknown { version: Version::new(major, minor, micro), under_check }
+            Unknown { version: Some(Version::new(major, minor, micro)), under_check }
         });
     let unknown = option::of(unknown);
     let duration = || any::<u64>().prop_map(Duration::from_nanos);

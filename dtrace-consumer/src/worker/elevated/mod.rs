@@ -160,7 +160,7 @@ fn session(
     let admitted = admitted.and(library.as_ref().map_err(FailureFrame::clone));
     let permitted = admitted.and_then(|library| {
         let permission = Unknown::permission(library, false);
-        let permission = permission.map_err(|e| verdict::not_verified(library, &e.to_string()))?;
+        let permission = permission.map_err(|e| verdict::not_verified(library, &e))?;
         Ok((library, permission))
     });
     let (library, permission) = match permitted {

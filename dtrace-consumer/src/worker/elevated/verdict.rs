@@ -1,4 +1,4 @@
-//! May an elevated worker load a libdtrace whose version is not known?
+//! May an elevated worker load a libdtrace that is not known?
 //!
 //! Only if root has verified it. The worker runs no self-check for a user: that would load the library before
 //! anything is known about it, with privilege, as often as the user likes.
@@ -20,20 +20,25 @@ pub(super) fn standing(library: &Libdtrace, worker: &Path) -> Result<Standing, S
         return Ok(Standing::Known);
     }
     let worker = worker.display();
+    // Not every system comes with sudo(8).
+    let verify = if cfg!(target_os = "linux") {
+        format!("`sudo {worker} verify`")
+    } else {
+        format!("`{worker} verify` as root")
+    };
     let store = Store::of_system();
     let is_trusted = trust::of_root(store.directory()).is_ok();
-    let verdict = Subject::here(library.build_id())
-        .filter(|_| is_trusted)
-        .and_then(|subject| store.read(&subject));
+    let verdict =
+        Subject::here(library).filter(|_| is_trusted).and_then(|subject| store.read(&subject));
     match verdict {
         Some(Verdict::Matches) => Ok(Standing::Verified),
         Some(Verdict::Differs(what)) => Err(format!(
             "a self-check found that it differs: {what} (install another libdtrace; an administrator can check \
-             again with `sudo {worker} verify`)"
+             again with {verify})"
         )),
         None => Err(format!(
             "no administrator has verified it for this kernel and this version of the worker \
-             (run `sudo {worker} verify`)"
+             (run {verify})"
         )),
     }
 }

@@ -36,16 +36,17 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the library. Its version must be known, or be `unknown`, which was verified or is being checked.
+    /// Loads the library. Its version must be known, or be `unknown`, which was verified or is being checked. Where
+    /// versions do not tell structures, any is.
     pub(crate) fn load(library: &Path, unknown: Option<&Unknown>) -> Result<Loaded, CallFailure> {
         let name = library.as_os_str().as_bytes();
         // SAFETY: the file is the libdtrace that the consumer located or that the user named. The user wants
         // its initialisers to run. Its structures are known, or were verified by a self-check. If this session is
         // a part of one, this process exists to find out: nobody relies on it, and it may crash.
         let loaded = unsafe {
-            match unknown {
+            match unknown.and_then(|unknown| unknown.version) {
                 None => Library::load(Some(library)),
-                Some(unknown) => Library::load_verified(library, unknown.version),
+                Some(version) => Library::load_verified(library, version),
             }
         };
         let library = loaded.map_err(|e| CallFailure {
