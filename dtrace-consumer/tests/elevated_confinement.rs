@@ -22,6 +22,7 @@ live_tests! {
     tests: [
         libdtrace_finds_what_it_needs_in_a_confined_worker,
         before_tracing_nothing_can_be_changed_but_the_kernels_tracing_files,
+        before_tracing_only_a_worker_that_may_grab_controls_other_processes,
     ],
 }
 
@@ -40,7 +41,10 @@ fn become_the_user() {
     let Some(case) = user::case() else { return };
     match case.as_str() {
         "trace" => sessions(),
-        "attack" => attacks(),
+        "attack" => attacks(&always(), &KINDS),
+        "control" => attacks(&control(Fate::Refused), &KINDS),
+        // Landlock also forbids this to sessions without a process.
+        "control-with-grab" => attacks(&control(Fate::Passes), &KINDS[1..]),
         other => panic!("{other}?"),
     }
     std::process::exit(0);
@@ -140,13 +144,28 @@ fn open(path: &str, flags: i32) -> SystemCall {
     call(libc::SYS_openat, [here, Text(path.to_owned()), Number(flags.into())])
 }
 
+/// Whether the mount permits writing to a file, which the kernel tells without opening it.
+fn access(path: &str) -> SystemCall {
+    let here = Number(libc::AT_FDCWD.into());
+    call(libc::SYS_faccessat, [here, Text(path.to_owned()), Number(libc::W_OK.into())])
+}
+
+/// Scripts of sessions that libdtrace needs different things for: nothing of processes, names in them, a command.
+const KINDS: [&str; 3] =
+    ["BEGIN { }", "BEGIN { ustack(); }", "syscall::getppid:entry /pid == $target/ { }"];
+
 /// The fate of the last of these calls.
 fn fate(script: &str, calls: &[SystemCall]) -> Fate {
     let fault = Fault { call: "dtrace_open".into(), nth: 1, misdeed: Misdeed::Fail(1000) };
     let plan = Plan { faults: vec![fault], system_calls: calls.to_vec(), ..Plan::default() };
     plan.put(Path::new(STAND_IN));
     let refusals = [libc::EPERM, libc::EACCES, libc::EROFS, libc::ENOSYS].map(|it| -i64::from(it));
-    match trace(script).elevation(Elevation::Sudo).run() {
+    let result = if script.contains("$target") {
+        run_synchronous(script, traced_program("calls", 1)).elevation(Elevation::Sudo).run()
+    } else {
+        trace(script).elevation(Elevation::Sudo).run()
+    };
+    match result {
         Err(Failure { error: Error::WorkerDied { status, .. }, .. })
             if status.contains("SIGSYS") || status.contains("159") =>
         {
@@ -180,11 +199,25 @@ fn always() -> Vec<(&'static str, Vec<SystemCall>, Fate)> {
         ("kernel parameter", vec![open("/sys/kernel/mm/ksm/run", libc::O_WRONLY)], Fate::Refused),
         ("other process", vec![open("/proc/1/oom_score_adj", libc::O_WRONLY)], Fate::Refused),
         ("device", vec![open("/dev/full", libc::O_RDWR)], Fate::Refused),
+        ("null device", vec![open("/dev/null", libc::O_WRONLY)], Fate::Refused),
+        // libdtrace is given what was opened before.
         (
             "uprobes",
             vec![open("/sys/kernel/debug/tracing/uprobe_events", libc::O_WRONLY | libc::O_APPEND)],
-            Fate::Passes,
+            Fate::Refused,
         ),
+        // The mounts of the user's process are writable, and root may write to these files.
+        ("by another root", vec![open(&through_user(PRECIOUS), libc::O_WRONLY)], Fate::Refused),
+        (
+            "passwords by another root",
+            vec![open(&through_user("/etc/shadow"), libc::O_RDWR)],
+            Fate::Refused,
+        ),
+        ("mount", vec![access(PRECIOUS)], Fate::Refused),
+        ("mount of proc", vec![access("/proc/sys/kernel/core_pattern")], Fate::Refused),
+        ("mount of processes", vec![access("/proc/1/oom_score_adj")], Fate::Refused),
+        ("mount of sys", vec![access("/sys/kernel/mm/ksm/run")], Fate::Refused),
+        ("mount of devices", vec![open("/dev/full", libc::O_RDONLY)], Fate::Refused),
         ("load a program", vec![call(libc::SYS_bpf, load)], Fate::Passes),
         (
             "attributes by a descriptor for reading",
@@ -212,35 +245,41 @@ fn always() -> Vec<(&'static str, Vec<SystemCall>, Fate)> {
     ]
 }
 
-/// What only Landlock prevents: ways through another process.
-fn through_others() -> Vec<(&'static str, Vec<SystemCall>, Fate)> {
-    let parent = i64::from(std::process::id());
-    let continues = Number(libc::SIGCONT.into());
-    // The mounts of this process are writable.
-    let root = format!("/proc/{parent}/root{PRECIOUS}");
+/// A path that leads to a file by way of the user's process.
+fn through_user(path: &str) -> String {
+    format!("/proc/{}/root{path}", std::process::id())
+}
+
+/// What a worker may do to other processes only if the administrator permits grabbing.
+fn control(fate: Fate) -> Vec<(&'static str, Vec<SystemCall>, Fate)> {
+    let user = i64::from(std::process::id());
+    let (seize, continues) = (Number(libc::PTRACE_SEIZE.into()), Number(libc::SIGCONT.into()));
+    let (from, to) = (Words(vec![0; 2]), Words(vec![0; 2]));
     vec![
-        ("another root", vec![open(&root, libc::O_WRONLY)], Fate::Refused),
+        ("attach", vec![call(libc::SYS_ptrace, [seize, Number(user)])], fate),
         (
-            "attach",
-            vec![call(libc::SYS_ptrace, [Number(libc::PTRACE_SEIZE.into()), Number(parent)])],
-            Fate::Refused,
+            "read memory",
+            vec![call(libc::SYS_process_vm_readv, [Number(user), to, Number(1), from, Number(1)])],
+            fate,
         ),
-        ("signal", vec![call(libc::SYS_kill, [Number(parent), continues])], Fate::Refused),
+        ("signal", vec![call(libc::SYS_kill, [Number(user), continues.clone()])], fate),
+        (
+            "signal by descriptor",
+            vec![
+                call(libc::SYS_pidfd_open, [Number(user)]),
+                call(libc::SYS_pidfd_send_signal, [Earlier(0), continues]),
+            ],
+            fate,
+        ),
     ]
 }
 
 /// What the user does with the stand-in. Prints the fates that are wrong.
-fn attacks() {
-    let has_landlock = dtrace_consumer::preflight(None)
-        .checks()
-        .iter()
-        .any(|check| check.subject == "confinement" && check.detail.contains("(ABI 6)"));
-    for script in ["BEGIN { }", "BEGIN { ustack(); }"] {
-        let others = has_landlock && !script.contains("ustack");
-        let ways = always().into_iter().chain(through_others().into_iter().filter(|_| others));
+fn attacks(ways: &[(&str, Vec<SystemCall>, Fate)], kinds: &[&str]) {
+    for script in kinds {
         for (name, calls, right) in ways {
-            let fate = fate(script, &calls);
-            if fate != right {
+            let fate = fate(script, calls);
+            if fate != *right {
                 println!("{script} {name}: {fate:?} instead of {right:?}");
             }
         }
@@ -248,16 +287,28 @@ fn attacks() {
     println!("done");
 }
 
-fn before_tracing_nothing_can_be_changed_but_the_kernels_tracing_files() {
-    let (_lock, guard) = alone();
+/// What the user prints who does this on a system with the stand-in.
+fn with_stand_in(configuration: &str, case: &str) -> String {
     let stand_in = stand_in();
     let commands = format!(
         "mkdir -p {STAND_IN}/lib; cp '{}' {STAND_IN}/lib/libdtrace.so.2; chmod -R go-w {STAND_IN}; \
          touch {STAND_IN}/{PLAN}; chown nobody {STAND_IN}/{PLAN}; \
          echo unchanged > {PRECIOUS}; chmod 644 {PRECIOUS}; \
-         echo 'prefix = {STAND_IN}' > /etc/dtrace-worker.conf",
+         printf 'prefix = {STAND_IN}\\n{configuration}' > /etc/dtrace-worker.conf",
         stand_in.display()
     );
-    assert_eq!(as_user(&commands, "attack"), "done\n");
+    as_user(&commands, case)
+}
+
+fn before_tracing_nothing_can_be_changed_but_the_kernels_tracing_files() {
+    let (_lock, guard) = alone();
+    assert_eq!(with_stand_in("", "attack"), "done\n");
+    guard.check();
+}
+
+fn before_tracing_only_a_worker_that_may_grab_controls_other_processes() {
+    let (_lock, guard) = alone();
+    assert_eq!(with_stand_in("", "control"), "done\n");
+    assert_eq!(with_stand_in("grab = yes\\n", "control-with-grab"), "done\n");
     guard.check();
 }

@@ -69,12 +69,12 @@ pub(super) fn serve(
         if served.is_some() || system::has_one_thread() { Threads::All } else { Threads::This };
     // Threads that start later share the confinement.
     let mut shortcomings = None;
-    if served.is_some() {
-        match Surroundings::enter().prepare(&job, true) {
+    if let Some(Served { uid: user, grab }) = served {
+        match Surroundings::enter().prepare(&job, Some(user)) {
             Ok(failed) => shortcomings = Some(failed),
             Err(e) => return refuse(surroundings_failed("making mounts read-only", &e)),
         }
-        if let Err(e) = system::confine_before_opening(reach) {
+        if let Err(e) = system::confine_before_opening(reach, grab) {
             return refuse(surroundings_failed("confining the worker", &e));
         }
     }
@@ -185,7 +185,7 @@ impl Session<'_> {
         mut shortcomings: Option<Vec<Shortcoming>>,
     ) -> Result<(Opened, Vec<Shortcoming>), Failed> {
         let prepare = || {
-            let prepared = Surroundings::enter().prepare(self.job, false);
+            let prepared = Surroundings::enter().prepare(self.job, None);
             prepared.map_err(|e| surroundings_failed("preparing the worker", &e))
         };
         let opened = match start {
@@ -227,6 +227,11 @@ impl Session<'_> {
         Ok(opened)
     }
 
+    /// Returns the user to whom the processes must belong, if that is not decided by the kernel.
+    fn user(&self) -> Option<u32> {
+        self.served.map(|it| it.uid)
+    }
+
     /// Performs the steps from the processes to the last script.
     fn compile(
         &self,
@@ -237,7 +242,8 @@ impl Session<'_> {
         let job = self.job;
         if let Some(target) = &job.target {
             let process = Process::Created(target.clone());
-            set_target(compiling, target).map_err(|f| Failed::to_control(&process, f))?;
+            set_target(compiling, target, self.user())
+                .map_err(|f| Failed::to_control(&process, f))?;
         }
         for process in &job.processes {
             // A target at a gate is held already.
@@ -248,7 +254,7 @@ impl Session<'_> {
                 processes.grabbed(*pid);
                 continue;
             }
-            control(compiling, process, processes)?;
+            control(compiling, process, processes, self.user())?;
         }
         compiling.init().map_err(|f| with_shortcomings(f, shortcomings))?;
         for (index, script) in job.scripts.iter().enumerate() {
@@ -262,7 +268,7 @@ impl Session<'_> {
     /// Confines the worker, notifies the consumer and releases the processes, once tracing is on.
     fn let_go(&self, tracing: &mut Tracing<Encoder>, times: StepTimes) -> Result<(), Failed> {
         for (pid, gate) in gates(self.job) {
-            system::open_gate(pid, gate, self.served.map(|it| it.uid))
+            system::open_gate(pid, gate, self.user())
                 .map_err(|e| surroundings_failed("opening the command's gate", &e))?;
         }
         match system::confine(self.threads, self.reach) {
@@ -299,9 +305,13 @@ fn set_options(compiling: &mut Compiling, job: &Job) -> Result<(), Failed> {
 }
 
 /// Makes a held process `$target`, unless there is one already. libdtrace attaches to it if it is at a gate.
-fn set_target(compiling: &mut Compiling, target: &Target) -> Result<(), CallFailure> {
+fn set_target(
+    compiling: &mut Compiling,
+    target: &Target,
+    user: Option<u32>,
+) -> Result<(), CallFailure> {
     if target.gate.is_some() {
-        system::let_run_to_gate(target.pid);
+        system::let_run_to_gate(target.pid, user);
     }
     let attaches = target.gate.is_some();
     compiling.set_target(target.pid, attaches)?;
@@ -321,6 +331,7 @@ fn control(
     compiling: &mut Compiling,
     process: &Process,
     processes: &mut Processes,
+    user: Option<u32>,
 ) -> Result<(), Failed> {
     let failed = |failure| Failed::to_control(process, failure);
     match process {
@@ -333,7 +344,7 @@ fn control(
             Ok(())
         }
         Process::Created(held) => {
-            set_target(compiling, held).map_err(failed)?;
+            set_target(compiling, held, user).map_err(failed)?;
             processes.created(held.pid, held.gate.is_some()).map_err(|error| {
                 let number = error.raw_os_error().unwrap_or(0);
                 failed(CallFailure { call: system::WATCH, number, message: error.to_string() })

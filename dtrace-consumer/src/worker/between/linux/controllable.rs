@@ -8,16 +8,18 @@
 //! So this module comes between libdtrace and the kernel. It replaces two functions that libdtrace calls:
 //! `open64`, which fails for the memory of other processes, because libdtrace then does not try to
 //! attach; and `ptrace`, which fails to attach. So it does not matter how a script names a process.
+//!
+//! For the files in which libdtrace places probes, `open64` returns what was opened before this process was confined.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::io;
+use std::os::fd::IntoRawFd;
 use std::sync::OnceLock;
-
-use nix::errno::Errno;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
 use crate::worker::between::called_function;
 use crate::worker::between::controllable::{Controllable, may_control};
+use crate::worker::system::linux::tracing_files;
+use nix::errno::Errno;
 
 type Open = unsafe extern "C" fn(*const c_char, c_int, c_uint) -> c_int;
 type Ptrace = unsafe extern "C" fn(c_uint, c_int, *mut c_void, *mut c_void) -> c_long;
@@ -25,16 +27,13 @@ type Ptrace = unsafe extern "C" fn(c_uint, c_int, *mut c_void, *mut c_void) -> c
 static OPEN: OnceLock<Open> = OnceLock::new();
 static PTRACE: OnceLock<Ptrace> = OnceLock::new();
 
-/// Limits what the libdtrace that contains `inside` may control. If it may control nothing, the kernel also refuses
-/// ptrace(2) to this whole process.
+/// Limits what the libdtrace that contains `inside` may control. If it may control nothing, the kernel has refused
+/// ptrace(2) to this whole process already.
 ///
 /// # Errors
-/// libdtrace does not call the functions as expected, or the kernel has no system call filters.
+/// libdtrace does not call the functions as expected.
 pub(crate) fn limit_control(inside: usize, controllable: Controllable) -> io::Result<()> {
     controllable.set();
-    if controllable == Controllable::None {
-        forbid_ptrace()?;
-    }
     // SAFETY: libdtrace is called by this thread only, and has started no other ones yet. Both functions have variable
     // arguments. `open64` has at most one, an integer; it is passed like that of `Open`, and ignored unless a file is
     // created. To `ptrace` libdtrace always passes all four, which are passed like those of `Ptrace`.
@@ -42,18 +41,6 @@ pub(crate) fn limit_control(inside: usize, controllable: Controllable) -> io::Re
         called_function::intercept(inside, c"open64", &OPEN, opens)?;
         called_function::intercept(inside, c"ptrace", &PTRACE, controls)
     }
-}
-
-/// Makes the kernel refuse the system calls that control other processes, for all threads of this process.
-fn forbid_ptrace() -> io::Result<()> {
-    let calls = [libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev];
-    let rules = calls.map(|call| (call, Vec::new())).into_iter().collect();
-    let machine = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
-    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let filter: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refuse, machine)
-        .and_then(BpfProgram::try_from)
-        .map_err(io::Error::other)?;
-    apply_filter_all_threads(&filter).map_err(io::Error::other)
 }
 
 /// Takes the place of `open64` for libdtrace.
@@ -67,6 +54,17 @@ unsafe extern "C" fn opens(path: *const c_char, flags: c_int, mode: c_uint) -> c
     if refused {
         Errno::EPERM.set();
         return -1;
+    }
+    let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
+    let kept = path_bytes.filter(|_| writes).map(CStr::to_bytes).and_then(tracing_files::kept);
+    if let Some(kept) = kept {
+        return match kept {
+            Ok(file) => file.into_raw_fd(),
+            Err(error) => {
+                Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)).set();
+                -1
+            }
+        };
     }
     // SAFETY: it is the caller's call.
     unsafe { open(path, flags, mode) }
@@ -121,24 +119,5 @@ mod tests {
         ] {
             assert_eq!(process_of(path.as_bytes()), pid, "{path}");
         }
-    }
-
-    #[test]
-    #[cfg_attr(miri, ignore = "files, and processes")]
-    fn a_filtered_process_cannot_ask_for_control() {
-        let attach =
-            || nix::sys::ptrace::seize(nix::unistd::getppid(), nix::sys::ptrace::Options::empty());
-        // The filter is of one process, which ends with this test's own.
-        const DO: &str = "DTRACE_CONSUMER_TEST_NO_PTRACE";
-        if std::env::var_os(DO).is_some() {
-            forbid_ptrace().expect("it can be forbidden");
-            assert_eq!(attach(), Err(Errno::EPERM));
-            crate::worker::own_process::end(77);
-        }
-        let exe = std::env::current_exe().expect("this test's executable");
-        let name = "a_filtered_process_cannot_ask_for_control";
-        let done = std::process::Command::new(exe).arg(name).env(DO, "1").output();
-        let done = done.expect("starting the test");
-        assert_eq!(done.status.code(), Some(77), "{done:?}");
     }
 }

@@ -10,6 +10,7 @@ pub(in crate::worker) mod pid_namespace;
 pub(in crate::worker) mod processes;
 pub(in crate::worker) mod status;
 mod surroundings;
+pub(in crate::worker) mod tracing_files;
 pub(in crate::worker) mod uprobe_events;
 
 pub(crate) use confinement::{Reach, Threads, confine, confine_before_opening, give_up_privileges};

@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::pid_namespace::proc_is_own;
 use super::status::Status;
-use super::surroundings::proc_is_own;
 use crate::worker::system::Identity;
 
 /// The process at the other end of a channel.

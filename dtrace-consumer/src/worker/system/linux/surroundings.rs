@@ -15,6 +15,9 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::confinement::make_read_only;
 use super::descriptors;
+use super::held_process::prepare_to_open_gate;
+use super::pid_namespace::proc_is_own;
+use super::tracing_files;
 use super::uprobe_events::{self, UPROBE_EVENTS};
 use crate::stream::job::Job;
 use crate::worker::libraries::{self, d_libraries};
@@ -51,23 +54,29 @@ impl Surroundings {
         surroundings
     }
 
-    /// Prepares what a session needs. If `read_only` is set, makes the rest read-only. Returns the preparations that
-    /// failed, also earlier.
+    /// Prepares what a session needs. If it is for another user, makes the rest read-only, and opens what is to be
+    /// written to once the worker is confined. Returns the preparations that failed, also earlier.
     ///
     /// # Errors
     /// The rest cannot be made read-only.
-    pub(crate) fn prepare(&mut self, job: &Job, read_only: bool) -> io::Result<Vec<Shortcoming>> {
+    pub(crate) fn prepare(
+        &mut self,
+        job: &Job,
+        for_other: Option<u32>,
+    ) -> io::Result<Vec<Shortcoming>> {
         let mut shortcomings = self.shortcomings.clone();
         if let Some(dir) = &job.syslibdir {
             let wanted = libraries::wanted(dir, &job.scripts, &job.omit, job.all_libraries);
             shortcomings.extend(self.cover_libraries(dir, |file| !wanted(file)));
         }
-        if read_only {
-            // The worker itself opens the memory of a process at a gate for writing.
-            self.forbid_changes(job.held().any(|held| held.gate.is_some()))?;
+        // Mounts with files that are open for writing cannot be made read-only, so this comes first.
+        if let Some(user) = for_other {
+            let gated = || job.held().filter(|held| held.gate.is_some());
+            self.forbid_changes(gated().next().is_some())?;
+            tracing_files::keep_open();
+            gated().for_each(|held| prepare_to_open_gate(held.pid, user));
         }
-        // Mounts with files that are open for writing cannot be made read-only. Later, libdtrace may use up all
-        // other descriptors that this process may have.
+        // Later, libdtrace may use up all other descriptors that this process may have.
         uprobe_events::keep_open();
         descriptors::set_one_aside();
         let named = uprobe_events::remove_stale();
@@ -150,12 +159,6 @@ pub(crate) fn try_opening_first() -> bool {
     // If it fails, there will be no mounts of its own.
     let _ = leave_namespace();
     proc_is_own() && before.is_some() && before == executable()
-}
-
-/// Returns whether `/proc` is that of this process's PID namespace.
-pub(super) fn proc_is_own() -> bool {
-    let own = std::process::id().to_string();
-    fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == &*own)
 }
 
 /// Gives this process a mount namespace of its own, from which no mount leaves.

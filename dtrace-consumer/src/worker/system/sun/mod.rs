@@ -99,7 +99,7 @@ pub(crate) fn give_up_privileges() -> io::Result<()> {
 ///
 /// # Errors
 /// None.
-pub(crate) fn confine_before_opening(_: Reach) -> io::Result<()> {
+pub(crate) fn confine_before_opening(_: Reach, _may_control: bool) -> io::Result<()> {
     Ok(())
 }
 
@@ -124,7 +124,7 @@ impl Surroundings {
     ///
     /// # Errors
     /// None.
-    pub(crate) fn prepare(&mut self, _: &Job, _read_only: bool) -> io::Result<Vec<Shortcoming>> {
+    pub(crate) fn prepare(&mut self, _: &Job, _: Option<u32>) -> io::Result<Vec<Shortcoming>> {
         Ok(Vec::new())
     }
 }
@@ -181,7 +181,7 @@ pub(crate) fn end_held(pid: i32) {
 }
 
 /// Does nothing: libdtrace attaches to a stopped process, and continues it.
-pub(crate) fn let_run_to_gate(_: i32) {}
+pub(crate) fn let_run_to_gate(_: i32, _owner: Option<u32>) {}
 
 /// Does nothing: libdtrace continues the process that it is attached to.
 ///

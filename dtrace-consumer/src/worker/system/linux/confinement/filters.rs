@@ -60,8 +60,33 @@ pub(super) fn forbid_what_no_session_does(threads: Threads) -> io::Result<()> {
     apply(threads, killed, SeccompAction::Allow, SeccompAction::KillProcess)
 }
 
+/// Forbids what elevated workers do not need before they trace: opening files for writing and, unless they may control
+/// processes, all that controls them.
+pub(super) fn forbid_what_elevated_workers_do_not_need(may_control: bool) -> io::Result<()> {
+    let mut forbidden = changes()?;
+    if !may_control {
+        forbidden.append(&mut control()?);
+    }
+    refuse(Threads::All, forbidden)
+}
+
 /// Forbids what only starting to trace needs, and what only some sessions need.
 pub(super) fn forbid_what_tracing_does_not_need(threads: Threads, reach: Reach) -> io::Result<()> {
+    let mut forbidden = changes()?;
+    if !reach.process_probes {
+        let commands = MAP_COMMANDS.iter().map(|command| is_not(0, *command));
+        let other_commands = rule(commands.collect::<io::Result<Vec<_>>>()?)?;
+        forbidden.insert(libc::SYS_bpf, vec![other_commands]);
+        forbidden.insert(libc::SYS_perf_event_open, Vec::new());
+    }
+    if !reach.memory {
+        forbidden.append(&mut control()?);
+    }
+    refuse(threads, forbidden)
+}
+
+/// Returns the rules against opening files for writing, and against setting the limits of other processes.
+fn changes() -> io::Result<Rules> {
     let mut forbidden = Rules::new();
     for (call, flags) in OPENING {
         let modes = [libc::O_WRONLY, libc::O_RDWR, libc::O_ACCMODE];
@@ -72,20 +97,23 @@ pub(super) fn forbid_what_tracing_does_not_need(threads: Threads, reach: Reach) 
     // A worker may have the privilege to set the limits of all processes.
     let others = rule([is_not(0, 0)?, is_not(0, own)?])?;
     forbidden.insert(libc::SYS_prlimit64, vec![others]);
-    if !reach.process_probes {
-        let commands = MAP_COMMANDS.iter().map(|command| is_not(0, *command));
-        let other_commands = rule(commands.collect::<io::Result<Vec<_>>>()?)?;
-        forbidden.insert(libc::SYS_bpf, vec![other_commands]);
-        forbidden.insert(libc::SYS_perf_event_open, Vec::new());
-    }
-    if !reach.memory {
-        forbidden.insert(libc::SYS_ptrace, Vec::new());
-        forbidden.insert(libc::SYS_process_vm_readv, Vec::new());
-        forbidden.insert(libc::SYS_pidfd_send_signal, Vec::new());
-        // Signal 0 only asks whether a process exists.
-        forbidden.insert(libc::SYS_kill, vec![rule([is_not(0, own)?, is_not(1, 0)?])?]);
-        forbidden.insert(libc::SYS_tgkill, vec![rule([is_not(0, own)?])?]);
-    }
+    Ok(forbidden)
+}
+
+/// Returns the rules against controlling other processes, and reading their memory by the calls for that.
+fn control() -> io::Result<Rules> {
+    let own = std::process::id();
+    let mut forbidden = Rules::new();
+    forbidden.insert(libc::SYS_ptrace, Vec::new());
+    forbidden.insert(libc::SYS_process_vm_readv, Vec::new());
+    forbidden.insert(libc::SYS_pidfd_send_signal, Vec::new());
+    // Signal 0 only asks whether a process exists.
+    forbidden.insert(libc::SYS_kill, vec![rule([is_not(0, own)?, is_not(1, 0)?])?]);
+    forbidden.insert(libc::SYS_tgkill, vec![rule([is_not(0, own)?])?]);
+    Ok(forbidden)
+}
+
+fn refuse(threads: Threads, forbidden: Rules) -> io::Result<()> {
     apply(threads, forbidden, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
 }
 

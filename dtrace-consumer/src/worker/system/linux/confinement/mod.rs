@@ -4,10 +4,10 @@
 //! worker gives up what libdtrace was not seen to need, in three steps:
 //!
 //! 1. At its start: capabilities, and privileges from the files of programs.
-//! 2. An elevated worker, before it opens libdtrace: starting programs, creating and changing
-//!    files, communicating with others, and all system calls that no session makes. Its mounts are
-//!    read-only, except for the kernel's tracing files. If the session does not look at other
-//!    processes, Landlock also confines writing to those files.
+//! 2. An elevated worker, before it opens libdtrace: starting programs, creating and changing files, opening any for
+//!    writing, communicating with others, and all system calls that no session makes. It attaches to processes and
+//!    sends signals only if the administrator permits that. What it still writes to is open already. Its mounts are
+//!    read-only, and if the session does not look at other processes, Landlock forbids the same once more.
 //! 3. When tracing is on: the same system calls, and opening any file for writing. Loading programs into the
 //!    kernel, attaching to processes and sending signals stay allowed only if the session needs them.
 //!
@@ -29,13 +29,14 @@ pub(crate) use filters::Threads;
 pub(crate) use reach::Reach;
 pub(super) use read_only::make_read_only;
 
-/// Confines this thread, and those that it starts, before libdtrace is opened. Only for workers
-/// that start no programs and change no files for their user.
-pub(crate) fn confine_before_opening(reach: Reach) -> io::Result<()> {
+/// Confines this thread, and those that it starts, before libdtrace is opened. Only for workers that start no programs
+/// and change no files for their user. `may_control` is whether libdtrace may attach to processes.
+pub(crate) fn confine_before_opening(reach: Reach, may_control: bool) -> io::Result<()> {
     if !reach.other_processes() {
-        landlock::confine_writing()?;
+        landlock::forbid_writing()?;
     }
-    filters::forbid_what_no_session_does(Threads::All)
+    filters::forbid_what_no_session_does(Threads::All)?;
+    filters::forbid_what_elevated_workers_do_not_need(may_control)
 }
 
 /// Confines threads when tracing is on: all, including libdtrace's, or only this one.
