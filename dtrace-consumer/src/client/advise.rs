@@ -76,7 +76,7 @@ fn uncompiled(grabs: &dyn Fn(u32) -> bool, message: &str) -> Option<String> {
     if let Some(pid) = hint::not_grabbed(message) {
         return Facts { probes: &[], symbols: "", functions_are_off, exists, grabs }.ungrabbed(pid);
     }
-    if message == "pid0 does not contain a valid pid" {
+    if hint::names_no_process(message) {
         return Some(NO_TARGET.to_owned());
     }
     None

@@ -7,6 +7,16 @@ use crate::data::pattern::ProbePattern;
 pub(super) const NO_TARGET: &str = "`$target` is 0, because the session has no command and grabs no \
      process; trace a command with `run_synchronous`, or call `grab`";
 
+/// Whether libdtrace says that a provider's name has 0 where the number of a process belongs.
+pub(super) fn names_no_process(message: &str) -> bool {
+    let provider = message.strip_suffix("' does not contain a valid pid");
+    // DTrace for Linux does not quote it.
+    let provider = provider.and_then(|it| it.strip_prefix('\''));
+    let provider = provider.or_else(|| message.strip_suffix(" does not contain a valid pid"));
+    let digits = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    provider.is_some_and(|it| &it[digits(it)..] == "0")
+}
+
 /// Providers that need kprobes.
 const OF_FUNCTIONS: [&str; 2] = ["fbt", "rawfbt"];
 
@@ -177,6 +187,22 @@ mod tests {
         let facts =
             Facts { probes: &probes, symbols, functions_are_off: || false, exists, grabs: &grabs };
         facts.unmatched(description).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_provider_of_process_0_is_recognised_as_each_libdtrace_quotes_it() {
+        for message in
+            ["pid0 does not contain a valid pid", "'myapp0' does not contain a valid pid"]
+        {
+            assert!(names_no_process(message), "{message}");
+        }
+        for message in [
+            "'pid10' does not contain a valid pid",
+            "pid0 is busy",
+            "'' does not contain a valid pid",
+        ] {
+            assert!(!names_no_process(message), "{message}");
+        }
     }
 
     #[test]
