@@ -1,6 +1,6 @@
 //! Lets a held command run up to its program's entry point.
 //!
-//! The loader runs before that, and the initialisers of libraries with it.
+//! The loader runs before that, and all initialisers with it.
 
 use std::io;
 use std::mem::size_of;

@@ -31,7 +31,7 @@ pub(in crate::client::command) fn hold(child: &Child, place: Place) -> io::Resul
     if place.at == Hold::Exec {
         return Ok(None);
     }
-    // The program's own initialisers, which register the probes that it defines, have not run there.
+    // The loader runs all initialisers before that, also those of the program.
     let address = entry::run_up_to(pid)?;
     if !place.attach {
         return Ok(None);
