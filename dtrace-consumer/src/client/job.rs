@@ -49,7 +49,7 @@ pub(super) fn job(
             || wants.any(Wants::CHEW | Wants::CHEWREC | Wants::OUT),
         text: wants.any(Wants::OUT) || settings.delivery.demands.text,
         printed: settings.delivery.demands.printed,
-        order: settings.delivery.order.unwrap_or_default(),
+        order: settings.delivery.order_for_libdtrace(),
         drain: settings.delivery.mode == Mode::Drain,
         report: wants.any(Wants::REPORT),
         read_options: read_options(settings),

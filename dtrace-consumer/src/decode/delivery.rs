@@ -39,9 +39,18 @@ impl Delivery {
         // libdtrace has sorted totals.
         let by_differences = |order: Order| order.is_by_value() && self.mode == Mode::Delta;
         match self.is_ordered {
-            true => Some(self.order.unwrap_or_default()).filter(|order| by_differences(*order)),
+            true => Some(self.order.unwrap_or_default())
+                .filter(|order| by_differences(*order) || self.order_for_libdtrace() != *order),
             false => self.order,
         }
+    }
+
+    /// Returns the order that libdtrace is to sort walks into. Elsewhere than on Linux it aborts over entries of different
+    /// aggregations whose functions or keys are not the same.
+    pub(crate) fn order_for_libdtrace(&self) -> Order {
+        let order = self.order.unwrap_or_default();
+        let aborts = cfg!(not(dtrace_abi = "linux")) && order.is_across();
+        if aborts { Order::Unsorted } else { order }
     }
 
     /// Adds an aggregation that a handler names.

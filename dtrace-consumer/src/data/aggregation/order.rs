@@ -31,6 +31,12 @@ impl Order {
         matches!(self, Value | ValueReversed | ValueAcross | ValueAcrossReversed)
     }
 
+    /// Returns whether entries of different aggregations are sorted among each other.
+    pub(crate) fn is_across(self) -> bool {
+        use Order::{KeyAcross, KeyAcrossReversed, ValueAcross, ValueAcrossReversed};
+        matches!(self, KeyAcross | KeyAcrossReversed | ValueAcross | ValueAcrossReversed)
+    }
+
     pub(crate) fn from_number(n: u8) -> Option<Order> {
         use Order::*;
         let all = [

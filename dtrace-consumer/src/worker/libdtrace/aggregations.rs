@@ -76,6 +76,7 @@ fn read<S: Sink>(
         }
         kernel_walk::leave_to_libdtrace(context, maps)?;
     }
+    context.clears.restore(handle, context.cpus.get());
     let (call, function) = function_for(order, handle);
     let (result, _) = walk(context, call, function, wanted, None);
     handle.check(call, result)
@@ -88,6 +89,7 @@ pub(super) fn send_printed<S: Sink>(context: &Context<S>, variable: Option<u64>)
     context.send(&Frame::PrintaBegin);
     // SAFETY: libdtrace reads aggregations for printa() at this point, too.
     unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
+    context.clears.restore(handle, context.cpus.get());
     let (call, function) = function_for(Order::Value, handle);
     walk(context, call, function, Wanted::Variable(variable), None);
     context.send(&Frame::SnapshotEnd);
@@ -178,6 +180,7 @@ impl<S: Sink> Walk<'_, S> {
             return Ok(());
         }
         let Entry { generation, key_bytes, value, .. } = found;
+        let generation = generation.wrapping_add(self.context.clears.times(found.variable));
         let sent = Sent { generation, key_bytes, value, per_cpu: &per_cpu };
         entries::send(self.context, &keys, &sent);
         Ok(())

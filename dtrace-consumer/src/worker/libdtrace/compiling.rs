@@ -19,7 +19,7 @@ use dtrace_sys::abi::*;
 use super::context::Wanted;
 use super::delivered::owned;
 use super::handle::{CallFailure, Closing, Handle, Use};
-use super::platform::Statements;
+use super::platform::{Clears, Statements};
 use super::sink::Sink;
 use super::tracing::Tracing;
 use super::{platform, probes, processes, programs, scripts, symbols, types, usdt};
@@ -218,8 +218,9 @@ impl Compiling {
         let handle = self.handle;
         // This takes `self`, so no compile can follow.
         let statements = Statements::of(handle, &self.programs)?;
+        let clears = Clears::of(handle, &self.programs)?;
         let used = (handle, self.used);
-        let tracing = Tracing::new(used, sink, wanted, self.processes, statements)?;
+        let tracing = Tracing::new(used, sink, wanted, self.processes, (statements, clears))?;
         let programs = self.programs.iter();
         let described: Vec<ProgramInfo> = programs
             .map(|program| programs::program_info(handle, *program, false))

@@ -12,7 +12,7 @@ use super::delivered::Misdelivered;
 use super::describe::resolve;
 use super::handle::Handle;
 use super::memstream::Memstream;
-use super::platform::Statements;
+use super::platform::{Clears, Statements};
 use super::printed::Printed;
 use super::sink::{self, Sink};
 use super::told::Told;
@@ -41,6 +41,7 @@ pub(super) struct Context<S> {
     pub(super) output: Memstream,
     pub(super) wanted: Wanted,
     pub(super) statements: Statements,
+    pub(super) clears: Clears,
     /// The length of libdtrace's lists by CPU, if it is known. Set when tracing is on.
     pub(super) cpus: Cell<Option<usize>>,
     /// Whether walks may read the kernel's maps of aggregations. Set when tracing is on.
@@ -107,7 +108,7 @@ impl<S: Sink> Context<S> {
         handle: Handle,
         sink: S,
         wanted: Wanted,
-        statements: Statements,
+        (statements, clears): (Statements, Clears),
     ) -> Option<Context<S>> {
         Some(Context {
             handle,
@@ -115,6 +116,7 @@ impl<S: Sink> Context<S> {
             output: Memstream::open()?,
             wanted,
             statements,
+            clears,
             cpus: Cell::new(None),
             reads_maps: Cell::new(false),
             in_part: Cell::new(false),

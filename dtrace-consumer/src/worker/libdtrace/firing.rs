@@ -40,6 +40,7 @@ impl<S: Sink> Context<S> {
         }
         // SAFETY: the library gives `size`, which is not less, as the length of the data.
         let data = unsafe { bytes(d.dtpda_data, clause.length, "a firing")? };
+        self.clears.note(self.handle, self.cpus.get(), (records, data));
         if let Some(status) = clause.exit_status(data) {
             self.send(&Frame::Exit(status));
         }

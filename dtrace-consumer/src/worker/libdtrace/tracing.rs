@@ -9,7 +9,7 @@ use super::context::{Context, Wanted};
 use super::delivered::Misdelivered;
 use super::handle::{CallFailure, Handle, Use};
 use super::kernel_maps::KernelMaps;
-use super::platform::Statements;
+use super::platform::{Clears, Statements};
 use super::printed::Printed;
 use super::sink::Sink;
 use super::{aggregations, handlers, platform};
@@ -40,15 +40,14 @@ impl<S: Sink> Tracing<S> {
         sink: S,
         wanted: Wanted,
         processes: Vec<*mut dtrace_proc_handle_t>,
-        statements: Statements,
+        known: (Statements, Clears),
     ) -> Result<Tracing<S>, CallFailure> {
         let Handle { api, raw } = handle;
-        let context =
-            Context::new(handle, sink, wanted, statements).ok_or_else(|| CallFailure {
-                call: "open_memstream",
-                number: libc::ENOMEM,
-                message: "out of memory".to_owned(),
-            })?;
+        let context = Context::new(handle, sink, wanted, known).ok_or_else(|| CallFailure {
+            call: "open_memstream",
+            number: libc::ENOMEM,
+            message: "out of memory".to_owned(),
+        })?;
         // Leaked: libdtrace keeps the pointer, and this process ends with the session.
         let context: *mut Context<S> = Box::into_raw(Box::new(context));
         let arg = context.cast::<c_void>();

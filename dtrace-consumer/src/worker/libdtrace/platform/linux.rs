@@ -309,3 +309,37 @@ pub(in crate::worker::libdtrace) fn places_by_cpu() -> Option<usize> {
         _ => None,
     }
 }
+
+/// How often each aggregation was cleared. Here libdtrace says it with each entry.
+#[derive(Debug)]
+pub(in crate::worker::libdtrace) struct Clears;
+
+impl Clears {
+    /// Examines programs.
+    ///
+    /// # Errors
+    /// None.
+    pub(in crate::worker::libdtrace) fn of(
+        _: Handle,
+        _: &[*mut dtrace_prog_t],
+    ) -> Result<Clears, CallFailure> {
+        Ok(Clears)
+    }
+
+    /// Does nothing.
+    pub(in crate::worker::libdtrace) fn note(
+        &self,
+        _: Handle,
+        _: Option<usize>,
+        _: (&[dtrace_recdesc_t], &[u8]),
+    ) {
+    }
+
+    /// Returns what to add to the number of clears that an entry has: nothing.
+    pub(in crate::worker::libdtrace) fn times(&self, _: u64) -> u64 {
+        0
+    }
+
+    /// Does nothing: distributions keep their parameters.
+    pub(in crate::worker::libdtrace) fn restore(&self, _: Handle, _: Option<usize>) {}
+}

@@ -13,8 +13,12 @@ mod sun;
 #[cfg(not(dtrace_abi = "linux"))]
 use sun as own;
 #[cfg(not(dtrace_abi = "linux"))]
+mod clears;
+#[cfg(not(dtrace_abi = "linux"))]
 mod statements;
 
+#[cfg(not(dtrace_abi = "linux"))]
+pub(super) use clears::Clears;
 pub(super) use own::*;
 pub(crate) use own::{PLATFORM, REPORTS_ENDS, defaults};
 #[cfg(not(dtrace_abi = "linux"))]
