@@ -37,7 +37,7 @@ live_tests! {
     needs: [Tracing, Check(can_be_changed), Command("unshare")],
     tests: [],
     long: [in_a_pid_namespace_both_fire],
-    needs: [Tracing, Check(can_be_changed), Dtrace1, Command("unshare")],
+    needs: [Tracing, Check(can_be_changed), Dtrace1],
     tests: [],
     by_hand: [without_this_help_neither_fires],
     needs: [Tracing, Check(can_be_changed), Root, Command("sudo"), Command("unshare"), Command("setpriv")],

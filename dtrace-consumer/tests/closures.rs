@@ -374,5 +374,8 @@ fn a_session_outlasts_a_closure_that_is_away_for_long() {
     assert!(outcome.command.is_some_and(|command| command.finished()));
     assert!(outcome.losses.total_drops() > 0, "{}", outcome.losses);
     let accounted = delivered + outcome.losses.total_drops();
-    assert_eq!((counted, accounted), (100_000, 100_000), "{}", outcome.losses);
+    assert_eq!(accounted, 100_000, "{}", outcome.losses);
+    // Elsewhere, a clause that finds no room in the buffer counts nothing, either.
+    let expected = if cfg!(target_os = "linux") { 100_000 } else { delivered };
+    assert_eq!(counted, expected, "{}", outcome.losses);
 }

@@ -12,9 +12,10 @@ use std::time::Duration;
 use dtrace_consumer::session::{EndedBy, Traced};
 use dtrace_consumer::{Error, Failure, Outcome, Session, StopHandle, run_synchronous, trace};
 use dtrace_test_support::consumer::{Consumer, Stage};
+use dtrace_test_support::kernel::EXIT;
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::{children, orphans_ended, wait_until};
+use dtrace_test_support::processes::{children, command_line, orphans_ended, wait_until};
 use dtrace_test_support::sessions::next_session_works;
 use dtrace_test_support::traced::traced_program;
 use nix::sys::signal::{Signal, kill};
@@ -84,14 +85,11 @@ fn stop_ends_the_command() {
 
 fn a_command_that_ignores_sigterm_is_killed() {
     let (_lock, guard) = alone();
-    let script = "syscall::exit_group:entry /pid == $target/ { }";
+    let script = format!("syscall::{EXIT}:entry /pid == $target/ {{ }}");
     let deaf = ["sh", "-c", "trap '' TERM; exec sleep 1000"];
     let thread = run_synchronous(script, deaf).spawn().expect("tracing can be started");
     wait_until("it ignores the signal", || {
-        children().iter().any(|pid| {
-            let command = std::fs::read_to_string(format!("/proc/{pid}/comm"));
-            command.is_ok_and(|name| name.trim() == "sleep")
-        })
+        children().iter().any(|pid| command_line(*pid).starts_with(b"sleep"))
     });
     let outcome = thread.stop().expect("the session comes to its end");
     assert_eq!(status(&outcome).signal(), Some(Signal::SIGKILL as i32));
@@ -144,7 +142,7 @@ fn stop_ends_a_command_that_outlives_exit() {
 
 fn stop_ends_a_command_whose_functions_are_traced() {
     let (_lock, guard) = alone();
-    let (session, input) = endless("pid$target:libc.so.6:read:entry { trace(arg0); }");
+    let (session, input) = endless("pid$target:libc.so*:read:entry { trace(arg0); }");
     let thread = session.chew(|_| Ok(())).spawn().expect("tracing can be started");
     let outcome = thread.stop().expect("the session comes to its end");
     assert_eq!(status(&outcome).signal(), Some(Signal::SIGTERM as i32));
@@ -233,9 +231,10 @@ fn a_replay_has_a_deadline() {
         .run()
         .expect("the session comes to its end");
     let outcome = dtrace_consumer::replay(recording.path())
-        .deadline(Duration::from_millis(10))
+        // Time to read the first firing, also on a slow machine.
+        .deadline(Duration::from_millis(300))
         .chew(|_| {
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(Duration::from_secs(2));
             Ok(())
         })
         .run()
@@ -368,7 +367,7 @@ fn a_command_whose_functions_are_traced_goes_on_when_a_handler_fails() {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(theirs).stdout(Stdio::null());
     ours.write_all(b"x").expect("an open pipe");
-    let script = "pid$target:libc.so.6:getppid:entry { trace(1); }";
+    let script = "pid$target:libc.so*:getppid:entry { trace(1); }";
     let mut input = Some(ours);
     let result = run_synchronous(script, command)
         .chew(|_| {

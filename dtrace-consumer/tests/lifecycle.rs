@@ -2,31 +2,30 @@
 //!
 //! Every test leaves nothing behind, which is checked; so they run one after the other.
 
+#[cfg(target_os = "linux")]
 use std::fs;
+#[cfg(target_os = "linux")]
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use dtrace_consumer::{ConsumerThread, Error, Failure, run_synchronous};
 use dtrace_test_support::consumer::{Consumer, Stage};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::{children, orphans_ended, wait_until};
+use dtrace_test_support::processes::{children, is_stopped, orphans_ended, wait_until};
 use dtrace_test_support::traced::{call, calls_of_this_thread, traced_program};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+#[cfg(target_os = "linux")]
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
 live_tests! {
     needs: [Tracing],
     tests: [
         tracing_is_on_when_spawn_returns_and_complete_when_stop_returns,
-        what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end,
-        what_another_process_holds_for_a_moment_is_gone_at_the_end,
         join_returns_when_the_script_calls_exit,
         a_worker_that_is_killed_is_an_error_and_the_next_session_works,
-        a_worker_is_confined_while_it_traces,
         a_consumer_that_is_killed_leaves_no_worker_behind,
     ],
     long: [
@@ -35,13 +34,20 @@ live_tests! {
         stop_after_the_script_has_called_exit_is_no_error,
         sessions_run_side_by_side,
         commands_run_under_tracing_side_by_side,
-        a_worker_that_is_stuck_ends_after_its_consumer,
         a_worker_that_was_stopped_for_a_while_goes_on,
         a_failed_start_leaves_nothing_behind,
         the_command_is_waited_for_after_exit,
         a_process_forked_off_in_the_middle_does_not_keep_a_session_from_ending,
         sessions_follow_each_other,
     ],
+    #[cfg(target_os = "linux")]
+    needs: [Tracing],
+    tests: [
+        what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end,
+        what_another_process_holds_for_a_moment_is_gone_at_the_end,
+        a_worker_is_confined_while_it_traces,
+    ],
+    long: [a_worker_that_is_stuck_ends_after_its_consumer],
 }
 
 fn counting(script: &str) -> (ConsumerThread, Arc<AtomicU64>) {
@@ -68,6 +74,7 @@ fn tracing_is_on_when_spawn_returns_and_complete_when_stop_returns() {
     guard.check();
 }
 
+#[cfg(target_os = "linux")]
 fn what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end() {
     let (_lock, guard) = alone();
     let (thread, _) = counting(&calls_of_this_thread("@ = count();"));
@@ -78,6 +85,7 @@ fn what_a_worker_has_in_the_kernel_is_seen_and_gone_at_the_end() {
 }
 
 /// The numbers of the worker's descriptors that keep tracing on.
+#[cfg(target_os = "linux")]
 fn perf_events(worker: Pid) -> Vec<i32> {
     let descriptors = fs::read_dir(format!("/proc/{worker}/fd")).into_iter().flatten().flatten();
     descriptors
@@ -88,6 +96,7 @@ fn perf_events(worker: Pid) -> Vec<i32> {
         .collect()
 }
 
+#[cfg(target_os = "linux")]
 fn what_another_process_holds_for_a_moment_is_gone_at_the_end() {
     let (_lock, guard) = alone();
     let (thread, _) = counting("BEGIN { trace(1); }");
@@ -101,7 +110,7 @@ fn what_another_process_holds_for_a_moment_is_gone_at_the_end() {
     thread.stop().expect("the session comes to its end");
     wait_until("the worker has closed them", || perf_events(worker).is_empty());
     // Meanwhile the worker tries in vain to remove its events.
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::sleep(std::time::Duration::from_millis(100));
     drop((held, process));
     guard.check();
 }
@@ -215,6 +224,7 @@ fn a_worker_that_is_killed_is_an_error_and_the_next_session_works() {
     guard.check();
 }
 
+#[cfg(target_os = "linux")]
 fn a_worker_is_confined_while_it_traces() {
     let (_lock, guard) = alone();
     let (thread, _) = counting(&calls_of_this_thread("trace(1);"));
@@ -248,6 +258,7 @@ fn a_worker_is_confined_while_it_traces() {
 }
 
 /// Holds the thread that is in libdtrace, so that it seems to be stuck there.
+#[cfg(target_os = "linux")]
 fn a_worker_that_is_stuck_ends_after_its_consumer() {
     let (_lock, guard) = alone();
     let consumer = consumer(Stage::Running);
@@ -264,10 +275,7 @@ fn a_worker_that_was_stopped_for_a_while_goes_on() {
     let (thread, count) = counting(&calls_of_this_thread("trace(1);"));
     let worker = worker();
     kill(worker, Signal::SIGSTOP).expect("the worker is there");
-    wait_until("the worker is stopped", || {
-        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
-        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
-    });
+    wait_until("the worker is stopped", || is_stopped(worker.as_raw()));
     call(500);
     kill(worker, Signal::SIGCONT).expect("the worker is there");
     let outcome = thread.stop().expect("the session comes to its end");

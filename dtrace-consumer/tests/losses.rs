@@ -1,7 +1,7 @@
 //! Is everything that the kernel emits delivered or counted as lost?
 //!
 //! The truth is the number of calls that the traced program makes, or an aggregation that the same
-//! clause counts: it needs no room in the buffer.
+//! clause counts. It needs no room in the buffer on Linux; elsewhere, a clause that finds no room does nothing.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dtrace_consumer::loss::{DropKind, DropReport, LossPolicy};
 use dtrace_consumer::session::Traced;
 use dtrace_consumer::{Error, Failure, Outcome, Session, run_synchronous};
+use dtrace_test_support::kernel::IS_LINUX;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
 
@@ -26,11 +27,13 @@ live_tests! {
     long: [
         records_dropped_while_the_last_buffer_is_read_are_counted,
         speculative_records_beyond_their_space_are_counted_once,
-        speculations_that_are_still_busy_are_counted,
         faults_beyond_the_principal_buffer_are_counted,
         a_string_that_is_too_long_is_cut_and_that_is_no_loss,
         losses_of_every_kind_end_the_session_where_that_is_asked_for,
     ],
+    #[cfg(target_os = "linux")]
+    needs: [Tracing],
+    long: [speculations_that_are_still_busy_are_counted],
 }
 
 const EVERY_CALL: &str = "syscall::getppid:entry /pid == $target/";
@@ -118,6 +121,7 @@ fn no_speculation() -> Lossy {
     Lossy::new(DropKind::SpeculationUnavailable, script, 1000, ("nspec", "1"))
 }
 
+#[cfg(target_os = "linux")]
 fn busy_speculation() -> Lossy {
     // Each is given back, but is free only when the consumer has seen that.
     let script = "CALL { self->s = speculation(); }
@@ -130,7 +134,8 @@ fn records_beyond_the_principal_buffer_are_counted_exactly() {
     let (outcome, firings, walked) = principal().count();
     let dropped = outcome.losses.dropped(DropKind::Principal);
     assert!(dropped > 0, "{}", outcome.losses);
-    assert_eq!((firings + dropped, walked), (20_000, 20_000), "{}", outcome.losses);
+    assert_eq!(firings + dropped, 20_000, "{}", outcome.losses);
+    assert_eq!(walked, if IS_LINUX { 20_000 } else { firings }, "{}", outcome.losses);
     assert_eq!(outcome.losses.total_drops(), dropped);
 }
 
@@ -181,8 +186,9 @@ fn records_dropped_while_the_last_buffer_is_read_are_counted() {
     // The first answer was to the first byte.
     let emitted = 62 * BURST;
     let dropped = outcome.losses.dropped(DropKind::Principal);
-    assert!(dropped >= 20 * BURST, "{}", outcome.losses);
-    assert_eq!((walked, firings + dropped), (emitted, emitted), "{}", outcome.losses);
+    assert!(dropped >= if IS_LINUX { 20 * BURST } else { 1 }, "{}", outcome.losses);
+    assert_eq!(firings + dropped, emitted, "{}", outcome.losses);
+    assert_eq!(walked, if IS_LINUX { emitted } else { firings }, "{}", outcome.losses);
 }
 
 fn keys_beyond_the_aggregations_space_are_counted() {
@@ -216,6 +222,8 @@ fn speculations_that_cannot_be_had_are_counted() {
     assert_eq!(unavailable, 999, "{}", outcome.losses);
 }
 
+/// Elsewhere one that is given back on the only CPU that used it is free at once.
+#[cfg(target_os = "linux")]
 fn speculations_that_are_still_busy_are_counted() {
     let (outcome, committed, _) = busy_speculation().count();
     let losses = &outcome.losses;
@@ -230,7 +238,10 @@ fn faults_beyond_the_principal_buffer_are_counted() {
     let losses = &outcome.losses;
     let (faults, dropped) = (losses.total_faults(), losses.dropped(DropKind::Principal));
     assert!(faults > 0 && dropped > 0, "{losses}");
-    assert_eq!((firings, walked, faults + dropped), (0, 20_000, 20_000), "{losses}");
+    // Elsewhere the second clause finds no room, either, which is counted for itself.
+    let counted = if IS_LINUX { faults + dropped } else { (faults + walked + dropped) / 2 };
+    assert_eq!((firings, counted), (0, 20_000), "{losses}");
+    assert!(!IS_LINUX || walked == 20_000, "{losses}");
 }
 
 fn a_fault_is_told_though_the_scripts_own_clause_for_faults_fails() {
@@ -238,11 +249,16 @@ fn a_fault_is_told_though_the_scripts_own_clause_for_faults_fails() {
     let (outcome, ..) = Lossy::new(DropKind::DoubleError, script, 100, ("bufsize", "4m")).count();
     assert_eq!(outcome.losses.total_faults(), 100, "{}", outcome.losses);
     // libdtrace 2.0.7 does not count the second ones.
-    assert_eq!(outcome.losses.total_drops(), 0, "{}", outcome.losses);
+    let second = if IS_LINUX { 0 } else { 100 };
+    assert_eq!(outcome.losses.total_drops(), second, "{}", outcome.losses);
 }
 
 fn a_string_that_is_too_long_is_cut_and_that_is_no_loss() {
-    let script = r#"BEGIN { trace(strjoin("0123456789", "0123456789")); }"#;
+    // Elsewhere strjoin() gives nothing in that case.
+    let script = match IS_LINUX {
+        true => r#"BEGIN { trace(strjoin("0123456789", "0123456789")); }"#,
+        false => r#"BEGIN { trace("01234567890123456789"); }"#,
+    };
     let mut text = String::new();
     let outcome = run_synchronous(script, ["true"])
         .option("strsize", "12")
@@ -252,14 +268,21 @@ fn a_string_that_is_too_long_is_cut_and_that_is_no_loss() {
         })
         .run()
         .expect("the session comes to its end");
-    assert_eq!(text, "01234567890");
+    let most = if IS_LINUX { 11 } else { 12 };
+    assert_eq!(text, "012345678901"[..most]);
     assert!(outcome.losses.is_empty(), "{}", outcome.losses);
 }
 
 fn losses_of_every_kind_end_the_session_where_that_is_asked_for() {
-    for lossy in
-        [principal(), aggregation(), dynamic(), speculation(), no_speculation(), busy_speculation()]
-    {
+    for lossy in [
+        principal(),
+        aggregation(),
+        dynamic(),
+        speculation(),
+        no_speculation(),
+        #[cfg(target_os = "linux")]
+        busy_speculation(),
+    ] {
         let result = lossy.session().losses(LossPolicy::Fail).chew(|_| Ok(())).run();
         let Err(Failure { error: Error::Lost(losses), outcome }) = result else {
             panic!("{:?}: {result:?}", lossy.kind)

@@ -2,9 +2,12 @@
 
 use dtrace_consumer::session::WarningKind;
 use dtrace_consumer::{Outcome, run_synchronous, trace};
+#[cfg(target_os = "linux")]
+use dtrace_test_support::Need;
+#[cfg(target_os = "linux")]
 use dtrace_test_support::harness::ignore;
+use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
-use dtrace_test_support::{Need, live_tests};
 
 live_tests! {
     needs: [Tracing],
@@ -12,10 +15,15 @@ live_tests! {
         clauses_that_can_fire_are_not_warned_of,
         a_clause_that_matches_nothing_is_warned_of,
         a_session_without_a_process_is_warned_of_its_target,
-        a_probe_that_is_built_upon_what_the_kernel_lacks_is_warned_of,
     ],
     needs: [Tracing, FunctionTracing],
     tests: [probes_that_are_built_upon_functions_can_fire],
+    // Every other kernel has functions.
+    #[cfg(target_os = "linux")]
+    needs: [Tracing],
+    tests: [
+        a_probe_that_is_built_upon_what_the_kernel_lacks_is_warned_of,
+    ],
 }
 
 /// Probes that libdtrace builds upon functions of the kernel.
@@ -67,6 +75,7 @@ fn probes_that_are_built_upon_functions_can_fire() {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn a_probe_that_is_built_upon_what_the_kernel_lacks_is_warned_of() {
     if Need::FunctionTracing.check().is_ok() {
         ignore("the kernel has function tracing");

@@ -3,12 +3,13 @@
 use dtrace_consumer::record::Action;
 use dtrace_consumer::run_synchronous;
 use dtrace_test_support::dtrace1::Dtrace1;
+use dtrace_test_support::kernel::DEEP;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::sessions::text_of;
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
-    needs: [Tracing, Dtrace1, Command("unshare")],
+    needs: [Tracing, Dtrace1],
     tests: [
         numbers_among_keys_read_as_dtrace_prints_them,
     ],
@@ -204,7 +205,7 @@ fn a_kernel_stack_prints_its_frames_as_lines() {
     let mut text = String::new();
     let mut frames = Vec::new();
     run_synchronous(
-        "rawtp:::sys_enter /pid == $target && !done/ { done = 1; stack(3); }",
+        format!("{DEEP} /pid == $target && !done/ {{ done = 1; stack(3); }}"),
         traced_program("calls", 1),
     )
     .chew(|firing| {

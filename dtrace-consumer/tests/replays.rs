@@ -218,7 +218,7 @@ fn sessions_that_fail_fail_with_the_same_error_on_replay() {
             |error| matches!(error, Error::Libdtrace { call, advice: Some(_), .. } if call == "dtrace_go"),
         ),
         (
-            recorded(run_synchronous("BEGIN { panic(); }", ["true"])),
+            recorded(run_synchronous("BEGIN { foo(); }", ["true"])),
             |error| matches!(error, Error::Compile(error) if error.source_line.is_some()),
         ),
         (

@@ -12,6 +12,7 @@ use std::time::Duration;
 use dtrace_consumer::{run_synchronous, trace};
 use nix::unistd::Pid;
 
+use crate::kernel::EXIT;
 use crate::processes::{children, children_of, wait_until};
 use crate::traced::{WORD, traced_program};
 
@@ -59,10 +60,12 @@ pub(crate) fn run(how: &str) -> ! {
         "woken for many" => buffers(DELAY),
         "idle" => idle(),
         "symbols" => wait(
-            "BEGIN { trace(1); } syscall::exit_group:entry /pid == $target/ { ustack(); }",
+            &format!(
+                "BEGIN {{ trace(1); }} syscall::{EXIT}:entry /pid == $target/ {{ ustack(); }}"
+            ),
             how,
         ),
-        "functions" => wait("BEGIN { trace(1); } pid$target:libc.so.6:read:entry { }", how),
+        "functions" => wait("BEGIN { trace(1); } pid$target:libc.so*:read:entry { }", how),
         _ => wait("BEGIN { trace(1); }", how),
     }
 }
@@ -197,8 +200,9 @@ impl Consumer {
         let family = || children_of(process.id()).collect::<Vec<_>>();
         wait_until("worker and command are there", || family().len() == 2);
         let is_command = |pid: &i32| {
-            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.split(|byte| *byte == 0).any(|word| word == command_word.as_bytes())
+            crate::system::command_line(*pid)
+                .split(|byte| *byte == 0)
+                .any(|word| word == command_word.as_bytes())
         };
         let [command, worker] = {
             let (commands, workers): (Vec<i32>, Vec<i32>) =

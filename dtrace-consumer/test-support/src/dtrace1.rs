@@ -22,7 +22,7 @@ pub(crate) fn find() -> Result<(PathBuf, Libdtrace), String> {
     let library = locate(None).map_err(|error| error.to_string())?;
     let ancestors = library.library.ancestors();
     let program = ancestors
-        .flat_map(|dir| ["sbin/dtrace", "bin/dtrace"].map(|name| dir.join(name)))
+        .flat_map(|dir| ["sbin/dtrace", "bin/dtrace", "usr/sbin/dtrace"].map(|name| dir.join(name)))
         .find(|program| program.is_file())
         .ok_or_else(|| format!("no dtrace(1) belongs to {}", library.library.display()))?;
     Ok((program, library))
@@ -36,6 +36,9 @@ impl Dtrace1 {
     /// If there is no libdtrace, none with a dtrace(1), or no D libraries beside it.
     pub fn find(scratch: &Path, without: &[String]) -> io::Result<Dtrace1> {
         let (program, library) = find().map_err(io::Error::other)?;
+        if cfg!(not(target_os = "linux")) {
+            return Ok(Dtrace1 { program, library, libraries: PathBuf::new() });
+        }
         let beside = || library.library.with_file_name("dtrace");
         let source = library.syslibdir.clone().unwrap_or_else(beside);
         let libraries = scratch.join("libraries");
@@ -68,9 +71,12 @@ impl Dtrace1 {
         Dtrace1 { library: locate(Some(prefix)).expect("the prefix has one"), ..self }
     }
 
-    /// Returns a command that runs dtrace(1) in a mount namespace with debugfs.
+    /// Returns a command that runs dtrace(1), on Linux in a mount namespace with debugfs.
     #[must_use]
     pub fn command(&self) -> Command {
+        if cfg!(not(target_os = "linux")) {
+            return Command::new(&self.program);
+        }
         let mut command = Command::new("unshare");
         let mount =
             "[ -e /sys/kernel/debug/tracing ] || mount -t debugfs debugfs /sys/kernel/debug";

@@ -4,8 +4,6 @@
 //! business, so only what a process of the test was seen with counts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,8 +11,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::kernel_objects::{Object, held_by};
 use crate::processes::{children, descendants_of};
+use crate::system::{Object, held_by, number_of_descriptors};
 
 /// How often to look. A worker has its programs and maps for much longer.
 const LOOK: Duration = Duration::from_millis(20);
@@ -76,8 +74,7 @@ fn look(sizes: &mut BTreeMap<i32, u64>, seen: &Mutex<Seen>) {
             seen_so_far.indirect.insert(pid);
         }
         drop(seen_so_far);
-        // The kernel says since 6.2 how many descriptors there are; before, it says 0.
-        let size = fs::metadata(format!("/proc/{pid}/fd")).map_or(0, |it| it.size());
+        let size = number_of_descriptors(pid);
         if size == 0 || sizes.insert(pid, size) != Some(size) {
             let held = held_by(pid.unsigned_abs());
             seen.lock().objects.extend(held);

@@ -95,6 +95,7 @@ pub fn ignore(reason: impl Into<String>) -> ! {
 /// Runs the tests that the command line asks for.
 #[must_use]
 pub fn run(tests: Vec<Test>) -> ExitCode {
+    become_the_program();
     let (mut arguments, filters) = Filters::split(std::env::args_os());
     let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|n| n.parse().ok());
     arguments.test_threads = arguments.test_threads.or(threads);
@@ -104,9 +105,17 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
 /// As [`run`], one after the other.
 #[must_use]
 pub fn run_serially(tests: Vec<Test>) -> ExitCode {
+    become_the_program();
     let (mut arguments, filters) = Filters::split(std::env::args_os());
     arguments.test_threads = Some(1);
     run_with(&arguments, &filters, tests)
+}
+
+/// Where no initialiser does it, becomes the program that the command line asks for.
+fn become_the_program() {
+    if cfg!(not(target_os = "linux")) {
+        crate::modes::become_the_traced_program();
+    }
 }
 
 fn run_with(arguments: &Arguments, filters: &Filters, tests: Vec<Test>) -> ExitCode {

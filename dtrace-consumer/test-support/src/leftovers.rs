@@ -7,13 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::Command;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::family::Watch;
-use crate::kernel_objects::{self, Object};
 use crate::processes::{children, exists, no_children, reap, wait_or, wait_until};
+use crate::system::{self, Object};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -41,10 +40,10 @@ impl Guard {
     /// Looks around. Nothing else of this process may trace from now until
     /// [`check`](Guard::check).
     fn new() -> Guard {
-        nix::sys::prctl::set_child_subreaper(true).expect("orphans become children of the test");
+        system::adopt_orphans();
         no_children();
         Guard {
-            mounts: mounts(),
+            mounts: system::mounts(),
             temporary: temporary(&BTreeSet::new()),
             descriptors: descriptors(),
             family: Watch::start(),
@@ -54,7 +53,7 @@ impl Guard {
     /// The number of programs and maps in the kernel that processes of this test were seen with.
     #[must_use]
     pub fn kernel_objects(&self) -> usize {
-        remaining(&kernel_objects::together_with(self.family.seen().objects)).len()
+        remaining(&system::together_with(self.family.seen().objects)).len()
     }
 
     /// Waits until everything is as it was.
@@ -71,12 +70,12 @@ impl Guard {
             reap(self.family.seen().indirect);
             children().is_empty()
         });
-        assert_eq!(mounts(), self.mounts, "mounts remain");
+        assert_eq!(system::mounts(), self.mounts, "mounts remain");
         wait_until("descriptors are closed", || new(descriptors(), &self.descriptors).is_empty());
         let seen = self.family.seen();
         let files = new(temporary(&seen.processes), &self.temporary);
         assert_eq!(files, Vec::<String>::new(), "files remain");
-        wait_or(|| match &uprobe_events_of(&seen.processes)[..] {
+        wait_or(|| match &system::events_of(&seen.processes)[..] {
             [] => Ok(()),
             events => Err(format!("uprobe events are gone whose process has ended: {events:?}")),
         });
@@ -86,7 +85,7 @@ impl Guard {
 
 /// Waits until the programs and maps are gone that processes of this test had.
 fn wait_for_kernel_objects(had: BTreeSet<Object>) {
-    let ours = kernel_objects::together_with(had);
+    let ours = system::together_with(had);
     wait_or(|| {
         let remaining = remaining(&ours);
         if remaining.is_empty() {
@@ -98,25 +97,19 @@ fn wait_for_kernel_objects(had: BTreeSet<Object>) {
 
 /// Those that are still in the kernel, with their names.
 fn remaining(objects: &BTreeSet<Object>) -> BTreeMap<Object, String> {
-    let mut remaining = kernel_objects::all();
+    let mut remaining = system::kernel_objects();
     remaining.retain(|object, _| objects.contains(object));
     remaining
 }
 
-fn mounts() -> String {
-    fs::read_to_string("/proc/self/mounts").expect("/proc is mounted")
-}
-
 /// What open descriptors refer to, with their numbers.
 fn descriptors() -> BTreeSet<String> {
-    let entries = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    entries
-        .filter_map(|fd| {
-            let to = fs::read_link(fd.path()).ok()?;
-            Some(format!("{} -> {}", fd.file_name().to_string_lossy(), to.display()))
-        })
-        // The directory that is being read.
-        .filter(|line| !line.contains("/proc/"))
+    let numbers = fs::read_dir("/dev/fd").into_iter().flatten().flatten();
+    let numbers: Vec<_> = numbers.map(|it| it.file_name().to_string_lossy().into_owned()).collect();
+    // The directory that was read is closed now.
+    numbers
+        .into_iter()
+        .filter_map(|number| Some(format!("{number} -> {}", system::target_of(&number)?)))
         .collect()
 }
 
@@ -132,24 +125,5 @@ fn temporary(ours: &BTreeSet<i32>) -> BTreeSet<String> {
     entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| name.contains("dtrace") && !belongs_to_another(name))
-        .collect()
-}
-
-/// Uprobe events named after one of these consumers, which are gone.
-fn uprobe_events_of(processes: &BTreeSet<i32>) -> Vec<String> {
-    let script = "mount --make-rslave / 2>/dev/null
-        test -e /sys/kernel/debug/tracing || mount -t debugfs d /sys/kernel/debug
-        cat /sys/kernel/debug/tracing/uprobe_events";
-    let output = Command::new("unshare").args(["-m", "sh", "-c", script]).output();
-    let output = output.expect("unshare(1) can be run");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter(|line| {
-            let pid = line.split_once(":dt_").and_then(|(_, rest)| rest.split('_').next());
-            let pid: Option<i32> = pid.and_then(|pid| pid.parse().ok());
-            pid.is_some_and(|pid| processes.contains(&pid))
-        })
-        .map(str::to_owned)
         .collect()
 }

@@ -21,8 +21,9 @@ pub mod consumer;
 pub mod dtrace1;
 mod family;
 pub mod harness;
+#[cfg(target_os = "linux")]
 pub mod inherited;
-mod kernel_objects;
+pub mod kernel;
 pub mod leftovers;
 mod libraries;
 mod modes;
@@ -34,7 +35,9 @@ pub mod processes;
 pub mod programs;
 pub mod scratch_disk;
 pub mod sessions;
+#[cfg(target_os = "linux")]
 pub mod surroundings;
+mod system;
 pub mod traced;
 pub mod unverified;
 pub mod user;
@@ -46,6 +49,8 @@ pub use need::{Missing, Need, stock_kernel, usdt_program};
 /// The word `serial` before the groups lets one test run after the other: where one counts the children of its
 /// process, no other test may have any.
 ///
+/// Before a group may stand for which systems it is: `#[cfg(target_os = "linux")]`.
+///
 /// Tests under `long` run only with `DTRACE_CONSUMER_TESTS=all`, or when ignored tests are asked for
 /// (`-- --ignored`, `-- --include-ignored`).
 #[macro_export]
@@ -53,10 +58,8 @@ macro_rules! live_tests {
     (serial, $($groups:tt)+) => {
         $crate::live_tests! { @ $crate::harness::run_serially, $($groups)+ }
     };
-    (needs: $($groups:tt)+) => {
-        $crate::live_tests! { @ $crate::harness::run, needs: $($groups)+ }
-    };
     (@ $run:path, $(
+        $(#[$condition:meta])*
         needs: [$($need:ident $(($argument:expr))?),* $(,)?],
         $(tests: [$($test:ident),* $(,)?] $(,)?)?
         $(long: [$($long:ident),* $(,)?] $(,)?)?
@@ -64,13 +67,19 @@ macro_rules! live_tests {
     )+) => {
         fn main() -> ::std::process::ExitCode {
             let mut tests = ::std::vec::Vec::new();
-            $({
+            $(
+                $(#[$condition])*
+                {
                 let needs: &[$crate::Need] = &[$($crate::Need::$need $(($argument))?),*];
                 $($(tests.push($crate::harness::Test::of(stringify!($test), $test).needs(needs));)*)?
                 $($(tests.push($crate::harness::Test::of(stringify!($long), $long).needs(needs).long());)*)?
                 $($(tests.push($crate::harness::Test::of(stringify!($by_hand), $by_hand).needs(needs).by_hand());)*)?
-            })+
+                }
+            )+
             $run(tests)
         }
+    };
+    ($($groups:tt)+) => {
+        $crate::live_tests! { @ $crate::harness::run, $($groups)+ }
     };
 }

@@ -6,9 +6,12 @@
 use std::io::{Read, Write};
 use std::process::exit;
 
-use crate::libraries::{load, with_changing_list};
+use crate::libraries::load;
+#[cfg(target_os = "linux")]
+use crate::libraries::with_changing_list;
 use crate::traced::{WORD, call, call_on_each_cpu};
 
+#[cfg(target_os = "linux")]
 ctor::declarative::ctor! {
     // SAFETY: it ends the process where it does anything at all, and all descriptors are open.
     #[ctor(unsafe)]
@@ -17,9 +20,10 @@ ctor::declarative::ctor! {
     }
 }
 
-fn become_the_traced_program() {
-    let arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let arguments: Vec<String> = arguments.collect();
+/// Becomes the traced program, if the command line says so. Elsewhere than on Linux it is called by `main`: initialisers
+/// run before a program's entry point, at which a command is held for its functions.
+pub(crate) fn become_the_traced_program() {
+    let arguments = crate::system::own_words();
     if let [_, word, mode, argument] = &arguments[..]
         && word == WORD
     {
@@ -75,6 +79,7 @@ fn run(mode: &str, argument: &str) -> ! {
             while answer(number()) {}
         }
         // The same, and another thread changes the list of libraries all the time.
+        #[cfg(target_os = "linux")]
         "list-changes" => with_changing_list(|| while answer(number()) {}),
         // As "loads", in a new thread each time.
         "loads-in-threads" => {
@@ -113,6 +118,7 @@ fn run(mode: &str, argument: &str) -> ! {
             }
         }
         // Writes what it has inherited to the file.
+        #[cfg(target_os = "linux")]
         "inherited" => crate::inherited::write(argument),
         // Copies its standard input to its standard output.
         "copy" => {
@@ -122,6 +128,7 @@ fn run(mode: &str, argument: &str) -> ! {
         "flood" => flood(number()),
         "beginner" => crate::beginner::run(argument),
         "consumer" => crate::consumer::run(argument),
+        #[cfg(target_os = "linux")]
         "surrounded" => crate::surroundings::run(argument),
         _ => exit(99),
     }

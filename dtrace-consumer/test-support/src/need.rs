@@ -97,7 +97,11 @@ impl Need {
             ),
             Need::Root => found(nix::unistd::geteuid().is_root(), "root only"),
             Need::Command(name) => found(is_installed(name), &format!("{name} is not installed")),
-            Need::Dtrace1 => crate::dtrace1::find().map(drop).map_err(Missing::new),
+            Need::Dtrace1 => {
+                let runs = cfg!(not(target_os = "linux")) || is_installed("unshare");
+                found(runs, "unshare is not installed")?;
+                crate::dtrace1::find().map(drop).map_err(Missing::new)
+            }
             Need::ScratchDisk => ScratchDisk::is_there(),
             Need::UsdtProgram => found(
                 usdt_program().is_some(),

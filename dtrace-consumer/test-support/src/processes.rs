@@ -1,13 +1,14 @@
 //! Which processes are there, and when are they gone?
 
-use std::fs;
-use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::signal::kill;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+use crate::system;
 
 /// How long a test waits before it takes what it waits for as failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,10 +69,7 @@ pub fn children() -> Vec<i32> {
 
 /// The child processes of a process, by number.
 pub fn children_of(pid: u32) -> impl Iterator<Item = i32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    threads
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-        .flat_map(|list| list.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<_>>())
+    system::children_of(pid).into_iter()
 }
 
 /// The children of a process, and theirs.
@@ -94,10 +92,22 @@ pub fn wait_until_gone(processes: &[i32]) {
     }
 }
 
+/// The words of a process's command line, each with a null byte.
+#[must_use]
+pub fn command_line(pid: i32) -> Vec<u8> {
+    system::command_line(pid)
+}
+
+/// Whether a process is stopped by a signal.
+#[must_use]
+pub fn is_stopped(pid: i32) -> bool {
+    system::is_stopped(pid)
+}
+
 /// Whether a process is there, be it a zombie.
 #[must_use]
 pub fn exists(pid: i32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }
 
 /// A child that is killed where the test fails before it has ended.

@@ -4,7 +4,6 @@
 
 use std::ffi::OsString;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::getpgid;
 
 /// The first argument of a test binary that is to be a program to trace.
@@ -20,10 +19,16 @@ pub fn traced_program(mode: &str, argument: impl ToString) -> Vec<OsString> {
     vec![exe.into(), WORD.into(), mode.into(), argument.to_string().into()]
 }
 
+/// The number by which scripts know this thread.
+#[must_use]
+pub fn this_thread() -> i64 {
+    crate::system::this_thread()
+}
+
 /// A clause about the calls that this thread makes.
 #[must_use]
 pub fn calls_of_this_thread(action: &str) -> String {
-    let (pid, tid) = (nix::unistd::getpid(), nix::unistd::gettid());
+    let (pid, tid) = (nix::unistd::getpid(), this_thread());
     format!("syscall::getppid:entry /pid == {pid} && tid == {tid}/ {{ {action} }}")
 }
 
@@ -32,18 +37,12 @@ pub fn calls_of_this_thread(action: &str) -> String {
 /// # Panics
 /// If this thread cannot choose its CPU.
 pub fn call_on_each_cpu(numbers: i32) {
-    let this = nix::unistd::Pid::from_raw(0);
-    let permitted = sched_getaffinity(this).expect("CPUs");
-    for cpu in (0..CpuSet::count()).filter(|cpu| permitted.is_set(*cpu) == Ok(true)) {
-        let mut only = CpuSet::new();
-        only.set(cpu).expect("a CPU that exists");
-        sched_setaffinity(this, &only).expect("a CPU that is permitted");
+    crate::system::on_each_cpu(|| {
         for number in 0..numbers {
             // Most processes do not exist.
             let _ = std::hint::black_box(getpgid(Some(nix::unistd::Pid::from_raw(number))));
         }
-    }
-    sched_setaffinity(this, &permitted).expect("the CPUs from before");
+    });
 }
 
 /// Calls getppid(2) so many times.

@@ -1,0 +1,19 @@
+//! What do scripts call that each kernel calls differently?
+
+/// The tests run on Linux; otherwise on FreeBSD.
+pub const IS_LINUX: bool = cfg!(target_os = "linux");
+
+/// The member of the structure behind `curthread` that has the name of the thread.
+pub const NAME_OF_THREAD: &str = if IS_LINUX { "comm" } else { "td_name" };
+
+/// The one that points to its credentials.
+pub const CREDENTIALS: &str = if IS_LINUX { "cred" } else { "td_ucred" };
+
+/// A probe at which the kernel has several functions on its stack.
+pub const DEEP: &str = if IS_LINUX { "rawtp:::sys_enter" } else { "syscall:::entry" };
+
+/// The module of the kernel itself.
+pub const MODULE: &str = if IS_LINUX { "vmlinux" } else { "kernel" };
+
+/// The system call with which a process ends.
+pub const EXIT: &str = if IS_LINUX { "exit_group" } else { "exit" };
