@@ -10,7 +10,7 @@ pub const NAME_OF_THREAD: &str = if IS_LINUX { "comm" } else { "td_name" };
 pub const CREDENTIALS: &str = if IS_LINUX { "cred" } else { "td_ucred" };
 
 /// A probe at which the kernel has several functions on its stack.
-pub const DEEP: &str = if IS_LINUX { "rawtp:::sys_enter" } else { "syscall:::entry" };
+pub const DEEP: &str = if IS_LINUX { "rawtp:::sys_enter" } else { "fbt::malloc:entry" };
 
 /// The module of the kernel itself.
 pub const MODULE: &str = if IS_LINUX { "vmlinux" } else { "kernel" };

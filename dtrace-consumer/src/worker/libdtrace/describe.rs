@@ -78,5 +78,29 @@ pub(super) fn resolve(handle: Handle, pid: u32, address: u64) -> String {
             (handle.api.dtrace_uaddr2str)(handle.raw, pid, address, start, length);
         }
     }
-    text_in(&buffer)
+    whole(text_in(&buffer), address)
+}
+
+/// Returns the whole text of an address of which only the module is known. FreeBSD's library cuts that.
+fn whole(text: String, address: u64) -> String {
+    match text.split_once('`') {
+        Some((module, number)) if number.starts_with("0x") => format!("{module}`{address:#x}"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole;
+
+    #[test]
+    fn an_address_without_a_function_is_whole() {
+        for (text, expected) in [
+            ("kernel`0xffffffff80", "kernel`0xffffffff805e58e0"),
+            ("kernel`main+0x1f", "kernel`main+0x1f"),
+            ("0xffffffff805e58e0", "0xffffffff805e58e0"),
+        ] {
+            assert_eq!(whole(text.to_owned(), 0xffff_ffff_805e_58e0), expected);
+        }
+    }
 }
