@@ -8,7 +8,7 @@
 mod properties;
 
 use super::format::{Conversion, conversions};
-use crate::data::addresses::Addresses;
+use crate::data::addresses::{Addresses, StackForm};
 use crate::data::integer::{Integer, Sign};
 use crate::data::nul::up_to_nul;
 use crate::data::record::{Action, RecordDescription};
@@ -40,7 +40,7 @@ enum Form {
     },
     /// The size of a `Prefix`. It is not a value itself.
     PrefixSize,
-    Stack,
+    Stack(StackForm),
     Symbol,
     Aggregation,
     Opaque,
@@ -55,8 +55,14 @@ pub(crate) const TRACE_SIGN_UNKNOWN: u64 = 1 << 62;
 /// `dtrd_arg` of a tracemem record on Linux: the next record has the memory's size. Its own `dtrd_arg` is
 /// `SIZE`, or `SSIZE` if it is signed.
 const TRACEMEM_DYNAMIC: u64 = 2;
-const TRACEMEM_SIZE: u64 = 3;
+pub(crate) const TRACEMEM_SIZE: u64 = 3;
 const TRACEMEM_SSIZE: u64 = 4;
+/// Not of libdtrace: the record before has the memory's size, as elsewhere than on Linux.
+pub(crate) const TRACEMEM_SIZE_BEFORE: u64 = 1 << 62;
+
+/// Not of libdtrace: set in the argument of a stack's record that has no header, as elsewhere than on Linux. The rest
+/// is libdtrace's argument.
+pub(crate) const STACK_WITHOUT_HEADER: u64 = 1 << 62;
 
 impl Field {
     fn new(description: RecordDescription, sign: Sign) -> Field {
@@ -68,7 +74,7 @@ impl Field {
             // First comes the address, whose argument is the type. The bytes at the address follow.
             Action::Print if description.argument != 0 => Form::Integer(Sign::Unsigned),
             Action::Print => Form::Bytes,
-            Action::Stack | Action::UStack => Form::Stack,
+            Action::Stack | Action::UStack | Action::JStack => stack(&description),
             Action::Sym | Action::Mod | Action::USym | Action::UMod | Action::UAddr => Form::Symbol,
             _ => Form::Opaque,
         };
@@ -101,25 +107,30 @@ impl Field {
             self.description.action,
             Exit | Library | Printa | Speculate | Commit | Discard
         );
-        self.description.size > 0 && self.form != Form::PrefixSize && !for_libdtrace
+        let is_value = !matches!(self.form, Form::PrefixSize | Form::Nothing);
+        self.description.size > 0 && is_value && !for_libdtrace
+    }
+
+    /// Returns the form of the stack in the record, if it holds one.
+    pub(crate) fn stack_form(&self) -> Option<StackForm> {
+        match self.form {
+            Form::Stack(form) => Some(form),
+            _ => None,
+        }
     }
 
     /// Returns the addresses in the record, if its action records any.
     pub(crate) fn addresses<'a>(&self, data: &'a [u8]) -> Option<Addresses<'a>> {
         match self.form {
-            Form::Stack => self.stack(self.bytes(data)?),
+            Form::Stack(form) => Addresses::of_stack(self.bytes(data)?, form),
             Form::Symbol => Addresses::of_symbol(self.description.action, self.bytes(data)?),
             _ => None,
         }
     }
 
-    fn stack<'a>(&self, bytes: &'a [u8]) -> Option<Addresses<'a>> {
-        Addresses::of_stack(self.description.action, self.description.argument, bytes)
-    }
-
     /// Returns whether the record may hold addresses.
     pub(crate) fn has_addresses(&self) -> bool {
-        matches!(self.form, Form::Stack | Form::Symbol)
+        matches!(self.form, Form::Stack(_) | Form::Symbol)
     }
 
     /// Returns the record's value within the data of a firing or a key.
@@ -158,14 +169,25 @@ impl Field {
             }
             Form::Aggregation => Integer::from_bytes(bytes, Sign::Unsigned)
                 .map_or(opaque, |n| ValueRef::Aggregation(n.as_u64())),
-            Form::Stack => self
-                .stack(bytes)
+            Form::Stack(form) => Addresses::of_stack(bytes, form)
                 .map_or(opaque, |addresses| ValueRef::Stack(StackRef::new(addresses, symbols))),
             Form::Symbol => Addresses::of_symbol(action, bytes)
                 .and_then(|addresses| symbol_of(action, addresses, symbols))
                 .map_or(opaque, ValueRef::Symbol),
             Form::Opaque => opaque,
         }
+    }
+}
+
+/// Returns the form of a stack's record.
+fn stack(r: &RecordDescription) -> Form {
+    let has_header = r.argument & STACK_WITHOUT_HEADER == 0;
+    match r.action {
+        Action::JStack if has_header => Form::Opaque,
+        _ if has_header => Form::Stack(StackForm::WithHeader),
+        Action::Stack => Form::Stack(StackForm::Bare),
+        // Of a process, libdtrace's argument has the number of frames in its lower half.
+        _ => Form::Stack(StackForm::WithProcess(r.argument as u32)),
     }
 }
 
@@ -191,11 +213,16 @@ pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
                 if let Some(format) = &record.format {
                     arguments = conversions(format).into_iter();
                 }
+                // Elsewhere than on Linux, a call without arguments records a number.
+                let is_empty = record.format.is_some() && arguments.as_slice().is_empty();
                 let conversion = arguments.next();
                 let sign = conversion.as_ref().map_or(Sign::Unknown, Conversion::sign);
                 let mut field = Field::new(record, sign);
+                if is_empty {
+                    field.form = Form::Nothing;
+                }
                 if conversion.as_ref().is_some_and(Conversion::is_stack) {
-                    field.form = Form::Stack;
+                    field.form = stack(&field.description);
                 }
                 field.name = conversion.and_then(|conversion| conversion.name);
                 field
@@ -216,6 +243,21 @@ pub(crate) fn of_clause(records: Vec<RecordDescription>) -> Vec<Field> {
                 let mut size = Field::new(record, Sign::Unknown);
                 size.form = Form::PrefixSize;
                 size
+            }
+            Action::Tracemem if record.argument == TRACEMEM_SIZE_BEFORE => {
+                let mut memory = Field::new(record, Sign::Unknown);
+                if let Some(Field { form: Form::PrefixSize, description, .. }) = fields.last() {
+                    let (offset, size) = (description.offset, description.size);
+                    memory.form = Form::Prefix { offset, size };
+                }
+                memory
+            }
+            // Elsewhere than on Linux, a call without arguments records a number.
+            Action::System | Action::Freopen
+                if record.size > 0
+                    && record.format.as_deref().is_some_and(|it| conversions(it).is_empty()) =>
+            {
+                Field { form: Form::Nothing, ..Field::new(record, Sign::Unknown) }
             }
             _ => Field::new(record, Sign::Unknown),
         };
@@ -247,6 +289,64 @@ mod tests {
         let values: Vec<String> =
             fields.iter().map(|f| f.value(&data, &symbols).to_string()).collect();
         assert_eq!(values, ["-1", "4294967295"]);
+    }
+
+    #[test]
+    fn a_call_without_arguments_records_no_value() {
+        for (size, action) in [(0, Action::Printf), (8, Action::Printf), (8, Action::System)] {
+            let mut text = record(action, 0, size, 8);
+            text.format = Some("100%%".to_owned());
+            let fields = of_clause(vec![text, record(Action::Trace, 8, 1, 1)]);
+            assert_eq!(fields[0].value(&[1; 9], &Symbols::new()), ValueRef::Nothing, "{size}");
+            assert_eq!([fields[0].is_data(), fields[1].is_data()], [false, true], "{size}");
+        }
+    }
+
+    #[test]
+    fn memory_is_as_long_as_the_number_behind_it_or_before_it_says() {
+        let tracemem = |argument, offset, size| RecordDescription {
+            argument,
+            ..record(Action::Tracemem, offset, size, 8)
+        };
+        let before = [tracemem(TRACEMEM_SIZE, 0, 8), tracemem(TRACEMEM_SIZE_BEFORE, 8, 4)];
+        let behind = [tracemem(TRACEMEM_DYNAMIC, 16, 4), tracemem(TRACEMEM_SSIZE, 24, 8)];
+        let memory = [[1, 2, 3, 4, 0, 0, 0, 0], [5, 6, 7, 8, 0, 0, 0, 0]];
+        let data = [&3u64.to_ne_bytes()[..], memory.as_flattened(), &2u64.to_ne_bytes()].concat();
+        let values = |fields: &[Field]| -> Vec<String> {
+            let data_fields = fields.iter().filter(|field| field.is_data());
+            data_fields.map(|field| format!("{:?}", field.value(&data, &Symbols::new()))).collect()
+        };
+        let fields = of_clause([before.clone(), behind.clone()].concat());
+        assert_eq!(values(&fields), ["Bytes([01, 02, 03])", "Bytes([05, 06])"]);
+        let fields = of_clause([behind, before].concat());
+        assert_eq!(values(&fields), ["Bytes([05, 06])", "Bytes([01, 02, 03])"]);
+        // Without a length it is whole.
+        let fields = of_clause(vec![tracemem(TRACEMEM_SIZE_BEFORE, 8, 4)]);
+        assert_eq!(values(&fields), ["Bytes([01, 02, 03, 04])"]);
+    }
+
+    #[test]
+    fn a_stack_is_read_as_its_system_records_it() {
+        let frames = |action, argument, words: &[u64]| {
+            let data: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let size = u32::try_from(data.len()).unwrap();
+            let described = RecordDescription { argument, ..record(action, 0, size, 8) };
+            match of_clause(vec![described])[0].value(&data, &Symbols::new()) {
+                ValueRef::Stack(stack) => {
+                    let frames: Vec<u64> = stack.frames().map(|frame| frame.address()).collect();
+                    Some((stack.pid(), frames))
+                }
+                _ => None,
+            }
+        };
+        let elsewhere = |argument| STACK_WITHOUT_HEADER | argument;
+        use Action::{JStack, Stack, UStack};
+        assert_eq!(frames(Stack, elsewhere(3), &[7, 8, 0]), Some((None, vec![7, 8])));
+        assert_eq!(frames(UStack, elsewhere(2), &[77, 7, 8]), Some((Some(77), vec![7, 8])));
+        assert_eq!(frames(JStack, elsewhere(64 << 32 | 1), &[77, 7, 8]), Some((Some(77), vec![7])));
+        assert_eq!(frames(UStack, elsewhere(2), &[]), None, "its process is missing");
+        assert_eq!(frames(Stack, 3, &[7]), None, "its header is missing");
+        assert_eq!(frames(JStack, 3, &[7, 8, 9]), None);
     }
 
     #[test]

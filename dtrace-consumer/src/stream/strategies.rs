@@ -125,7 +125,8 @@ fn format() -> impl Strategy<Value = String> {
 
 pub(crate) fn record() -> impl Strategy<Value = RecordDescription> {
     let alignment = prop_oneof![4 => Just(1u16), 4 => Just(8), 2 => any::<u16>()];
-    let argument = prop_oneof![4 => 0u64..6, 1 => any::<u64>()];
+    let elsewhere = (0u64..6).prop_map(|argument| 1 << 62 | argument);
+    let argument = prop_oneof![4 => 0u64..6, 2 => elsewhere, 1 => any::<u64>()];
     (action(), extent(), extent(), alignment, argument, option::of(format())).prop_map(
         |(action, offset, size, alignment, argument, format)| RecordDescription {
             action,

@@ -178,13 +178,26 @@ unsafe extern "C" fn dtrace_stmt_iter(
     arg: *mut c_void,
 ) -> c_int {
     enter!("dtrace_stmt_iter", -1);
-    let statement = match state::listing() {
-        Some(ListingOddity::NoStatement) => ptr::null_mut(),
-        oddity => memory::statement(oddity != Some(ListingOddity::NoClause)),
+    let statements = match state::listing() {
+        Some(ListingOddity::NoStatement) => vec![ptr::null_mut()],
+        Some(ListingOddity::NoClause) => vec![memory::statement(ptr::null_mut())],
+        Some(ListingOddity::CrookedClause) => {
+            vec![memory::statement(memory::crooked(memory::new_clause()))]
+        }
+        Some(ListingOddity::CrookedStatement) => {
+            vec![memory::crooked(memory::statement(memory::new_clause()))]
+        }
+        _ => memory::statements(&state::plan()),
     };
     let function = function.expect("a callback");
-    // SAFETY: the callback accepts this, and gets the argument that was passed with it.
-    unsafe { function(handle, program, statement, arg) }
+    for statement in statements {
+        // SAFETY: the callback accepts this, and gets the argument that was passed with it.
+        let answer = unsafe { function(handle, program, statement, arg) };
+        if answer != 0 {
+            return answer;
+        }
+    }
+    0
 }
 
 #[unsafe(no_mangle)]

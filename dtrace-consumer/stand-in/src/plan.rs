@@ -25,7 +25,8 @@ pub struct Plan {
     pub system_calls: Vec<SystemCall>,
     /// What each call of `dtrace_work` delivers. The call after the last round reports the end of tracing.
     pub rounds: Vec<Vec<Event>>,
-    /// The entries of the aggregation `@a`, whose function is `count()` and whose key an `int`.
+    /// The entries of the aggregations: of `@a`, whose function is `count()` and whose key an `int`, unless they say
+    /// otherwise.
     pub entries: Vec<Entry>,
     /// An oddity of the descriptions of probes, statements and arguments.
     pub listing: Option<ListingOddity>,
@@ -224,6 +225,44 @@ pub struct Record {
     pub argument: u64,
     /// Its format.
     pub format: Option<String>,
+    /// What is wrong with the statement that makes it, if anything (not Linux, where records do not refer to
+    /// statements).
+    pub statement: Option<StatementOddity>,
+}
+
+/// An oddity of the statement, of its actions or of their code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StatementOddity {
+    /// The record names no statement.
+    Unnamed,
+    /// The record names this number of bytes behind its statement.
+    Beside(i64),
+    /// The record names this number.
+    Elsewhere(u64),
+    /// The statement has no actions.
+    NoActions,
+    /// Its first action is misaligned.
+    CrookedActions,
+    /// Its actions end after this many.
+    Actions(usize),
+    /// Its actions end after this many, but its last one is another.
+    Chain(usize),
+    /// The action behind the first is misaligned.
+    CrookedNext,
+    /// Its actions follow each other in a circle.
+    Circle,
+    /// The action has this kind.
+    Kind(u16),
+    /// The action has no code.
+    NoCode,
+    /// The code is misaligned.
+    CrookedCode,
+    /// The code returns a type with this kind, these flags and this size.
+    Type(u8, u8, u32),
+    /// The statement has no format, though the record has the number of one.
+    NoFormat,
+    /// The record has no number of a format, though the statement has one.
+    NoNumber,
 }
 
 /// An oddity of a firing.
@@ -266,8 +305,12 @@ pub enum Oddity {
 /// An entry of the aggregation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Entry {
+    /// The number and name of its aggregation, if that is another one.
+    pub aggregation: Option<(u32, String)>,
     /// Its key.
     pub key: i32,
+    /// What it has instead of that key.
+    pub keys: Option<Keys>,
     /// Its value.
     pub value: u64,
     /// What it has instead of the value and the function `count()`.
@@ -287,7 +330,32 @@ pub struct Value {
     pub bytes: Vec<u8>,
 }
 
+/// The keys of an entry.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Keys {
+    /// Their records.
+    pub records: Vec<Record>,
+    /// The data that hold the records.
+    pub data: Vec<u8>,
+}
+
 impl Entry {
+    /// Returns the number and name of the entry's aggregation.
+    pub(crate) fn aggregation(&self) -> (u32, &str) {
+        self.aggregation.as_ref().map_or((1, "a"), |(number, name)| (*number, name))
+    }
+
+    /// Returns the entry's keys.
+    pub(crate) fn whole_key(&self) -> Keys {
+        let own = || {
+            let offset = if self.oddity == Some(EntryOddity::KeyOutside) { 1 } else { 0 };
+            let action = dtrace_sys::abi::DTRACEACT_DIFEXPR;
+            let record = Record { action, offset, size: 4, alignment: 4, ..Record::default() };
+            Keys { records: vec![record], data: self.key.to_ne_bytes().to_vec() }
+        };
+        self.keys.clone().unwrap_or_else(own)
+    }
+
     /// Returns the entry's function, parameters and the bytes of its value, in which the number at the start is
     /// greater by `more`.
     pub(crate) fn whole_value(&self, more: u64) -> Value {
@@ -347,6 +415,10 @@ pub enum ListingOddity {
     NoStatement,
     /// A statement has no clause.
     NoClause,
+    /// A statement is misaligned.
+    CrookedStatement,
+    /// A statement's clause is misaligned.
+    CrookedClause,
     /// A parsed description has no parts.
     NoParts,
     /// A symbol has no names, which is harmless.

@@ -214,7 +214,7 @@ pub(crate) fn descriptions_of_probes_and_programs_that_cannot_be_are_refused() {
         Plan { listing: Some(oddity), ..Plan::default() }.put(&prefix.path);
         what(&prefix.path)
     };
-    let cases: [(ListingOddity, Use, &str); 7] = [
+    let cases: [(ListingOddity, Use, &str); 9] = [
         (ListingOddity::NoProbe, listed, "dtrace_probe_iter"),
         (ListingOddity::CrookedProbe, listed, "dtrace_probe_iter"),
         (ListingOddity::Arguments(-1), listed, "dtrace_probe_iter"),
@@ -222,6 +222,8 @@ pub(crate) fn descriptions_of_probes_and_programs_that_cannot_be_are_refused() {
         (ListingOddity::NoArguments, listed, "dtrace_probe_iter"),
         (ListingOddity::NoStatement, checked, "dtrace_stmt_iter"),
         (ListingOddity::NoClause, checked, "dtrace_stmt_iter"),
+        (ListingOddity::CrookedStatement, checked, "dtrace_stmt_iter"),
+        (ListingOddity::CrookedClause, checked, "dtrace_stmt_iter"),
     ];
     for (oddity, what, named) in cases {
         match run(oddity, what) {

@@ -10,6 +10,7 @@ mod closing;
 mod delivered;
 mod extents;
 mod stage;
+mod statements;
 mod tracer;
 mod types;
 mod warned;
@@ -21,6 +22,7 @@ use delivered::*;
 use dtrace_test_support::live_tests;
 use extents::*;
 use stage::*;
+use statements::*;
 use tracer::*;
 use types::*;
 use warned::*;
@@ -38,6 +40,9 @@ live_tests! {
         values_by_cpu_are_read_as_far_as_their_list_reaches,
         members_and_constants_are_read_to_their_end,
         types_that_cannot_be_are_answered,
+        strings_and_numbers_and_memory_are_told_apart,
+        each_call_has_its_own_format_and_arguments,
+        records_whose_statement_cannot_be_arrive_as_they_are,
         a_warning_arrives_though_the_next_call_ends_the_process,
         a_warning_that_another_attempt_repeats_is_shown_once,
         records_that_cannot_wait_are_warned_of_where_they_may,
@@ -60,6 +65,11 @@ live_tests! {
         values_of_every_size_are_read_to_their_end,
         records_of_every_kind_end_with_their_data,
         texts_of_every_length_arrive,
+        memory_has_the_length_that_a_record_gives,
+        stacks_have_their_process_and_frames,
+        a_printa_has_the_entries_of_all_its_aggregations,
+        keys_of_every_kind_arrive,
+        a_statement_makes_no_record_longer_than_it_is,
         a_worker_lives_until_its_library_has_let_go_of_processes,
         a_worker_whose_library_never_lets_go_of_a_process_ends,
     ],

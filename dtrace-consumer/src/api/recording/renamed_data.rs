@@ -1,6 +1,7 @@
 //! What is renamed in the data of a record?
 
 use super::renamed::Renamed;
+use crate::data::addresses::StackForm;
 use crate::data::record::Action;
 use crate::records::layout::Field;
 use crate::stream::packed::is_text;
@@ -18,7 +19,7 @@ pub(super) fn record(renamed: &mut Renamed, field: &Field, bytes: &mut [u8]) {
             word(bytes, 0, |pid| renamed.process(pid));
             word(bytes, 8, |address| renamed.address(address));
         }
-        (_, 16..) if field.has_addresses() => stack(renamed, bytes),
+        (_, 8..) if field.stack_form().is_some() => stack(renamed, bytes, field.stack_form()),
         _ if is_text(&field.description) => {
             let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
             let text = renamed.bytes(&bytes[..end]);
@@ -46,15 +47,28 @@ fn clear(renamed: &mut Renamed, bytes: &mut [u8]) {
 }
 
 /// Renames the process and the addresses of a stack.
-fn stack(renamed: &mut Renamed, bytes: &mut [u8]) {
-    let (header, frames) = bytes.split_at_mut(16);
-    if header[8..12] != [0; 4] {
-        integer(&mut header[12..], |pid| renamed.process(pid));
-    }
-    // What follows the first zero is no frame, and may be anything.
+fn stack(renamed: &mut Renamed, bytes: &mut [u8], form: Option<StackForm>) {
+    let (frames, most) = match form {
+        Some(StackForm::WithHeader) => {
+            let Some((header, frames)) = bytes.split_at_mut_checked(16) else {
+                return clear(renamed, bytes);
+            };
+            if header[8..12] != [0; 4] {
+                integer(&mut header[12..], |pid| renamed.process(pid));
+            }
+            (frames, usize::MAX)
+        }
+        Some(StackForm::WithProcess(number)) => {
+            let (process, frames) = bytes.split_at_mut(8);
+            word(process, 0, |pid| renamed.process(pid));
+            (frames, number as usize)
+        }
+        Some(StackForm::Bare) | None => (bytes, usize::MAX),
+    };
+    // What follows the first zero, or the last frame, is no frame, and may be anything.
     let mut is_over = false;
-    for frame in frames.chunks_mut(8) {
-        is_over |= *frame == [0; 8];
+    for (index, frame) in frames.chunks_mut(8).enumerate() {
+        is_over |= *frame == [0; 8] || index >= most;
         if is_over {
             frame.fill(0);
         }
@@ -86,7 +100,7 @@ mod tests {
     use crate::data::record::RecordDescription;
     use crate::data::symbol::Symbols;
     use crate::data::value::ValueRef;
-    use crate::records::layout;
+    use crate::records::layout::{self, STACK_WITHOUT_HEADER};
 
     /// Renames in one record, and returns its bytes.
     fn renamed(description: RecordDescription, bytes: &[u8]) -> (Vec<u8>, Replaced) {
@@ -171,6 +185,17 @@ mod tests {
         let (bytes, _) = renamed(description(Action::UStack, stack.len(), 8), &stack);
         let header = [2u32, 0, 1, 1].map(u32::to_ne_bytes).concat();
         assert_eq!(bytes, [header, words(&[0x1000, 0x2000, 0, 0])].concat());
+        // As they are elsewhere than on Linux. What follows two frames is their names.
+        let elsewhere = |action, argument| RecordDescription {
+            argument: STACK_WITHOUT_HEADER | argument,
+            ..description(action, 32, 8)
+        };
+        for action in [Action::UStack, Action::JStack] {
+            let (bytes, _) = renamed(elsewhere(action, 2), &words(&[77, 500, 600, 700]));
+            assert_eq!(bytes, words(&[1, 0x1000, 0x2000, 0]));
+        }
+        let (bytes, _) = renamed(elsewhere(Action::Stack, 4), &words(&[500, 600, 0, 9]));
+        assert_eq!(bytes, words(&[0x1000, 0x2000, 0, 0]));
         let (bytes, _) = renamed(description(Action::USym, 16, 8), &words(&[77, 500]));
         assert_eq!(bytes, words(&[1, 0x1000]));
         let (bytes, _) = renamed(description(Action::Sym, 8, 8), &words(&[500]));

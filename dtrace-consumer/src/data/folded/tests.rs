@@ -1,8 +1,7 @@
 //! Lines as readers of the folded format take them.
 
 use super::*;
-use crate::data::addresses::Addresses;
-use crate::data::record::Action;
+use crate::data::addresses::{Addresses, StackForm};
 use crate::data::stack::StackRef;
 use crate::data::symbol::Symbols;
 use proptest::prelude::*;
@@ -25,8 +24,10 @@ fn stack(pid: u32, innermost_first: &[&str]) -> (Vec<u8>, Symbols) {
 }
 
 fn value<'a>((record, symbols): &'a (Vec<u8>, Symbols)) -> ValueRef<'a> {
-    let addresses = Addresses::of_stack(Action::UStack, 0, record).unwrap();
-    ValueRef::Stack(StackRef::new(addresses, symbols))
+    ValueRef::Stack(StackRef::new(
+        Addresses::of_stack(record, StackForm::WithHeader).unwrap(),
+        symbols,
+    ))
 }
 
 fn line(frames: &[&str]) -> String {

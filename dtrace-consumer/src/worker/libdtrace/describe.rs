@@ -18,10 +18,9 @@ pub(super) fn describe(
 ) -> RecordDescription {
     let r = &records[index];
     let (alignment, argument) = statements.nature(records, index);
-    let action = Action::from_number(r.dtrd_action);
+    let action = platform::action_of(r);
     let has_format =
-        matches!(action, Action::Printf | Action::Printa | Action::System | Action::Freopen)
-            && statements.begins(records, index);
+        matches!(action, Action::Printf | Action::Printa | Action::System | Action::Freopen);
     RecordDescription {
         action,
         offset: r.dtrd_offset,
@@ -29,7 +28,7 @@ pub(super) fn describe(
         alignment,
         // For printa() this is an address in this process.
         argument: if action == Action::Printa { 0 } else { argument },
-        format: has_format.then(|| format_of(handle, statements, r)).flatten(),
+        format: has_format.then(|| format_of(handle, statements, records, index)).flatten(),
     }
 }
 
@@ -37,11 +36,12 @@ pub(super) fn describe(
 pub(super) fn format_of(
     handle: Handle,
     statements: &Statements,
-    r: &dtrace_recdesc_t,
+    records: &[dtrace_recdesc_t],
+    index: usize,
 ) -> Option<String> {
     // More than any script has: the compiler's limit on strings is far lower.
     const MOST_BYTES: usize = 1 << 20;
-    let format: *mut c_void = platform::format_data(statements, r)?;
+    let format: *mut c_void = platform::format_data(statements, records, index)?;
     let mut buffer = vec![0u8; 256];
     loop {
         // SAFETY: the handle is open, the format is that of a record with a printf-like action, and the

@@ -138,7 +138,7 @@ impl<S: Sink> Context<S> {
             _ => return Err(Misdelivered::new("a record without a firing")),
         }
         let rest = &records[index..];
-        let action = Action::from_number(records[index].dtrd_action);
+        let action = platform::action_of(&records[index]);
         let prints = action != Action::Exit && (self.wanted.text || is_performed(action));
         if action == Action::Printa && self.wanted.printed {
             // SAFETY: the records are those of the running callback's firing.
@@ -174,11 +174,7 @@ impl<S: Sink> Context<S> {
     /// # Safety
     /// `d` is the argument of the record callback that is running, and the records are those of its firing.
     unsafe fn format(&self, d: &Firing, rest: &[dtrace_recdesc_t]) {
-        let Some(format) =
-            rest.first().and_then(|first| platform::format_data(&self.statements, first))
-        else {
-            return;
-        };
+        let Some(format) = platform::format_data(&self.statements, rest, 0) else { return };
         let pending = self.pending.borrow();
         let Some(pending) = &*pending else { return };
         let end = rest.last().map_or(0, |r| r.dtrd_offset as usize + r.dtrd_size as usize);
@@ -227,7 +223,7 @@ impl<S: Sink> Context<S> {
         let variable = |record: &dtrace_recdesc_t| {
             data.get(record.dtrd_offset as usize..).and_then(platform::variable_of)
         };
-        let format = rest.first().and_then(|first| format_of(self.handle, &self.statements, first));
+        let format = format_of(self.handle, &self.statements, rest, 0);
         Printed::by_printa(of_printa(rest).filter_map(variable).collect(), format.as_deref())
     }
 
@@ -286,9 +282,8 @@ impl<S: Sink> Context<S> {
 
 /// Returns the records of the `printa()` that `rest` starts with, one for each aggregation.
 fn of_printa(rest: &[dtrace_recdesc_t]) -> impl Iterator<Item = &dtrace_recdesc_t> {
-    let call = rest.first().map(|first| first.dtrd_arg);
-    rest.iter().take_while(move |r| {
-        Action::from_number(r.dtrd_action) == Action::Printa && Some(r.dtrd_arg) == call
+    rest.iter().take_while(|r| {
+        platform::action_of(r) == Action::Printa && platform::is_one_printa(&rest[0], r)
     })
 }
 

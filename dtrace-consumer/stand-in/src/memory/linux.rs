@@ -7,11 +7,14 @@ use std::sync::Mutex;
 
 use dtrace_sys::abi::*;
 
-use super::{bytes, crooked, keep, list, text};
-use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
+use super::{bytes, crooked, keep, list, statement, text};
+use crate::plan::{Entry, EntryOddity, Firing, Oddity, Plan, Record};
 
 /// Size of the header in front of the records in a firing's data: size, speculation, probe, statement.
 const HEADER: u32 = 16;
+
+/// Where an entry's keys begin: behind the number of its variable.
+const KEYS_AT: u32 = 4;
 
 /// The descriptions of clauses, by statement. Each clause always has the same one.
 static CLAUSES: Mutex<Option<HashMap<u32, usize>>> = Mutex::new(None);
@@ -56,6 +59,25 @@ fn clause(firing: &Firing) -> *mut dtrace_datadesc_t {
             ptr::with_exposed_provenance_mut(*known.or_insert_with(made))
         }
     }
+}
+
+/// Makes the start of a clause, which is all that callers may know.
+pub(crate) fn new_clause() -> *mut dtrace_ecbdesc_t {
+    // SAFETY: a structure of integers and pointers, for which zeros are valid.
+    let mut clause: dtrace_ecbdesc_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the probe was just made.
+    clause.dted_probe = unsafe { *probe(0, true) };
+    keep(clause)
+}
+
+/// Makes the statements of a program: one, because nothing refers to statements.
+pub(crate) fn statements(_: &Plan) -> Vec<*mut dtrace_stmtdesc_t> {
+    vec![statement(new_clause())]
+}
+
+/// Returns whether the library performs the action of a record without passing the record on.
+pub(crate) fn is_for_library(_: &dtrace_recdesc_t) -> bool {
+    false
 }
 
 /// Makes a probe, with names if they are wanted.
@@ -157,30 +179,33 @@ pub(crate) fn entry(entry: &Entry, cpus: Option<u32>, missing: u32) -> dtrace_ag
     };
     let value_at = if odd(EntryOddity::ValueOutside) { u32::MAX } else { 8 };
     let value_size = u32::try_from(value.bytes.len()).expect("a short value");
-    let key_at = if odd(EntryOddity::KeyOutside) { 5 } else { 4 };
+    let ((variable, name), key) = (entry.aggregation(), entry.whole_key());
+    let key_records = key.records.iter().map(|r| {
+        let r = record(r);
+        dtrace_recdesc_t { dtrd_offset: r.dtrd_offset - HEADER + KEYS_AT, ..r }
+    });
+    let key_records = [plain(DTRACEACT_DIFEXPR, 0, 4)].into_iter().chain(key_records);
+    let key_size = KEYS_AT + u32::try_from(key.data.len()).expect("a short key");
     let description = dtrace_aggdesc_t {
-        dtagd_name: if odd(EntryOddity::NoName) { ptr::null_mut() } else { text("a") },
-        dtagd_varid: 1,
+        dtagd_name: if odd(EntryOddity::NoName) { ptr::null_mut() } else { text(name) },
+        dtagd_varid: variable,
         dtagd_flags: 0,
         dtagd_sig: value.signature,
         dtagd_normal: 1,
-        dtagd_ksize: 8,
+        dtagd_ksize: key_size,
         dtagd_dsize: 8 + value_size,
         dtagd_nkrecs: match entry.oddity {
             Some(EntryOddity::Keys(number)) => number.cast_unsigned(),
-            _ => 2,
+            _ => 1 + u32::try_from(key.records.len()).expect("few keys"),
         },
         dtagd_keyidx: 0,
-        dtagd_krecs: list(vec![
-            plain(DTRACEACT_DIFEXPR, 0, 4),
-            plain(DTRACEACT_DIFEXPR, key_at, 4),
-        ]),
+        dtagd_krecs: list(key_records.collect()),
         dtagd_drecs: list(vec![
             plain(DTRACEACT_DIFEXPR, 0, 8),
             plain(function, value_at, value_size),
         ]),
     };
-    let keys = [1u32.to_ne_bytes(), entry.key.to_ne_bytes()].concat();
+    let keys = [&variable.to_ne_bytes()[..], &vec![0; KEYS_AT as usize - 4], &key.data].concat();
     // The library does not fill in the generation in front of a CPU's value.
     let with_generation = |generation: u64, value: Vec<u8>| {
         bytes(&[generation.to_ne_bytes().to_vec(), value].concat())

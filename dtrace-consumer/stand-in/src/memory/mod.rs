@@ -9,6 +9,9 @@ mod platform;
 #[path = "sun.rs"]
 mod platform;
 
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+mod programs;
+
 use std::alloc::Layout;
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -16,6 +19,8 @@ use std::ptr;
 use dtrace_sys::abi::{dtrace_ecbdesc_t, dtrace_stmtdesc_t};
 
 pub(crate) use platform::*;
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+pub(crate) use programs::{new_clause, statements};
 
 /// Makes a C string that is never freed.
 pub(crate) fn text(text: &str) -> *mut c_char {
@@ -53,15 +58,10 @@ pub(crate) fn crooked<T>(pointer: *mut T) -> *mut T {
     pointer.wrapping_byte_add(1)
 }
 
-/// Makes a statement, with its clause if it is wanted.
-pub(crate) fn statement(with_clause: bool) -> *mut dtrace_stmtdesc_t {
-    // SAFETY: structures of integers and pointers, for which zeros are valid.
-    let (mut statement, mut clause): (dtrace_stmtdesc_t, dtrace_ecbdesc_t) =
-        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    // SAFETY: the probe was just made.
-    clause.dted_probe = unsafe { *probe(0, true) };
-    if with_clause {
-        statement.dtsd_ecbdesc = keep(clause);
-    }
+/// Makes a statement of a clause.
+pub(crate) fn statement(clause: *mut dtrace_ecbdesc_t) -> *mut dtrace_stmtdesc_t {
+    // SAFETY: a structure of integers and pointers, for which zeros are valid.
+    let mut statement: dtrace_stmtdesc_t = unsafe { std::mem::zeroed() };
+    statement.dtsd_ecbdesc = clause;
     keep(statement)
 }

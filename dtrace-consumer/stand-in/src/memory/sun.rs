@@ -7,11 +7,15 @@ use std::sync::Mutex;
 
 use dtrace_sys::abi::*;
 
+use super::programs::{Maker, calls, is_printf_like, maker_of};
 use super::{bytes, crooked, keep, list, text};
-use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record};
+use crate::plan::{Entry, EntryOddity, Firing, Oddity, Record, StatementOddity};
 
 /// Size of the header in front of the records in a firing's data: the enabled probe's number, and padding.
 const HEADER: u32 = 8;
+
+/// Where an entry's keys begin: behind the number of its variable.
+const KEYS_AT: u32 = 4;
 
 /// The descriptions of enabled probes, by number. Each one always has the same description.
 static CLAUSES: Mutex<Option<HashMap<u32, usize>>> = Mutex::new(None);
@@ -19,21 +23,59 @@ static CLAUSES: Mutex<Option<HashMap<u32, usize>>> = Mutex::new(None);
 /// The formats, numbered from 1.
 static FORMATS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-fn record(r: &Record) -> dtrace_recdesc_t {
-    let number = r.format.as_ref().map_or(0, |format| {
-        let mut formats = FORMATS.lock().expect("nobody panics");
-        formats.push(text(format).expose_provenance());
-        u16::try_from(formats.len()).expect("few formats")
-    });
-    dtrace_recdesc_t {
-        dtrd_action: r.action,
-        dtrd_size: r.size,
-        dtrd_offset: r.offset.saturating_add(HEADER),
-        dtrd_alignment: r.alignment,
-        dtrd_format: number,
-        dtrd_arg: r.argument,
-        dtrd_uarg: 0,
+/// Returns the number of another format with this text.
+fn new_format(format: &str) -> u16 {
+    let mut formats = FORMATS.lock().expect("nobody panics");
+    formats.push(text(format).expose_provenance());
+    u16::try_from(formats.len()).expect("few formats")
+}
+
+/// Makes the records of a clause or of an aggregation's keys, which start at `start`. Those that one call makes have the
+/// same format, but each under a number of its own, and at an address of its own in the kernel.
+fn records(maker: Maker, records: &[Record], start: u32) -> Vec<dtrace_recdesc_t> {
+    let mut made = Vec::new();
+    for call in calls(records) {
+        let format = records[call.start].format.as_deref();
+        for (index, r) in call.clone().zip(&records[call]) {
+            let number = match r.statement {
+                Some(StatementOddity::NoNumber) => 0,
+                _ => format.map_or(0, new_format),
+            };
+            // The number of the variable is before the keys of an aggregation.
+            let place = if matches!(maker, Maker::Aggregation(_)) { index + 1 } else { index };
+            let maker = maker_of(maker, place);
+            made.push(dtrace_recdesc_t {
+                dtrd_action: r.action,
+                dtrd_size: r.size,
+                dtrd_offset: r.offset.saturating_add(start),
+                dtrd_alignment: if r.alignment == 1 { natural(r.size) } else { r.alignment },
+                dtrd_format: number,
+                dtrd_arg: match is_printf_like(r.action) {
+                    true if number == 0 => 0,
+                    true => 0xffff_f800_0000_0000 + 32 * u64::from(number),
+                    false => r.argument,
+                },
+                dtrd_uarg: match r.statement {
+                    Some(StatementOddity::Unnamed) => 0,
+                    Some(StatementOddity::Beside(distance)) => maker.wrapping_add_signed(distance),
+                    Some(StatementOddity::Elsewhere(address)) => address,
+                    _ => maker,
+                },
+            });
+        }
     }
+    made
+}
+
+/// Returns the alignment that the kernel gives to a record, whatever it holds.
+fn natural(size: u32) -> u16 {
+    [8, 4, 2].into_iter().find(|alignment| size.is_multiple_of(u32::from(*alignment))).unwrap_or(1)
+}
+
+/// Returns whether the library performs the action of a record without passing the record on.
+pub(crate) fn is_for_library(r: &dtrace_recdesc_t) -> bool {
+    r.dtrd_action == DTRACEACT_LIBACT
+        || (r.dtrd_action == DTRACEACT_TRACEMEM_DYNSIZE && r.dtrd_size == 8)
 }
 
 /// Makes a structure that ends in a list of records, allocated to the exact byte. Its C type declares one.
@@ -55,7 +97,7 @@ fn description(firing: &Firing, number: i32, size: u32) -> *mut dtrace_eprobedes
     head.dtepd_epid = firing.statement;
     head.dtepd_nrecs = number;
     head.dtepd_size = size;
-    let records: Vec<dtrace_recdesc_t> = firing.records.iter().map(record).collect();
+    let records = records(Maker::Clause(firing.statement), &firing.records, HEADER);
     with_records(head, std::mem::offset_of!(dtrace_eprobedesc_t, dtepd_rec), &records)
 }
 
@@ -165,28 +207,33 @@ pub(crate) fn entry(entry: &Entry, cpus: Option<u32>, missing: u32) -> dtrace_ag
         Some(EntryOddity::Function(number)) => number,
         _ => value.function,
     };
-    let value_at = if odd(EntryOddity::ValueOutside) { u32::MAX } else { 8 };
+    let ((variable, name), key) = (entry.aggregation(), entry.whole_key());
+    let value_offset =
+        (KEYS_AT + u32::try_from(key.data.len()).expect("a short key")).next_multiple_of(8);
+    let value_at = if odd(EntryOddity::ValueOutside) { u32::MAX } else { value_offset };
     let value_size = u32::try_from(value.bytes.len()).expect("a short value");
-    let key_at = if odd(EntryOddity::KeyOutside) { 5 } else { 4 };
-    let records = [
-        plain(DTRACEACT_DIFEXPR, 0, 4),
-        plain(DTRACEACT_DIFEXPR, key_at, 4),
-        plain(function, value_at, value_size),
-    ];
+    let maker = Maker::Aggregation(variable);
+    let statement = maker_of(maker, 0);
+    let mut made =
+        vec![dtrace_recdesc_t { dtrd_uarg: statement, ..plain(DTRACEACT_DIFEXPR, 0, 4) }];
+    made.extend(records(maker, &key.records, KEYS_AT));
+    made.push(dtrace_recdesc_t { dtrd_uarg: statement, ..plain(function, value_at, value_size) });
     // SAFETY: structures of integers and pointers, for which zeros are valid.
     let (mut head, mut delivered): (dtrace_aggdesc_t, dtrace_aggdata_t) =
         unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    head.dtagd_name = if odd(EntryOddity::NoName) { ptr::null_mut() } else { text("a") };
-    head.dtagd_varid = 1;
-    head.dtagd_size = 8 + value_size;
+    head.dtagd_name = if odd(EntryOddity::NoName) { ptr::null_mut() } else { text(name) };
+    head.dtagd_varid = variable.into();
+    head.dtagd_size = value_offset + value_size;
     head.dtagd_nrecs = match entry.oddity {
         Some(EntryOddity::Keys(number)) => number,
-        _ => 3,
+        _ => i32::try_from(made.len()).expect("few records"),
     };
-    let data = [&1u32.to_ne_bytes()[..], &entry.key.to_ne_bytes(), &value.bytes].concat();
+    let mut data = [&variable.to_ne_bytes()[..], &key.data].concat();
+    data.resize(value_offset as usize, 0);
+    data.extend_from_slice(&value.bytes);
     if !odd(EntryOddity::NoDescription) {
         let at = std::mem::offset_of!(dtrace_aggdesc_t, dtagd_rec);
-        delivered.dtada_desc = with_records(head, at, &records);
+        delivered.dtada_desc = with_records(head, at, &made);
     }
     if !odd(EntryOddity::NoValue) && !odd(EntryOddity::NoKeys) {
         delivered.dtada_data = bytes(&data);

@@ -11,6 +11,7 @@ use super::super::delivered::{Misdelivered, bytes, list, owned, reference, withi
 use super::super::handle::{CallFailure, Handle};
 use super::{Entry, Names};
 use crate::data::probe::Probe;
+use crate::data::record::Action;
 use crate::data::session_info::Platform;
 
 /// The platform's name in the stream.
@@ -122,12 +123,27 @@ pub(in crate::worker::libdtrace) fn variable_of(record: &[u8]) -> Option<u64> {
     record.first_chunk().map(|b| u64::from(u32::from_ne_bytes(*b)))
 }
 
-/// Returns the record's compiled format, with which libdtrace can print it.
+/// Returns the action that made a record.
+pub(in crate::worker::libdtrace) fn action_of(r: &dtrace_recdesc_t) -> Action {
+    Action::from_number(r.dtrd_action)
+}
+
+/// Returns whether two records of `printa()`, neither far from the other, were made by one call.
+pub(in crate::worker::libdtrace) fn is_one_printa(
+    first: &dtrace_recdesc_t,
+    other: &dtrace_recdesc_t,
+) -> bool {
+    first.dtrd_arg == other.dtrd_arg
+}
+
+/// Returns a record's compiled format, with which libdtrace can print it and the further arguments of its call.
 pub(in crate::worker::libdtrace) fn format_data(
     _: &Statements,
-    r: &dtrace_recdesc_t,
+    records: &[dtrace_recdesc_t],
+    index: usize,
 ) -> Option<*mut c_void> {
-    (!r.dtrd_format.is_null()).then_some(r.dtrd_format)
+    let format = records[index].dtrd_format;
+    (!format.is_null()).then_some(format)
 }
 
 /// What the programs' statements tell of records. Here the records tell it themselves.
@@ -144,11 +160,6 @@ impl Statements {
         _: &[*mut dtrace_prog_t],
     ) -> Result<Statements, CallFailure> {
         Ok(Statements)
-    }
-
-    /// Returns whether a record is the first one of its statement. Only that has a format here.
-    pub(in crate::worker::libdtrace) fn begins(&self, _: &[dtrace_recdesc_t], _: usize) -> bool {
-        true
     }
 
     /// Returns the alignment of a record, in bytes, and the argument of its action. The alignment of strings is 1.

@@ -10,7 +10,11 @@ use std::ffi::{c_int, c_void};
 use dtrace_sys::abi::*;
 
 use super::super::handle::{CallFailure, Handle};
-use crate::records::layout::{TRACE_BY_REFERENCE, TRACE_SIGN_UNKNOWN};
+use crate::data::record::Action;
+use crate::records::layout::{
+    STACK_WITHOUT_HEADER, TRACE_BY_REFERENCE, TRACE_SIGN_UNKNOWN, TRACEMEM_SIZE,
+    TRACEMEM_SIZE_BEFORE,
+};
 
 /// The addresses of the statements of all programs. They are never freed.
 #[derive(Debug)]
@@ -38,17 +42,7 @@ impl Statements {
         let statement = self.0.get(&r.dtrd_uarg).and_then(|it| usize::try_from(*it).ok())?;
         // SAFETY: this is the address of a statement, which libdtrace frees only with its program. No program is
         // destroyed.
-        Some(unsafe { std::ptr::with_exposed_provenance::<dtrace_stmtdesc_t>(statement).read() })
-    }
-
-    /// Returns whether a record is the first one of its statement. Each of them has the statement's format.
-    pub(in crate::worker::libdtrace) fn begins(
-        &self,
-        records: &[dtrace_recdesc_t],
-        index: usize,
-    ) -> bool {
-        let of = |r: &dtrace_recdesc_t| (r.dtrd_uarg, r.dtrd_action);
-        index == 0 || of(&records[index - 1]) != of(&records[index])
+        unsafe { read(std::ptr::with_exposed_provenance(statement)) }
     }
 
     /// Returns the type of the value in a record, if it is known.
@@ -59,22 +53,19 @@ impl Statements {
         let earlier = records[..index].iter().filter(|it| it.dtrd_uarg == r.dtrd_uarg).count();
         let mut action = statement.dtsd_action;
         for _ in 0..earlier {
-            if action.is_null() || action == statement.dtsd_action_last {
+            if action == statement.dtsd_action_last {
                 return None;
             }
             // SAFETY: the actions up to the statement's last one are its own, and live as long as it does.
-            action = unsafe { (*action).dtad_next };
-        }
-        if action.is_null() {
-            return None;
+            action = unsafe { read(action)? }.dtad_next;
         }
         // SAFETY: as above.
-        let dtrace_actdesc_t { dtad_kind, dtad_difo, .. } = unsafe { action.read() };
-        if dtad_kind != r.dtrd_action || dtad_difo.is_null() {
+        let dtrace_actdesc_t { dtad_kind, dtad_difo, .. } = unsafe { read(action)? };
+        if dtad_kind != r.dtrd_action {
             return None;
         }
         // SAFETY: the code lives as long as its action.
-        Some(unsafe { (*dtad_difo).dtdo_rtype })
+        Some(unsafe { read(dtad_difo)? }.dtdo_rtype)
     }
 
     /// Returns the alignment of a record, in bytes, and the argument of its action. The alignment of strings is 1, and
@@ -85,8 +76,22 @@ impl Statements {
         index: usize,
     ) -> (u16, u64) {
         let r = &records[index];
-        if r.dtrd_action != DTRACEACT_DIFEXPR && r.dtrd_action != DTRACEACT_PRINTF {
-            return (r.dtrd_alignment, r.dtrd_arg);
+        match r.dtrd_action {
+            DTRACEACT_DIFEXPR | DTRACEACT_PRINTF => {}
+            DTRACEACT_STACK | DTRACEACT_USTACK | DTRACEACT_JSTACK => {
+                return (r.dtrd_alignment, r.dtrd_arg | STACK_WITHOUT_HEADER);
+            }
+            // This is where the kernel has the format.
+            DTRACEACT_PRINTA | DTRACEACT_SYSTEM | DTRACEACT_FREOPEN => {
+                return (r.dtrd_alignment, 0);
+            }
+            DTRACEACT_TRACEMEM_DYNSIZE => return (r.dtrd_alignment, TRACEMEM_SIZE),
+            DTRACEACT_TRACEMEM
+                if follows(records, index, |it| it.dtrd_action == DTRACEACT_TRACEMEM_DYNSIZE) =>
+            {
+                return (r.dtrd_alignment, TRACEMEM_SIZE_BEFORE);
+            }
+            _ => return (r.dtrd_alignment, r.dtrd_arg),
         }
         let kind = self.type_of(records, index);
         let is_string = kind.is_some_and(|it| it.dtdt_kind == DIF_TYPE_STRING);
@@ -98,6 +103,42 @@ impl Statements {
             (false, false) => (r.dtrd_alignment.max(2), TRACE_SIGN_UNKNOWN),
         }
     }
+}
+
+/// Reads what a pointer points to, unless it is null or misaligned.
+///
+/// # Safety
+/// Otherwise it points to a valid value.
+unsafe fn read<T: Copy>(pointer: *const T) -> Option<T> {
+    // SAFETY: the caller guarantees it; see `# Safety`.
+    (!pointer.is_null() && pointer.is_aligned()).then(|| unsafe { pointer.read() })
+}
+
+/// Returns whether a record follows one of the same statement that is as `is` wants it.
+fn follows(
+    records: &[dtrace_recdesc_t],
+    index: usize,
+    is: impl FnOnce(&dtrace_recdesc_t) -> bool,
+) -> bool {
+    let before = index.checked_sub(1).map(|before| &records[before]);
+    before.is_some_and(|before| before.dtrd_uarg == records[index].dtrd_uarg && is(before))
+}
+
+/// Returns the action that made a record.
+pub(in crate::worker::libdtrace) fn action_of(r: &dtrace_recdesc_t) -> Action {
+    match r.dtrd_action {
+        // On Linux, this is the number of another action.
+        DTRACEACT_TRACEMEM_DYNSIZE => Action::Tracemem,
+        number => Action::from_number(number),
+    }
+}
+
+/// Returns whether two records of `printa()`, neither far from the other, were made by one call.
+pub(in crate::worker::libdtrace) fn is_one_printa(
+    first: &dtrace_recdesc_t,
+    other: &dtrace_recdesc_t,
+) -> bool {
+    first.dtrd_uarg == other.dtrd_uarg
 }
 
 /// Adds a statement to a set.
@@ -117,11 +158,17 @@ unsafe extern "C" fn add(
     0
 }
 
-/// Returns a record's compiled format, with which libdtrace can print it.
+/// Returns a record's compiled format, with which libdtrace can print it and the further arguments of its call. Those
+/// have formats of their own, which are the same.
 pub(in crate::worker::libdtrace) fn format_data(
     statements: &Statements,
-    r: &dtrace_recdesc_t,
+    records: &[dtrace_recdesc_t],
+    index: usize,
 ) -> Option<*mut c_void> {
-    let statement = statements.of_record(r).filter(|_| r.dtrd_format != 0)?;
+    let r = &records[index];
+    if r.dtrd_format == 0 || follows(records, index, |it| it.dtrd_action == r.dtrd_action) {
+        return None;
+    }
+    let statement = statements.of_record(r)?;
     (!statement.dtsd_fmtdata.is_null()).then_some(statement.dtsd_fmtdata)
 }
