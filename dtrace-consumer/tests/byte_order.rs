@@ -2,6 +2,9 @@
 
 use dtrace_consumer::session::ByteOrder;
 use dtrace_consumer::{Error, Failure, Outcome, replay_from};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 const GOLDEN: &[u8] = include_bytes!("data/recordings/v2.dtrace");
 
@@ -62,4 +65,27 @@ fn a_byte_order_that_does_not_exist_is_damage() {
     let (firings, result) = replayed(&with(2));
     let error = result.expect_err("there are two byte orders").error;
     assert!(firings == 0 && matches!(error, Error::Stream { position: 0, .. }), "{error}");
+}
+
+/// Where the first frame ends, which names the byte order.
+fn end_of_beginning() -> usize {
+    let length = GOLDEN.first_chunk().map(|length| u32::from_le_bytes(*length));
+    4 + length.expect("a length") as usize
+}
+
+proptest! {
+    #[test]
+    fn nothing_of_the_other_byte_order_is_read_whatever_follows(
+        changes in vec((any::<Index>(), any::<u8>()), 0..20),
+    ) {
+        let mut recording = with(OTHER);
+        let rest = &mut recording[end_of_beginning()..];
+        for (place, byte) in changes {
+            rest[place.index(rest.len())] = byte;
+        }
+        let (firings, result) = replayed(&recording);
+        let error = result.expect_err("its numbers cannot be read here").error;
+        prop_assert_eq!(firings, 0);
+        prop_assert!(matches!(error, Error::RecordingByteOrder { .. }), "{}", error);
+    }
 }

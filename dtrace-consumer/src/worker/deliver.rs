@@ -124,7 +124,7 @@ fn trace(
 fn catch_up(tracing: &mut Tracing<Encoder>, control: &Control, job: &Job) -> Result<Work, Failed> {
     // Everything recorded so far is in the buffers, so do not wait for more.
     control.wake();
-    let work = tracing.work()?;
+    let work = tracing.work_at_once()?;
     // While it can, libdtrace replaces any address within a function by the function's own address in such
     // keys. Resolving them later would keep the two apart.
     if !job.scripts.iter().any(|it| it.mentions(&["usym", "umod", "ufunc"])) {

@@ -2,6 +2,7 @@
 
 mod attached;
 mod platform;
+mod rates;
 mod state;
 mod system_call;
 mod types;
@@ -39,7 +40,10 @@ static _dtrace_version: &[u8; 12] = match VERSION.split_last_chunk() {
 /// Begins a call: carries out the plan's fault, and returns from the function if it is complete.
 macro_rules! enter {
     ($name:literal, $failed:expr) => {
-        match state::begin($name) {
+        enter!($name, $failed, "")
+    };
+    ($name:literal, $failed:expr, $arguments:expr) => {
+        match state::begin_with($name, $arguments) {
             None => {}
             Some(state::Answer::Failed) => return $failed,
             // Truncates like C.
@@ -55,15 +59,17 @@ macro_rules! enter {
 use enter;
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn dtrace_open(_: c_int, _: c_int, error: *mut c_int) -> *mut dtrace_hdl_t {
-    if begin("dtrace_open").is_some() {
+unsafe extern "C" fn dtrace_open(_: c_int, flags: c_int, error: *mut c_int) -> *mut dtrace_hdl_t {
+    if state::begin_with("dtrace_open", &flags.to_string()).is_some() {
         // SAFETY: the caller lets this function write to it.
         unsafe { *error = STATE.lock().expect("nobody panics").error };
         return ptr::null_mut();
     }
-    // The real library has this too: it wakes a waiting dtrace_work.
-    // SAFETY: always sound.
-    unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    // The real library of Linux has this too: it wakes a waiting dtrace_work. On other systems nothing does.
+    if cfg!(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))) {
+        // SAFETY: always sound.
+        unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    }
     something()
 }
 
@@ -96,22 +102,34 @@ unsafe extern "C" fn dtrace_faultstr(_: *mut dtrace_hdl_t, _: c_int) -> *const c
 #[unsafe(no_mangle)]
 unsafe extern "C" fn dtrace_setopt(
     _: *mut dtrace_hdl_t,
-    _: *const c_char,
-    _: *const c_char,
+    option: *const c_char,
+    value: *const c_char,
 ) -> c_int {
-    enter!("dtrace_setopt", -1);
+    // SAFETY: C strings, or no value.
+    let [option, value] = [option, value].map(|text| unsafe {
+        if text.is_null() {
+            String::new()
+        } else {
+            CStr::from_ptr(text).to_string_lossy().into_owned()
+        }
+    });
+    enter!("dtrace_setopt", -1, &format!("{option}={value}"));
+    STATE.lock().expect("nobody panics").rates.set(&option, &value);
     0
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn dtrace_getopt(
     _: *mut dtrace_hdl_t,
-    _: *const c_char,
+    option: *const c_char,
     value: *mut dtrace_optval_t,
 ) -> c_int {
     enter!("dtrace_getopt", -1);
+    // SAFETY: a C string.
+    let option = unsafe { CStr::from_ptr(option) }.to_string_lossy();
+    let rate = STATE.lock().expect("nobody panics").rates.of(&option);
     // SAFETY: the caller lets this function write to it.
-    unsafe { *value = 7 };
+    unsafe { *value = rate.unwrap_or(7) as dtrace_optval_t };
     0
 }
 
@@ -143,7 +161,10 @@ unsafe extern "C" fn dtrace_program_fcompile(
     _: *const *mut c_char,
 ) -> *mut dtrace_prog_t {
     enter!("dtrace_program_fcompile");
-    something()
+    match state::plan().named {
+        Some(pid) if !attached::seize(pid) => ptr::null_mut(),
+        _ => something(),
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// The file of the plan in the prefix.
 pub const PLAN: &str = "plan.json";
-/// The file in the prefix to which the stand-in appends the name of each called function, if it exists.
+/// The file in the prefix to which the stand-in appends the name of each called function, if it exists. What an option is
+/// set to follows in the same line, and so do the flags of `dtrace_open`.
 pub const CALLS: &str = "calls";
 /// What is noted among the calls before the process that the stand-in is attached to is let go.
 pub const RELEASED: &str = "released";
@@ -28,6 +29,9 @@ pub struct Plan {
     /// The entries of the aggregations: of `@a`, whose function is `count()` and whose key an `int`, unless they say
     /// otherwise.
     pub entries: Vec<Entry>,
+    /// Whether each round waits in the buffers until the interval of `switchrate` is over or tracing is off. When it is off,
+    /// one call delivers all rounds up to the next pause (not Linux, where libdtrace does not wait by itself).
+    pub keeps_rates: bool,
     /// An oddity of the descriptions of probes, statements and arguments.
     pub listing: Option<ListingOddity>,
     /// The number of drops that each snapshot of the aggregations reports while it runs.
@@ -46,6 +50,9 @@ pub struct Plan {
     /// Whether the library attaches to a process that it grabs, and for how many milliseconds `dtrace_close`
     /// stays attached to it (Linux).
     pub attached: Option<u64>,
+    /// A process that the library attaches to when it compiles a script, as if the script named it. The script does not
+    /// compile if that fails.
+    pub named: Option<i32>,
 }
 
 impl Plan {

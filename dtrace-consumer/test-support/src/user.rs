@@ -3,7 +3,7 @@
 //! The user lives in a mount namespace with an /etc and a /usr/local/libexec of its own, so that nothing of
 //! the system is changed. The user's program is the test binary, started as `BINARY as-user CASE`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::prefix;
@@ -82,9 +82,22 @@ const SCRIPT: &str = r#"
 /// If the user's program fails.
 #[must_use]
 pub fn as_user(system: &System<'_>, worker: &Path, case: &str) -> String {
-    let exe = std::env::current_exe().expect("the test knows its own file");
     // A private libdtrace is a prefix of root's.
-    let prefix = prefix::private().map(|prefix| prefix.display().to_string()).unwrap_or_default();
+    as_user_with(prefix::private(), system, worker, case)
+}
+
+/// Does the same where the libdtrace of this machine is not used: the commands of the system provide one.
+///
+/// # Panics
+/// If the user's program fails.
+#[must_use]
+pub fn as_user_without_libdtrace(system: &System<'_>, worker: &Path, case: &str) -> String {
+    as_user_with(None, system, worker, case)
+}
+
+fn as_user_with(prefix: Option<PathBuf>, system: &System<'_>, worker: &Path, case: &str) -> String {
+    let exe = std::env::current_exe().expect("the test knows its own file");
+    let prefix = prefix.map(|prefix| prefix.display().to_string()).unwrap_or_default();
     let output = Command::new("unshare")
         .arg("--mount")
         .args(system.namespaces)

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use dtrace_consumer::loss::DropKind;
 use dtrace_consumer::{Error, Failure, Outcome, trace};
 use dtrace_stand_in::plan::{
     Entry, EntryOddity, Event, Firing, ListingOddity, Oddity, Plan, Record,
@@ -143,11 +144,28 @@ pub(crate) fn the_end_of_a_process_that_libdtrace_misses_ends_the_session() {
 
 pub(crate) fn drops_of_every_kind_are_counted() {
     let prefix = Prefix::new();
-    for kind in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, -1, i32::MAX] {
+    use DropKind::*;
+    let kinds = [
+        (0, Principal),
+        (1, Aggregation),
+        (2, Dynamic),
+        (3, DynamicRinse),
+        (4, DynamicDirty),
+        (5, Speculation),
+        (6, SpeculationBusy),
+        (7, SpeculationUnavailable),
+        (8, StackStringOverflow),
+        (9, DoubleError),
+        (10, Other(10)),
+        (-1, Other(-1)),
+        (i32::MAX, Other(i32::MAX)),
+    ];
+    for (kind, named) in kinds {
         let (seen, result) =
             after_a_good_one(&prefix, Event::Drop { kind, drops: 5, missing: false });
-        result.expect("drops are no failure");
+        let outcome = result.expect("drops are no failure");
         assert_eq!((seen.drops, &seen.numbers[..]), (5, &[7, 8, 9][..]), "kind {kind}");
+        assert_eq!(outcome.losses.dropped(named), 5, "kind {kind}");
     }
 }
 

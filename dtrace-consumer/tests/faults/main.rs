@@ -8,7 +8,9 @@ mod admission;
 mod calls;
 mod closing;
 mod delivered;
+mod elevated;
 mod extents;
+mod order;
 mod stage;
 mod statements;
 mod tracer;
@@ -20,7 +22,9 @@ use calls::*;
 use closing::*;
 use delivered::*;
 use dtrace_test_support::live_tests;
+use elevated::*;
 use extents::*;
+use order::*;
 use stage::*;
 use statements::*;
 use tracer::*;
@@ -40,6 +44,10 @@ live_tests! {
         values_by_cpu_are_read_as_far_as_their_list_reaches,
         members_and_constants_are_read_to_their_end,
         types_that_cannot_be_are_answered,
+        what_a_session_does_comes_in_the_order_that_libdtrace_needs,
+        a_stop_is_heard_though_records_wait,
+        a_device_is_needed_only_to_trace,
+        changes_of_options_and_faults_arrive_whole,
         strings_and_numbers_and_memory_are_told_apart,
         each_call_has_its_own_format_and_arguments,
         records_whose_statement_cannot_be_arrive_as_they_are,
@@ -52,6 +60,8 @@ live_tests! {
         answers_that_mean_nothing_do_no_harm,
         a_death_in_each_call_is_an_error_with_the_last_words,
         an_exit_or_a_signal_is_told_with_its_number,
+        a_walk_in_any_order_that_goes_wrong_is_told,
+        what_goes_wrong_while_a_command_waits_at_its_end_is_told,
         records_that_lie_outside_of_their_data_are_refused,
         odd_firings_that_can_be_arrive,
         a_firing_that_was_interrupted_and_comes_again_arrives_once,
@@ -66,6 +76,8 @@ live_tests! {
         records_of_every_kind_end_with_their_data,
         texts_of_every_length_arrive,
         memory_has_the_length_that_a_record_gives,
+        an_elevated_worker_traces_and_controls_only_what_its_user_may,
+        what_a_command_did_arrives_before_it_ends_though_records_wait,
         stacks_have_their_process_and_frames,
         a_printa_has_the_entries_of_all_its_aggregations,
         keys_of_every_kind_arrive,

@@ -125,6 +125,11 @@ impl<S: Sink> Tracing<S> {
         Ok(done)
     }
 
+    /// Does the same, and waits for nothing if the wait has been ended already.
+    pub(crate) fn work_at_once(&mut self) -> Result<Work, CallFailure> {
+        platform::read_at_once(self.handle, || self.work())
+    }
+
     /// Stops tracing. END probes fire, and the buffers can still be consumed.
     pub(crate) fn stop(&mut self) -> Result<(), CallFailure> {
         // SAFETY: the handle is open.

@@ -9,13 +9,77 @@ use crate::plan::RELEASED;
 /// The process that this library is attached to; 0 without one.
 static ATTACHED: AtomicI32 = AtomicI32::new(0);
 
-/// Attaches to a process if the plan says so.
-pub(super) fn attach(pid: i32) {
-    if state::plan().attached.is_some() && request(libc::PTRACE_SEIZE, pid) {
-        ATTACHED.store(pid, Ordering::Relaxed);
-        stop(pid);
-        request(libc::PTRACE_CONT, pid);
+/// Attaches to a process if the plan says so. Returns whether nothing is in the way.
+pub(super) fn attach(pid: i32) -> bool {
+    if state::plan().attached.is_none() {
+        return true;
     }
+    if !seize(pid) {
+        return false;
+    }
+    ATTACHED.store(pid, Ordering::Relaxed);
+    stop(pid);
+    request(libc::PTRACE_CONT, pid)
+}
+
+/// Attaches to a process. Returns whether that was possible.
+#[cfg(not(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")))]
+pub(super) fn seize(pid: i32) -> bool {
+    request(libc::PTRACE_SEIZE, pid)
+}
+
+/// Attaches to a process. Returns whether that was possible; if not, the library has an error.
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+pub(super) fn seize(pid: i32) -> bool {
+    let result = proc_attach(pid);
+    if result != 0 {
+        state::STATE.lock().expect("nobody panics").error = -result;
+    }
+    result == 0
+}
+
+/// Attaches to a process. On FreeBSD this is a function of libproc, which libdtrace uses. Returns the negative number of an
+/// error.
+#[cfg(any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos"))]
+#[unsafe(no_mangle)]
+extern "C" fn proc_attach(pid: i32) -> i32 {
+    // SAFETY: this request touches no memory of this process.
+    if unsafe { ptrace(libc::PTRACE_SEIZE, pid) } == 0 {
+        return 0;
+    }
+    -std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Calls the C library through the table in which the worker replaces the address.
+///
+/// # Safety
+/// As for ptrace(2), without an address and data.
+#[cfg(all(
+    target_arch = "x86_64",
+    any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")
+))]
+unsafe fn ptrace(request: libc::c_uint, pid: i32) -> i64 {
+    let result;
+    // SAFETY: the registers are those of a call with these arguments, as the caller promises.
+    unsafe {
+        std::arch::asm!("call ptrace@PLT", in("edi") request, in("esi") pid, in("rdx") 0, in("rcx") 0,
+            lateout("rax") result, clobber_abi("C"));
+    }
+    result
+}
+
+/// Calls the C library.
+///
+/// # Safety
+/// As for ptrace(2), without an address and data.
+#[cfg(all(
+    not(target_arch = "x86_64"),
+    any(dtrace_abi = "freebsd", dtrace_abi = "illumos", dtrace_abi = "macos")
+))]
+unsafe fn ptrace(request: libc::c_uint, pid: i32) -> i64 {
+    let nothing = std::ptr::null_mut::<std::ffi::c_void>();
+    // SAFETY: as the caller promises.
+    unsafe { libc::ptrace(request, pid, nothing, nothing) }
 }
 
 /// Lets go of the process after the time that the plan says.

@@ -55,8 +55,7 @@ mod of_the_platform {
         _: c_int,
     ) -> *mut dtrace_proc_handle_t {
         enter!("dtrace_proc_grab_pid");
-        attached::attach(pid);
-        something()
+        if attached::attach(pid) { something() } else { ptr::null_mut() }
     }
 
     #[unsafe(no_mangle)]
@@ -84,6 +83,10 @@ mod of_the_platform {
     #[unsafe(no_mangle)]
     unsafe extern "C" fn dtrace_sleep(_: *mut dtrace_hdl_t) {
         state::begin("dtrace_sleep");
+        let rates =
+            (state::plan().keeps_rates).then(|| state::STATE.lock().expect("nobody panics").rates);
+        // Nothing ends the wait earlier.
+        std::thread::sleep(rates.map_or(std::time::Duration::ZERO, |rates| rates.idle()));
     }
 
     #[unsafe(no_mangle)]
@@ -93,8 +96,7 @@ mod of_the_platform {
         _: c_int,
     ) -> *mut dtrace_proc_handle_t {
         enter!("dtrace_proc_grab");
-        attached::attach(pid);
-        something()
+        if attached::attach(pid) { something() } else { ptr::null_mut() }
     }
 
     #[cfg(not(dtrace_abi = "freebsd"))]

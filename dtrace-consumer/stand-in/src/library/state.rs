@@ -12,6 +12,7 @@ use std::sync::{LazyLock, Mutex};
 
 use dtrace_sys::abi::*;
 
+use super::rates::Rates;
 use super::system_call;
 use crate::plan::{CALLS, HAPPENED, ListingOddity, Misdeed, PLAN, Plan};
 
@@ -41,6 +42,8 @@ pub(super) struct State {
     /// The results of the system calls of the plan.
     pub(super) results: Vec<i64>,
     pub(super) handlers: Handlers,
+    /// The intervals at which the library does something.
+    pub(super) rates: Rates,
     /// How many rounds `dtrace_work` has done.
     pub(super) round: usize,
     /// How many of them delivered everything.
@@ -62,6 +65,7 @@ pub(super) static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| {
         error: 0,
         results: Vec::new(),
         handlers: Handlers::default(),
+        rates: Rates::default(),
         round: 0,
         complete: 0,
     })
@@ -89,12 +93,17 @@ pub(super) enum Answer {
 
 /// Logs the call and carries out the plan's fault, if there is one for it.
 pub(super) fn begin(name: &'static str) -> Option<Answer> {
+    begin_with(name, "")
+}
+
+/// Does the same for a call whose arguments are logged.
+pub(super) fn begin_with(name: &'static str, arguments: &str) -> Option<Answer> {
     let mut state = STATE.lock().expect("nobody panics");
     let nth = state.calls.entry(name).or_default();
     *nth += 1;
     let nth = *nth;
     if let Some(log) = &mut state.log {
-        writeln!(log, "{name}").expect("the calls can be noted");
+        writeln!(log, "{}", [name, arguments].join(" ").trim_end()).expect("they can be noted");
     }
     if nth == 1 {
         make_system_calls(&mut state, name);

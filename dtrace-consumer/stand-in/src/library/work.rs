@@ -35,35 +35,61 @@ unsafe extern "C" fn dtrace_work(
     enter!("dtrace_work", DTRACE_WORKSTATUS_ERROR);
     let (Some(chew), Some(chewrec)) = (chew, chewrec) else { std::process::abort() };
     let consumer = Consumer { file, chew, chewrec, arg };
-    let (round, handlers) = {
+    let is_stopped = state::STOPPED.load(Ordering::Relaxed);
+    let (keeps_rates, is_time) = {
         let mut state = STATE.lock().expect("nobody panics");
-        state.round += 1;
-        (state.plan.rounds.get(state.round - 1).cloned(), state.handlers)
+        (state.plan.keeps_rates, state.rates.are_over())
     };
-    let Some(round) = round else { return DTRACE_WORKSTATUS_DONE };
-    for event in &round {
-        let aborted = match event {
-            Event::Interrupted => Err(libc::EINTR),
-            Event::Pause(_) if state::STOPPED.load(Ordering::Relaxed) => {
-                return DTRACE_WORKSTATUS_DONE;
-            }
-            Event::Pause(milliseconds) => {
-                std::thread::sleep(Duration::from_millis(*milliseconds));
-                Ok(())
-            }
-            Event::Firing(firing) => consumer.firing(firing),
-            other => consumer.other(other, handlers),
-        };
-        if let Err(error) = aborted {
-            STATE.lock().expect("nobody panics").error = error;
-            return DTRACE_WORKSTATUS_ERROR;
+    if !keeps_rates {
+        return consumer.next_round();
+    }
+    if !is_stopped {
+        return if is_time { consumer.next_round() } else { DTRACE_WORKSTATUS_OKAY };
+    }
+    // Everything is in the buffers.
+    loop {
+        match consumer.next_round() {
+            DTRACE_WORKSTATUS_OKAY => {}
+            done_or_failed => return done_or_failed,
         }
     }
-    STATE.lock().expect("nobody panics").complete += 1;
-    DTRACE_WORKSTATUS_OKAY
 }
 
 impl Consumer {
+    /// Delivers the next round of the plan.
+    fn next_round(self) -> dtrace_workstatus_t {
+        let (round, handlers) = {
+            let mut state = STATE.lock().expect("nobody panics");
+            state.round += 1;
+            (state.plan.rounds.get(state.round - 1).cloned(), state.handlers)
+        };
+        let Some(round) = round else { return DTRACE_WORKSTATUS_DONE };
+        self.round(&round, handlers)
+    }
+
+    fn round(self, round: &[Event], handlers: Handlers) -> dtrace_workstatus_t {
+        for event in round {
+            let aborted = match event {
+                Event::Interrupted => Err(libc::EINTR),
+                Event::Pause(_) if state::STOPPED.load(Ordering::Relaxed) => {
+                    return DTRACE_WORKSTATUS_DONE;
+                }
+                Event::Pause(milliseconds) => {
+                    std::thread::sleep(Duration::from_millis(*milliseconds));
+                    Ok(())
+                }
+                Event::Firing(firing) => self.firing(firing),
+                other => self.other(other, handlers),
+            };
+            if let Err(error) = aborted {
+                STATE.lock().expect("nobody panics").error = error;
+                return DTRACE_WORKSTATUS_ERROR;
+            }
+        }
+        STATE.lock().expect("nobody panics").complete += 1;
+        DTRACE_WORKSTATUS_OKAY
+    }
+
     fn probe(self, d: *const dtrace_probedata_t) -> c_int {
         // SAFETY: the callback accepts this, and gets the argument that was passed with it.
         unsafe { (self.chew)(d, self.arg) }

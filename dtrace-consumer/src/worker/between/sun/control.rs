@@ -3,6 +3,8 @@
 //! libdtrace controls processes through libproc, which attaches to them by ptrace(2). That is so whether a script names a
 //! process by a probe, or the names of its functions are wanted; for the names it only looks at what the kernel tells of
 //! the process. So this replaces the function that libproc calls.
+//!
+//! On Linux this is for a stand-in for libdtrace.
 
 use std::ffi::{c_char, c_int};
 use std::io;
@@ -16,6 +18,14 @@ use crate::worker::between::called_function;
 use crate::worker::between::controllable::{Controllable, may_control};
 
 type Ptrace = unsafe extern "C" fn(c_int, libc::pid_t, *mut c_char, c_int) -> c_int;
+
+/// Whether a request attaches to a process. Any other request needs a process that is attached to.
+fn attaches(request: c_int) -> bool {
+    #[cfg(target_os = "freebsd")]
+    return request == libc::PT_ATTACH;
+    #[cfg(target_os = "linux")]
+    matches!(request.cast_unsigned(), libc::PTRACE_ATTACH | libc::PTRACE_SEIZE)
+}
 
 static PTRACE: OnceLock<Ptrace> = OnceLock::new();
 
@@ -63,8 +73,7 @@ unsafe extern "C" fn controls(
 ) -> c_int {
     // It is set before this function's address is.
     let Some(ptrace) = PTRACE.get() else { return -1 };
-    // Any other request needs a process that is attached to.
-    if request == libc::PT_ATTACH && !may_control(pid) {
+    if attaches(request) && !may_control(pid) {
         Errno::EPERM.set();
         return -1;
     }

@@ -1,7 +1,7 @@
 //! FreeBSD, macOS and illumos: libdtrace and the kernel's DTrace are made for each other, so that hardly anything has to come
 //! between.
 
-#[cfg(target_os = "freebsd")]
+#[cfg(any(target_os = "freebsd", target_os = "linux"))]
 #[expect(unsafe_code, reason = "libproc calls it in place of a function of the C library")]
 mod control;
 
@@ -26,9 +26,9 @@ pub(in crate::worker) fn limit_control(
     inside: usize,
     controllable: Controllable,
 ) -> io::Result<()> {
-    #[cfg(target_os = "freebsd")]
+    #[cfg(any(target_os = "freebsd", target_os = "linux"))]
     return control::limit(inside, controllable);
-    #[cfg(not(target_os = "freebsd"))]
+    #[cfg(not(any(target_os = "freebsd", target_os = "linux")))]
     {
         let _ = (inside, controllable);
         Err(io::Error::other("this system has no means for it"))

@@ -211,6 +211,14 @@ pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> Result<(), Ca
 /// None.
 pub(in crate::worker::libdtrace) unsafe fn wait(_: Handle) {}
 
+/// Does `work`, in which libdtrace reads the buffers: its wait for them may have been ended already.
+pub(in crate::worker::libdtrace) fn read_at_once<T>(
+    _: Handle,
+    work: impl FnOnce() -> Result<T, CallFailure>,
+) -> Result<T, CallFailure> {
+    work()
+}
+
 /// The name of the function that [`grab`] calls.
 pub(in crate::worker::libdtrace) const GRAB: &str = "dtrace_proc_grab_pid";
 

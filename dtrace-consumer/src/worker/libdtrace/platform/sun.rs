@@ -2,7 +2,7 @@
 //!
 //! Tested on Linux with a stand-in for the library, and run on FreeBSD 12.1.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
 
@@ -177,23 +177,39 @@ pub(crate) fn defaults(max_delay: Duration) -> Vec<(&'static str, String)> {
 /// # Safety
 /// The handle is open and tracing.
 pub(in crate::worker::libdtrace) unsafe fn snap(handle: Handle) -> Result<(), CallFailure> {
-    const RATE: &str = "aggrate";
+    at_once(handle, c"aggrate", || {
+        // SAFETY: the caller guarantees it; see `# Safety`.
+        let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
+        handle.check("dtrace_aggregate_snap", result)
+    })
+}
+
+/// Has libdtrace read the buffers in `work`, however long ago it has read them. It would leave them alone until the
+/// interval of the option `switchrate` is over.
+pub(in crate::worker::libdtrace) fn read_at_once<T>(
+    handle: Handle,
+    work: impl FnOnce() -> Result<T, CallFailure>,
+) -> Result<T, CallFailure> {
+    at_once(handle, c"switchrate", work)
+}
+
+/// Does something while the interval of an option is over at once. The option may be set while tracing is on.
+fn at_once<T>(
+    handle: Handle,
+    option: &CStr,
+    act: impl FnOnce() -> Result<T, CallFailure>,
+) -> Result<T, CallFailure> {
     let mut rate = DTRACEOPT_UNSET;
     // SAFETY: the handle is open, the name ends in NUL, and the call only writes to `rate`.
-    let result =
-        unsafe { (handle.api.dtrace_getopt)(handle.raw, c"aggrate".as_ptr(), &raw mut rate) };
-    let is_known = result == 0 && rate != DTRACEOPT_UNSET;
-    // The option may be set while tracing is on.
-    if is_known {
-        handle.set_option(RATE, Some(b"1ns"))?;
+    let result = unsafe { (handle.api.dtrace_getopt)(handle.raw, option.as_ptr(), &raw mut rate) };
+    if result != 0 || rate == DTRACEOPT_UNSET {
+        return act();
     }
-    // SAFETY: the caller guarantees it; see `# Safety`.
-    let result = unsafe { (handle.api.dtrace_aggregate_snap)(handle.raw) };
-    let snapped = handle.check("dtrace_aggregate_snap", result);
-    if is_known {
-        handle.set_option(RATE, Some(format!("{rate}ns").as_bytes()))?;
-    }
-    snapped
+    let set = |value: &str| handle.set_option(&option.to_string_lossy(), Some(value.as_bytes()));
+    set("1ns")?;
+    let done = act();
+    set(&format!("{rate}ns"))?;
+    done
 }
 
 /// Waits until there may be something to do, as long as the options allow.
