@@ -68,7 +68,7 @@ fn unmatched(
     if let Some(advice) = facts.unmatched(parts.each_ref().map(String::as_str)) {
         // A similar probe explains more than a list of all providers.
         let is_list = advice.starts_with("no provider matches");
-        error.advice = Some(advice).filter(|_| !is_list || error.similar.is_empty());
+        error.advice = (!is_list || error.similar.is_empty()).then_some(advice);
     }
 }
 

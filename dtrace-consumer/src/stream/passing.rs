@@ -16,7 +16,11 @@ const MOST: usize = 4;
 
 /// Returns two ends of a channel for whole messages.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(not(target_os = "macos"))]
     let flags = SocketFlags::CLOEXEC;
+    // There is no such flag. There are no such sockets either, so the call fails.
+    #[cfg(target_os = "macos")]
+    let flags = SocketFlags::empty();
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
@@ -29,7 +33,12 @@ pub(crate) fn send(to: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::
     }
     let bytes = [IoSlice::new(bytes)];
     // A receiver that is gone is an error, not a signal.
+    #[cfg(not(target_os = "macos"))]
     let flags = SendFlags::NOSIGNAL;
+    #[cfg(target_os = "macos")]
+    let flags = SendFlags::empty();
+    #[cfg(target_os = "macos")]
+    rustix::net::sockopt::set_socket_nosigpipe(&to, true)?;
     Ok(retry_on_intr(|| sendmsg(&to, &bytes, &mut ancillary, flags))?)
 }
 
@@ -67,7 +76,10 @@ pub(crate) fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<Received>
     let mut space = [MaybeUninit::uninit(); SPACE];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [IoSliceMut::new(bytes)];
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
     let flags = RecvFlags::CMSG_CLOEXEC;
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    let flags = RecvFlags::empty();
     let received = retry_on_intr(|| recvmsg(&from, &mut bytes, &mut ancillary, flags))?;
     let mut found = Received { length: received.bytes, ..Received::default() };
     for message in ancillary.drain() {
@@ -79,6 +91,11 @@ pub(crate) fn receive(from: impl AsFd, bytes: &mut [u8]) -> io::Result<Received>
             }
             _ => {}
         }
+    }
+    // There is no such flag there. Only workers receive descriptors on these systems, and start no programs meanwhile.
+    #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+    for descriptor in &found.with {
+        rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
     }
     Ok(found)
 }

@@ -18,7 +18,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::channel::{LATER_LIMIT, read_command};
 use super::own_process;
-use super::system::{duplicate, end_tracing, peer_of, watch_process};
+use super::system::{duplicate, end_of, end_tracing, peer_of, watch_process};
 use crate::stream::job::Command;
 
 /// How long a worker may stay inside libdtrace after its consumer has gone, before the process ends anyway.
@@ -165,8 +165,8 @@ fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Instant) -> Ask
         // Round up to whole milliseconds.
         let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        let watched = std::iter::once(channel.as_fd()).chain(consumer.map(AsFd::as_fd));
-        let mut watched: Vec<_> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let mut watched = vec![PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+        watched.extend(consumer.map(end_of));
         match poll(&mut watched, timeout) {
             Ok(0) if until <= Instant::now() => return Asked::Nothing,
             Ok(0) | Err(Errno::EINTR) => continue,

@@ -6,15 +6,15 @@
 //! ended (`between/linux/attachments.rs`); the worker reports its end when it really ends.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollTimeout, poll};
 
 use super::between::was_let_go;
 use super::encode::encoder::Encoder;
 use super::libdtrace::REPORTS_ENDS;
-use super::system::watch_process;
+use super::system::{end_of, watch_process};
 use crate::data::session_info::ProcessEvent;
 use crate::stream::frame::Frame;
 
@@ -115,6 +115,5 @@ impl Processes {
 
 /// Returns whether the process of this descriptor has ended.
 fn ended(process: &OwnedFd) -> bool {
-    let mut descriptors = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    poll(&mut [end_of(process)], PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::control::GRACE;
 use super::own_process;
-use super::system::{peer_of, watch_process};
+use super::system::{end_of, peer_of, watch_process};
 
 /// Watches until it is dropped.
 pub(super) struct Watch {
@@ -56,7 +56,7 @@ fn has_gone(channel: &UnixStream, consumer: Option<&OwnedFd>, over: &impl AsFd) 
         PollFd::new(over.as_fd(), PollFlags::POLLIN),
         PollFd::new(channel.as_fd(), PollFlags::empty()),
     ];
-    watched.extend(consumer.map(|consumer| PollFd::new(consumer.as_fd(), PollFlags::POLLIN)));
+    watched.extend(consumer.map(end_of));
     wait(&mut watched, None);
     !watched[0].any().unwrap_or(true)
 }

@@ -19,19 +19,23 @@ pub(crate) use linux::{
 
 #[cfg(not(target_os = "linux"))]
 mod sun;
+#[cfg(target_os = "freebsd")]
+pub(crate) use sun::identity_of;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use sun::{
     Peer, Reach, Surroundings, Threads, WATCH, belongs_to, close_inherited_descriptors, confine,
-    confine_before_opening, end_held, end_tracing, give_up_privileges, has_one_thread, identity_of,
-    is_traced, let_go_of_sockets, let_run_to_gate, open_gate, outlive, peer_of, privileges_of,
+    confine_before_opening, end_held, end_tracing, give_up_privileges, has_one_thread, is_traced,
+    let_go_of_sockets, let_run_to_gate, open_gate, outlive, peer_of, privileges_of,
     privileges_were_raised, renew_event, try_opening_first, wait_descriptors, watch_process,
 };
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 pub(crate) use descriptors::{duplicate, inode_of_input, open_standard_descriptors};
 
 use libc::{gid_t, pid_t, uid_t};
+use nix::poll::{PollFd, PollFlags};
 
 /// The numbers of a process, as scripts see those of the tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,13 @@ pub(crate) struct Identity {
     pub(crate) euid: uid_t,
     pub(crate) gid: gid_t,
     pub(crate) egid: gid_t,
+}
+
+/// Returns what to poll to notice the end of a process that [`watch_process`] watches.
+pub(crate) fn end_of(process: &OwnedFd) -> PollFd<'_> {
+    // On illumos the files of a process are always readable, and their hang-up is reported to everyone who polls.
+    let events = if cfg!(target_os = "illumos") { PollFlags::empty() } else { PollFlags::POLLIN };
+    PollFd::new(process.as_fd(), events)
 }
 
 /// A preparation that failed. That alone is not fatal: libdtrace may work without it.

@@ -5,6 +5,7 @@
 //! cargo run -p dtrace-lab --example io_latency -- --directory /var/tmp --count 500
 //! ```
 
+mod cache;
 mod reader;
 
 use std::env;

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use clap::ValueEnum;
-use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+
+use crate::cache;
 
 /// Where the data of a read are when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,7 +34,7 @@ pub(crate) fn read(path: &Path, source: Source, count: u32) -> io::Result<()> {
     let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
     // Nobody else needs it, and it is gone however this ends.
     std::fs::remove_file(path)?;
-    if source == Source::Disk && fstatfs(&file)?.filesystem_type() == TMPFS_MAGIC {
+    if source == Source::Disk && cache::is_in_memory(&file)? {
         return Err(io::Error::other("the file is in memory (tmpfs): name a directory on a disk"));
     }
     let block: Vec<u8> = (0..1 << 20).map(|n: u32| (n % 251) as u8).collect();
@@ -43,13 +43,13 @@ pub(crate) fn read(path: &Path, source: Source, count: u32) -> io::Result<()> {
     }
     // The kernel drops only what it has written.
     file.sync_all()?;
-    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_RANDOM)?;
+    cache::read_nothing_ahead(&file)?;
     let mut buffer = vec![0; 1 << SIZES.end()];
     let mut at = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..count {
         for size in sizes().map(u64::from) {
             if source == Source::Disk {
-                posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+                cache::drop_pages(&file)?;
             }
             // Marsaglia's xorshift, which is random enough to be unexpected.
             at ^= at << 13;

@@ -112,5 +112,6 @@ pub(in crate::client) fn explained_by_limit(error: Error) -> Error {
 /// Returns the limit on the size of files, in bytes, if there is one.
 pub(in crate::client) fn largest_file() -> io::Result<Option<u64>> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
-    Ok((limit != RLIM_INFINITY).then(|| u64::try_from(limit).unwrap_or(u64::MAX)))
+    // The type has a sign on FreeBSD. No limit is negative.
+    Ok((limit != RLIM_INFINITY).then(|| u64::from_ne_bytes(limit.to_ne_bytes())))
 }

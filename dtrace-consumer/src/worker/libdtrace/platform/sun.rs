@@ -74,8 +74,9 @@ pub(in crate::worker::libdtrace) unsafe fn name_of(probe: &dtrace_probedesc_t) -
 
 /// Returns a text that ends with a NUL or with its array.
 fn text(array: &[c_char]) -> String {
-    let bytes: Vec<u8> =
-        array.iter().map(|c| c.cast_unsigned()).take_while(|byte| *byte != 0).collect();
+    // The type has no sign on some processors.
+    let bytes = array.iter().flat_map(|c| c.to_ne_bytes());
+    let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 
 use super::Peer;
-use crate::worker::system::Identity;
 
 /// Returns the process that opened the other end of a channel, according to the kernel.
 pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
@@ -44,9 +43,4 @@ pub(crate) fn is_traced(_: i32) -> bool {
 /// Returns whether this thread is the process's only one, so that nobody else starts another.
 pub(crate) fn has_one_thread() -> bool {
     fs::read_dir("/proc/self/lwp").is_ok_and(|threads| threads.count() == 1)
-}
-
-/// Fails: nobody asks.
-pub(crate) fn identity_of(_: &Peer) -> io::Result<Identity> {
-    Err(io::ErrorKind::Unsupported.into())
 }

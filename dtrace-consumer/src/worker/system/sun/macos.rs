@@ -8,12 +8,11 @@ use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::LocalPeerPid;
 
 use super::Peer;
-use crate::worker::system::Identity;
 
 /// The process is being traced.
 const TRACED: u32 = 2;
 
-/// Returns the process that opened the other end of a channel, according to the kernel.
+/// Returns the process that was the last to use the other end of a channel, according to the kernel.
 pub(crate) fn peer_of(channel: &impl AsFd) -> io::Result<Peer> {
     let (uid, _) = nix::unistd::getpeereid(channel)?;
     Ok(Peer { pid: getsockopt(channel, LocalPeerPid)?, uid: uid.as_raw() })
@@ -52,9 +51,4 @@ pub(crate) fn has_one_thread() -> bool {
     // SAFETY: the structure is that of the kind, and has only numbers.
     let found = unsafe { process::<libc::proc_taskinfo>(own, libc::PROC_PIDTASKINFO) };
     found.is_some_and(|it| it.pti_threadnum == 1)
-}
-
-/// Fails: nobody asks.
-pub(crate) fn identity_of(_: &Peer) -> io::Result<Identity> {
-    Err(io::ErrorKind::Unsupported.into())
 }

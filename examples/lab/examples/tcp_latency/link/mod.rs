@@ -74,6 +74,7 @@ pub(crate) enum Error {
         advice: Option<&'static str>,
     },
     /// A program that sets something up failed.
+    #[cfg(target_os = "linux")]
     #[error("{command} failed: {message}")]
     Command { command: String, message: String },
     /// The system lacks it.
