@@ -71,6 +71,18 @@ impl Copy {
         self.write();
     }
 
+    /// Gives the BPF map in which the programs keep the state of tracing another name.
+    #[allow(dead_code, reason = "not every test that includes this file needs it")]
+    pub(crate) fn rename_state(&mut self) {
+        // The name is the end of a message.
+        rename(&mut self.bytes, b"No anonymous tracing state\0");
+        self.write();
+        let object = self.library.with_file_name("dtrace").join("bpf_dlib.o");
+        let mut bytes = fs::read(&object).expect("libdtrace's own functions in BPF");
+        rename(&mut bytes, b"\0state\0");
+        fs::remove_file(&object).and_then(|()| fs::write(&object, bytes)).expect("a link");
+    }
+
     fn remove(&mut self, call: Call) {
         /// The opcode of a call, whose operand is the distance of the function.
         const NEAR_CALL: u8 = 0xe8;
@@ -95,6 +107,13 @@ impl Copy {
         fs::remove_file(&self.library).expect("a link, or a copy");
         fs::write(&self.library, &self.bytes).expect("a file can be written");
     }
+}
+
+/// Changes the last letter of a text that occurs once.
+fn rename(bytes: &mut [u8], text: &[u8]) {
+    let places = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(text)).collect::<Vec<_>>();
+    let [place] = places[..] else { panic!("{}: {places:?}", String::from_utf8_lossy(text)) };
+    bytes[place + text.len() - 2] = b'x';
 }
 
 fn library_of(prefix: &Path) -> PathBuf {

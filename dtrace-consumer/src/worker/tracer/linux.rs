@@ -128,10 +128,17 @@ impl Tracer {
         })
     }
 
-    /// Fails if tracing has not begun although libdtrace has started it.
-    pub(in crate::worker) fn require_begun() -> Result<(), Failed> {
-        if between::has_begun() != Some(false) {
-            return Ok(());
+    /// Fails if tracing has not begun although libdtrace has started it. Returns a warning if nothing tells.
+    pub(in crate::worker) fn require_begun() -> Result<Option<Warning>, Failed> {
+        match between::has_begun() {
+            Some(true) => return Ok(None),
+            Some(false) => {}
+            None => {
+                let message = "whether the probe has fired is unknown, because libdtrace has no BPF map `state`; if it \
+                               has not, no other probe fires either (use a version of libdtrace that is known)";
+                let kind = WarningKind::NeverFires;
+                return Ok(Some(Warning::new(kind, "dtrace:::BEGIN", message)));
+            }
         }
         if let Some(error) = between::why_unfired() {
             return Err(surroundings_failed(

@@ -73,8 +73,11 @@ impl Tracer {
         None
     }
 
-    /// Does nothing: the kernel fires `BEGIN` itself.
-    pub(in crate::worker) fn require_begun() -> Result<(), Failed> {
-        Ok(())
+    /// Returns `None`: the kernel fires `BEGIN` itself.
+    ///
+    /// # Errors
+    /// None.
+    pub(in crate::worker) fn require_begun() -> Result<Option<Warning>, Failed> {
+        Ok(None)
     }
 }

@@ -29,6 +29,7 @@ use super::bpf::{self, Lookup};
 use super::empty_function::{self, LONGEST};
 use super::mapped_file::open_if_it_is;
 use super::mappings::Mappings;
+use crate::worker::system::linux::descriptors::bpf_maps;
 use crate::worker::system::linux::uprobe_events::{OwnEvent, own_events};
 
 /// The descriptor of the map in which the programs keep the state of tracing.
@@ -68,8 +69,13 @@ pub(crate) fn fire_only_on(cpu: u64) {
     ONLY_CPU.store(cpu, Ordering::Relaxed);
 }
 
-/// Returns whether tracing has begun, which it does when `BEGIN` fires; `None` if that cannot be found out.
+/// Returns whether tracing has begun, which it does when `BEGIN` fires; `None` if libdtrace has no map that tells.
 pub(crate) fn has_begun() -> Option<bool> {
+    // Whether or not the call that created the map was seen.
+    let is_state = |map: &i32| bpf::shape(*map).is_ok_and(|shape| shape.is_state());
+    if let Some(state) = bpf_maps().into_iter().find(is_state) {
+        keep_state(state);
+    }
     Some(activity()? != INACTIVE)
 }
 

@@ -163,9 +163,15 @@ pub(super) struct Shape {
     value_size: u32,
     entries: u32,
     flags: u32,
+    name: [u8; 16],
 }
 
 impl Shape {
+    /// Returns whether it is the array of 32-bit numbers in which libdtrace's programs keep the state of tracing.
+    pub(super) fn is_state(&self) -> bool {
+        (self.kind, self.key_size, self.value_size) == (2, 4, 4) && is_state_name(&self.name)
+    }
+
     /// Returns whether it is a hash map with one value for all CPUs.
     pub(super) fn is_hash(&self) -> bool {
         self.kind == 1
@@ -178,6 +184,11 @@ impl Shape {
     pub(super) fn value_size(&self) -> usize {
         self.value_size as usize
     }
+}
+
+/// Returns whether a map with this name has the state of tracing.
+pub(super) fn is_state_name(name: &[u8]) -> bool {
+    name.starts_with(b"state\0")
 }
 
 /// Returns the shape of a map.

@@ -16,7 +16,7 @@ use super::aggregation_maps;
 use super::begin_and_end;
 use super::bpf::{
     ById, Instruction, Load, Lookup, MAP_CREATE, MAP_GET_FD_BY_ID, MAP_GET_NEXT_KEY,
-    MAP_LOOKUP_ELEM, PROG_LOAD,
+    MAP_LOOKUP_ELEM, PROG_LOAD, is_state_name,
 };
 use super::pid_view::PidView;
 use super::uprobe_places::{Attributes, Corrected, Rules, corrected};
@@ -205,7 +205,7 @@ const _: () = assert!(std::mem::offset_of!(Map, name) == 28);
 impl Map {
     /// Returns whether it is the array of 32-bit numbers in which the programs keep the state of tracing.
     fn is_state(&self) -> bool {
-        self.shape == [2, 4, 4] && self.name.starts_with(b"state\0")
+        self.shape == [2, 4, 4] && is_state_name(&self.name)
     }
 
     /// Returns whether it has the events of the CPUs' buffers.

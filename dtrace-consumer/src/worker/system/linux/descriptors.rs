@@ -31,6 +31,11 @@ pub(crate) fn wait_descriptors() -> BTreeSet<i32> {
     of_kind("anon_inode:[eventfd")
 }
 
+/// Returns the descriptors of BPF maps.
+pub(in crate::worker) fn bpf_maps() -> BTreeSet<i32> {
+    of_kind("anon_inode:bpf-map")
+}
+
 /// Stops tracing in the kernel at once by closing the descriptors that keep it on, and removes its traces.
 /// libdtrace's own close does the same after seconds of freeing memory that is about to vanish.
 pub(crate) fn end_tracing() {
