@@ -25,19 +25,20 @@ pub(super) unsafe fn describe<S: Sink>(
     let handle = context.handle;
     let function = function_of(found)?;
     let mut told = context.told.borrow_mut();
-    let (keys, new) = told.aggregation(found.variable, found.normal, |key| AggregationFrame {
-        key,
-        variable: found.variable,
-        // SAFETY: the caller guarantees it; see `# Safety`.
-        name: unsafe { owned(found.name) },
-        function,
-        signature: found.signature,
-        normal: found.normal,
-        // The first key is the variable's own number.
-        keys: (1..found.keys.len())
-            .map(|index| describe_record(handle, &context.statements, found.keys, index))
-            .collect(),
-    });
+    let (keys, new) =
+        told.aggregation((found.variable, found.layout), found.normal, |key| AggregationFrame {
+            key,
+            variable: found.variable,
+            // SAFETY: the caller guarantees it; see `# Safety`.
+            name: unsafe { owned(found.name) },
+            function,
+            signature: found.signature,
+            normal: found.normal,
+            // The first key is the variable's own number.
+            keys: (1..found.keys.len())
+                .map(|index| describe_record(handle, &context.statements, found.keys, index))
+                .collect(),
+        });
     new.iter().for_each(|frame| context.send(frame));
     Ok(keys)
 }

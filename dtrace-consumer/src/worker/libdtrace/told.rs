@@ -18,7 +18,7 @@ pub(super) struct Told {
     clauses: foldhash::HashMap<(u32, usize), Rc<Clause>>,
     /// The probes and clauses that fired last, each at the remainder of its number.
     recent: Recent,
-    aggregations: foldhash::HashMap<u64, Aggregation>,
+    aggregations: foldhash::HashMap<(u64, u32), Aggregation>,
     next_aggregation: u32,
     symbols: HashSet<(u32, u64)>,
     pub(super) names: Names,
@@ -101,14 +101,14 @@ impl Told {
     }
 
     /// Returns how to treat an aggregation's keys. Describes the aggregation on first use and whenever its
-    /// normal changes.
+    /// normal changes. `layout` tells apart keys that are laid out differently.
     pub(super) fn aggregation(
         &mut self,
-        variable: u64,
+        (variable, layout): (u64, u32),
         normal: u64,
         describe: impl FnOnce(u32) -> AggregationFrame,
     ) -> (Rc<Keys>, Option<Frame<'static>>) {
-        if let Some(known) = self.aggregations.get(&variable)
+        if let Some(known) = self.aggregations.get(&(variable, layout))
             && known.normal == normal
         {
             return (Rc::clone(&known.keys), None);
@@ -123,7 +123,8 @@ impl Told {
             with_addresses: with_addresses(fields.clone()),
             fields,
         });
-        self.aggregations.insert(variable, Aggregation { normal, keys: Rc::clone(&keys) });
+        self.aggregations
+            .insert((variable, layout), Aggregation { normal, keys: Rc::clone(&keys) });
         (keys, Some(Frame::Aggregation(frame)))
     }
 }

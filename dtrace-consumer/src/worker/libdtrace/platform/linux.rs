@@ -105,6 +105,7 @@ pub(in crate::worker::libdtrace) unsafe fn entry<'a>(
         .ok_or_else(|| Misdelivered::new("no generation in an aggregation's data"))?;
     Ok(Entry {
         variable: u64::from(description.dtagd_varid),
+        layout: 0,
         name: description.dtagd_name,
         function: value.dtrd_action,
         signature: description.dtagd_sig,

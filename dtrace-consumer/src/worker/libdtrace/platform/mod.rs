@@ -27,6 +27,9 @@ pub(super) use statements::{Statements, action_of, format_data, is_one_printa};
 /// An entry of an aggregation, validated as far as possible.
 pub(super) struct Entry<'a> {
     pub(super) variable: u64,
+    /// Tells entries of one variable apart whose keys are laid out differently: each clause may have its own. 0 on Linux,
+    /// where all are the same.
+    pub(super) layout: u32,
     /// A C string of the description, or null.
     pub(super) name: *const c_char,
     /// libdtrace's number of the aggregating function.

@@ -118,6 +118,8 @@ pub(in crate::worker::libdtrace) unsafe fn entry<'a>(
         // SAFETY: as above.
         variable: unsafe { (*d).dtagd_varid }.cast_unsigned(),
         // SAFETY: as above.
+        layout: unsafe { (*d).dtagd_id },
+        // SAFETY: as above.
         name: unsafe { (*d).dtagd_name },
         function: value.dtrd_action,
         // The first word of the value has the parameters.
