@@ -6,7 +6,7 @@ use std::time::Duration;
 use dtrace_consumer::aggregation::{AggregationFunction, AggregationValue, Mode};
 use dtrace_consumer::value::FromValue;
 use dtrace_consumer::{ConsumerThread, Script, ValueRef, run_synchronous};
-use dtrace_test_support::kernel::{CREDENTIALS, DEEP, IS_LINUX};
+use dtrace_test_support::kernel::{CREDENTIALS, DEEP, IS_LINUX, MODULE};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::sessions::{entries_of, named};
 use dtrace_test_support::traced::{call, this_thread, traced_program};
@@ -176,7 +176,7 @@ fn stacks_and_symbols_as_keys_have_frames_and_names() {
         },
     );
     assert!((1..=5).contains(&frames.len()), "{frames:?}");
-    assert!(frames.iter().all(|frame| frame.starts_with("vmlinux`")), "{frames:?}");
+    assert!(frames.iter().all(|frame| frame.starts_with(&format!("{MODULE}`"))), "{frames:?}");
     let name = key_of(
         &format!("{DEEP} /pid == $target && !done/ {{ done = 1; @[sym(caller)] = count(); }}"),
         |key| match key {
@@ -184,7 +184,7 @@ fn stacks_and_symbols_as_keys_have_frames_and_names() {
             other => panic!("{other:?}"),
         },
     );
-    assert!(name.starts_with("vmlinux`"), "{name}");
+    assert!(name.starts_with(&format!("{MODULE}`")), "{name}");
 }
 
 fn a_users_address_as_key_is_a_symbol_of_its_process() {

