@@ -254,7 +254,8 @@ pub(crate) fn a_printa_has_the_entries_of_all_its_aggregations() {
         .words(PRINTA, 16, &[2])
         .words(PRINTA, 17, &[2])
         .format("%@d\n")
-        .words(PRINTA, 18, &[3]);
+        .words(PRINTA, 18, &[3])
+        .format("%@d\n");
     let rounds = vec![vec![recorded.fired(1)]];
     let entries = vec![of(1, "one", 10), of(2, "two", 20), of(3, "three", 30)];
     Plan { rounds, entries, ..Plan::default() }.put(&prefix.path);
