@@ -1,7 +1,7 @@
 //! Which aggregations does a script clear, and what does libdtrace lose by that?
 //!
-//! On FreeBSD, macOS and illumos libdtrace does not say that it has cleared an aggregation. The firing says it, whose
-//! action that is. It also sets the parameters of a cleared llquantize() to zero, with which it then sorts and prints.
+//! On FreeBSD, macOS and illumos libdtrace does not report that it has cleared an aggregation; the firing with that action
+//! tells. Clearing an llquantize() also sets its parameters to zero, which libdtrace needs later to sort and print it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,8 +29,8 @@ impl Clears {
     ) -> Result<Clears, CallFailure> {
         let mut action = None;
         for program in programs {
-            // What libdtrace does to aggregations while tracing is on are actions of one kind, told apart by numbers
-            // that are not the same in all versions.
+            // All actions on aggregations that libdtrace performs itself are of one kind. Their arguments tell them apart,
+            // and are not the same in all versions.
             if action.is_none() && argument_for_library(handle, *program)?.is_some() {
                 action = number_of_clear(handle)?;
             }
