@@ -60,20 +60,7 @@ pub(in super::super) const QUESTIONS: Questions = Questions {
                prints \"-2 other 1\\n1 a key of many words 2\\n909\""],
         ),
     ],
-    session: &[
-        question(
-            "the compiled script",
-            "",
-            &[
-                "program of 15 clauses with 15 matches, Unstable/Unstable/Common and \
-                 Stable/Stable/Common",
-                "14 clauses of :::BEGIN",
-                "1 clauses of :::END",
-            ],
-        ),
-        FLOW,
-        END,
-    ],
+    session: &[COMPILED, FLOW, END],
     probes: &[
         OWN_PROBES,
         question(

@@ -17,6 +17,16 @@ pub(super) const OPTIONS: &[(&str, Option<&str>)] = &[
 pub(super) const DECLARATIONS: &str =
     "struct shape { long long a; int b; short c; char d; char e; };\nint zero;\n";
 
+pub(super) const COMPILED: Question = question(
+    "the compiled script",
+    "",
+    &[
+        "program of 15 clauses with 15 matches, Unstable/Unstable/Common and Stable/Stable/Common",
+        "14 clauses of :::BEGIN",
+        "1 clauses of :::END",
+    ],
+);
+
 pub(super) const STRUCTURE: Question = question(
     "the record of a structure",
     // Without zeros, which would end a string.
