@@ -346,6 +346,10 @@ pub(crate) fn a_walk_in_any_order_that_goes_wrong_is_told() {
         (ValueAcross, "dtrace_aggregate_walk_valvarsorted"),
         (ValueAcrossReversed, "dtrace_aggregate_walk_valvarrevsorted"),
     ] {
+        // Elsewhere than on Linux, the crate sorts entries of different aggregations itself.
+        let is_across = function.contains("varsorted") || function.contains("varrevsorted");
+        let sorts = cfg!(not(dtrace_abi = "linux")) && is_across;
+        let function = if sorts { "dtrace_aggregate_walk" } else { function };
         let plan = Plan { entries: vec![entry(1, 10)], ..Plan::default() };
         let walked = |prefix: &Path| {
             let mut entries = Vec::new();

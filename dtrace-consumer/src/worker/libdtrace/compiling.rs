@@ -218,7 +218,7 @@ impl Compiling {
         let handle = self.handle;
         // This takes `self`, so no compile can follow.
         let statements = Statements::of(handle, &self.programs)?;
-        let clears = Clears::of(handle, &self.programs)?;
+        let clears = Clears::of(handle, &statements)?;
         let used = (handle, self.used);
         let tracing = Tracing::new(used, sink, wanted, self.processes, (statements, clears))?;
         let programs = self.programs.iter();

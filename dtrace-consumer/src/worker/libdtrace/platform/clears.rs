@@ -11,7 +11,7 @@ use std::ptr;
 use dtrace_sys::abi::*;
 
 use super::super::handle::{CallFailure, Handle};
-use super::variable_of;
+use super::{Statements, variable_of};
 
 /// How often each aggregation was cleared.
 #[derive(Debug)]
@@ -22,19 +22,17 @@ pub(in crate::worker::libdtrace) struct Clears {
 }
 
 impl Clears {
-    /// Examines programs.
+    /// Examines statements.
     pub(in crate::worker::libdtrace) fn of(
         handle: Handle,
-        programs: &[*mut dtrace_prog_t],
+        statements: &Statements,
     ) -> Result<Clears, CallFailure> {
-        let mut action = None;
-        for program in programs {
-            // All actions on aggregations that libdtrace performs itself are of one kind. Their arguments tell them apart,
-            // and are not the same in all versions.
-            if action.is_none() && argument_for_library(handle, *program)?.is_some() {
-                action = number_of_clear(handle)?;
-            }
-        }
+        // All actions on aggregations that libdtrace performs itself are of one kind. Their arguments tell them apart, and
+        // are not the same in all versions.
+        let action = match statements.argument_for_library() {
+            Some(_) => number_of_clear(handle)?,
+            None => None,
+        };
         Ok(Clears { action, times: RefCell::default() })
     }
 
@@ -139,46 +137,6 @@ unsafe fn set_if_zero(at: caddr_t, value: u64) {
     }
 }
 
-/// Returns the argument of the first action of a program that is libdtrace's to carry out.
-fn argument_for_library(
-    handle: Handle,
-    program: *mut dtrace_prog_t,
-) -> Result<Option<u64>, CallFailure> {
-    let mut found: Option<u64> = None;
-    // SAFETY: the program belongs to the handle. The callback's argument is the place for the result, which outlives the
-    // call.
-    let result = unsafe {
-        (handle.api.dtrace_stmt_iter)(handle.raw, program, Some(look), (&raw mut found).cast())
-    };
-    handle.check("dtrace_stmt_iter", result)?;
-    Ok(found)
-}
-
-/// Looks for the first action of a statement that is libdtrace's to carry out.
-unsafe extern "C" fn look(
-    _: *mut dtrace_hdl_t,
-    _: *mut dtrace_prog_t,
-    statement: *mut dtrace_stmtdesc_t,
-    arg: *mut c_void,
-) -> c_int {
-    // SAFETY: `argument_for_library` passes a pointer to its result, which nobody else uses during the call. libdtrace
-    // passes a statement that lives as long as its program, and so do its actions up to the last one.
-    unsafe {
-        let Some(found) = arg.cast::<Option<u64>>().as_mut() else { return 0 };
-        if statement.is_null() || !statement.is_aligned() {
-            return 0;
-        }
-        let (mut action, last) = ((*statement).dtsd_action, (*statement).dtsd_action_last);
-        while found.is_none() && !action.is_null() && action.is_aligned() {
-            if (*action).dtad_kind == DTRACEACT_LIBACT {
-                *found = Some((*action).dtad_arg);
-            }
-            action = if action == last { ptr::null_mut() } else { (*action).dtad_next };
-        }
-    }
-    0
-}
-
 /// Returns the argument of the action that clears an aggregation. A program is compiled for it, which is never enabled.
 fn number_of_clear(handle: Handle) -> Result<Option<u64>, CallFailure> {
     const CLEARS: &CStr = c"dtrace:::BEGIN { @__cleared = count(); clear(@__cleared); }";
@@ -196,5 +154,5 @@ fn number_of_clear(handle: Handle) -> Result<Option<u64>, CallFailure> {
     if program.is_null() {
         return Err(handle.failure("dtrace_program_strcompile"));
     }
-    argument_for_library(handle, program)
+    Ok(Statements::of(handle, &[program])?.argument_for_library())
 }

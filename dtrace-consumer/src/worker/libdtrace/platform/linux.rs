@@ -335,13 +335,13 @@ pub(in crate::worker::libdtrace) fn places_by_cpu() -> Option<usize> {
 pub(in crate::worker::libdtrace) struct Clears;
 
 impl Clears {
-    /// Examines programs.
+    /// Examines statements.
     ///
     /// # Errors
     /// None.
     pub(in crate::worker::libdtrace) fn of(
         _: Handle,
-        _: &[*mut dtrace_prog_t],
+        _: &Statements,
     ) -> Result<Clears, CallFailure> {
         Ok(Clears)
     }

@@ -39,10 +39,7 @@ impl Statements {
 
     /// Returns the statement that made a record, if it is known.
     fn of_record(&self, r: &dtrace_recdesc_t) -> Option<dtrace_stmtdesc_t> {
-        let statement = self.0.get(&r.dtrd_uarg).and_then(|it| usize::try_from(*it).ok())?;
-        // SAFETY: this is the address of a statement, which libdtrace frees only with its program. No program is
-        // destroyed.
-        unsafe { read(std::ptr::with_exposed_provenance(statement)) }
+        self.0.get(&r.dtrd_uarg).and_then(statement_at)
     }
 
     /// Returns the type of the value in a record, if it is known.
@@ -51,21 +48,24 @@ impl Statements {
         let statement = self.of_record(r)?;
         // A statement makes its records in the order of its actions, one for each.
         let earlier = records[..index].iter().filter(|it| it.dtrd_uarg == r.dtrd_uarg).count();
-        let mut action = statement.dtsd_action;
-        for _ in 0..earlier {
-            if action == statement.dtsd_action_last {
-                return None;
-            }
-            // SAFETY: the actions up to the statement's last one are its own, and live as long as it does.
-            action = unsafe { read(action)? }.dtad_next;
-        }
-        // SAFETY: as above.
-        let dtrace_actdesc_t { dtad_kind, dtad_difo, .. } = unsafe { read(action)? };
+        let dtrace_actdesc_t { dtad_kind, dtad_difo, .. } = actions(&statement).nth(earlier)?;
         if dtad_kind != r.dtrd_action {
             return None;
         }
         // SAFETY: the code lives as long as its action.
         Some(unsafe { read(dtad_difo)? }.dtdo_rtype)
+    }
+
+    /// Returns the argument of an action that libdtrace performs itself, if a statement has one.
+    pub(super) fn argument_for_library(&self) -> Option<u64> {
+        // Nobody writes so many. The list of them might never end.
+        const MOST_ACTIONS: usize = 1 << 16;
+        let for_library = |statement: dtrace_stmtdesc_t| {
+            let mut actions = actions(&statement).take(MOST_ACTIONS);
+            actions.find(|action| action.dtad_kind == DTRACEACT_LIBACT)
+        };
+        let found = self.0.iter().filter_map(statement_at).find_map(for_library);
+        found.map(|action| action.dtad_arg)
     }
 
     /// Returns the alignment of a record, in bytes, and the argument of its action. The alignment of strings is 1, and
@@ -103,6 +103,25 @@ impl Statements {
             (false, false) => (r.dtrd_alignment.max(2), TRACE_SIGN_UNKNOWN),
         }
     }
+}
+
+/// Returns the statement at one of the known addresses.
+fn statement_at(address: &u64) -> Option<dtrace_stmtdesc_t> {
+    let address = usize::try_from(*address).ok()?;
+    // SAFETY: this is the address of a statement, which libdtrace frees only with its program. No program is destroyed.
+    unsafe { read(std::ptr::with_exposed_provenance(address)) }
+}
+
+/// Returns the actions of a statement, in their order.
+fn actions(statement: &dtrace_stmtdesc_t) -> impl Iterator<Item = dtrace_actdesc_t> {
+    let (mut next, last) = (Some(statement.dtsd_action), statement.dtsd_action_last);
+    std::iter::from_fn(move || {
+        let at = next.take()?;
+        // SAFETY: the actions up to the statement's last one are its own, and live as long as it does.
+        let action = unsafe { read(at)? };
+        next = (at != last).then_some(action.dtad_next);
+        Some(action)
+    })
 }
 
 /// Reads what a pointer points to, unless it is null or misaligned.
