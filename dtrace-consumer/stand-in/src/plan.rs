@@ -41,6 +41,8 @@ pub struct Plan {
     pub cpus: Option<u32>,
     /// Whether these lists lack their last place. Whoever reads as many as the library has reads beyond their ends.
     pub lists_are_short: bool,
+    /// Whether nothing tells how long these lists are: the library has no map of aggregations (Linux).
+    pub lists_are_of_unknown_length: bool,
     /// The text of every symbol and of every name of a type.
     pub name: Option<String>,
     /// How many arguments each probe has; 1 without it.

@@ -48,6 +48,28 @@ pub(crate) fn values_by_cpu_are_read_as_far_as_their_list_reaches() {
     assert!(seen.iter().all(|(_, by_cpu)| by_cpu.is_empty()), "{seen:?}");
 }
 
+/// Elsewhere the number of configured CPUs is the length of every list.
+pub(crate) fn a_list_by_cpu_of_unknown_length_is_not_read() {
+    if SUN {
+        harness::ignore("these structures are of systems where the length is always known");
+    }
+    let prefix = Prefix::new();
+    let plan = Plan { entries: vec![entry(1, 10)], cpus: Some(2), ..Plan::default() };
+    Plan { lists_are_of_unknown_length: true, ..plan }.put(&prefix.path);
+    let session = trace("BEGIN { @a[1] = count(); }").prefix(&prefix.path);
+    let mut entries = 0;
+    let result = session
+        .walk(|_| {
+            entries += 1;
+            Ok(())
+        })
+        .run();
+    let error = result.expect_err("it cannot be read").error;
+    assert!(matches!(error, Error::Libdtrace { .. }), "{error:?}");
+    assert!(error.to_string().contains("a list by CPU of unknown length"), "{error}");
+    assert_eq!(entries, 0);
+}
+
 /// Without this, a lane in which nothing is sanitized would look the same as one in which nothing is wrong.
 pub(crate) fn the_sanitizer_sees_a_read_beyond_an_end() {
     // `.ci/faults` sets it.

@@ -42,6 +42,7 @@ live_tests! {
         macro_variables_that_are_not_this_programs_are_warned_of,
         entries_that_cannot_be_are_refused_and_what_was_before_them_arrives,
         values_by_cpu_are_read_as_far_as_their_list_reaches,
+        a_list_by_cpu_of_unknown_length_is_not_read,
         members_and_constants_are_read_to_their_end,
         types_that_cannot_be_are_answered,
         what_a_session_does_comes_in_the_order_that_libdtrace_needs,

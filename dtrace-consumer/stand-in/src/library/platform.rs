@@ -16,7 +16,8 @@ mod of_the_platform {
     #[unsafe(no_mangle)]
     unsafe extern "C" fn dtrace_go(_: *mut dtrace_hdl_t, _: c_uint) -> c_int {
         enter!("dtrace_go", -1);
-        if let Some(cpus) = state::plan().cpus {
+        let plan = state::plan();
+        if let Some(cpus) = plan.cpus.filter(|_| !plan.lists_are_of_unknown_length) {
             create_aggregations(cpus);
         }
         0

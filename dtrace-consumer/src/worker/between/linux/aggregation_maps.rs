@@ -264,6 +264,29 @@ mod tests {
         assert!(matches!(watched(true, in_the_middle), Watched::Interrupted));
     }
 
+    /// The place for each key is allocated to the byte.
+    #[test]
+    fn keys_are_written_to_their_last_byte_and_no_further() {
+        for size in [4, 5, 24, 100] {
+            let keys = [vec![1; size], vec![2; size]];
+            let untold = Some(Vec::from(keys.clone()).into_iter());
+            let current = Some(Current { fd: 7, id: 1, untold });
+            WATCH.set(Some(Watch { instead: true, current, ..Watch::default() }));
+            for key in keys {
+                let mut place = vec![0; size].into_boxed_slice();
+                let lookup = Box::new(Lookup::at(7, &mut place));
+                // SAFETY: the attributes name a place for such a key.
+                let answer = unsafe { next_key(&raw const *lookup) };
+                assert_eq!(answer, Some(Ok(())));
+                assert_eq!(*place, *key);
+            }
+            let lookup = Lookup::at(7, &mut []);
+            // SAFETY: no key is left to write.
+            assert_eq!(unsafe { next_key(&raw const lookup) }, Some(Err(Errno::ENOENT)));
+            WATCH.take();
+        }
+    }
+
     #[test]
     fn nothing_is_answered_while_nobody_watches() {
         opens(1, Some(0));

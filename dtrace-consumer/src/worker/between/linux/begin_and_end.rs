@@ -222,4 +222,26 @@ mod tests {
             assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{cpu}: {error}");
         }
     }
+
+    /// Keys are allocated to the byte. A shorter one is that of another map.
+    #[test]
+    #[cfg_attr(miri, ignore = "files")]
+    fn only_a_key_of_the_state_is_read() {
+        const MAP: i32 = i32::MAX;
+        keep_state(MAP);
+        let inside = libc::getpid as *const () as usize;
+        let ask = |map: i32, key: &[u8]| {
+            let key: Box<[u8]> = key.into();
+            let lookup = Box::new(Lookup::of(map, &key));
+            // SAFETY: the attributes name a key, which has 32 bits if the map is that of the state.
+            unsafe { before_lookup(&raw const *lookup, inside) };
+            FUNCTIONS.get().is_some()
+        };
+        assert!(!ask(MAP - 1, &[1]), "another map");
+        assert!(!ask(MAP, &ACTIVITY.to_ne_bytes()));
+        assert!(!ask(MAP, &ENDED_ON.to_ne_bytes()));
+        assert!(ask(MAP, &BEGAN_ON.to_ne_bytes()), "the functions are looked for");
+        // SAFETY: there are no attributes.
+        unsafe { before_lookup(std::ptr::null(), inside) };
+    }
 }

@@ -51,6 +51,23 @@ pub(super) struct Load {
 const _: () =
     assert!(size_of::<Load>() == 144 && std::mem::offset_of!(Load, function_records) == 80);
 
+impl Load {
+    /// Returns the attributes of a program that [`run`] loads.
+    pub(super) fn of(program: &[Instruction]) -> io::Result<Load> {
+        Ok(Load {
+            kind: RAW_TRACEPOINT,
+            length: u32::try_from(program.len()).map_err(io::Error::other)?,
+            instructions: program.as_ptr().expose_provenance() as u64,
+            license: c"GPL".as_ptr().expose_provenance() as u64,
+            others: [0; 7],
+            function_records: 0,
+            function_number: 0,
+            line_record_size: 0,
+            more: [0; 6],
+        })
+    }
+}
+
 /// Runs a program once in the context of this thread. Returns what it returns.
 pub(super) fn run(program: &[Instruction]) -> io::Result<u32> {
     #[repr(C)]
@@ -60,17 +77,7 @@ pub(super) fn run(program: &[Instruction]) -> io::Result<u32> {
         returned: u32,
         others: [u64; 9],
     }
-    let load = Load {
-        kind: RAW_TRACEPOINT,
-        length: u32::try_from(program.len()).map_err(io::Error::other)?,
-        instructions: program.as_ptr().expose_provenance() as u64,
-        license: c"GPL".as_ptr().expose_provenance() as u64,
-        others: [0; 7],
-        function_records: 0,
-        function_number: 0,
-        line_record_size: 0,
-        more: [0; 6],
-    };
+    let load = Load::of(program)?;
     // SAFETY: the attributes name as many instructions as the program has, and a license that ends in NUL. The
     // result is a new descriptor without another owner.
     let program = unsafe {
@@ -100,6 +107,12 @@ impl Lookup {
     fn new(map: RawFd, key: *const u32, value: usize) -> Lookup {
         let (key, value) = (key.expose_provenance() as u64, value as u64);
         Lookup { map: map.cast_unsigned(), padding: 0, key, value, flags: 0 }
+    }
+
+    /// Returns the attributes of a call for the element under a key of any size.
+    #[cfg(test)]
+    pub(super) fn of(map: RawFd, key: &[u8]) -> Lookup {
+        Lookup::new(map, key.as_ptr().cast(), 0)
     }
 
     /// Returns the attributes of a call that writes to a place.

@@ -254,3 +254,40 @@ fn low_half(argument: usize) -> i32 {
     let low = if cfg!(target_endian = "little") { &bytes[..4] } else { &bytes[4..] };
     low.try_into().map_or(0, i32::from_ne_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both the attributes and the program are allocated to the byte.
+    #[test]
+    fn a_program_is_read_to_its_last_instruction() {
+        let (view, program) = PidView::with_program();
+        let program = program.into_boxed_slice();
+        let given = Box::new(Load::of(&program).expect("a short one"));
+        // SAFETY: the attributes name the program, and both outlive the call.
+        let (load, new) = unsafe { changed(&raw const *given, &view) }.expect("it changes");
+        assert_eq!(load.length as usize, new.len());
+        assert_eq!(load.instructions, new.as_ptr().addr() as u64);
+        assert!(new.len() > program.len() && new[1..program.len()] == program[1..]);
+        assert_eq!(given.length as usize, program.len());
+    }
+
+    #[test]
+    fn a_program_that_is_none_is_passed_on() {
+        let (view, program) = PidView::with_program();
+        let given = Load::of(&program).expect("a short one");
+        let empty: Box<[Instruction]> = Box::new([]);
+        let empty = Load::of(&empty).expect("the shortest");
+        let (mut without, mut crooked, mut described) = (given, given, given);
+        without.instructions = 0;
+        crooked.instructions += 1;
+        described.function_records = given.instructions;
+        for load in [without, crooked, described, empty].map(Box::new) {
+            // SAFETY: the attributes name a program or none, or one that is not read.
+            assert!(unsafe { changed(&raw const *load, &view) }.is_none());
+        }
+        // SAFETY: there are no attributes.
+        assert!(unsafe { changed(ptr::null(), &view) }.is_none());
+    }
+}

@@ -77,6 +77,13 @@ impl PidView {
         Ok(PidView { namespace: Some(namespace), ..view })
     }
 
+    /// Returns a view that changes the program that is returned with it.
+    #[cfg(test)]
+    pub(super) fn with_program() -> (PidView, Vec<Instruction>) {
+        let view = PidView { own: 7000, consumer: Some(6000), namespace: None };
+        (view, vec![CALL_HELPER, shift_right(0, 32), EXIT])
+    }
+
     /// Returns whether this process is in a PID namespace within the initial one.
     pub(crate) fn translates(&self) -> bool {
         self.namespace.is_some()

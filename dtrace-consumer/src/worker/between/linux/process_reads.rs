@@ -191,6 +191,9 @@ unsafe extern "C" fn reads_link(path: *const c_char, buffer: *mut c_char, size: 
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     /// Memory that has this byte everywhere below an address.
@@ -255,5 +258,57 @@ mod tests {
         let mut read = || pages.read((3, 0), 0, &mut [0; 8], memory(0, 8192));
         assert!((0..MOST_READS).all(|_| read() == Ok(8)));
         assert_eq!(read(), Err(Errno::ELOOP));
+    }
+
+    /// Buffers are allocated to the byte.
+    #[test]
+    #[cfg_attr(miri, ignore = "files, and calls of the C library")]
+    fn buffers_are_filled_to_their_last_byte_and_no_further() {
+        let memory: Vec<u8> = (0..3 * PAGE).map(|at| (at % 251) as u8).collect();
+        let mut file = crate::stream::unnamed::unnamed_file().expect("a file");
+        file.write_all(&memory).expect("it can be written");
+        let _ = PREAD.set(libc::pread64);
+        for (at, size) in
+            [(0, 1), (1, 8), (PAGE - 1, 1), (PAGE - 3, 8), (5, 2 * PAGE), (PAGE, PAGE)]
+        {
+            let mut buffer = vec![0u8; size].into_boxed_slice();
+            // SAFETY: the buffer has room for so many bytes.
+            let read = unsafe {
+                reads(file.as_raw_fd(), buffer.as_mut_ptr().cast(), size, at.cast_signed() as i64)
+            };
+            assert_eq!(read, size.cast_signed(), "{at}");
+            assert!(*buffer == memory[at..at + size], "{at}");
+        }
+        // The end of the file is in the middle of the buffer, and before it.
+        for (at, expected) in [(3 * PAGE - 2, 2), (3 * PAGE, -1)] {
+            let mut buffer = vec![0u8; 8].into_boxed_slice();
+            // SAFETY: as above.
+            let read = unsafe {
+                reads(file.as_raw_fd(), buffer.as_mut_ptr().cast(), 8, at.cast_signed() as i64)
+            };
+            assert_eq!(read, expected, "{at}");
+        }
+        forget();
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "files, and calls of the C library")]
+    fn links_are_read_into_buffers_of_any_size_and_none_is_an_empty_path() {
+        let _ = READLINK.set(libc::readlink);
+        let exe = std::fs::read_link("/proc/self/exe").expect("there is one");
+        let exe = exe.as_os_str().as_encoded_bytes();
+        for size in [1, 2, exe.len(), exe.len() + 1] {
+            let mut buffer = vec![0u8; size].into_boxed_slice();
+            // SAFETY: the buffer has room for so many bytes, and the path ends in NUL.
+            let read =
+                unsafe { reads_link(c"/proc/self/exe".as_ptr(), buffer.as_mut_ptr().cast(), size) };
+            let expected = &exe[..size.min(exe.len())];
+            assert_eq!(read.cast_unsigned(), expected.len());
+            assert_eq!(&buffer[..expected.len()], expected);
+        }
+        let mut buffer = vec![0u8; 8].into_boxed_slice();
+        // SAFETY: as above.
+        let read = unsafe { reads_link(c"/no/such".as_ptr(), buffer.as_mut_ptr().cast(), 8) };
+        assert_eq!(read, 0);
     }
 }

@@ -151,3 +151,45 @@ fn a_place_of_which_nothing_is_known_is_passed_on_only_to_the_same_user() {
     // SAFETY: as above.
     assert!(unsafe { corrected(&raw const attributes, -1, rules) }.is_none());
 }
+
+/// Attributes that are not those of a uprobe, or not of its version, are read no further than every version reaches.
+#[test]
+#[cfg_attr(miri, ignore = "the pointer is that of a longer structure")]
+fn shorter_attributes_are_not_read_beyond_their_length() {
+    const UPROBE: u32 = 9;
+    let rules = Rules { uprobe: UPROBE, only_known: true };
+    for (kind, length) in [(UPROBE, 8), (UPROBE, 64), (UPROBE, 143), (UPROBE, 145), (1, 144)] {
+        // Both numbers in one word, for the alignment.
+        let mut beginning = Box::new([0u64; 1]);
+        let words = beginning.as_mut_ptr().cast::<u32>();
+        // SAFETY: a word has room for two halves.
+        unsafe {
+            words.write(kind);
+            words.add(1).write(length);
+        }
+        let given = (&raw const *beginning).cast::<Attributes>();
+        // SAFETY: so much of the attributes is there as is read.
+        assert!(unsafe { corrected(given, -1, rules) }.is_none(), "{kind} {length}");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "files, and processes")]
+fn attributes_and_path_are_read_to_their_ends() {
+    const UPROBE: u32 = 9;
+    let path = CString::new("/no/such/file").expect("no NUL").into_boxed_c_str();
+    let attributes = Box::new(Attributes {
+        kind: UPROBE,
+        length: 144,
+        config: 0,
+        others: [0; 5],
+        path: path.as_ptr(),
+        offset: 0x1000,
+        more: [0; 9],
+    });
+    let rules = Rules { uprobe: UPROBE, only_known: true };
+    let own = i32::try_from(std::process::id()).expect("a pid");
+    // SAFETY: the attributes are complete, and their path is a C string.
+    let found = unsafe { corrected(&raw const *attributes, own, rules) };
+    assert!(matches!(found, Some(Corrected::Refused)));
+}

@@ -353,4 +353,59 @@ mod tests {
         assert!(buffer.add_event().is_err());
         assert_eq!(returned(&mut with(vec![buffer]), &[OTHER]), [OTHER]);
     }
+
+    /// The places for events, and each event, are allocated to the byte.
+    #[test]
+    fn events_are_written_to_the_last_place_and_no_further() {
+        unsafe extern "C" fn kernel(
+            _: c_int,
+            events: *mut libc::epoll_event,
+            _: c_int,
+            _: c_int,
+        ) -> c_int {
+            // SAFETY: there is at least one place.
+            unsafe { events.write(event(OTHER)) };
+            1
+        }
+        unsafe extern "C" fn adds(
+            _: c_int,
+            _: c_int,
+            _: c_int,
+            _: *mut libc::epoll_event,
+        ) -> c_int {
+            0
+        }
+        let _ = WAIT.set(kernel);
+        let _ = WATCH.set(adds);
+        let each = [1, 2].map(|name| Buffer::described_by(name, [16, 8]));
+        *BUFFERS.lock() = with(Vec::from(each));
+        for (places, expected) in
+            [(3, &[OTHER, 1, 2][..]), (2, &[2, 1]), (1, &[OTHER]), (1, &[1]), (4, &[OTHER, 1, 2])]
+        {
+            let mut events = vec![event(0); places].into_boxed_slice();
+            let number = c_int::try_from(places).expect("few");
+            // SAFETY: there are so many places.
+            let returned = unsafe { waits(-1, events.as_mut_ptr(), number, 0) };
+            let filled = usize::try_from(returned).expect("a number");
+            let names: Vec<u64> = events[..filled].iter().map(|event| event.u64).collect();
+            assert_eq!(names, expected, "{places} places");
+        }
+        *BUFFERS.lock() = with(vec![Buffer::new(7, 0)]);
+        let mut named = Box::new(event(5));
+        // SAFETY: the event is complete.
+        let added = unsafe { watches(-1, libc::EPOLL_CTL_ADD, 7, &raw mut *named) };
+        assert_eq!((added, BUFFERS.lock().each[0].name()), (0, Some(5)));
+        *BUFFERS.lock() = with(Vec::new());
+    }
+
+    #[test]
+    fn attributes_of_an_event_are_read_as_far_as_every_version_reaches() {
+        for (kind, config, expected) in [(1, 10, true), (1, 9, false), (2, 10, false)] {
+            let attributes = Box::new(([kind, 0u32], config as u64));
+            // SAFETY: the attributes begin like this.
+            assert_eq!(unsafe { is_buffer((&raw const *attributes).cast()) }, expected);
+        }
+        // SAFETY: there are none.
+        assert!(!unsafe { is_buffer(std::ptr::null()) });
+    }
 }
