@@ -300,6 +300,8 @@
 //! that a C program with its own probes is built with. [`mod@option`] has the options of tracing, with the
 //! types of their values.
 #![deny(unsafe_code)]
+// Tests signal their own children.
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![cfg_attr(
     not(feature = "live"),
     allow(

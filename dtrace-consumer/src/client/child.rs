@@ -27,8 +27,23 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Signals(Arc<Mutex<Option<ProcessHandle>>>);
 
 impl Signals {
-    pub(super) fn to(child: &Child) -> io::Result<Signals> {
-        Ok(Signals(Arc::new(Mutex::new(Some(ProcessHandle::open(child.id())?)))))
+    /// Takes a child that was just started. If that fails, kills the child.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a child without a descriptor is known by its number only"
+    )]
+    pub(super) fn to(child: &mut Child) -> io::Result<Signals> {
+        match ProcessHandle::open(child.id()) {
+            Ok(process) => Ok(Signals(Arc::new(Mutex::new(Some(process))))),
+            Err(error) => {
+                // Nobody has waited for a child that is still there.
+                if error.raw_os_error() != Some(Errno::ESRCH as i32) {
+                    let _ = child.kill();
+                }
+                let _ = child.wait();
+                Err(error)
+            }
+        }
     }
 
     /// Sends signals to a process that another one waits for.

@@ -130,11 +130,7 @@ pub(super) fn launch(
     // The command still holds the worker's end of the channel. Once it is dropped, the channel ends when the
     // worker does.
     drop(command);
-    let signals = Signals::to(&child).map_err(|e| {
-        let _ = child.kill();
-        let _ = child.wait();
-        failed(e)
-    })?;
+    let signals = Signals::to(&mut child).map_err(failed)?;
     let (reaper, id) = (signals.clone(), child.id());
     let ended = reap(move || reaper.wait(&mut child)).map_err(|e| {
         // One that is another user's process ends with its channel.

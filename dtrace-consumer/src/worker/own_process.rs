@@ -72,6 +72,7 @@ pub(super) fn in_a_copy(find_out: fn() -> bool) -> bool {
 }
 
 /// Kills a child of this process, and waits for its end.
+#[expect(clippy::disallowed_methods, reason = "nobody else waits for the children of a worker")]
 pub(super) fn kill_child(pid: i32) {
     let pid = Pid::from_raw(pid);
     let _ = kill(pid, Signal::SIGKILL);

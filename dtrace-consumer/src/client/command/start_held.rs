@@ -32,11 +32,7 @@ pub(super) fn spawn_held(
     spawned: impl FnOnce(&Signals),
 ) -> io::Result<(Child, Signals, Option<Gate>)> {
     let mut child = start(command)?;
-    let signals = Signals::to(&child).inspect_err(|_| {
-        // Nobody has waited for it yet.
-        let _ = child.kill();
-        let _ = child.wait();
-    })?;
+    let signals = Signals::to(&mut child)?;
     spawned(&signals);
     // The process stops at its exec. Who forked it is its tracer: on Linux this thread, elsewhere this process.
     match hold(&child, place) {

@@ -24,10 +24,20 @@ const SELDOM: Duration = Duration::from_secs(5);
 pub(in crate::client) struct ProcessHandle(OwnedFd);
 
 impl ProcessHandle {
-    /// Opens the process with this id. A child keeps its id until somebody waits for it.
+    /// Opens the child with this id.
+    ///
+    /// # Errors
+    /// There is no such child (`ESRCH`): it has ended, and something else, which may be the kernel, has waited for it. By
+    /// now, its id may be another process's.
     pub(in crate::client) fn open(id: u32) -> io::Result<ProcessHandle> {
         let pid = Pid::from_raw(id.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
-        above_standard(pidfd_open(pid, PidfdFlags::empty())?).map(ProcessHandle)
+        let process = above_standard(pidfd_open(pid, PidfdFlags::empty())?)?;
+        // Linux before 5.4 cannot tell.
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::PIDFd(process.as_fd()), flags) {
+            Err(Errno::ECHILD) => Err(Errno::ESRCH.into()),
+            _ => Ok(ProcessHandle(process)),
+        }
     }
 
     /// Takes a descriptor of a process that another process has opened.
@@ -96,6 +106,21 @@ mod tests {
         let (handle, _) = reaped();
         let error = handle.send(Signal::SIGKILL).expect_err("it is gone");
         assert_eq!(error.raw_os_error(), Some(Errno::ESRCH as i32));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "processes")]
+    fn only_a_child_is_opened() {
+        let mut child = start("sleep", "1000");
+        assert!(ProcessHandle::open(child.id()).is_ok());
+        // One that has ended and that nobody has waited for.
+        child.kill().expect("a child");
+        assert!(ProcessHandle::open(child.id()).is_ok());
+        child.wait().expect("a child");
+        for id in [child.id(), std::process::id(), std::os::unix::process::parent_id()] {
+            let error = ProcessHandle::open(id).expect_err("it is no child");
+            assert_eq!(error.raw_os_error(), Some(Errno::ESRCH as i32), "{id}");
+        }
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl ProcessHandle {
     pub(in crate::client) fn reap(&self) {}
 
     /// Sends a signal.
+    #[allow(clippy::disallowed_methods, reason = "no process here is known by a descriptor")]
     pub(in crate::client) fn send(&self, signal: Signal) -> io::Result<()> {
         kill(self.0, signal)?;
         if signal == Signal::SIGKILL {
