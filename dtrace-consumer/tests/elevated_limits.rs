@@ -99,8 +99,7 @@ fn say_error(error: Option<Error>) {
     }
 }
 
-/// Sends a job that is too long, and a later message that is too long, as this crate would not. Prints how the worker
-/// ends.
+/// Sends jobs that are too long, as this crate would not. Prints how the worker ends.
 fn send_messages() {
     for length in [(4 << 20) + 1, u32::MAX] {
         let mut worker = Command::new("sudo");

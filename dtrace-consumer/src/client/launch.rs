@@ -240,8 +240,7 @@ impl Worker {
         if *elevation == Elevation::None {
             return Ok(());
         }
-        let limit = settings.silence_limit.unwrap_or(SIGN_OF_LIFE);
-        self.check_greeting(limit)
+        self.check_greeting(limit_of_greeting(settings.silence_limit))
             .map_err(|(problem, said)| elevation::failed(elevation, &self.program, problem, &said))
     }
 
@@ -387,5 +386,23 @@ impl Killer {
         };
         // Without a thread, a worker that is stuck stays.
         let _ = std::thread::Builder::new().name("dtrace-killer".to_owned()).spawn(kill);
+    }
+}
+
+/// Returns how long to wait for the greeting of an elevated worker in a session with this limit of silence.
+fn limit_of_greeting(silence_limit: Option<Duration>) -> Duration {
+    silence_limit.unwrap_or(SIGN_OF_LIFE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greeting_has_two_minutes_unless_the_session_says_otherwise() {
+        assert_eq!(limit_of_greeting(None), Duration::from_secs(2 * 60));
+        for limit in [1, 9, 500].map(Duration::from_secs) {
+            assert_eq!(limit_of_greeting(Some(limit)), limit);
+        }
     }
 }

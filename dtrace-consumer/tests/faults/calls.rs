@@ -157,25 +157,14 @@ pub(crate) fn plan_for(name: &str) -> Plan {
     match name {
         "controlled" => Plan { rounds: vec![vec![gone.clone(), gone]], ..Plan::default() },
         // It would go on for longer than a session takes to stop.
-        "stopped" => Plan { rounds: vec![vec![Event::Pause(10)]; 500], ..Plan::default() },
+        "stopped" => Plan { rounds: vec![vec![Event::Pause(50)]; 100], ..Plan::default() },
         "typed" => Plan { types: every_kind(), ..plain_plan() },
         _ => plain_plan(),
     }
 }
 
-/// The calls of one function in one use that go wrong in turn: all, unless there are more than this.
-const MOST_CALLS: u32 = 64;
-
-/// Returns which of a function's calls to let go wrong. Of very many, these are the first and the last ones, and
-/// some between them.
-fn chosen(times: u32) -> BTreeSet<u32> {
-    let few = MOST_CALLS / 4;
-    let step = (times / (2 * few)).max(1) as usize;
-    match times {
-        0..=MOST_CALLS => (1..=times).collect(),
-        _ => (1..=few).chain(times - few + 1..=times).chain((1..=times).step_by(step)).collect(),
-    }
-}
+/// The most calls of one function in one use. Each of them goes wrong in turn.
+const MOST_CALLS: u32 = 128;
 
 /// Runs every use with each misdeed in every call of every function.
 pub(crate) fn with_each_call(
@@ -189,9 +178,9 @@ pub(crate) fn with_each_call(
         let plan = plan_for(name);
         for (call, times) in calls(&prefix, &plan, what) {
             called.insert(call.clone());
-            for (misdeed, nth) in misdeeds
-                .iter()
-                .flat_map(|misdeed| chosen(times).into_iter().map(move |nth| (*misdeed, nth)))
+            assert!(times <= MOST_CALLS, "{name}: {times} calls of {call}");
+            for (misdeed, nth) in
+                misdeeds.iter().flat_map(|misdeed| (1..=times).map(move |nth| (*misdeed, nth)))
             {
                 let fault = Fault { call: call.clone(), nth, misdeed };
                 Plan { faults: vec![fault], ..plan.clone() }.put(&prefix.path);
