@@ -102,7 +102,14 @@ impl Signals {
     pub(super) fn wait(&self, child: &mut Child) -> io::Result<ExitStatus> {
         await_end(child.id());
         // If the wait has failed, so does this one, which says why.
-        self.during_wait(|| child.wait(), |_| true)
+        let ended = self.during_wait(|| child.wait(), Result::is_ok);
+        ended.or_else(|error| self.kept_status().ok_or(error))
+    }
+
+    /// Returns how the child ended, if something else has waited for it and the system tells. There is nobody to signal
+    /// any more.
+    pub(super) fn kept_status(&self) -> Option<ExitStatus> {
+        self.0.lock().take().and_then(|process| process.kept_status())
     }
 
     /// Waits for the end of the child with this id, calls `at_end`, and reaps the child.

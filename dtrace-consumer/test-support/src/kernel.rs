@@ -17,3 +17,11 @@ pub const MODULE: &str = if IS_LINUX { "vmlinux" } else { "kernel" };
 
 /// The system call with which a process ends.
 pub const EXIT: &str = if IS_LINUX { "exit_group" } else { "exit" };
+
+/// Returns whether the kernel keeps how a process ended for those that have a descriptor of it, as Linux 6.15 does.
+pub fn keeps_statuses() -> bool {
+    let uname = nix::sys::utsname::uname().expect("the kernel's name");
+    let release = uname.release().to_str().expect("a number");
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    IS_LINUX && (numbers.next(), numbers.next()) >= (Some(6), Some(15))
+}

@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(100);
 ///
 /// If the child cannot be seized, it runs without that stop. If another thread of the program waits
 /// for all children, the kernel may report a stop only to that thread. So this also polls for
-/// stops, and reads the status at the exit.
+/// stops, and reads the status at the exit, for kernels that do not keep it.
 pub(in crate::client) fn run_to_exit(
     child: &Child,
     signals: &Signals,
@@ -54,7 +54,7 @@ pub(in crate::client) fn run_to_exit(
             Ok(status) if has_ended(status) => return Ok(ExitStatus::from_raw(status)),
             Ok(status) => status,
             // Another thread has waited for it.
-            Err(error) => return status_at_exit.ok_or(error),
+            Err(error) => return signals.kept_status().or(status_at_exit).ok_or(error),
         };
         let signal = libc::WSTOPSIG(change);
         match change >> 16 {

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::ptr;
 use std::time::Duration;
 
@@ -18,6 +20,9 @@ use crate::client::descriptors::above_standard;
 /// How often to look whether the parent of a process that has ended still lives: at first, and later.
 const LOOK: Duration = Duration::from_millis(10);
 const SELDOM: Duration = Duration::from_secs(5);
+
+/// How long to wait, in milliseconds, for the kernel to forget a process that something else has just waited for.
+const FORGETTING: u16 = 1000;
 
 /// A process, running or ended.
 #[derive(Debug)]
@@ -57,6 +62,30 @@ impl ProcessHandle {
             std::thread::sleep(pause);
             pause = (pause * 2).min(SELDOM);
         }
+    }
+
+    /// Returns how a process ended that something else has waited for. Linux 6.15 and later can tell.
+    pub(in crate::client) fn kept_status(&self) -> Option<ExitStatus> {
+        self.ask_status().ok()?.or_else(|| {
+            // The other's wait has returned, and the kernel is about to keep the status.
+            let mut watched = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+            while poll(&mut watched, FORGETTING) == Err(Errno::EINTR) {}
+            self.ask_status().ok()?
+        })
+    }
+
+    /// Returns the status that the kernel keeps, if it keeps it by now. Fails if it never does.
+    fn ask_status(&self) -> nix::Result<Option<ExitStatus>> {
+        // SAFETY: all members of the structure are integers, for which zeros are valid.
+        let mut information: libc::pidfd_info = unsafe { std::mem::zeroed() };
+        information.mask = libc::PIDFD_INFO_EXIT.into();
+        // SAFETY: the request tells the structure's size, and the kernel reads and writes no more than that. The structure
+        // outlives the call.
+        Errno::result(unsafe {
+            libc::ioctl(self.0.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut information)
+        })?;
+        let is_kept = information.mask & u64::from(libc::PIDFD_INFO_EXIT) != 0;
+        Ok(is_kept.then(|| ExitStatus::from_raw(information.exit_code)))
     }
 
     /// Returns whether the process has ended and has been waited for.
@@ -121,6 +150,29 @@ mod tests {
             let error = ProcessHandle::open(id).expect_err("it is no child");
             assert_eq!(error.raw_os_error(), Some(Errno::ESRCH as i32), "{id}");
         }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "processes")]
+    fn a_status_that_something_else_has_taken_is_kept() {
+        for script in ["exit 3", "kill -9 $$", "exit 0"] {
+            let mut child = Command::new("sh").args(["-c", script]).spawn().expect("it starts");
+            let handle = ProcessHandle::open(child.id()).expect("it is there");
+            let status = child.wait().expect("a child");
+            let expected = (kernel() >= (6, 15)).then_some(status);
+            assert_eq!(handle.kept_status(), expected, "{script}");
+        }
+        let mut child = start("sleep", "1000");
+        let handle = ProcessHandle::open(child.id()).expect("it is there");
+        assert_eq!(handle.kept_status(), None, "it runs");
+        child.kill().and_then(|()| child.wait()).expect("a child");
+    }
+
+    fn kernel() -> (u32, u32) {
+        let uname = nix::sys::utsname::uname().expect("a name");
+        let release = uname.release().to_str().expect("a number");
+        let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+        (numbers.next().expect("a version"), numbers.next().expect("a patch level"))
     }
 
     #[test]

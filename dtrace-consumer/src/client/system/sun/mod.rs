@@ -14,6 +14,7 @@ mod own;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -93,6 +94,11 @@ impl ProcessHandle {
 
     /// Is never called: no process here was received.
     pub(in crate::client) fn reap(&self) {}
+
+    /// Returns `None`: these systems do not keep how a process ended that something else has waited for.
+    pub(in crate::client) fn kept_status(&self) -> Option<ExitStatus> {
+        None
+    }
 
     /// Sends a signal.
     #[allow(clippy::disallowed_methods, reason = "no process here is known by a descriptor")]
