@@ -11,7 +11,17 @@
 //!   libdtrace and the script have are those of the container: `$target`, the number that `BEGIN` expects, the
 //!   one that symbols are looked up with. Nothing would ever fire.
 //!
-//! So this module changes the programs that libdtrace loads: a call of the kernel's helper becomes a call of
+//! Three ways to keep the tracer out of its own sight were weighed:
+//!
+//! - One number for both processes: where the kernel would answer with the worker's, `pid` is the consumer's.
+//!   Whatever a script does with `pid` means what it means in dtrace(1), be it a predicate, a key or a variable. It
+//!   costs some instructions per use of `pid`. `execname`, `tid` and the like remain the worker's.
+//! - Comparisons with `$pid` that are expanded to name both. It costs nothing in the kernel, but the script
+//!   would have to be parsed, and a number that is first assigned to a variable would go unnoticed.
+//! - A predicate that the library adds when asked. Scripts that were written for dtrace(1) do not ask, and scripts that
+//!   look at the tracer itself would no longer see it.
+//!
+//! The first is what readers of a script expect. So this module changes the programs that libdtrace loads: a call of the kernel's helper becomes a call of
 //! a function at the program's end, which calls the helper and translates its answer. Both calls are one
 //! instruction, so everything stays in its place.
 
