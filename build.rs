@@ -13,7 +13,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use dtrace_locate::install::{InstallError, Installed, Installer, MANIFEST_NAME, default_prefix};
+use dtrace_locate::install::{
+    InstallError, Installed, Installer, MANIFEST_NAME, choose_prefix, default_prefix,
+    prefix_in_target,
+};
 use dtrace_locate::locate::{PREFIX_NAME, PREFIX_VARIABLE, Search};
 
 const SWITCH: &str = "DTRACE_CONSUMER_PROVISION";
@@ -47,18 +50,24 @@ fn main() {
 }
 
 fn provide() {
-    let Some(target) = target_directory() else {
+    let Some(prefix) = prefix_below_target() else {
         return warn("cannot find the directory `target` from OUT_DIR");
     };
-    let prefix = target.join(PREFIX_NAME);
-    let done = install(&prefix);
-    // Programs also search the user's data directory, whose path may be supported.
-    match (&done, default_prefix()) {
-        (Err(error @ InstallError::UnusablePath { .. }), Some(fallback)) => {
-            println!("cargo::warning={error}; using {} instead", fallback.display());
-            report(&fallback, install(&fallback));
+    // Programs also search the user's data directory.
+    match choose_prefix([prefix].into_iter().chain(default_prefix())) {
+        Ok(chosen) => {
+            for error in &chosen.passed {
+                println!("cargo::warning={error}; using {} instead", chosen.prefix.display());
+            }
+            report(&chosen.prefix, install(&chosen.prefix));
         }
-        _ => report(&prefix, done),
+        Err(error) => {
+            warn(&error.to_string());
+            println!(
+                "cargo::warning=unpack one elsewhere: dtrace-worker install --with-dtrace --prefix DIR, and \
+                 set {PREFIX_VARIABLE} to DIR"
+            );
+        }
     }
 }
 
@@ -84,13 +93,6 @@ fn report(prefix: &Path, done: Result<Installed, InstallError>) {
             // This file exists. Cargo would take a missing one for changed, at every build.
             println!("cargo::rerun-if-changed={}", manifest.display());
         }
-        Err(error @ InstallError::UnusablePath { .. }) => {
-            warn(&error.to_string());
-            println!(
-                "cargo::warning=unpack one elsewhere: dtrace-worker install --with-dtrace --prefix DIR, and \
-                 set {PREFIX_VARIABLE} to DIR"
-            );
-        }
         Err(error) => {
             warn(&error.to_string());
             println!(
@@ -102,13 +104,12 @@ fn report(prefix: &Path, done: Result<Installed, InstallError>) {
     }
 }
 
-/// Returns the directory `target`. OUT_DIR is `target/<profile>/build/<package>/out`, with `<triple>`
-/// before the profile if the build names its target. Cargo tags both `target` and `target/<triple>`.
-fn target_directory() -> Option<PathBuf> {
+/// Returns the prefix in the directory `target`. OUT_DIR is `target/<profile>/build/<package>/out`, with
+/// `<triple>` before the profile if the build names its target.
+fn prefix_below_target() -> Option<PathBuf> {
     let out = PathBuf::from(env::var_os("OUT_DIR")?);
-    let tagged = |it: &&Path| it.join("CACHEDIR.TAG").is_file();
-    let outermost = out.ancestors().skip_while(|it| !tagged(it)).take_while(tagged).last();
-    outermost.or_else(|| out.ancestors().nth(4)).map(Path::to_owned)
+    // Somebody may have removed the tag.
+    prefix_in_target(&out).or_else(|| Some(out.ancestors().nth(4)?.join(PREFIX_NAME)))
 }
 
 /// Makes a file look older, because cargo reruns a build script if a file that it names is newer than

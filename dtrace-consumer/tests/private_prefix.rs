@@ -92,3 +92,81 @@ fn install_refuses_a_path_with_which_libdtrace_does_not_work() {
     assert!(said.contains("contains a space") && said.contains("choose another"), "{said}");
     assert!(!exists(prefix.parent().expect("a parent")));
 }
+
+/// Copies `dtrace-worker` into a directory `target` as cargo makes them.
+fn in_target(room: &Path) -> (PathBuf, PathBuf) {
+    let target = room.join("target");
+    let worker = target.join("debug/dtrace-worker");
+    fs::create_dir_all(target.join("debug")).expect("directories");
+    fs::write(target.join("CACHEDIR.TAG"), "").expect("a file");
+    fs::copy(env!("CARGO_BIN_EXE_dtrace-worker"), &worker).expect("a copy");
+    (target, worker)
+}
+
+/// Runs a worker for a user with this data directory, on a host without apt.
+fn run(worker: &Path, data: &Path, word: &str) -> Output {
+    Command::new(worker)
+        .arg(word)
+        .env("XDG_DATA_HOME", data)
+        .env("PATH", "/none")
+        .output()
+        .expect("the worker starts")
+}
+
+#[test]
+fn where_the_data_directory_does_not_do_another_place_is_chosen() {
+    let room = Data::new();
+    let (target, worker) = in_target(&room.path());
+    let chosen = target.join("libdtrace");
+    fs::write(room.path().join("file"), "").expect("a file");
+    for (data, why) in [
+        ("a b", "contains a space"),
+        ("a:b", "contains the character `:`"),
+        ("file", "cannot create"),
+    ] {
+        let data = room.path().join(data);
+        let output = run(&worker, &data, "install");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let using = format!("using {} instead", chosen.display());
+        assert!(said.contains(why) && said.contains(&using), "{said}");
+        // There is no apt.
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(!exists(&chosen) && !data.is_dir(), "{said}");
+
+        // It is also where the others look.
+        fs::create_dir(&chosen).expect("a directory");
+        let manifest = "format 1\nlibdtrace 2.0.7\narchitecture amd64\nsuite Debian forky\n\
+                        directory usr/lib/x\n";
+        fs::write(chosen.join("libdtrace.manifest"), manifest).expect("a file");
+        let status = run(&worker, &data, "status");
+        let said = String::from_utf8_lossy(&status.stdout);
+        let damaged = format!("the private libdtrace at {} is damaged", chosen.display());
+        assert!(said.contains(&damaged), "{said}");
+        let output = run(&worker, &data, "uninstall");
+        assert!(output.status.success() && !exists(&chosen), "{output:?}");
+    }
+}
+
+#[test]
+fn where_no_place_is_left_each_is_named() {
+    let room = Data::new();
+    let (target, worker) = in_target(&room.path().join("a:b"));
+    let data = room.path().join("a b");
+    let output = run(&worker, &data, "install");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    for words in [
+        format!(
+            "cannot install to {}/dtrace-consumer/libdtrace: its path contains a space",
+            data.display()
+        ),
+        format!(
+            "cannot install to {}/libdtrace: its path contains the character `:`",
+            target.display()
+        ),
+        "name one with --prefix DIR".to_owned(),
+    ] {
+        assert!(said.contains(&words), "{said}");
+    }
+    assert!(!exists(&data) && !exists(&target.join("libdtrace")));
+}

@@ -9,6 +9,8 @@
 //! The distribution has signed everything that is unpacked: apt downloads it with a separate state,
 //! the host's mirrors and proxies, and the distribution's keyring.
 //!
+//! [`choose_prefix`] finds out which of several prefixes is suitable: libdtrace does not support every path.
+//!
 //! The prefix is built in a temporary directory beside its final place and then renamed, so it is
 //! complete or absent. If two installations run at once, the first one to finish stays.
 
@@ -20,6 +22,7 @@ mod host;
 mod installed;
 mod installer;
 mod manifest;
+mod place;
 mod select;
 mod workplace;
 
@@ -28,3 +31,4 @@ pub use error::InstallError;
 pub use installed::{Removed, status, uninstall};
 pub use installer::{Installed, Installer};
 pub use manifest::{MANIFEST_NAME, Manifest, Package};
+pub use place::{Chosen, choose_prefix, prefix_in_target};

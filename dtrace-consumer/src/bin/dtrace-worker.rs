@@ -29,7 +29,8 @@ verify     runs the self-check on each libdtrace that sessions would find and wh
 uninstall  removes the private libdtrace in DIR, and the directories that install created for it
 
 DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace by default, or
-~/.local/share/dtrace-consumer/libdtrace if that variable is not set.
+~/.local/share/dtrace-consumer/libdtrace if that variable is not set. If libdtrace does not support that path,
+or if it cannot be created, DIR is the directory `libdtrace` in cargo's `target`, if this program is there.
 
 Exit status: 0 on success, 1 on failure (uninstall: also if DIR has no private libdtrace; verify: also if
 a libdtrace differs or cannot be checked, or if there is none), 64 for wrong usage.
@@ -86,6 +87,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// What to do if no directory can be chosen.
+const NAME_ONE: &str = "name one with --prefix DIR, and set DTRACE_CONSUMER_PREFIX to DIR";
+
 struct Options {
     prefix: Option<PathBuf>,
     flags: Vec<String>,
@@ -96,10 +100,27 @@ impl Options {
         self.flags.iter().any(|it| it == flag)
     }
 
-    fn prefix(&self) -> Result<PathBuf, Failure> {
-        self.prefix.clone().or_else(install::default_prefix).ok_or_else(|| {
-            Failure::Failed("cannot choose a directory: neither XDG_DATA_HOME nor HOME is set (name one with --prefix)".into())
-        })
+    /// Returns the prefix that the user named, or the first suitable one where sessions search. `note` receives why
+    /// others are not used.
+    fn prefix(&self, mut note: impl FnMut(&str)) -> Result<PathBuf, Failure> {
+        if let Some(prefix) = &self.prefix {
+            return Ok(prefix.clone());
+        }
+        let program = std::env::current_exe().ok();
+        let in_target = program.and_then(|it| install::prefix_in_target(&it));
+        let offered: Vec<PathBuf> =
+            install::default_prefix().into_iter().chain(in_target).collect();
+        if offered.is_empty() {
+            return Err(Failure::Failed(format!(
+                "cannot choose a directory: neither XDG_DATA_HOME nor HOME is set ({NAME_ONE})"
+            )));
+        }
+        let chosen = install::choose_prefix(offered)
+            .map_err(|error| Failure::Failed(format!("{error}\n({NAME_ONE})")))?;
+        for error in &chosen.passed {
+            note(&format!("{error}; using {} instead", chosen.prefix.display()));
+        }
+        Ok(chosen.prefix)
     }
 }
 
@@ -135,17 +156,18 @@ fn serve(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Failure> {
 }
 
 fn install(options: Options) -> Result<(), Failure> {
-    let installer =
-        Installer { prefix: options.prefix()?, with_dtrace_program: options.has("--with-dtrace") };
-    installer.install(&mut |step| eprintln!("{step}"))?;
+    let with_dtrace_program = options.has("--with-dtrace");
+    let mut log = |step: &str| eprintln!("{step}");
+    let installer = Installer { prefix: options.prefix(&mut log)?, with_dtrace_program };
+    installer.install(&mut log)?;
     Ok(())
 }
 
 fn status(options: Options) -> Result<(), Failure> {
     if options.prefix.is_some() {
-        return describe(&options.prefix()?);
+        return describe(&options.prefix(|_| {})?);
     }
-    if let Ok(prefix) = options.prefix()
+    if let Ok(prefix) = options.prefix(|_| {})
         && let Err(Failure::Failed(why)) = describe(&prefix)
     {
         say(why)?;
@@ -194,7 +216,7 @@ fn describe(prefix: &Path) -> Result<(), Failure> {
 }
 
 fn uninstall(options: Options) -> Result<(), Failure> {
-    let removed = install::uninstall(&options.prefix()?)?;
+    let removed = install::uninstall(&options.prefix(|_| {})?)?;
     say(format_args!("removed {}: {}", removed.prefix.display(), removed.manifest))?;
     for parent in &removed.parents {
         say(format_args!("removed the empty directory {}", parent.display()))?;

@@ -28,6 +28,12 @@ pub enum InstallError {
         /// What is wrong with its path.
         problem: PathProblem,
     },
+    /// None of the prefixes that [`choose_prefix`](super::choose_prefix) was offered can be used.
+    #[error("there is no place for a private libdtrace{}", reasons(passed))]
+    NoPlace {
+        /// The reasons, one for each prefix.
+        passed: Vec<InstallError>,
+    },
     /// There is no keyring to check the signatures of packages.
     #[error(
         "cannot verify packages: {} (install the distribution's archive-keyring package)",
@@ -120,6 +126,7 @@ debug_as_text! {
     enum InstallError {
         UnsupportedHost(cause),
         UnusablePath { prefix, problem },
+        NoPlace { passed },
         NoKeyring { looked },
         NoMirror { vendor },
         Unreachable { said },
@@ -144,6 +151,11 @@ impl From<Unreadable> for InstallError {
     fn from(Unreadable { path, source }: Unreadable) -> InstallError {
         InstallError::Io { action: "read", path, source }
     }
+}
+
+/// One line for each.
+fn reasons(passed: &[InstallError]) -> String {
+    passed.iter().map(|it| format!("\n{it}")).collect()
 }
 
 fn missing_files(looked: &[PathBuf]) -> String {

@@ -9,10 +9,10 @@ use super::error::InstallError;
 use super::host::Host;
 use super::installed::{read_manifest, remove, replaceable, status};
 use super::manifest::{MANIFEST_NAME, Manifest, Package};
+use super::place::supported;
 use super::select::{PROGRAM_PATH, check, select};
 use super::workplace::Workplace;
 use crate::locate::{self, Standing};
-use crate::path;
 
 /// The packages to install; apt adds their dependencies.
 const LIBRARY: &str = "libdtrace2";
@@ -63,11 +63,7 @@ impl Installer {
     /// # Errors
     /// [`InstallError`]. The prefix and the directories above it are then unchanged.
     pub fn install(&self, log: &mut dyn FnMut(&str)) -> Result<Installed, InstallError> {
-        let prefix = std::path::absolute(&self.prefix)
-            .map_err(|error| InstallError::io("resolve", &self.prefix, error))?;
-        if let Some(problem) = path::unusable_in_prefix(&prefix) {
-            return Err(InstallError::UnusablePath { prefix, problem });
-        }
+        let prefix = supported(&self.prefix)?;
         if let Some(manifest) = self.usable(&prefix) {
             log(&format!("{} already has {manifest}", prefix.display()));
             return Ok(Installed { prefix, manifest, fresh: false });

@@ -30,7 +30,7 @@ fn nothing_is_installed_where_libdtrace_would_not_work() {
         let prefix = directory.path().join(name).join("libdtrace");
         let error = Installer::new(&prefix).install(&mut |_| {}).expect_err("refused");
         let InstallError::UnusablePath { problem, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(*problem, path::PathProblem::Character(expected));
+        assert_eq!(*problem, crate::path::PathProblem::Character(expected));
         assert!(error.to_string().contains("choose another prefix"), "{error}");
         assert!(!directory.path().join(name).exists());
     }
