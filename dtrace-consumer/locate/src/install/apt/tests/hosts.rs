@@ -40,7 +40,7 @@ impl Faked {
     fn new(id: &str, codename: &str, suites: &[(&str, Option<&str>)]) -> Faked {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let here = directory.path();
-        for path in ["bin", "keyrings", "suites", "work"] {
+        for path in ["scripts", "keyrings", "suites", "work"] {
             fs::create_dir(here.join(path)).expect("a directory");
         }
         let scripts = [
@@ -50,11 +50,16 @@ impl Faked {
             ("dpkg", "echo amd64"),
         ];
         for (name, script) in scripts {
-            let path = here.join("bin").join(name);
+            let path = here.join("scripts").join(name);
             let text = format!("#!/bin/sh\nHERE='{}'\n{script}\n", here.display());
             fs::write(&path, text).expect("a file");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
         }
+        // A child of another test may still have a file open that this process has written to, and the kernel does not
+        // execute such a file ("Text file busy"). It executes copies that a program has made.
+        let mut copy = Command::new("cp");
+        copy.arg("-Rp").args([here.join("scripts"), here.join("bin")]);
+        assert!(copy.status().expect("cp starts").success());
         for vendor in ["debian", "ubuntu"] {
             let path = format!("keyrings/{vendor}-archive-keyring.gpg");
             fs::write(here.join(path), "").expect("a file");
