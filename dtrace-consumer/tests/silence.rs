@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use dtrace_consumer::session::EndedBy;
 use dtrace_consumer::{Error, Failure, run_synchronous, trace};
+use dtrace_stand_in::plan::{Event, Firing, Plan};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::prefix::put_stand_in;
 use dtrace_test_support::processes::{children, no_children, wait_until_gone};
 use dtrace_test_support::sessions::next_session_works;
 use nix::sys::signal::{Signal, kill};
@@ -21,7 +23,7 @@ live_tests! {
     long: [a_worker_that_hangs_while_tracing_is_an_error_and_one_that_waits_for_data_is_not],
 }
 
-/// The limit for a worker that traces is a minute at least. Both sessions take so long at the same time.
+/// The limit for a worker that traces is a minute at least. All sessions take so long at the same time.
 fn a_worker_that_hangs_while_tracing_is_an_error_and_one_that_waits_for_data_is_not() {
     let (_lock, guard) = alone();
     let (go_on, hangs) = mpsc::channel();
@@ -29,7 +31,10 @@ fn a_worker_that_hangs_while_tracing_is_an_error_and_one_that_waits_for_data_is_
         scope.spawn(move || {
             // Until then, there must be no other worker.
             hangs.recv().expect("the other session has begun");
-            wait_long_for_data();
+            std::thread::scope(|scope| {
+                scope.spawn(hang_in_libdtrace);
+                wait_long_for_data();
+            });
         });
         hang_while_tracing(go_on);
     });
@@ -70,6 +75,22 @@ fn hang_while_tracing(hangs: Sender<()>) {
     };
     assert_eq!(outcome.firings, 1);
     assert_eq!(outcome.command.expect("it has ended").status.code(), Some(4));
+}
+
+/// Only the thread that calls libdtrace hangs. The worker's others run on, and must not report that it is alive.
+fn hang_in_libdtrace() {
+    let prefix = tempfile::tempdir().expect("a temporary directory");
+    put_stand_in(prefix.path());
+    let firing = || Event::Firing(Firing { statement: 1, ..Firing::default() });
+    // Twice the limit, because a lower one counts as a minute while it traces.
+    let rounds = vec![vec![firing()], vec![Event::Pause(120_000)], vec![firing()]];
+    Plan { rounds, ..Plan::default() }.put(prefix.path());
+    let session = trace("BEGIN { }").prefix(prefix.path()).silence_limit(Duration::from_secs(20));
+    let result = session.report(|_| Ok(())).chew(|_| Ok(())).run();
+    let Err(Failure { error: Error::WorkerSilent { .. }, outcome }) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(outcome.firings, 1);
 }
 
 fn wait_long_for_data() {
