@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use dtrace_consumer::elevation::Elevation;
 use dtrace_consumer::session::{Source, Traces};
@@ -20,6 +21,7 @@ use dtrace_test_support::processes::{descendants_of, no_children};
 use dtrace_test_support::traced::{call, traced_program};
 use dtrace_test_support::user::{self, SUDOERS, System};
 use nix::unistd;
+use parking_lot::Mutex;
 
 live_tests! {
     serial,
@@ -69,7 +71,7 @@ fn do_a_case() {
     if let Some(case) = user::case() {
         match case.as_str() {
             "numbers" => println!("{}", numbers(trace(NUMBERS).elevation(Elevation::Sudo))),
-            "feedback" => println!("{:?}", fed_back(Elevation::Sudo)),
+            "feedback" => println!("{:?}", fed_back(&Elevation::Sudo)),
             _ => std::process::exit(99),
         }
     } else if let [_, word, case] = &arguments[..]
@@ -78,7 +80,7 @@ fn do_a_case() {
         match case.as_str() {
             "numbers" => println!("{}", numbers(trace(NUMBERS))),
             "target" => println!("{}", calls_of_the_target()),
-            "feedback" => println!("{:?}", fed_back(Elevation::None)),
+            "feedback" => println!("{:?}", fed_back(&Elevation::None)),
             "outside" => println!("{}", seen_outside()),
             "function" => println!("{}", functions()),
             _ => std::process::exit(99),
@@ -180,39 +182,62 @@ fn the_tracer_is_the_user_whom_an_elevated_worker_serves() {
     assert_eq!(with_sudo("numbers"), "equal");
 }
 
-/// Traces every call on the system except the tracer's, with closures that write for each record. Returns which
-/// threads of this process and of its worker were recorded nevertheless, and whether the command was.
-fn fed_back(elevation: Elevation) -> (BTreeSet<i64>, bool) {
+/// What a session records with a predicate on `$pid`.
+#[derive(Default)]
+struct Fed {
+    /// The threads of this process and of its worker.
+    own: BTreeSet<i64>,
+    /// Those that were recorded.
+    seen: BTreeSet<i64>,
+    /// Whether the command was recorded.
+    traced: bool,
+}
+
+/// Traces every call on the system except the tracer's, with closures that write for each record: in this thread,
+/// and in another one while this one makes calls. Returns for both which threads of this process and of its
+/// worker were recorded nevertheless, and whether the command was.
+fn fed_back(elevation: &Elevation) -> [(BTreeSet<i64>, bool); 2] {
     const SCRIPT: &str = "
         rawtp:raw_syscalls::sys_enter, syscall::write:entry, syscall::read:entry,
         sched:::off-cpu, sched:::wakeup, profile-97
         /pid != $pid/ { printf(\"%d %d\", tid, pid == $target); }
     ";
-    no_children();
-    let mut output = fs::OpenOptions::new().write(true).open("/dev/null").expect("a file");
-    let mut own = BTreeSet::new();
-    let (mut seen, mut traced) = (BTreeSet::new(), false);
-    let command = traced_program("calls", 3000);
-    let outcome = run_synchronous(SCRIPT, command)
-        .option("bufsize", "16m")
-        .elevation(elevation)
-        .rows(|(tid, is_command): (i64, i64)| {
-            writeln!(output, "{tid}")?;
-            if is_command == 1 {
-                traced = true;
-            } else {
-                seen.insert(tid);
-            }
-            if own.is_empty() {
-                own.extend(threads_of_the_tracer());
-            }
-            Ok(())
-        })
-        .run()
-        .expect("it traces");
-    assert_eq!(outcome.warnings, []);
-    (seen.intersection(&own).copied().collect(), traced)
+    [false, true].map(|is_spawned| {
+        no_children();
+        let mut output = fs::OpenOptions::new().write(true).open("/dev/null").expect("a file");
+        let fed = Arc::new(Mutex::new(Fed::default()));
+        let noted = Arc::clone(&fed);
+        let session = run_synchronous(SCRIPT, traced_program("calls", 3000))
+            .option("bufsize", "16m")
+            .elevation(elevation.clone())
+            .rows(move |(tid, is_command): (i64, i64)| {
+                writeln!(output, "{tid}")?;
+                let mut fed = noted.lock();
+                if is_command == 1 {
+                    fed.traced = true;
+                } else {
+                    fed.seen.insert(tid);
+                }
+                if fed.own.is_empty() {
+                    fed.own.extend(threads_of_the_tracer());
+                }
+                Ok(())
+            });
+        let outcome = if is_spawned {
+            let thread = session.spawn().expect("it traces");
+            call(3000);
+            thread.join()
+        } else {
+            session.run()
+        };
+        assert_eq!(outcome.expect("it traces").warnings, []);
+        let fed = fed.lock();
+        (fed.seen.intersection(&fed.own).copied().collect(), fed.traced)
+    })
 }
+
+/// What [`fed_back`] returns where no thread of the tracer was recorded, in words.
+const NOT_FED_BACK: &str = "[({}, true), ({}, true)]";
 
 /// The threads of this process, and of its worker.
 fn threads_of_the_tracer() -> Vec<i64> {
@@ -234,15 +259,15 @@ fn threads_of_the_tracer() -> Vec<i64> {
 }
 
 fn tracing_does_not_feed_itself_past_a_predicate_on_pid() {
-    assert_eq!(fed_back(Elevation::None), (BTreeSet::new(), true));
+    assert_eq!(format!("{:?}", fed_back(&Elevation::None)), NOT_FED_BACK);
 }
 
 fn tracing_in_a_pid_namespace_does_not_feed_itself() {
-    assert_eq!(in_pid_namespace("feedback"), "({}, true)");
+    assert_eq!(in_pid_namespace("feedback"), NOT_FED_BACK);
 }
 
 fn tracing_with_an_elevated_worker_does_not_feed_itself() {
-    assert_eq!(with_sudo("feedback"), "({}, true)");
+    assert_eq!(with_sudo("feedback"), NOT_FED_BACK);
 }
 
 fn a_predicate_on_pid_selects_what_this_program_does() {
