@@ -3,21 +3,26 @@
 //! The test starts this binary again in peculiar surroundings, where it runs a program in several ways. The
 //! program writes what it has inherited.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use dtrace_consumer::elevation::Elevation;
 use dtrace_consumer::{run_synchronous, trace};
 use dtrace_test_support::dtrace1::Dtrace1;
 use dtrace_test_support::inherited::{self, Inherited};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
+use dtrace_test_support::user::{self, SUDOERS, System};
+use nix::sched::{CloneFlags, unshare};
 
 live_tests! {
+    // A test that becomes another user waits for all children of this process.
+    serial,
     needs: [Tracing],
     tests: [
         every_way_passes_on_input_and_output,
@@ -27,8 +32,15 @@ live_tests! {
     tests: [a_set_uid_program_has_its_owners_rights],
     needs: [Tracing, Command("cc")],
     tests: [a_worker_finds_the_libraries_that_its_program_finds],
-    needs: [Tracing, Root, Dtrace1, Command("taskset"), Command("setpriv")],
-    tests: [a_command_inherits_what_it_would_inherit_alone],
+    // All but sudo belong to util-linux.
+    needs: [
+        Tracing, Root, Dtrace1, Command("sudo"), Command("setpriv"), Command("unshare"),
+        Command("setsid"), Command("taskset"), Command("chrt"), Command("ionice"),
+    ],
+    tests: [
+        a_command_inherits_what_it_would_inherit_alone,
+        a_command_inherits_nothing_of_an_elevated_worker,
+    ],
 }
 
 /// The first word of this binary's command line when it is to run a program.
@@ -42,20 +54,30 @@ ctor::declarative::ctor! {
         if let [_, run, way, command @ ..] = &words[..]
             && run == RUN
         {
-            run_program(&way.to_string_lossy(), command);
+            run_program(&way.to_string_lossy(), Elevation::None, command);
+            std::process::exit(0);
+        }
+        if let Some(directory) = user::case() {
+            compare_as_user(Path::new(&directory));
             std::process::exit(0);
         }
     }
 }
 
 /// The ways to run a program.
-const WAYS: [&str; 5] = ["std", "command", "command of its symbols", "create at exec", "create"];
+const WAYS: [&str; 6] = [
+    "std",
+    "command",
+    "command of its symbols",
+    "functions of the command",
+    "create at exec",
+    "create",
+];
 
-/// Those that the program of the test can be traced in: it ends before its `main`.
-const TRACED: [&str; 4] =
-    ["command", "command of its symbols", "functions of the command", "create at exec"];
+/// Those that trace it.
+const TRACED: &[&str] = WAYS.split_at(1).1;
 
-fn run_program(way: &str, words: &[OsString]) {
+fn run_program(way: &str, elevation: Elevation, words: &[OsString]) {
     let script = "BEGIN { @ = count(); }";
     let outcome = match way {
         "std" => {
@@ -63,23 +85,24 @@ fn run_program(way: &str, words: &[OsString]) {
             assert!(status.expect("it starts").success());
             return;
         }
-        "command" => run_synchronous(script, words).run(),
+        "command" => run_synchronous(script, words).elevation(elevation).run(),
         // It is traced by this process, and by the worker.
         "command of its symbols" => {
             let script = "syscall::write:entry /pid == $target/ { @[ustack()] = count(); }";
-            run_synchronous(script, words).run()
+            run_synchronous(script, words).elevation(elevation).run()
         }
         "functions of the command" => {
             let script = "pid$target:libc.so.6:exit:entry { @ = count(); }";
-            run_synchronous(script, words).run()
+            run_synchronous(script, words).elevation(elevation).run()
         }
-        "create" => trace(script).create(words).run(),
-        // The test's own program ends before its `main`.
-        "create at exec" => trace(script).option("evaltime", "exec").create(words).run(),
+        "create at exec" => {
+            trace(script).option("evaltime", "exec").create(words).elevation(elevation).run()
+        }
+        "create" => trace(script).create(words).elevation(elevation).run(),
         other => panic!("{other}?"),
     };
     let outcome = outcome.expect("it runs");
-    assert!(outcome.command.is_some_and(|command| command.finished()), "{outcome:?}");
+    assert!(outcome.command.is_some_and(|command| command.finished()), "{way}: {outcome:?}");
 }
 
 /// This binary as a program that runs `words` in a way.
@@ -94,17 +117,15 @@ fn runner(way: &str, words: &[OsString]) -> Vec<OsString> {
 /// why.
 const UNLIKE_STD: &[(&str, &[&str])] = &[
     // It must not outlive the process that would release it, or handle its breakpoints.
-    ("parent-death signal", &TRACED),
-    // It waits at its end for the look-up of its symbols, or libdtrace is attached to it.
-    ("is traced", &["command of its symbols", "functions of the command"]),
+    ("parent-death signal", TRACED),
+    // It waits at its end for the look-up of its symbols, libdtrace is attached to it, or stops it at its `main`.
+    ("is traced", &["command of its symbols", "functions of the command", "create"]),
 ];
 
 /// What differs from a program that dtrace(1) starts in the same surroundings, and why.
 const UNLIKE_DTRACE1: &[&str] = &[
     // As above; with dtrace(1) it lives on, perhaps with breakpoints that nobody handles.
     "parent-death signal",
-    // libdtrace attaches to each of its commands; here only for probes on their functions.
-    "is traced",
     // `std::process::Command` restores SIGPIPE, which Rust's runtime ignores.
     "SigIgn",
     // libdtrace starts its commands from a thread that has most signals blocked, and they stay blocked.
@@ -118,66 +139,150 @@ const UNLIKE_DTRACE1: &[&str] = &[
 ];
 
 fn a_command_inherits_what_it_would_inherit_alone() {
+    // Of this thread only, and of what it starts.
+    unshare(CloneFlags::CLONE_NEWUTS).expect("root may");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("inherited");
     let program = traced_program("inherited", file.display());
     let inherits = |words: &[OsString]| -> Inherited {
         let _ = fs::remove_file(&file);
-        in_peculiar_surroundings(words, directory.path());
-        inherited::read(&file).expect("the program has written it")
+        let starter = in_peculiar_surroundings(words, directory.path());
+        let mut rows = inherited::read(&file).expect("the program has written it");
+        for name in ["session", "process group"] {
+            let number = rows.get_mut(name).expect("it is among the rows");
+            if *number == starter.to_string() {
+                "its starter's".clone_into(number);
+            }
+        }
+        rows
     };
     let alone = inherits(&runner("std", &program));
-    is_peculiar(&alone);
-    for way in &TRACED {
-        let found = differences(&alone, &inherits(&runner(way, &program)));
-        let expected = UNLIKE_STD.iter().filter(|(_, ways)| ways.contains(way));
-        let expected: BTreeSet<&str> = expected.map(|(name, _)| *name).collect();
-        let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, expected, "{way}: {found:#?}");
+    is_peculiar_for_root(&alone);
+    let mut traced = BTreeMap::new();
+    for way in TRACED {
+        let inherited = inherits(&runner(way, &program));
+        is_as_with_std(&alone, way, &inherited);
+        traced.insert(*way, inherited);
     }
     let dtrace1 = Dtrace1::find(directory.path(), &["io.d".to_owned()]).expect("it is there");
     let words: Vec<&str> = program.iter().map(|word| word.to_str().expect("text")).collect();
     let command = dtrace1.command();
-    let mut dtrace1 = vec![command.get_program().to_owned()];
-    dtrace1.extend(command.get_args().map(OsStr::to_owned));
-    dtrace1.extend(
-        ["-xevaltime=exec", "-qn", "BEGIN { }", "-c", &words.join(" ")].map(OsString::from),
-    );
-    let by_dtrace1 = inherits(&dtrace1);
-    let found = differences(&by_dtrace1, &inherits(&runner("create at exec", &program)));
-    let names = found.iter().map(|(name, _)| match name.split_once(' ') {
-        Some(("descriptor", _)) => "descriptors",
-        _ => name.as_str(),
-    });
-    let names: BTreeSet<&str> = names.collect();
-    assert_eq!(names, UNLIKE_DTRACE1.iter().copied().collect(), "{found:#?}");
+    // libdtrace stays attached to its commands; here only to have them run to their `main`.
+    for (option, way, unlike) in [
+        ("-xevaltime=exec", "create at exec", Some("is traced")),
+        ("-xevaltime=main", "create", None),
+    ] {
+        let mut dtrace1 = vec![command.get_program().to_owned()];
+        dtrace1.extend(command.get_args().map(OsStr::to_owned));
+        dtrace1.extend([option, "-qn", "BEGIN { }", "-c", &words.join(" ")].map(OsString::from));
+        let found = differences(&inherits(&dtrace1), &traced[way]);
+        let names = found.iter().map(|(name, _)| match name.split_once(' ') {
+            Some(("descriptor", _)) => "descriptors",
+            _ => name.as_str(),
+        });
+        let names: BTreeSet<&str> = names.collect();
+        let expected = UNLIKE_DTRACE1.iter().copied().chain(unlike).collect();
+        assert_eq!(names, expected, "{way}: {found:#?}");
+    }
 }
 
-/// Runs a command where nearly everything that a process inherits differs from what it usually is.
-fn in_peculiar_surroundings(words: &[OsString], directory: &Path) {
-    let shell = "umask 027; ulimit -Sn 333; ulimit -Sl 77; ulimit -c 0; \
-                 echo 345 > /proc/self/oom_score_adj; exec \"$@\"";
-    let status = Command::new("env")
-        .args(["--ignore-signal=HUP,PIPE", "--block-signal=USR1", "sh", "-c", shell, "sh"])
-        .args(["nice", "-n", "7", "taskset", "-c", "0"])
-        .args(["setpriv", "--bounding-set=-sys_time", "--"])
-        .args(words)
-        .env("LD_LIBRARY_PATH", directory)
-        .env("PECULIAR", OsString::from_vec(vec![0xff]))
-        .current_dir(directory)
-        .stdin(fs::File::open("/proc/self/status").expect("a file"))
-        .status();
-    assert!(status.expect("it starts").success());
+/// Has an ordinary user's program run the same commands without and with a worker of root's.
+fn a_command_inherits_nothing_of_an_elevated_worker() {
+    let directory = "/mnt/user";
+    let commands =
+        format!("{PECULIAR}; mkdir -m 777 {directory}; cd {directory}; exec < /proc/self/status");
+    let system = System {
+        sudoers: SUDOERS,
+        worker: "grab = yes\n",
+        commands: &commands,
+        namespaces: &["--uts"],
+        ..System::default()
+    };
+    let worker = Path::new(env!("CARGO_BIN_EXE_dtrace-worker"));
+    assert_eq!(user::as_user(&system, worker, directory), TRACED.join("\n") + "\n");
 }
 
-/// Checks that the surroundings are what they should be.
+/// Compares what the user's command inherits, and prints the ways in which it was run.
+fn compare_as_user(directory: &Path) {
+    let file = directory.join("inherited");
+    let program = traced_program("inherited", file.display());
+    let inherits = |way: &str| {
+        let _ = fs::remove_file(&file);
+        run_program(way, Elevation::Sudo, &program);
+        inherited::read(&file).expect("the program has written it")
+    };
+    let alone = inherits("std");
+    is_peculiar(&alone);
+    for way in TRACED {
+        is_as_with_std(&alone, way, &inherits(way));
+        println!("{way}");
+    }
+}
+
+/// Checks that what a command has inherited differs only where it should from what it inherits alone.
+fn is_as_with_std(alone: &Inherited, way: &str, inherited: &Inherited) {
+    let found = differences(alone, inherited);
+    let expected = UNLIKE_STD.iter().filter(|(_, ways)| ways.contains(&way));
+    let expected: BTreeSet<&str> = expected.map(|(name, _)| *name).collect();
+    let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, expected, "{way}: {found:#?}");
+}
+
+/// Commands of a shell that make much of what a process inherits differ from what it usually is.
+const PECULIAR: &str = "umask 027; ulimit -Sn 333; ulimit -Sl 77; ulimit -c 0; trap '' HUP; \
+    echo 345 > /proc/self/oom_score_adj; renice 7 $$ > /dev/null; taskset -pc 0 $$ > /dev/null; \
+    chrt --rr -p 3 $$; ionice -c 2 -n 6 -p $$";
+
+/// Checks that they have.
 fn is_peculiar(alone: &Inherited) {
     let of = |name: &str| alone.get(name).map(String::as_str).unwrap_or_default();
     assert_eq!((of("Umask"), of("nice level"), of("Cpus_allowed")), ("0027", "7", "1"));
     assert!(of("limit Max open files").starts_with("333 "), "{alone:#?}");
     assert_eq!((of("oom_score_adj"), of("NoNewPrivs"), of("Seccomp")), ("345", "0", "0"));
+    // SCHED_RR, and class 2 in the upper three bits.
+    assert_eq!((of("scheduling policy"), of("real-time priority")), ("2", "3"));
+    assert_eq!(of("I/O priority"), (2 << 13 | 6).to_string());
     assert!(of("descriptor 0").ends_with("/status"), "{alone:#?}");
     assert_eq!(u64::from_str_radix(of("SigIgn"), 16).map(|set| set & 1), Ok(1));
+}
+
+/// Runs a command where nearly everything that a process inherits differs from what it usually is. Returns its
+/// number.
+fn in_peculiar_surroundings(words: &[OsString], directory: &Path) -> u32 {
+    let shell = format!("{PECULIAR}; exec \"$@\"");
+    let mut options = File::options();
+    let input = options.read(true).custom_flags(libc::O_NONBLOCK).open("/proc/self/status");
+    let output = File::options().append(true).create(true).open(directory.join("output"));
+    let mut child = Command::new("setsid")
+        .args(["env", "--ignore-signal=PIPE", "--block-signal=USR1", "sh", "-c", &shell, "sh"])
+        .args(["setpriv", "--bounding-set=-sys_time", "--groups=1234,5678"])
+        .args(["--inh-caps=+net_raw", "--ambient-caps=+net_raw", "--securebits=+keep_caps_locked"])
+        .arg("--")
+        .args(words)
+        .env("LD_LIBRARY_PATH", directory)
+        .env("PECULIAR", OsString::from_vec(vec![0xff]))
+        .current_dir(directory)
+        .stdin(input.expect("a file"))
+        .stdout(output.expect("a file"))
+        .spawn()
+        .expect("it starts");
+    assert!(child.wait().expect("a child").success());
+    child.id()
+}
+
+fn is_peculiar_for_root(alone: &Inherited) {
+    is_peculiar(alone);
+    let of = |name: &str| alone.get(name).map(String::as_str).unwrap_or_default();
+    assert_eq!((of("session"), of("process group")), ("its starter's", "its starter's"));
+    assert_eq!((of("Groups"), of("CapAmb")), ("1234 5678", "0000000000002000"));
+    assert_eq!(of("securebits"), "32");
+    let usual = fs::read_link("/proc/self/ns/uts").expect("a link");
+    assert_ne!(Path::new(of("namespace uts")), usual);
+    let flags = |n| {
+        i32::from_str_radix(of(&format!("flags of descriptor {n}")).trim_start_matches("0o"), 8)
+    };
+    assert_eq!(flags(0).map(|it| it & libc::O_NONBLOCK), Ok(libc::O_NONBLOCK));
+    assert_eq!(flags(1).map(|it| it & libc::O_APPEND), Ok(libc::O_APPEND));
     assert!(alone.contains_key("variable PECULIAR"));
 }
 
@@ -190,7 +295,7 @@ fn differences(expected: &Inherited, found: &Inherited) -> Vec<(String, [Option<
 }
 
 fn every_way_passes_on_input_and_output() {
-    for way in WAYS.into_iter().chain(["functions of the command"]) {
+    for way in WAYS {
         let script = "cat; echo error >&2; exit 0";
         let words = ["sh", "-c", script].map(OsString::from);
         let words = runner(way, &words);
@@ -228,7 +333,7 @@ fn a_set_uid_program_has_its_owners_rights() {
     fs::copy("/usr/bin/id", &program).expect("a copy");
     std::os::unix::fs::chown(&program, Some(65534), Some(65534)).expect("root may");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("root may");
-    for way in WAYS.into_iter().chain(["functions of the command"]) {
+    for way in WAYS {
         let words = runner(way, &[program.clone().into(), "-u".into()]);
         let output = Command::new(&words[0]).args(&words[1..]).output();
         let output = output.expect("this binary starts");

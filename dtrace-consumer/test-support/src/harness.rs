@@ -111,11 +111,12 @@ pub fn run_serially(tests: Vec<Test>) -> ExitCode {
     run_with(&arguments, &filters, tests)
 }
 
-/// Where no initialiser does it, becomes the program that the command line asks for.
+/// Where no initialiser has done it, becomes the program that the command line asks for.
 fn become_the_program() {
-    if cfg!(not(target_os = "linux")) {
-        crate::modes::become_the_traced_program();
-    }
+    #[cfg(target_os = "linux")]
+    crate::modes::end_the_traced_program();
+    #[cfg(not(target_os = "linux"))]
+    crate::modes::become_the_traced_program();
 }
 
 fn run_with(arguments: &Arguments, filters: &Filters, tests: Vec<Test>) -> ExitCode {

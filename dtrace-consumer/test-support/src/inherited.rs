@@ -5,10 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::prctl;
-use nix::unistd::{Pid, getpgid, getppid, getsid};
+use nix::unistd::{Pid, getpgrp, getsid};
 
 /// What a program has inherited, by name.
 pub type Inherited = BTreeMap<String, String>;
+
+/// `IOPRIO_WHO_PROCESS`: a number is that of a thread, and 0 is the caller.
+const OF_THREAD: libc::c_int = 1;
 
 /// Reads what [`write`] has written.
 ///
@@ -48,10 +51,19 @@ pub(crate) fn write(file: &str) {
     }
     rows.insert("working directory".to_owned(), link("cwd"));
     rows.insert("root directory".to_owned(), link("root"));
-    let parent = getppid();
-    let same = |of: fn(Option<Pid>) -> nix::Result<Pid>| (of(None) == of(Some(parent))).to_string();
-    rows.insert("its parent's process group".to_owned(), same(getpgid));
-    rows.insert("its parent's session".to_owned(), same(getsid));
+    rows.insert("process group".to_owned(), getpgrp().to_string());
+    rows.insert("session".to_owned(), getsid(None).map_or(0, Pid::as_raw).to_string());
+    for number in 0..3 {
+        // SAFETY: the call changes nothing, and the number need not be that of an open descriptor.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFL) };
+        rows.insert(format!("flags of descriptor {number}"), format!("{flags:#o}"));
+    }
+    // SAFETY: both calls only return a number.
+    let (priority, securebits) = unsafe {
+        (libc::syscall(libc::SYS_ioprio_get, OF_THREAD, 0), libc::prctl(libc::PR_GET_SECUREBITS))
+    };
+    rows.insert("I/O priority".to_owned(), priority.to_string());
+    rows.insert("securebits".to_owned(), securebits.to_string());
     rows.insert("dumpable".to_owned(), format!("{:?}", prctl::get_dumpable()));
     rows.insert("keeps capabilities".to_owned(), format!("{:?}", prctl::get_keepcaps()));
     rows.insert("timer slack".to_owned(), format!("{:?}", prctl::get_timerslack()));
@@ -92,6 +104,13 @@ fn from_status(rows: &mut Inherited) {
         };
         let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
         rows.insert(name.to_owned(), value);
+    }
+    if let Some(ignored) = rows.get_mut("SigIgn") {
+        // The C library hides two signals from programs. Its posix_spawn(3) ignores them in the child, and once a
+        // process has threads, other children have the default of one.
+        const HIDDEN: u64 = 0b11 << 31;
+        let set = u64::from_str_radix(ignored, 16).unwrap_or_default();
+        *ignored = format!("{:016x}", set & !HIDDEN);
     }
     if let Some(tracer) = rows.remove("TracerPid") {
         rows.insert("is traced".to_owned(), (tracer != "0").to_string());

@@ -1,7 +1,7 @@
 //! What does a traced program do?
 //!
 //! Started as `BINARY traced-program MODE ARGUMENT`, a test binary does what the mode says and ends before
-//! `main`. So the number of its system calls is known.
+//! `main`. So the number of its system calls is known. Only "inherited" ends in `main`.
 
 use std::io::{Read, Write};
 use std::process::exit;
@@ -23,11 +23,29 @@ ctor::declarative::ctor! {
 /// Becomes the traced program, if the command line says so. Elsewhere than on Linux it is called by `main`: initialisers
 /// run before a program's entry point, at which a command is held for its functions.
 pub(crate) fn become_the_traced_program() {
-    let arguments = crate::system::own_words();
-    if let [_, word, mode, argument] = &arguments[..]
-        && word == WORD
-    {
-        run(mode, argument);
+    if let Some([mode, argument]) = wanted() {
+        // Rust's runtime, which starts with `main`, changes what signals do.
+        #[cfg(target_os = "linux")]
+        if mode == "inherited" {
+            return crate::inherited::write(&argument);
+        }
+        run(&mode, &argument);
+    }
+}
+
+/// Ends a traced program that has come as far as to `main`.
+#[cfg(target_os = "linux")]
+pub(crate) fn end_the_traced_program() {
+    if wanted().is_some() {
+        exit(0);
+    }
+}
+
+/// The mode and the argument of the traced program, if this process is to be one.
+fn wanted() -> Option<[String; 2]> {
+    match <[String; 4]>::try_from(crate::system::own_words()) {
+        Ok([_, word, mode, argument]) if word == WORD => Some([mode, argument]),
+        _ => None,
     }
 }
 
@@ -117,9 +135,6 @@ fn run(mode: &str, argument: &str) -> ! {
                 call(number());
             }
         }
-        // Writes what it has inherited to the file.
-        #[cfg(target_os = "linux")]
-        "inherited" => crate::inherited::write(argument),
         // Copies its standard input to its standard output.
         "copy" => {
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::stdout());
