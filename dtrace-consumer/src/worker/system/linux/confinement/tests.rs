@@ -64,6 +64,12 @@ fn signalled(signal: Option<nix::sys::signal::Signal>) -> Result<(), Errno> {
     nix::sys::signal::kill(nix::unistd::getppid(), signal)
 }
 
+/// Opens a file of another process for reading. Only who may look into a process may open these.
+fn read_of_parent(file: &str) -> Result<(), Errno> {
+    let opened = File::open(format!("/proc/{}/{file}", nix::unistd::getppid()));
+    opened.map(drop).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
 /// Attaches to a process that does not exist: the filter comes first.
 fn attached() -> Result<(), Errno> {
     let nobody = nix::unistd::Pid::from_raw(i32::MAX);
@@ -80,6 +86,10 @@ fn before_it_traces_an_elevated_worker_opens_nothing_for_writing_and_controls_on
         confine_before_opening(reach, may_control == "true").expect("confining this process");
         assert_eq!(opened_for_writing(), Err(Errno::EPERM));
         File::open("/dev/null").expect("reading is allowed");
+        assert_eq!(read_of_parent("root/dev/null"), Ok(()), "by way of other processes, too");
+        if nix::unistd::geteuid().is_root() {
+            assert_eq!(read_of_parent("mem"), Ok(()), "and their memory");
+        }
         let limits = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
         let nobody = rustix::process::Pid::from_raw(i32::MAX);
         let limited = rustix::process::prlimit(nobody, rustix::process::Resource::Nofile, limits);
@@ -109,8 +119,9 @@ fn has_landlock(version: ABI) -> bool {
 
 #[test]
 #[cfg_attr(miri, ignore = "files, and processes")]
-fn landlock_alone_forbids_writing_and_starting_programs_and_newer_versions_signals() {
-    let name = "landlock_alone_forbids_writing_and_starting_programs_and_newer_versions_signals";
+fn landlock_alone_forbids_writing_programs_and_other_processes_and_newer_versions_signals() {
+    let name =
+        "landlock_alone_forbids_writing_programs_and_other_processes_and_newer_versions_signals";
     if std::env::var_os(DO).is_some() {
         let (first, sixth) = (has_landlock(ABI::V1), has_landlock(ABI::V6));
         landlock::forbid_writing().expect("what the kernel lacks is left out");
@@ -119,6 +130,10 @@ fn landlock_alone_forbids_writing_and_starting_programs_and_newer_versions_signa
         let started = Command::new("/bin/true").status();
         let refused = started.err().and_then(|error| error.raw_os_error());
         assert_eq!(refused, first.then_some(libc::EACCES));
+        assert_eq!(read_of_parent("root/dev/null"), forbidden(first, Errno::EACCES));
+        if first {
+            assert_eq!(read_of_parent("mem"), Err(Errno::EACCES));
+        }
         let signal = Some(nix::sys::signal::Signal::SIGCONT);
         assert_eq!(signalled(signal), forbidden(sixth, Errno::EPERM));
         crate::worker::own_process::end(77);
