@@ -7,7 +7,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dtrace_consumer::{Error, cool_down, run_synchronous, trace};
+use dtrace_consumer::session::EndedBy;
+use dtrace_consumer::{Error, StopHandle, cool_down, run_synchronous, trace};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::prefix;
@@ -27,6 +28,8 @@ live_tests! {
         copies_trace_at_the_same_time,
         a_template_that_is_gone_or_stopped_does_no_harm,
         a_program_that_cools_down_while_it_warms_up_is_cold,
+        a_session_that_is_to_end_before_it_starts_leaves_no_process_behind,
+        nothing_is_kept_of_a_template_that_has_ended,
     ],
 }
 
@@ -132,10 +135,14 @@ fn a_program_that_is_warm_has_an_idle_process_before_its_first_session() {
 /// Whether the process has libdtrace open for nobody: it has no channel to a consumer, only the socket for requests.
 fn is_idle(pid: i32) -> bool {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    maps.contains("libdtrace.so") && sockets(pid.unsigned_abs()) == 1
+}
+
+/// The number of a process's open sockets.
+fn sockets(pid: u32) -> usize {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let refers_to = descriptors.filter_map(|fd| fs::read_link(fd.path()).ok());
-    let sockets = refers_to.filter(|to| to.display().to_string().starts_with("socket:"));
-    maps.contains("libdtrace.so") && sockets.count() == 1
+    refers_to.filter(|to| to.display().to_string().starts_with("socket:")).count()
 }
 
 fn what_a_new_worker_would_inherit_is_what_a_copy_has() {
@@ -282,5 +289,30 @@ fn a_program_that_cools_down_while_it_warms_up_is_cold() {
     cool_down();
     wait_until("a process has begun", || !living(std::process::id()).is_empty());
     wait_until("no process is left", || living(std::process::id()).is_empty());
+    guard.check();
+}
+
+/// A start that is dropped is such a session, and may come after a program has cooled down.
+fn a_session_that_is_to_end_before_it_starts_leaves_no_process_behind() {
+    let (_lock, guard) = alone();
+    let stop = StopHandle::new();
+    stop.stop();
+    let outcome = trace("BEGIN { }").stop_handle(&stop).run().expect("it starts and ends");
+    assert_eq!(outcome.ended_by, EndedBy::Stop);
+    let left = || living(std::process::id());
+    wait_until("its worker has ended", || left().into_iter().all(is_idle));
+    assert_eq!(left(), [0; 0]);
+    guard.check();
+}
+
+fn nothing_is_kept_of_a_template_that_has_ended() {
+    let (_lock, guard) = alone();
+    let sockets = || sockets(std::process::id());
+    let before = sockets();
+    let (_, idle) = processes_of_a_session();
+    assert!(sockets() > before, "its requests go through one");
+    let idle = nix::unistd::Pid::from_raw(idle[0]);
+    nix::sys::signal::kill(idle, nix::sys::signal::Signal::SIGKILL).expect("it is there");
+    wait_until("its socket is closed", || sockets() == before);
     guard.check();
 }

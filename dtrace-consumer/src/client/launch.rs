@@ -71,6 +71,7 @@ pub(super) fn launch(
     job: &Job,
     ending: &Ending,
 ) -> Result<Worker, Error> {
+    let coolings = template::coolings();
     let (access, inherit_stderr) = (&settings.access, settings.inherit_stderr);
     let (elevation, named) = (&access.elevation, access.worker.as_deref());
     let (program, mut command) = match elevation.words() {
@@ -138,7 +139,7 @@ pub(super) fn launch(
         signals.kill_and_reap(id);
         failed(e)
     })?;
-    let template = kind.and_then(template::begin);
+    let template = kind.and_then(|kind| template::begin(kind, coolings, ending));
     Ok(Worker { channel, program, signals, ended, stderr, template })
 }
 

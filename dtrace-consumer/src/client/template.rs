@@ -131,13 +131,17 @@ pub(super) fn copied(kind: &Kind, passed: &Passed<'_>, ending: &Ending) -> Optio
         Err(_) if ending.is_aborted() => None,
         Err(error) => {
             tracing::debug!("no copy of an open libdtrace: {error}");
-            let mut template = TEMPLATE.lock();
-            // Somebody else may have replaced it.
-            if template.as_ref().is_some_and(|it| Arc::ptr_eq(&it.requests, &requests)) {
-                *template = None;
-            }
+            forget(&requests);
             None
         }
+    }
+}
+
+/// Forgets the template with these requests, unless another has taken its place.
+fn forget(requests: &Arc<OwnedFd>) {
+    let mut template = TEMPLATE.lock();
+    if template.as_ref().is_some_and(|it| Arc::ptr_eq(&it.requests, requests)) {
+        *template = None;
     }
 }
 
@@ -166,17 +170,30 @@ fn ask(requests: &OwnedFd, passed: &Passed<'_>, ending: &Ending) -> io::Result<C
     Ok(Copy { process: ProcessHandle::received(process)?, life: Life(life) })
 }
 
-/// Returns the socket for the worker that is to leave a template behind.
-pub(super) fn begin(kind: Kind) -> Option<OwnedFd> {
+/// Returns the socket for the worker that is to leave a template behind. There is to be none if the session is to
+/// end already, or if [`cool_down`] was called since there were so many [`coolings`].
+pub(super) fn begin(kind: Kind, coolings_before: u64, ending: &Ending) -> Option<OwnedFd> {
     let (requests, theirs) = passing::pair().ok()?;
     let (requests, theirs) = (above_standard(requests).ok()?, above_standard(theirs).ok()?);
     // The kernel notes the sender of a message when it is sent, which may be before the template begins.
     passing::name_senders(&theirs).ok()?;
     let answers = requests.try_clone().ok()?;
+    let requests = Arc::new(requests);
+    let watched = Arc::downgrade(&requests);
     // A template is an orphan as soon as that worker has ended. It may become a child of this process.
     let reap = std::thread::Builder::new().name("dtrace-reaper".to_owned());
-    reap.spawn(move || reap_template(answers)).ok()?;
-    *TEMPLATE.lock() = Some(Template { kind, requests: Arc::new(requests) });
+    reap.spawn(move || {
+        reap_template(answers);
+        if let Some(requests) = watched.upgrade() {
+            forget(&requests);
+        }
+    })
+    .ok()?;
+    let mut template = TEMPLATE.lock();
+    if coolings() != coolings_before || ending.is_asked() {
+        return None;
+    }
+    *template = Some(Template { kind, requests });
     Some(theirs)
 }
 
@@ -218,7 +235,8 @@ pub(super) fn keep(types: bool, coolings_before: u64) {
 
 /// Asks the idle process that has libdtrace open for this program's next session to end, if there is one; see
 /// [`warm_up`](crate::Session::warm_up). It ends at once, or with the last of the sessions whose workers are copies of
-/// it, which go on undisturbed. The next session opens libdtrace itself.
+/// it, which go on undisturbed. A session that is starting meanwhile leaves none behind. The next session opens libdtrace
+/// itself.
 ///
 /// Call it to give back the memory, and before this program gives up privileges, enters a sandbox, or expects to have no
 /// child processes.

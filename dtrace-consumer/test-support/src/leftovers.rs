@@ -71,7 +71,10 @@ impl Guard {
             children().is_empty()
         });
         assert_eq!(system::mounts(), self.mounts, "mounts remain");
-        wait_until("descriptors are closed", || new(descriptors(), &self.descriptors).is_empty());
+        wait_or(|| match &new(descriptors(), &self.descriptors)[..] {
+            [] => Ok(()),
+            open => Err(format!("descriptors are closed: {open:?}")),
+        });
         let seen = self.family.seen();
         let files = new(temporary(&seen.processes), &self.temporary);
         assert_eq!(files, Vec::<String>::new(), "files remain");
