@@ -1,4 +1,5 @@
-//! Does each test exist that the page on reliability names, and is each file of tests on the page or in a list of others?
+//! Does each test exist that the page on reliability names, is each file of tests on the page or in a list of others, and
+//! are there as many bad inputs as the page states?
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,7 +66,19 @@ const ELSEWHERE: [(&str, &[&str]); 5] = [
         ],
     ),
     ("how the code is built, and how fast it is", &["kernel_map_calls.rs", "layers.rs"]),
-    ("no tests of the crate", &["faults/main.rs", "faults/stage.rs", "tests/reliability.rs"]),
+    ("no tests", &["faults/main.rs", "faults/stage.rs"]),
+];
+
+/// The kinds of bad inputs: how their constants begin, and what the page calls them.
+const KINDS_OF_BAD_INPUTS: [(&str, &str); 8] = [
+    ("SCRIPT", "scripts"),
+    ("ARGUMENT", "argument of a script"),
+    ("OPTION", "options"),
+    ("NUMBER", "numbers"),
+    ("COMMAND", "commands"),
+    ("LIBRAR", "files as libdtrace"),
+    ("WORKER", "programs as workers"),
+    ("RECORDING", "files as recordings"),
 ];
 
 /// Returns the names of the Rust files in a directory, each behind `prefix`.
@@ -106,6 +119,44 @@ fn every_file_of_tests_is_on_the_page_or_has_its_place_elsewhere() {
     let stale: Vec<_> =
         elsewhere.iter().filter(|it| on_page.contains(*it) || !files.contains(*it)).collect();
     assert!(stale.is_empty(), "these are on the page, or do not exist: {stale:?}");
+}
+
+/// Returns the constants in a file that are bad inputs: their names without `BAD_`, and how many inputs each is. The
+/// length of a table is in its type, so the compiler has checked it.
+fn bad_inputs(source: &str) -> Vec<(&str, usize)> {
+    let constants = source.split("const BAD_").skip(1);
+    let parsed = constants.filter_map(|text| {
+        let (name, rest) = text.split_once(": ")?;
+        let (kind, _) = rest.split_once(" =")?;
+        let length = match kind.strip_prefix('[') {
+            Some(table) => table.rsplit_once("; ")?.1.strip_suffix(']')?.parse().ok()?,
+            None => 1,
+        };
+        Some((name, length))
+    });
+    let parsed: Vec<_> = parsed.collect();
+    assert_eq!(parsed.len(), source.matches("const BAD_").count(), "{parsed:?}");
+    parsed
+}
+
+#[test]
+fn the_page_states_how_many_bad_inputs_there_are() {
+    let row = PAGE.lines().find(|line| line.starts_with("| bad inputs")).expect("a row");
+    let sources: Vec<String> = files_of_tests()
+        .iter()
+        .filter(|it| *it != "tests/reliability.rs")
+        .map(|it| fs::read_to_string(file(it)).expect("text"))
+        .collect();
+    let inputs: Vec<_> = sources.iter().flat_map(|source| bad_inputs(source)).collect();
+    let mut counted = 0;
+    for (beginning, name) in KINDS_OF_BAD_INPUTS {
+        let of_kind = inputs.iter().filter(|(constant, _)| constant.starts_with(beginning));
+        let count = of_kind.map(|(_, length)| length).sum::<usize>();
+        let stated = format!(" {count} {name}");
+        assert!(row.contains(&stated), "the page does not state `{stated}`: {row}");
+        counted += count;
+    }
+    assert_eq!(counted, inputs.iter().map(|(_, length)| length).sum::<usize>(), "{inputs:?}");
 }
 
 #[test]

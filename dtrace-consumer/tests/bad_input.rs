@@ -1,6 +1,9 @@
 //! What does a user get for what cannot work?
 //!
 //! A typed error; never a hang, never silence.
+//!
+//! Here and in other files of tests, constants whose names begin with `BAD_` are bad inputs, one or a table. docs/reliability.md
+//! states how many there are, and `tests/reliability.rs` counts them.
 
 use std::path::{Path, PathBuf};
 
@@ -85,7 +88,8 @@ impl Drop for Scratch {
 }
 
 fn a_syntax_error_is_shown_in_its_line() {
-    let error = compile_error("BEGIN\n{\n\ttrace(1;\n}\n");
+    const BAD_SCRIPT: &str = "BEGIN\n{\n\ttrace(1;\n}\n";
+    let error = compile_error(BAD_SCRIPT);
     assert_eq!((error.script.as_str(), error.line), ("script", Some(3)));
     assert_eq!(error.source_line.as_deref(), Some("\ttrace(1;"));
     assert_eq!(error.tag.as_deref(), Some("D_SYNTAX"));
@@ -95,34 +99,42 @@ fn a_syntax_error_is_shown_in_its_line() {
 }
 
 fn an_unknown_function_is_shown_in_its_line() {
-    let error = compile_error("BEGIN\n{\n    trace(nothing_of_that_name(1));\n}\n");
+    const BAD_SCRIPT: &str = "BEGIN\n{\n    trace(nothing_of_that_name(1));\n}\n";
+    let error = compile_error(BAD_SCRIPT);
     assert_eq!((error.line, error.column), (Some(3), Some(10)));
     assert!(error.message.contains("nothing_of_that_name"), "{error}");
     assert!(error.to_string().ends_with("\n   |           ^"), "{error}");
 }
 
 fn an_unknown_variable_is_shown_in_its_line() {
-    let error = compile_error("BEGIN { trace(1); }\nEND { trace(nothing); }");
+    const BAD_SCRIPT: &str = "BEGIN { trace(1); }\nEND { trace(nothing); }";
+    let error = compile_error(BAD_SCRIPT);
     assert_eq!((error.line, error.column), (Some(2), Some(12)));
 }
 
 fn a_script_among_several_is_named_by_its_own_name() {
+    const BAD_SCRIPT: &str = "BEGIN {\n trace(; }";
     let result = run_synchronous("BEGIN { }", ["true"])
-        .script(Script::new("BEGIN {\n trace(; }").named("second.d"))
+        .script(Script::new(BAD_SCRIPT).named("second.d"))
         .run();
     let Err(Failure { error: Error::Compile(error), .. }) = result else { panic!("{result:?}") };
     assert_eq!((error.script.as_str(), error.line), ("second.d", Some(2)));
 }
 
 fn an_unknown_probe_is_named() {
-    let error = compile_error("syscall::no_such_call:entry { }");
-    assert!(error.to_string().contains("no_such_call"), "{error}");
-    let error = compile_error("no_such_provider:::probe { }");
-    assert!(error.to_string().contains("no_such_provider"), "{error}");
+    const BAD_SCRIPTS: [(&str, &str); 2] = [
+        ("syscall::no_such_call:entry { }", "no_such_call"),
+        ("no_such_provider:::probe { }", "no_such_provider"),
+    ];
+    for (script, name) in BAD_SCRIPTS {
+        let error = compile_error(script);
+        assert!(error.to_string().contains(name), "{error}");
+    }
 }
 
 fn a_probe_that_is_not_similar_is_not_suggested() {
-    let error = compile_error("shop*:::sale { }");
+    const BAD_SCRIPT: &str = "shop*:::sale { }";
+    let error = compile_error(BAD_SCRIPT);
     assert_eq!(error.similar, [""; 0]);
     let advice = error.advice.expect("there is no such provider");
     assert!(
@@ -133,9 +145,10 @@ fn a_probe_that_is_not_similar_is_not_suggested() {
 
 #[cfg(target_os = "linux")]
 fn a_function_of_a_kernel_without_kprobes_gets_the_providers_that_work() {
+    const BAD_SCRIPT: &str = "fbt::no_such_function:entry { }";
     let symbols = std::fs::read_to_string("/proc/kallsyms").expect("the kernel's symbols");
     let has = |name| symbols.lines().any(|line| line.split(' ').nth(2) == Some(name));
-    let error = compile_error("fbt::no_such_function:entry { }");
+    let error = compile_error(BAD_SCRIPT);
     let advice = error.advice.expect("it is known why");
     let expected =
         if has("register_kprobe") { "has no function" } else { "`rawtp`, `sdt` and `syscall`" };
@@ -144,19 +157,20 @@ fn a_function_of_a_kernel_without_kprobes_gets_the_providers_that_work() {
 
 #[cfg(target_os = "linux")]
 fn a_process_that_is_not_grabbed_names_grab() {
-    let pid = std::process::id();
-    for script in
-        [format!("pid{pid}:libc:malloc:entry {{ }}"), "pid1:libc:malloc:entry { }".to_owned()]
-    {
+    const BAD_SCRIPTS: [&str; 2] = ["pidSELF:libc:malloc:entry { }", "pid1:libc:malloc:entry { }"];
+    const BAD_SCRIPT: &str = "pid99999999:libc:malloc:entry { }";
+    for script in BAD_SCRIPTS {
+        let script = script.replace("SELF", &std::process::id().to_string());
         let advice = compile_error(&script).advice.unwrap_or_default();
         assert!(advice.contains("call `grab("), "{script}: {advice}");
     }
-    let advice = compile_error("pid99999999:libc:malloc:entry { }").advice.unwrap_or_default();
+    let advice = compile_error(BAD_SCRIPT).advice.unwrap_or_default();
     assert_eq!(advice, "there is no process 99999999");
 }
 
 fn a_target_without_a_process_is_told() {
-    for script in ["pid$target:libc:malloc:entry { }", "myapp$target:::probe { }"] {
+    const BAD_SCRIPTS: [&str; 2] = ["pid$target:libc:malloc:entry { }", "myapp$target:::probe { }"];
+    for script in BAD_SCRIPTS {
         let Err(Failure { error: Error::Compile(error), .. }) = trace(script).run() else {
             panic!("{script}")
         };
@@ -177,23 +191,26 @@ fn a_target_without_a_process_is_told() {
 }
 
 fn a_missing_macro_argument_names_the_method_that_sets_it() {
-    for script in ["BEGIN { trace($1); }", "pid$1:libc:malloc:entry { }"] {
+    const BAD_SCRIPTS: [&str; 2] = ["BEGIN { trace($1); }", "pid$1:libc:malloc:entry { }"];
+    for script in BAD_SCRIPTS {
         let advice = compile_error(script).advice.unwrap_or_default();
         assert!(advice.contains("`Script::args`"), "{script}: {advice}");
     }
 }
 
 fn a_character_that_is_not_ascii_is_named_in_its_column() {
-    let error = compile_error("BEGIN\n{\n  printf(\"größe\"); trace(“x”);\n}\n");
+    const BAD_SCRIPT: &str = "BEGIN\n{\n  printf(\"größe\"); trace(“x”);\n}\n";
+    const BAD_SCRIPTS: [(&str, &str); 3] = [
+        ("BEGIN { naïve = 1; }", "U+00EF"),
+        ("BEGIN {\u{a0}exit(0); }", "U+00A0"),
+        ("BEGIN { x – 1; }", "U+2013"),
+    ];
+    let error = compile_error(BAD_SCRIPT);
     assert_eq!((error.line, error.column), (Some(3), Some("  printf(\"größe\"); trace(".len())));
     assert_eq!(error.message, "syntax error near \"“\" (U+201C)");
     let text = error.to_string();
     assert!(text.contains("type the ASCII quotation mark"), "{text}");
-    for (script, code_point) in [
-        ("BEGIN { naïve = 1; }", "U+00EF"),
-        ("BEGIN {\u{a0}exit(0); }", "U+00A0"),
-        ("BEGIN { x – 1; }", "U+2013"),
-    ] {
+    for (script, code_point) in BAD_SCRIPTS {
         let text = compile_error(script).to_string();
         assert!(text.contains(&format!("\" ({code_point})")), "{text}");
     }
@@ -216,16 +233,22 @@ fn an_unknown_probe_may_be_allowed_and_never_fires() {
 }
 
 fn a_nul_in_a_script_or_its_arguments_is_refused() {
-    let error = error_of("BEGIN { }\0");
+    const BAD_SCRIPT: &str = "BEGIN { }\0";
+    const BAD_ARGUMENT: &str = "1\0";
+    const BAD_OPTION: (&str, &str) = ("bufsize", "4\0m");
+    let error = error_of(BAD_SCRIPT);
     assert!(matches!(&error, Error::Script { script, .. } if script == "script"), "{error:?}");
-    let result = run_synchronous(Script::new("BEGIN { trace($1); }").args(["1\0"]), ["true"]).run();
+    let script = Script::new("BEGIN { trace($1); }").args([BAD_ARGUMENT]);
+    let result = run_synchronous(script, ["true"]).run();
     assert!(result.is_err(), "{result:?}");
-    let result = run_synchronous("BEGIN { }", ["true"]).option("bufsize", "4\0m").run();
+    let (name, value) = BAD_OPTION;
+    let result = run_synchronous("BEGIN { }", ["true"]).option(name, value).run();
     assert!(matches!(&result, Err(f) if matches!(f.error, Error::Option { .. })), "{result:?}");
 }
 
 fn an_empty_script_does_not_compile() {
-    for script in ["", " \n", "/* nothing */", "/* nothing */\n\n"] {
+    const BAD_SCRIPTS: [&str; 4] = ["", " \n", "/* nothing */", "/* nothing */\n\n"];
+    for script in BAD_SCRIPTS {
         let outcome = run(script).map(|outcome| outcome.firings).map_err(|failure| failure.error);
         assert!(matches!(outcome, Err(Error::Compile(_))), "{script:?}: {outcome:?}");
     }
@@ -246,15 +269,18 @@ fn a_script_that_never_fires_delivers_nothing_and_ends_with_the_command() {
 }
 
 fn an_unknown_option_is_named() {
-    let result = run_synchronous("BEGIN { }", ["true"]).option("no_such_option", "1").run();
-    let Err(Failure { error: Error::Option { name, value, .. }, .. }) = result else {
+    const BAD_OPTION: (&str, &str) = ("no_such_option", "1");
+    let result = run_synchronous("BEGIN { }", ["true"]).option(BAD_OPTION.0, BAD_OPTION.1).run();
+    let Err(Failure { error: Error::Option { name, value: Some(value), .. }, .. }) = result else {
         panic!("{result:?}")
     };
-    assert_eq!((name.as_str(), value.as_deref()), ("no_such_option", Some("1")));
+    assert_eq!((name.as_str(), value.as_str()), BAD_OPTION);
 }
 
 fn a_wrong_value_of_an_option_is_named() {
-    for (name, value) in [("bufsize", "many"), ("bufsize", "4q"), ("switchrate", "-1parsec")] {
+    const BAD_OPTIONS: [(&str, &str); 3] =
+        [("bufsize", "many"), ("bufsize", "4q"), ("switchrate", "-1parsec")];
+    for (name, value) in BAD_OPTIONS {
         let result = run_synchronous("BEGIN { }", ["true"]).option(name, value).run();
         let Err(Failure { error: Error::Option { name: named, value: of, .. }, .. }) = result
         else {
@@ -265,15 +291,15 @@ fn a_wrong_value_of_an_option_is_named() {
 }
 
 fn options_that_would_end_the_worker_are_refused() {
-    // Elsewhere than on Linux, nothing fires on a CPU that is not there.
-    let options = [
+    const BAD_OPTIONS: [(&str, Option<&str>); 5] = [
         ("core", None),
         ("nolibs", None),
         ("cpu", Some("x")),
         ("cpu", None),
         ("cpu", Some("9999")),
     ];
-    for (name, value) in options.into_iter().take(if IS_LINUX { 5 } else { 4 }) {
+    // Elsewhere than on Linux, nothing fires on a CPU that is not there.
+    for (name, value) in BAD_OPTIONS.into_iter().take(if IS_LINUX { 5 } else { 4 }) {
         let session = run_synchronous("BEGIN { }", ["true"]);
         let session = match value {
             Some(value) => session.option(name, value),
@@ -288,29 +314,27 @@ fn options_that_would_end_the_worker_are_refused() {
 }
 
 fn destructive_actions_need_their_option() {
-    let script = r#"BEGIN { system("true"); }"#;
-    let error = error_of(script);
+    const BAD_SCRIPT: &str = r#"BEGIN { system("true"); }"#;
+    let error = error_of(BAD_SCRIPT);
     assert!(error.to_string().contains("option `destructive`"), "{error}");
-    run_synchronous(script, ["true"]).flag("destructive").run().expect("now it may");
+    run_synchronous(BAD_SCRIPT, ["true"]).flag("destructive").run().expect("now it may");
 }
 
 fn an_access_to_address_0_is_a_fault_of_its_probe() {
+    const BAD_SCRIPT: &str = "BEGIN { trace(*(int *)0); } BEGIN { trace(1); } END { trace(2); }";
     let mut faults = Vec::new();
     let mut values = Vec::new();
-    let outcome = run_synchronous(
-        "BEGIN { trace(*(int *)0); } BEGIN { trace(1); } END { trace(2); }",
-        ["true"],
-    )
-    .chewrec(|record| {
-        values.push(record.get::<i32>()?);
-        Ok(())
-    })
-    .on_fault(|fault| {
-        faults.push(fault.clone());
-        Ok(())
-    })
-    .run()
-    .expect("a fault ends a clause and not the session");
+    let outcome = run_synchronous(BAD_SCRIPT, ["true"])
+        .chewrec(|record| {
+            values.push(record.get::<i32>()?);
+            Ok(())
+        })
+        .on_fault(|fault| {
+            faults.push(fault.clone());
+            Ok(())
+        })
+        .run()
+        .expect("a fault ends a clause and not the session");
     let [fault] = &faults[..] else { panic!("{faults:?}") };
     assert_eq!(fault.probe.as_ref().map(|p| p.to_string()).as_deref(), Some("dtrace:::BEGIN"));
     assert!(fault.kind.contains("address"), "{fault:?}");
@@ -320,8 +344,9 @@ fn an_access_to_address_0_is_a_fault_of_its_probe() {
 }
 
 fn a_division_by_zero_is_a_fault_of_its_kind() {
+    const BAD_SCRIPT: &str = "BEGIN { zero = 0; } BEGIN { trace(1 / zero); }";
     let mut kinds = Vec::new();
-    let outcome = run_synchronous("BEGIN { zero = 0; } BEGIN { trace(1 / zero); }", ["true"])
+    let outcome = run_synchronous(BAD_SCRIPT, ["true"])
         .on_fault(|fault| {
             kinds.push(fault.kind.clone());
             Ok(())
@@ -343,10 +368,11 @@ fn an_empty_prefix_is_named_with_what_is_missing() {
 }
 
 fn a_file_that_is_no_libdtrace_is_not_loaded() {
+    const BAD_LIBRARIES: [&[u8]; 3] = [b"this is no library\n", b"\x7fELF", b""];
     let scratch = Scratch::new("dtrace-consumer-wrong-library");
     let directory = scratch.0.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
     std::fs::create_dir_all(&directory).expect("directories can be made");
-    for content in [&b"this is no library\n"[..], b"\x7fELF", b""] {
+    for content in BAD_LIBRARIES {
         std::fs::write(directory.join("libdtrace.so.2"), content).expect("the file can be written");
         let result = run_synchronous("BEGIN { }", ["true"]).prefix(&scratch.0).run();
         let Err(Failure { error: Error::Unavailable(what), .. }) = result else {
@@ -358,6 +384,7 @@ fn a_file_that_is_no_libdtrace_is_not_loaded() {
 
 #[cfg(target_os = "linux")]
 fn a_library_of_another_version_is_not_loaded() {
+    const BAD_LIBRARY: &str = "2.0.5";
     let real = dtrace_consumer::preflight(None).require().expect("a live test needs it").library;
     let mut image = std::fs::read(&real).expect("the library can be read");
     let scratch = Scratch::new("dtrace-consumer-other-version");
@@ -366,7 +393,7 @@ fn a_library_of_another_version_is_not_loaded() {
     let mut changed = 0;
     for at in 0..image.len().saturating_sub(5) {
         if &image[at..at + 5] == b"2.0.7" {
-            image[at + 4] = b'5';
+            image[at..at + 5].copy_from_slice(BAD_LIBRARY.as_bytes());
             changed += 1;
         }
     }
@@ -374,13 +401,15 @@ fn a_library_of_another_version_is_not_loaded() {
     std::fs::write(directory.join("libdtrace.so.2"), image).expect("the file can be written");
     let result = run_synchronous("BEGIN { }", ["true"]).prefix(&scratch.0).run();
     let Err(Failure { error: Error::Unavailable(what), .. }) = result else { panic!("{result:?}") };
-    assert!(what.to_string().contains("version 2.0.5 is not supported"), "{what}");
+    let words = format!("version {BAD_LIBRARY} is not supported");
+    assert!(what.to_string().contains(&words), "{what}");
 }
 
 fn a_program_that_is_no_worker_is_told_and_not_waited_for() {
+    const BAD_WORKERS: [&str; 3] = ["/usr/bin/true", "/no/such/worker", "/etc/passwd"];
     let library = dtrace_consumer::preflight(None).require().expect("a live test needs it");
     let has_loader = library.loader.is_some();
-    for program in ["/usr/bin/true", "/no/such/worker", "/etc/passwd"] {
+    for program in BAD_WORKERS {
         let result = run_synchronous("BEGIN { }", ["true"]).worker(program).run();
         let Err(Failure { error, .. }) = result else { panic!("{result:?}") };
         // A loader of libdtrace's own starts, whatever the program is.
@@ -396,8 +425,9 @@ fn a_program_that_is_no_worker_is_told_and_not_waited_for() {
 
 #[cfg(target_os = "linux")]
 fn a_conversion_that_libdtrace_cannot_carry_out_ends_the_session_with_its_words() {
+    const BAD_SCRIPT: &str = r#"BEGIN { trace(1); } BEGIN { printf("%wc", 'y'); }"#;
     let mut before = 0;
-    let result = run_synchronous(r#"BEGIN { trace(1); } BEGIN { printf("%wc", 'y'); }"#, ["true"])
+    let result = run_synchronous(BAD_SCRIPT, ["true"])
         .out(|_| {
             before += 1;
             Ok(())

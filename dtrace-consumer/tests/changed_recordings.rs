@@ -145,8 +145,10 @@ fn a_compressed_recording_that_ends_at_any_byte_gives_the_whole_blocks_before() 
 
 #[test]
 fn foreign_and_other_versions_are_refused_by_name() {
+    const BAD_RECORDINGS_BY_VERSION: [u8; 2] = [1, 3];
+    const BAD_RECORDINGS: [&[u8]; 3] = [b"", b"#!/bin/sh\necho hello\n", &[0; 100]];
     let mut other = GOLDEN.to_vec();
-    for version in [1, 3] {
+    for version in BAD_RECORDINGS_BY_VERSION {
         other[9] = version;
         let mut target = Vec::new();
         let errors = [
@@ -162,7 +164,7 @@ fn foreign_and_other_versions_are_refused_by_name() {
         }
         assert!(target.is_empty());
     }
-    for foreign in [&b""[..], b"#!/bin/sh\necho hello\n", &[0; 100]] {
+    for foreign in BAD_RECORDINGS {
         let error = RecordingInfo::read(foreign).unwrap_err();
         assert!(matches!(error, Error::NotARecording { .. }), "{error}");
     }

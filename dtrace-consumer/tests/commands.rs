@@ -23,16 +23,19 @@ live_tests! {
 }
 
 fn a_command_that_does_not_exist_is_named() {
-    let result = run_synchronous("BEGIN { }", ["/no/such/command"]).run();
+    const BAD_COMMAND: &str = "/no/such/command";
+    let result = run_synchronous("BEGIN { }", [BAD_COMMAND]).run();
     let Err(Failure { error: Error::Command { program, cause }, .. }) = result else {
         panic!("{result:?}")
     };
-    assert_eq!(program, "/no/such/command");
+    assert_eq!(program, BAD_COMMAND);
     assert_eq!(cause.kind(), std::io::ErrorKind::NotFound);
 }
 
 fn a_command_that_cannot_be_executed_is_named() {
-    for (program, why) in [("/etc/passwd", "not executable"), ("/", "it is a directory")] {
+    const BAD_COMMANDS: [(&str, &str); 2] =
+        [("/etc/passwd", "not executable"), ("/", "it is a directory")];
+    for (program, why) in BAD_COMMANDS {
         for result in [
             trace("BEGIN { }").create([program]).run(),
             run_synchronous("BEGIN { }", [program]).run(),
@@ -49,11 +52,9 @@ fn a_command_that_cannot_be_executed_is_named() {
 }
 
 fn a_session_without_a_command_is_refused() {
-    let empty = [
-        run_synchronous("BEGIN { }", [""; 0]).run(),
-        run_synchronous("BEGIN { }", ["", "argument"]).run(),
-    ];
-    for result in empty {
+    const BAD_COMMANDS: [&[&str]; 2] = [&[], &["", "argument"]];
+    for command in BAD_COMMANDS {
+        let result = run_synchronous("BEGIN { }", command).run();
         let Err(Failure { error: error @ Error::Command { .. }, .. }) = &result else {
             panic!("{result:?}")
         };

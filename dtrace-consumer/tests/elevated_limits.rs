@@ -46,7 +46,7 @@ ctor::declarative::ctor! {
 }
 
 /// Options, values that are just beyond their bounds, and the bounds.
-const OPTIONS: [(&str, &str, &str); 24] = [
+const BAD_NUMBERS: [(&str, &str, &str); 24] = [
     ("aggsize", "268435457", "256 MiB"),
     ("bufsize", "262145k", "256 MiB"),
     ("bpflogsize", "257m", "256 MiB"),
@@ -76,7 +76,7 @@ const OPTIONS: [(&str, &str, &str); 24] = [
 /// Sets each number to one that is too large. Prints what was refused, a line each.
 fn set_numbers() {
     let session = || trace("BEGIN { exit(0); }");
-    for (name, value, _) in OPTIONS {
+    for (name, value, _) in BAD_NUMBERS {
         say(session().option(name, value));
         say(trace(format!("#pragma D option {name}={value}\nBEGIN {{ exit(0); }}")));
     }
@@ -99,9 +99,12 @@ fn say_error(error: Option<Error>) {
     }
 }
 
+/// The lengths of jobs that are too long.
+const BAD_NUMBERS_OF_BYTES: [u32; 2] = [(4 << 20) + 1, u32::MAX];
+
 /// Sends jobs that are too long, as this crate would not. Prints how the worker ends.
 fn send_messages() {
-    for length in [(4 << 20) + 1, u32::MAX] {
+    for length in BAD_NUMBERS_OF_BYTES {
         let mut worker = Command::new("sudo");
         worker.args(["-n", "/usr/local/libexec/dtrace-worker", "serve"]).stderr(Stdio::piped());
         let (mut channel, theirs) = UnixStream::pair().expect("a pair");
@@ -115,22 +118,23 @@ fn send_messages() {
 }
 
 fn a_number_beyond_its_bound_is_refused_with_the_bound() {
+    const BAD_NUMBERS_OF_PARTS: [(&str, &str); 4] = [
+        ("1027 options: ", "1024"),
+        ("1025 scripts: ", "1024"),
+        ("a request of 4194", "4194304 bytes"),
+        ("65537 symbols: ", "65536"),
+    ];
     let (_lock, guard) = alone();
     let said = user::as_user(&PERMITTED, Path::new(env!("CARGO_BIN_EXE_dtrace-worker")), "numbers");
     let mut lines = said.lines();
-    for (name, value, bound) in OPTIONS {
+    for (name, value, bound) in BAD_NUMBERS {
         for way in ["set", "pragma"] {
             let line = lines.next().expect("a line for each option");
             let begin = format!("option {name}: {value} is not ");
             assert!(line.starts_with(&begin) && line.contains(bound), "{name}, {way}: {line}");
         }
     }
-    for (what, bound) in [
-        ("1027 options: ", "1024"),
-        ("1025 scripts: ", "1024"),
-        ("a request of 4194", "4194304 bytes"),
-        ("65537 symbols: ", "65536"),
-    ] {
+    for (what, bound) in BAD_NUMBERS_OF_PARTS {
         let line = lines.next().expect("a line for each number");
         assert!(line.starts_with(what) && line.contains(bound), "{what}{bound}: {line}");
     }
@@ -143,6 +147,6 @@ fn a_message_that_is_too_long_ends_the_worker() {
     let said =
         user::as_user(&PERMITTED, Path::new(env!("CARGO_BIN_EXE_dtrace-worker")), "messages");
     let line = "exit status: 1 dtrace-worker: a message exceeds the limit";
-    assert_eq!(said.lines().collect::<Vec<_>>(), [line; 2]);
+    assert_eq!(said.lines().collect::<Vec<_>>(), [line; BAD_NUMBERS_OF_BYTES.len()]);
     guard.check();
 }

@@ -265,15 +265,17 @@ fn a_recording_that_breaks_off_is_delivered_up_to_there_and_says_where() {
 }
 
 fn what_is_no_recording_is_told_from_a_damaged_one() {
+    const BAD_RECORDING: &str = "v2.d";
+    const BAD_RECORDING_WITHOUT_BYTES: &str = "/dev/null";
+    const BAD_RECORDINGS: [&str; 2] = ["/no/such/recording", "/"];
     let error = |path: &Path| replay(path).run().unwrap_err().error;
-    let script = error(&data("v2.d"));
-    assert!(matches!(&script, Error::NotARecording { name, .. } if name.ends_with("v2.d")));
+    let script = error(&data(BAD_RECORDING));
+    assert!(matches!(&script, Error::NotARecording { name, .. } if name.ends_with(BAD_RECORDING)));
     assert!(script.to_string().contains("v2.d is not a recording"), "{script}");
-    let empty = error(Path::new("/dev/null"));
+    let empty = error(Path::new(BAD_RECORDING_WITHOUT_BYTES));
     assert_eq!(empty.to_string(), "/dev/null is not a recording: it is empty");
     // FreeBSD 12 reads a directory as a file.
-    let missing = ["/no/such/recording", "/"];
-    for missing in missing.into_iter().take(if IS_LINUX { 2 } else { 1 }) {
+    for missing in BAD_RECORDINGS.into_iter().take(if IS_LINUX { 2 } else { 1 }) {
         let error = error(Path::new(missing));
         assert!(
             matches!(&error, Error::Recording { path, .. } if path == Path::new(missing)),
@@ -283,7 +285,8 @@ fn what_is_no_recording_is_told_from_a_damaged_one() {
 }
 
 fn a_recording_of_another_version_says_so() {
-    for version in [1u16, 3, u16::MAX] {
+    const BAD_RECORDINGS_BY_VERSION: [u16; 3] = [1, 3, u16::MAX];
+    for version in BAD_RECORDINGS_BY_VERSION {
         let mut other = golden();
         other[9..11].copy_from_slice(&version.to_le_bytes());
         let failure = replay_from(&other[..]).run().unwrap_err();

@@ -301,9 +301,10 @@ fn a_join_of_an_unknown_aggregation_is_warned_of_on_replay_too() {
 }
 
 fn an_option_that_does_not_exist_is_warned_of() {
-    let outcome = plain().read_option("bufsize").read_option("bufsice").run().expect("a session");
+    const BAD_OPTION: &str = "bufsice";
+    let outcome = plain().read_option("bufsize").read_option(BAD_OPTION).run().expect("a session");
     let warned: Vec<&str> = outcome.warnings.iter().map(|it| it.subject.as_str()).collect();
-    assert_eq!(warned, ["bufsice"]);
+    assert_eq!(warned, [BAD_OPTION]);
     assert!(outcome.initial_option("bufsize").is_some());
 }
 
