@@ -4,17 +4,21 @@
 //! names what is wrong and what to do, before anything has started. It never hangs, and what it
 //! learns about its command is true.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio, exit};
 
 use dtrace_test_support::kernel::keeps_statuses;
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::prefix;
 use dtrace_test_support::processes::{Killed, orphans_ended, wait_until};
-use dtrace_test_support::surroundings::RESULT;
+use dtrace_test_support::surroundings::{self, RESULT};
 use dtrace_test_support::traced::traced_program;
+use dtrace_test_support::user::{self, SUDOERS, System};
 
 live_tests! {
     serial,
@@ -45,10 +49,42 @@ live_tests! {
     tests: [
         a_tracer_that_follows_children_is_named,
     ],
+    needs: [Tracing, Root, Command("sudo"), Command("strace"), Command("unshare"), Command("setpriv")],
+    tests: [
+        a_program_with_an_elevated_worker_may_be_in_any_state_too,
+        a_tracer_that_keeps_sudo_from_becoming_root_is_named,
+    ],
+}
+
+/// What a user's program begins its case with that a tracer is to start.
+const STRACED: &str = "strace, ";
+
+ctor::declarative::ctor! {
+    // SAFETY: if it does anything at all, it ends the process, and all descriptors are open.
+    #[ctor(unsafe)]
+    fn before_main() {
+        if let Some(case) = user::case() {
+            as_user(&case);
+        }
+    }
+}
+
+/// Traces as an ordinary user with an elevated worker, and prints what that program says.
+fn as_user(case: &str) -> ! {
+    if let Some(how) = case.strip_prefix(STRACED) {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null"]).args(std::env::args_os().take(2)).arg(how);
+        panic!("strace(1) starts: {}", strace.exec());
+    }
+    // The standard output may be closed.
+    let output = std::io::stdout().as_fd().try_clone_to_owned().expect("another descriptor of it");
+    let said = surroundings::elevated(case);
+    File::from(output).write_all(said.as_bytes()).expect("it can be printed");
+    exit(0)
 }
 
 /// What each program says that traces as usual.
-const TRACED: &str = "1 firing, exit status: 3; 1 firing, exit status: 3; \
+const TRACED: &str = "1 firing, exit status: 3; 1 firing, exit status: 3; 1 firing, exit status: 3; \
                       1 firing, exit status: 0; 1 firing, no command; out\\n, error\\n";
 
 /// A copy of this test's program, which may be changed, and a file for its result.
@@ -114,7 +150,11 @@ fn a_program_that_ignores_its_children_learns_how_its_command_ends() {
 }
 
 fn another_thread_may_wait_for_all_children() {
-    let said = says(&[], "children waited for elsewhere");
+    traced_except_for_statuses(&says(&[], "children waited for elsewhere"));
+}
+
+/// Checks what a program says where another of its threads waits for its children.
+fn traced_except_for_statuses(said: &str) {
     if keeps_statuses() {
         assert_eq!(said, TRACED);
         return;
@@ -205,4 +245,27 @@ fn a_tracer_that_follows_children_is_named() {
     let said = says(&["strace", "-f", "-o", "/dev/null"], "as it is");
     assert!(said.starts_with("command: ") && said.contains("(strace) already traces"), "{said}");
     assert!(said.contains("; 1 firing, no command; command: "), "{said}");
+}
+
+/// Returns what an ordinary user's program says whose worker is elevated.
+fn says_elevated(how: &str) -> String {
+    let (_lock, guard) = alone();
+    let system = System { sudoers: SUDOERS, worker: "grab = yes\n", ..System::default() };
+    let said = user::as_user(&system, Path::new(env!("CARGO_BIN_EXE_dtrace-worker")), how);
+    guard.check();
+    said
+}
+
+fn a_program_with_an_elevated_worker_may_be_in_any_state_too() {
+    for how in ["SIGCHLD ignored", "closed 0 1 2", "all signals blocked", "a reaper of orphans"] {
+        assert_eq!(says_elevated(how), TRACED, "{how}");
+    }
+    traced_except_for_statuses(&says_elevated("children waited for elsewhere"));
+}
+
+fn a_tracer_that_keeps_sudo_from_becoming_root_is_named() {
+    let said = says_elevated(&format!("{STRACED}as it is"));
+    let (_, spawned) = said.split_once("elevation: ").unwrap_or_else(|| panic!("{said}"));
+    assert!(spawned.starts_with("sudo did not start the worker: "), "{said}");
+    assert!(spawned.contains("(strace) traces this program; "), "{said}");
 }

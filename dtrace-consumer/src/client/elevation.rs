@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::client::system::own_tracer;
 use crate::error::Error;
 use crate::error::elevation::ElevationProblem;
 use crate::stream::elevated::{INSTALLED_WORKERS, SERVE, VERSION};
@@ -135,10 +136,18 @@ pub(crate) fn failed(
         ),
         ElevationProblem::Failed | ElevationProblem::Silent | ElevationProblem::NotAWorker => {
             let worker = worker.display();
-            format!(
+            let by_hand = format!(
                 "run it by hand: it must start \"{worker} {SERVE}\", and \"{worker} --version\" must print \
                  \"dtrace-worker {VERSION}\""
-            )
+            );
+            match own_tracer() {
+                // Unless the tracer is root's, set-uid programs do not get their privileges.
+                Some(tracer) => format!(
+                    "{tracer} traces this program; if it follows children, they may not become root (detach \
+                     it, or do not let it follow children)\n{by_hand}"
+                ),
+                None => by_hand,
+            }
         }
     };
     let program = by.to_string_lossy().into_owned();

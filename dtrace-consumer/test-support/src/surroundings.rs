@@ -47,21 +47,38 @@ pub(crate) fn run(how: &str) -> ! {
         }
         _ => {
             surround(how);
-            vec![command(""), command("ustack();"), created(), spawned(), captured()]
+            sessions(&Elevation::None)
         }
     };
     fs::write(file, outcomes.join("; ")).expect("the file can be written");
     exit(0)
 }
 
+/// Traces in the surroundings `how` with an elevated worker, and returns what the program says then.
+#[must_use]
+pub fn elevated(how: &str) -> String {
+    surround(how);
+    sessions(&Elevation::Sudo).join("; ")
+}
+
+/// What is traced in all surroundings.
+fn sessions(elevation: &Elevation) -> Vec<String> {
+    let calls = "syscall::exit_group:entry /pid == $target/ { trace(arg0); }";
+    let stacks = "syscall::exit_group:entry /pid == $target/ { trace(arg0); ustack(); }";
+    let functions = "pid$target:libc.so.6:_exit:entry { trace(arg0); }";
+    let commands = [calls, stacks, functions].map(|script| command(script, elevation.clone()));
+    let others = [created, spawned, captured].map(|session| session(elevation.clone()));
+    commands.into_iter().chain(others).collect()
+}
+
 /// Runs a command that exits with 3, and returns what is known of its end.
-fn command(action: &str) -> String {
-    let script = format!("syscall::exit_group:entry /pid == $target/ {{ trace(arg0); {action} }}");
+fn command(script: &str, elevation: Elevation) -> String {
     let handler = |_: &Firing<'_>| {
         print_to_closed();
         Ok(())
     };
-    told(run_synchronous(script, ["sh", "-c", "exit 3"]).on_start(started).chew(handler).run())
+    let session = run_synchronous(script, ["sh", "-c", "exit 3"]).elevation(elevation);
+    told(session.on_start(started).chew(handler).run())
 }
 
 fn started(_: &Outcome) -> CallbackResult {
@@ -81,15 +98,16 @@ fn print_to_closed() {
 }
 
 /// Runs a process that libdtrace starts.
-fn created() -> String {
+fn created(elevation: Elevation) -> String {
     let script = "syscall::exit_group:entry /pid == $target/ { trace(1); }";
-    told(trace(script).create(["true"]).chew(|_| Ok(())).run())
+    told(trace(script).create(["true"]).elevation(elevation).chew(|_| Ok(())).run())
 }
 
 /// Reads what a command writes to both streams.
-fn captured() -> String {
+fn captured(elevation: Elevation) -> String {
     let words = ["sh", "-c", "echo out; echo error >&2"];
-    match run_synchronous("BEGIN { }", words).capture_output().on_start(started).run() {
+    let session = run_synchronous("BEGIN { }", words).elevation(elevation);
+    match session.capture_output().on_start(started).run() {
         Ok(outcome) => {
             let output = outcome.output.unwrap_or_default();
             [output.stdout, output.stderr].map(|it| it.escape_ascii().to_string()).join(", ")
@@ -99,8 +117,8 @@ fn captured() -> String {
 }
 
 /// Traces in a thread.
-fn spawned() -> String {
-    match trace("BEGIN { trace(1); }").chew(|_| Ok(())).spawn() {
+fn spawned(elevation: Elevation) -> String {
+    match trace("BEGIN { trace(1); }").elevation(elevation).chew(|_| Ok(())).spawn() {
         Ok(thread) => told(thread.stop()),
         Err(failure) => told(Err(failure)),
     }
@@ -122,6 +140,7 @@ fn told(result: Result<Outcome, Failure>) -> String {
                 Error::Unavailable(_) => "unavailable",
                 Error::Command { .. } => "command",
                 Error::WorkerStart { .. } => "start of the worker",
+                Error::Elevation { .. } => "elevation",
                 _ => "another error",
             };
             format!("{kind}: {}", failure.error)

@@ -9,8 +9,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 
-use crate::client::lossy::read_lossy;
-use crate::client::system::tracer_of;
+use crate::client::system::own_tracer;
 
 /// The longest first line that the kernel reads.
 const FIRST_LINE: u64 = 256;
@@ -63,16 +62,13 @@ pub(super) fn explained(error: io::Error, command: &Command) -> io::Error {
         return error;
     }
     if error.kind() == ErrorKind::PermissionDenied
-        && let Some(tracer) = tracer_of(std::process::id())
+        && let Some(tracer) = own_tracer()
     {
-        let name = read_lossy(format!("/proc/{tracer}/comm")).unwrap_or_default();
         return io::Error::new(
             error.kind(),
             format!(
-                "{error}: process {tracer} ({}) already traces this program and its children, \
-                 and a process can have only one tracer (detach it, or do not let it \
-                 follow children)",
-                name.trim()
+                "{error}: {tracer} already traces this program and its children, and a process can have \
+                 only one tracer (detach it, or do not let it follow children)"
             ),
         );
     }

@@ -15,11 +15,20 @@ use sun as own;
 
 use std::path::Path;
 
+use crate::client::lossy::read_lossy;
+
 pub(super) use own::{
     ProcessHandle, WORKERS_ARE_COPIED, circumstances, confinement, explained_by_limit,
     functions_are_off, is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories,
     own_executable, privilege, tracer_of,
 };
+
+/// Returns who traces this program, such as `process 12 (strace)`, if anyone does.
+pub(super) fn own_tracer() -> Option<String> {
+    let tracer = tracer_of(std::process::id())?;
+    let name = read_lossy(format!("/proc/{tracer}/comm")).unwrap_or_default();
+    Some(format!("process {tracer} ({})", name.trim()))
+}
 
 /// Says that this crate's code is in a library, so that no worker can start.
 fn foreign_home(library: &Path) -> String {
