@@ -54,3 +54,25 @@ impl Span {
         self.time / u32::try_from(self.records).unwrap_or(u32::MAX).max(1)
     }
 }
+
+/// How long records were on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    /// Notes that a record has arrived. It is the time at which its probe fired, in nanoseconds of the monotonic clock, which is
+    /// that of `timestamp` in D.
+    pub(crate) fn arrived(&mut self, record: &[u8]) {
+        let fired = std::str::from_utf8(record).ok().and_then(|text| text.trim().parse().ok());
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+        if let (Some(fired), Ok(now)) = (fired, now) {
+            self.0.push(now.saturating_sub(Duration::from_nanos(fired)));
+        }
+    }
+
+    /// Returns the median; zero if nothing has arrived.
+    pub(crate) fn median(mut self) -> Duration {
+        self.0.sort_unstable();
+        self.0.get(self.0.len() / 2).copied().unwrap_or_default()
+    }
+}

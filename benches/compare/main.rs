@@ -1,7 +1,11 @@
-//! What does tracing cost, compared with dtrace(1), and with bpftrace(8) if it is installed?
+//! What does tracing cost, compared with dtrace(1) and bpftrace(8)?
 //!
 //! All trace the same program with the same scripts, alternately, on the same machine. Compare the ratios of the
-//! medians, because machines differ. `-- --write` puts the table into docs/performance.md.
+//! medians, because machines differ. With these words after `--`:
+//!
+//! - `--write` puts the table into docs/performance.md, and plots of how costs grow, which take as long again;
+//! - `--growth` measures only what the plots show, and prints it;
+//! - `--check` measures a few rows, and fails if a ratio is less than half of what docs/performance.md says.
 //!
 //! The traced program is this one. It writes down its own CPU time, which includes what the kernel does for a
 //! tracer in it. The CPU time of a tracer is that of its processes between the first record and the last, so that
@@ -12,10 +16,14 @@ use std::path::Path;
 use dtrace_test_support::Need;
 
 mod clocks;
+mod growth;
+mod plot;
 mod report;
 mod rows;
 mod traced;
 mod tracers;
+
+use tracers::Tracers;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -29,11 +37,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let scratch = std::env::temp_dir().join(format!("dtrace-bench-{}", std::process::id()));
     std::fs::create_dir(&scratch)?;
-    let table = report::table(&scratch);
+    let done = measure(&scratch, &words);
     std::fs::remove_dir_all(&scratch)?;
-    let table = table?;
-    if words.iter().any(|word| word == "--write") {
-        report::write(&table)?;
+    done
+}
+
+fn measure(scratch: &Path, words: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let is_asked = |what: &str| words.iter().any(|word| word == what);
+    let tracers = Tracers::new(scratch)?;
+    if is_asked("--check") {
+        return Ok(report::check(&tracers)?);
+    }
+    if !is_asked("--growth") {
+        let table = report::table(&tracers)?;
+        if is_asked("--write") {
+            report::write(&table, report::TABLE)?;
+        }
+    }
+    if is_asked("--growth") || is_asked("--write") {
+        report::growth(&tracers, is_asked("--write"))?;
     }
     Ok(())
 }

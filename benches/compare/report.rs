@@ -1,20 +1,22 @@
 //! How are the figures shown?
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use dtrace_test_support::Need;
-
 use crate::rows::{self, Figure, Row};
 use crate::tracers::{Run, Tracers};
+use crate::{growth, plot};
 
 /// Where docs/performance.md has the table.
-const BEGIN: &str = "<!-- table of cargo bench -->\n";
-const END: &str = "<!-- end of table -->";
+pub(crate) const TABLE: (&str, &str) = ("<!-- table of cargo bench -->\n", "<!-- end of table -->");
+
+/// Where it has the plots.
+const GROWTH: (&str, &str) = ("<!-- plots of cargo bench -->\n", "<!-- end of plots -->");
 
 /// The runs of each tracer.
 struct Runs {
@@ -24,19 +26,17 @@ struct Runs {
 }
 
 /// Measures everything. Returns the table, which it also prints line by line.
-pub(crate) fn table(scratch: &Path) -> io::Result<String> {
-    let tracers = Tracers::new(scratch)?;
-    let has_bpftrace = Need::Command("bpftrace").check().is_ok();
+pub(crate) fn table(tracers: &Tracers) -> io::Result<String> {
     let mut table = String::new();
     let mut say = |line: String| {
         println!("{line}");
         let _ = writeln!(table, "{line}");
     };
-    say(format!("{}\n", machine()?));
+    say(format!("{}\n", machine(tracers)?));
     say("| what | figure | dtrace-consumer | dtrace(1) | ratio | bpftrace |".to_owned());
     say("|---|---|---|---|---|---|".to_owned());
     for row in rows::all() {
-        let runs = runs(&tracers, &row, has_bpftrace)?;
+        let runs = runs(tracers, &row)?;
         for figure in row.figures {
             say(line(&row, *figure, &runs));
         }
@@ -45,31 +45,38 @@ pub(crate) fn table(scratch: &Path) -> io::Result<String> {
 }
 
 /// Runs all tracers in turns.
-fn runs(tracers: &Tracers, row: &Row, has_bpftrace: bool) -> io::Result<Runs> {
+fn runs(tracers: &Tracers, row: &Row) -> io::Result<Runs> {
     let mut runs = Runs { ours: Vec::new(), dtrace1: Vec::new(), bpftrace: Vec::new() };
     for _ in 0..row.rounds {
         runs.ours.push(tracers.ours(&row.job)?);
         runs.dtrace1.push(tracers.dtrace1(&row.job)?);
-        if let Some(script) = row.job.bpftrace.filter(|_| has_bpftrace) {
-            runs.bpftrace.push(tracers.bpftrace(&row.job, script)?);
-        }
+        runs.bpftrace.extend(tracers.bpftrace(&row.job)?);
     }
     Ok(runs)
 }
 
-fn line(row: &Row, figure: Figure, runs: &Runs) -> String {
+/// Returns how many times as much a figure of dtrace(1) is. If something was lost, that says nothing.
+fn ratio(figure: Figure, runs: &Runs) -> Option<f64> {
     let [ours, theirs] = [&runs.ours, &runs.dtrace1].map(|runs| median(figure, runs).as_secs_f64());
-    let comparable = runs.ours.iter().chain(&runs.dtrace1).all(|run| run.drops == 0) && ours > 0.0;
-    let ratio = if comparable { format!("{:.1}", theirs / ours) } else { "–".to_owned() };
+    let lost = runs.ours.iter().chain(&runs.dtrace1).any(|run| run.drops > 0);
+    Some(theirs / ours).filter(|_| !lost && ours > 0.0)
+}
+
+fn line(row: &Row, figure: Figure, runs: &Runs) -> String {
+    let ratio = ratio(figure, runs).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}"));
     let cell = |runs: &[Run]| if runs.is_empty() { "–".to_owned() } else { cell(figure, runs) };
     format!(
-        "| {} | {} | {} | {} | {ratio} | {} |",
-        row.what,
-        figure.name(),
+        "{}{} | {} | {ratio} | {} |",
+        beginning(row, figure),
         cell(&runs.ours),
         cell(&runs.dtrace1),
         cell(&runs.bpftrace)
     )
+}
+
+/// Returns the cells that say what a line is about.
+fn beginning(row: &Row, figure: Figure) -> String {
+    format!("| {} | {} | ", row.what, figure.name())
 }
 
 /// Returns the median, how far the runs are from it, and what was lost.
@@ -91,7 +98,7 @@ fn median(figure: Figure, runs: &[Run]) -> Duration {
 }
 
 /// Returns what the figures were measured on.
-fn machine() -> io::Result<String> {
+fn machine(tracers: &Tracers) -> io::Result<String> {
     let said = |program: &str, words: &[&str]| -> io::Result<String> {
         let output = Command::new(program).args(words).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -99,19 +106,70 @@ fn machine() -> io::Result<String> {
     let cpus = std::thread::available_parallelism()?;
     let commit = said("git", &["describe", "--always", "--dirty"]).unwrap_or_default();
     let kernel = said("uname", &["-rm"])?;
+    let bpftrace = tracers.bpftrace_version().map_or_else(String::new, |it| format!(", {it}"));
     Ok(format!(
-        "Commit {commit}, kernel {kernel}, {cpus} CPUs. Medians, and the lowest and highest of all runs."
+        "Commit {commit}, kernel {kernel}, {cpus} CPUs{bpftrace}. Medians, and the lowest and highest of all runs."
     ))
 }
 
-/// Puts the table into the docs.
-pub(crate) fn write(table: &str) -> io::Result<()> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
-    let text = fs::read_to_string(&file)?;
+/// Measures how costs grow. Prints it, and puts it into the docs if it is to be kept.
+pub(crate) fn growth(tracers: &Tracers, is_kept: bool) -> Result<(), Box<dyn Error>> {
+    let pictures = performance().with_extension("");
+    let mut text = format!("{}\n", machine(tracers)?);
+    for plot in growth::all(tracers)? {
+        let table = plot::table(&plot);
+        println!("{table}");
+        let _ = write!(text, "\n{table}");
+        if is_kept {
+            fs::create_dir_all(&pictures)?;
+            plot::draw(&plot).save(&pictures.join(plot.name).with_extension("svg"))?;
+        }
+    }
+    if is_kept {
+        write(&text, GROWTH)?;
+    }
+    Ok(())
+}
+
+/// Measures a few figures again, and compares their ratios with those in the docs.
+///
+/// # Errors
+/// One has fallen below half of that.
+pub(crate) fn check(tracers: &Tracers) -> io::Result<()> {
+    let text = fs::read_to_string(performance())?;
+    let mut worse = Vec::new();
+    for mut row in rows::all().into_iter().filter(|row| row.is_checked) {
+        row.rounds = 2;
+        row.job.bpftrace = None;
+        let runs = runs(tracers, &row)?;
+        for figure in row.figures {
+            let claim = text.lines().find_map(|line| line.strip_prefix(&beginning(&row, *figure)));
+            let claimed: Option<f64> =
+                claim.and_then(|cells| cells.split(" | ").nth(2)?.parse().ok());
+            let (Some(claimed), Some(ratio)) = (claimed, ratio(*figure, &runs)) else {
+                println!("{}, {}: nothing to compare with", row.what, figure.name());
+                continue;
+            };
+            let what = format!("{}, {}: {ratio:.1}, docs {claimed}", row.what, figure.name());
+            println!("{what}");
+            worse.extend((ratio < claimed / 2.0).then_some(what));
+        }
+    }
+    if worse.is_empty() { Ok(()) } else { Err(io::Error::other(worse.join("\n"))) }
+}
+
+fn performance() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md")
+}
+
+/// Puts a text into the docs, between `begin` and `end`.
+pub(crate) fn write(text: &str, (begin, end): (&str, &str)) -> io::Result<()> {
+    let file = performance();
+    let page = fs::read_to_string(&file)?;
     let parts =
-        text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+        page.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
     let Some((before, after)) = parts else {
-        return Err(io::Error::other(format!("{} has no place for the table", file.display())));
+        return Err(io::Error::other(format!("{} has no place for it", file.display())));
     };
-    fs::write(&file, format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+    fs::write(&file, format!("{before}{begin}\n{text}\n{end}{after}"))
 }

@@ -12,6 +12,8 @@ pub(crate) struct Row {
     pub(crate) figures: &'static [Figure],
     /// How often each tracer runs it.
     pub(crate) rounds: usize,
+    /// A later version must not be much worse in it.
+    pub(crate) is_checked: bool,
 }
 
 /// A figure of a run.
@@ -22,6 +24,7 @@ pub(crate) enum Figure {
     Event,
     /// The CPU time of the tracer for each record.
     Record,
+    Latency,
     End,
 }
 
@@ -31,6 +34,7 @@ impl Figure {
             Figure::Start => "to tracing on",
             Figure::Event => "CPU of the traced program, per call",
             Figure::Record => "CPU of the tracer, per record",
+            Figure::Latency => "from the firing to the handler, or the reader of the text",
             Figure::End => "from the program's end to the last result",
         }
     }
@@ -40,69 +44,97 @@ impl Figure {
             Figure::Start => run.start,
             Figure::Event => run.traced,
             Figure::Record => run.tracer,
+            Figure::Latency => run.latency,
             Figure::End => run.end,
         }
     }
 }
 
+/// A script with one probe.
+pub(crate) const ONE_PROBE: &str = "syscall::getppid:entry /pid == $target/ { @ = count(); }";
 const NUMBERS: &str = "syscall::getppid:entry /pid == $target/ { printf(\"%d %d\\n\", pid, tid); }";
 const TRACE: &str = "syscall::getppid:entry /pid == $target/ { trace(pid); trace(tid); }";
 const KEYS: &str = "syscall::kill:entry /pid == $target/ { @[arg0] = count(); }";
 const CALLS: u32 = 200_000;
 
-fn records(what: &'static str, script: &'static str, handler: Handler) -> Row {
+/// The records are the times at which they were made.
+const TIMES: &str = "syscall::getppid:entry /pid == $target/ { printf(\"%d\\n\", timestamp); }";
+const TIMES_FOR_BPFTRACE: &str = "tracepoint:syscalls:sys_enter_getppid /pid == cpid/ \
+                                  { printf(\"%llu\\n\", nsecs(monotonic)); }";
+
+fn records(what: &'static str, script: &str, handler: Handler) -> Row {
     let bpftrace =
         "tracepoint:syscalls:sys_enter_getppid /pid == cpid/ { printf(\"%d %d\\n\", pid, tid); }";
     let job = Job {
-        script,
+        script: script.to_owned(),
         options: &[("bufsize", "32m")],
         work: Work::Calls(CALLS),
         handler,
+        record: false,
         bpftrace: Some(bpftrace).filter(|_| script == NUMBERS && handler == Handler::Text),
     };
-    Row { what, job, figures: &[Figure::Event, Figure::Record], rounds: 5 }
+    let figures = &[Figure::Event, Figure::Record];
+    Row { what, job, figures, rounds: 5, is_checked: script == NUMBERS }
 }
 
-fn paced(what: &'static str, pause: u32, calls: u32) -> Row {
-    let job = Job { work: Work::Paced(calls, pause), ..records(what, TRACE, Handler::Firings).job };
-    Row { what, job, figures: &[Figure::Record], rounds: 3 }
-}
-
-fn walk(what: &'static str, keys: u32) -> Row {
-    let job = Job {
-        script: KEYS,
-        options: &[("aggsize", "64m")],
-        work: Work::Keys(keys),
-        handler: Handler::Walk,
-        bpftrace: None,
+fn paced(what: &'static str, (calls, pause): (u32, u32), figure: &'static [Figure; 1]) -> Row {
+    let row = match figure {
+        [Figure::Latency] => records(what, TIMES, Handler::Times),
+        _ => records(what, TRACE, Handler::Firings),
     };
-    Row { what, job, figures: &[Figure::End], rounds: if keys > 50_000 { 1 } else { 3 } }
+    let bpftrace = Some(TIMES_FOR_BPFTRACE).filter(|_| row.job.handler == Handler::Times);
+    let job = Job { work: Work::Paced(calls, pause), bpftrace, ..row.job };
+    Row { what, job, figures: figure, rounds: 3, is_checked: false }
+}
+
+/// Returns a job that counts by keys.
+pub(crate) fn keys(number: u32) -> Job {
+    Job {
+        script: KEYS.to_owned(),
+        options: &[("aggsize", "64m")],
+        work: Work::Keys(number),
+        handler: Handler::Walk,
+        record: false,
+        bpftrace: None,
+    }
+}
+
+/// Returns a job of which the start is of interest.
+pub(crate) fn start(script: String) -> Job {
+    Job {
+        script,
+        options: &[],
+        work: Work::Calls(1000),
+        handler: Handler::Walk,
+        record: false,
+        bpftrace: None,
+    }
 }
 
 /// Returns all rows.
 pub(crate) fn all() -> Vec<Row> {
-    let starts = |what, script, rounds| {
-        let job = Job {
-            script,
-            options: &[],
-            work: Work::Calls(1000),
-            handler: Handler::Walk,
-            bpftrace: None,
-        };
-        Row { what, job, figures: &[Figure::Start, Figure::End], rounds }
+    let starts = |what, script: &str| {
+        let figures = &[Figure::Start, Figure::End];
+        Row { what, job: start(script.to_owned()), figures, rounds: 3, is_checked: false }
     };
+    let walk = |what, number| Row {
+        what,
+        job: keys(number),
+        figures: &[Figure::End],
+        rounds: if number > 50_000 { 1 } else { 3 },
+        is_checked: number == 20_000,
+    };
+    let (often, seldom) = ((2000, 1050), (600, 10_000));
     vec![
-        starts("one probe", "syscall::getppid:entry /pid == $target/ { @ = count(); }", 3),
-        starts(
-            "`syscall:::entry`",
-            "syscall:::entry /pid == $target/ { @[probefunc] = count(); }",
-            3,
-        ),
+        starts("one probe", ONE_PROBE),
+        starts("`syscall:::entry`", "syscall:::entry /pid == $target/ { @[probefunc] = count(); }"),
         records("200 k records, text", NUMBERS, Handler::Text),
         records("200 k records, rows of two numbers", NUMBERS, Handler::Rows),
         records("200 k records, `trace()`", TRACE, Handler::Firings),
-        paced("900 records a second", 1050, 2000),
-        paced("100 records a second", 10_000, 600),
+        paced("900 records a second", often, &[Figure::Record]),
+        paced("100 records a second", seldom, &[Figure::Record]),
+        paced("900 records a second, text", often, &[Figure::Latency]),
+        paced("100 records a second, text", seldom, &[Figure::Latency]),
         walk("1 k keys", 1000),
         walk("20 k keys", 20_000),
         walk("100 k keys", 100_000),

@@ -4,22 +4,25 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use dtrace_consumer::run_synchronous;
 use dtrace_test_support::dtrace1::Dtrace1;
 use dtrace_test_support::processes::children;
 
-use crate::clocks::{Span, now};
+use crate::clocks::{Latencies, Span, now};
 use crate::traced::{self, WORD, Work};
 
 /// A script, and what it traces.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Job {
-    pub(crate) script: &'static str,
+    pub(crate) script: String,
     pub(crate) options: &'static [(&'static str, &'static str)],
     pub(crate) work: Work,
     pub(crate) handler: Handler,
+    /// Records the session, where the tracer can.
+    pub(crate) record: bool,
     /// The same for bpftrace(8), if it is to be compared, too.
     pub(crate) bpftrace: Option<&'static str>,
 }
@@ -40,6 +43,8 @@ pub(crate) enum Handler {
     Rows,
     /// `out`, the text.
     Text,
+    /// `out`, of which each text is the time at which its probe fired.
+    Times,
     /// `walk`.
     Walk,
 }
@@ -55,6 +60,8 @@ pub(crate) struct Run {
     pub(crate) traced: Duration,
     /// The CPU time of the tracer's processes for each record.
     pub(crate) tracer: Duration,
+    /// From the firing to where the record is received, the median.
+    pub(crate) latency: Duration,
     /// What the tracer says it has lost.
     pub(crate) drops: u64,
 }
@@ -63,25 +70,43 @@ pub(crate) struct Run {
 pub(crate) struct Tracers {
     scratch: PathBuf,
     dtrace1: Dtrace1,
+    bpftrace: OnceLock<Option<PathBuf>>,
 }
 
 impl Tracers {
     pub(crate) fn new(scratch: &Path) -> io::Result<Tracers> {
         // io.d does not compile on kernels without the symbols that it uses.
         let without = ["io.d".to_owned()];
-        Ok(Tracers { scratch: scratch.to_owned(), dtrace1: Dtrace1::find(scratch, &without)? })
+        Ok(Tracers {
+            scratch: scratch.to_owned(),
+            dtrace1: Dtrace1::find(scratch, &without)?,
+            bpftrace: OnceLock::new(),
+        })
     }
 
-    fn file(&self) -> PathBuf {
-        self.scratch.join("times")
+    /// Returns a new directory, for the files of a run.
+    fn place(&self) -> io::Result<tempfile::TempDir> {
+        tempfile::tempdir_in(&self.scratch)
+    }
+
+    /// Returns what bpftrace(8) says of its version, if it can be compared with.
+    pub(crate) fn bpftrace_version(&self) -> Option<String> {
+        let output = Command::new(self.bpftrace_program()?).arg("--version").output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn bpftrace_program(&self) -> Option<&Path> {
+        self.bpftrace.get_or_init(unpacked_bpftrace).as_deref()
     }
 
     /// Runs the job with this crate.
     pub(crate) fn ours(&self, job: &Job) -> io::Result<Run> {
-        let file = self.file();
+        let place = self.place()?;
+        let file = place.path().join("times");
         let called = now();
         let (mut records, mut last) = (0u64, called);
         let (mut span, is_walk) = (None, job.handler == Handler::Walk);
+        let mut latencies = Latencies::default();
         let mut count = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             records += 1;
             if records == 2 {
@@ -96,58 +121,83 @@ impl Tracers {
             }
             Ok(())
         };
-        let session = run_synchronous(job.script, job.work.command(&file)?);
+        let mut session = run_synchronous(job.script.as_str(), job.work.command(&file)?);
+        if job.record {
+            session = session.record(place.path().join("recording"));
+        }
         let session =
             job.options.iter().fold(session, |it, (name, value)| it.option(*name, *value));
         let outcome = match job.handler {
             Handler::Firings => session.chew(|_| count()).run(),
             Handler::Rows => session.rows(|_: (i64, i64)| count()).run(),
             Handler::Text => session.out(|_| count()).run(),
+            Handler::Times => {
+                let session = session.out(|output| {
+                    latencies.arrived(output.text().as_bytes());
+                    Ok(())
+                });
+                session.run()
+            }
             Handler::Walk => session.walk(|_| count()).run(),
         };
         let outcome = outcome.map_err(|failure| io::Error::other(failure.to_string()))?;
-        let tracer = span.map_or(Duration::ZERO, |span| span.each());
-        run(job, &file, called, last, tracer, outcome.losses.total_drops())
+        let cpu = span.map_or(Duration::ZERO, |span| span.each());
+        let latency = latencies.median();
+        run(
+            job,
+            &file,
+            called,
+            Measured { last, cpu, latency, drops: outcome.losses.total_drops() },
+        )
     }
 
     /// Runs the job with dtrace(1).
     pub(crate) fn dtrace1(&self, job: &Job) -> io::Result<Run> {
-        let source = self.scratch.join("script.d");
-        fs::write(&source, job.script)?;
+        let place = self.place()?;
+        let source = place.path().join("script.d");
+        fs::write(&source, &job.script)?;
         let options = job.options.iter().map(|(name, value)| format!("-x{name}={value}"));
         let mut dtrace = self.dtrace1.command();
         // Its own default of aggsize is too small for many CPUs.
-        dtrace.args(["-xbufsize=4m", "-xaggsize=4m"]).args(options).arg("-s").arg(source);
+        dtrace.args(["-xbufsize=4m", "-xaggsize=4m"]).args(options).arg("-s").arg(&source);
         // Without it, each firing is a line of its own.
         if job.handler != Handler::Firings {
             dtrace.arg("-q");
         }
-        self.measured(dtrace, job)
+        Tracers::measured(dtrace, job, &place)
     }
 
-    /// Runs the job with bpftrace(8).
-    pub(crate) fn bpftrace(&self, job: &Job, script: &str) -> io::Result<Run> {
-        let mut bpftrace = Command::new("bpftrace");
+    /// Runs the job with bpftrace(8), if that is there and has a script for it.
+    pub(crate) fn bpftrace(&self, job: &Job) -> io::Result<Option<Run>> {
+        let Some(script) = job.bpftrace else { return Ok(None) };
+        let Some(program) = self.bpftrace_program() else { return Ok(None) };
+        let mut bpftrace = Command::new(program);
         // As large buffers, and as large writes, as the others have.
         bpftrace.env("BPFTRACE_PERF_RB_PAGES", "8192").args(["-q", "-B", "full", "-e", script]);
-        self.measured(bpftrace, job)
+        Tracers::measured(bpftrace, job, &self.place()?).map(Some)
     }
 
     /// Runs another tracer, and reads its lines.
-    fn measured(&self, mut tracer: Command, job: &Job) -> io::Result<Run> {
-        let file = self.file();
+    fn measured(mut tracer: Command, job: &Job, place: &tempfile::TempDir) -> io::Result<Run> {
+        let file = place.path().join("times");
         let words = job.work.command(&file)?;
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         tracer.arg("-c").arg(words.join(" "));
         let called = now();
-        let errors = self.scratch.join("errors");
+        let errors = place.path().join("errors");
         tracer.stdout(Stdio::piped()).stderr(fs::File::create(&errors)?);
         let mut child = tracer.spawn()?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
         let pid = child.id().cast_signed();
         let (mut records, mut last, mut span) = (0u64, called, None);
+        let mut latencies = Latencies::default();
         for line in BufReader::with_capacity(1 << 20, output).split(b'\n') {
-            if line?.iter().all(u8::is_ascii_whitespace) {
+            let line = line?;
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            if job.handler == Handler::Times {
+                latencies.arrived(&line);
                 continue;
             }
             records += 1;
@@ -166,8 +216,9 @@ impl Tracers {
         if !status.success() {
             return Err(io::Error::other(errors));
         }
-        let tracer = span.map_or(Duration::ZERO, |span| span.each());
-        run(job, &file, called, last, tracer, drops_in(&errors))
+        let cpu = span.map_or(Duration::ZERO, |span| span.each());
+        let latency = latencies.median();
+        run(job, &file, called, Measured { last, cpu, latency, drops: drops_in(&errors) })
     }
 }
 
@@ -187,21 +238,31 @@ fn drops_in(errors: &str) -> u64 {
     reports.filter_map(number).sum()
 }
 
-fn run(
-    job: &Job,
-    file: &Path,
-    called: Duration,
+/// What was seen of a tracer.
+struct Measured {
+    /// When the last record or entry was received.
     last: Duration,
-    tracer: Duration,
+    cpu: Duration,
+    latency: Duration,
     drops: u64,
-) -> io::Result<Run> {
+}
+
+fn run(job: &Job, file: &Path, called: Duration, seen: Measured) -> io::Result<Run> {
     let traced = traced::read(file)?;
-    fs::remove_file(file)?;
     Ok(Run {
         start: traced.began.saturating_sub(called),
-        end: last.saturating_sub(traced.ended),
+        end: seen.last.saturating_sub(traced.ended),
         traced: traced.cpu / job.work.calls(),
-        tracer,
-        drops,
+        tracer: seen.cpu,
+        latency: seen.latency,
+        drops: seen.drops,
     })
+}
+
+/// Unpacks bpftrace(8). Returns its program; says why it is not compared with, if it is not.
+fn unpacked_bpftrace() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/compare/bpftrace");
+    let output = Command::new(script).stderr(Stdio::inherit()).output().ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    if output.status.success() { Some(path.trim().into()) } else { None }
 }
