@@ -34,7 +34,7 @@ impl Figure {
             Figure::Start => "to tracing on",
             Figure::Event => "CPU of the traced program, per call",
             Figure::Record => "CPU of the tracer, per record",
-            Figure::Latency => "from the firing to the handler, or the reader of the text",
+            Figure::Latency => "from the firing to the handler",
             Figure::End => "from the program's end to the last result",
         }
     }
