@@ -1,6 +1,7 @@
 //! How do the costs grow with what is traced?
 
 use std::io;
+use std::time::Duration;
 
 use dtrace_consumer::query::ProbeQuery;
 
@@ -26,9 +27,6 @@ pub(crate) struct Curve {
     pub(crate) points: Vec<(u32, f64)>,
 }
 
-/// How often each point is measured.
-const ROUNDS: usize = 3;
-
 /// Measures all plots.
 pub(crate) fn all(tracers: &Tracers) -> io::Result<Vec<Plot>> {
     Ok(vec![probes(tracers)?, keys(tracers)?, sizes(tracers)?, sessions(tracers)?])
@@ -37,24 +35,38 @@ pub(crate) fn all(tracers: &Tracers) -> io::Result<Vec<Plot>> {
 const OURS: &str = "dtrace-consumer";
 const DTRACE1: &str = "dtrace(1)";
 
-/// Measures one point: the median of a figure, in seconds.
-fn point(figure: Figure, run: impl Fn() -> io::Result<Run>) -> io::Result<f64> {
-    let mut values = Vec::new();
-    for _ in 0..ROUNDS {
-        values.push(figure.of(&run()?).as_secs_f64());
-    }
-    values.sort_by(f64::total_cmp);
-    Ok(values[ROUNDS / 2])
-}
+/// How a tracer runs a job.
+type Trace<'t> = &'t (dyn Fn(&Job) -> io::Result<Run> + Sync);
 
-/// Measures a curve.
+/// Measures a curve: the median of some runs of this crate, and one of dtrace(1), which takes long to end.
 fn curve(
     name: &'static str,
     by: &[u32],
-    measure: impl Fn(u32) -> io::Result<f64>,
+    measure: impl Fn(u32) -> io::Result<Duration>,
 ) -> io::Result<Curve> {
-    let points = by.iter().map(|by| Ok((*by, measure(*by)?))).collect::<io::Result<_>>()?;
-    Ok(Curve { name, points })
+    let rounds = if name == DTRACE1 { 1 } else { 3 };
+    let point = |by: &u32| {
+        let mut times = (0..rounds).map(|_| measure(*by)).collect::<io::Result<Vec<_>>>()?;
+        times.sort();
+        Ok((*by, times[rounds / 2].as_secs_f64()))
+    };
+    Ok(Curve { name, points: by.iter().map(point).collect::<io::Result<_>>()? })
+}
+
+/// Measures a figure of the same jobs with this crate and with dtrace(1), up to a number.
+fn both(
+    tracers: &Tracers,
+    figure: Figure,
+    by: &[u32],
+    most: u32,
+    job: impl Fn(u32) -> Job,
+) -> io::Result<Vec<Curve>> {
+    let of = |trace: Trace<'_>, by| Ok(figure.of(&trace(&job(by))?));
+    let fewer: Vec<u32> = by.iter().copied().filter(|by| *by <= most).collect();
+    Ok(vec![
+        curve(OURS, by, |by| of(&|job| tracers.ours(job), by))?,
+        curve(DTRACE1, &fewer, |by| of(&|job| tracers.dtrace1(job), by))?,
+    ])
 }
 
 fn probes(tracers: &Tracers) -> io::Result<Plot> {
@@ -73,28 +85,19 @@ fn probes(tracers: &Tracers) -> io::Result<Plot> {
         title: "Start of a session by its number of probes",
         by: "probes",
         what: "time to tracing on",
-        curves: vec![
-            curve(OURS, &numbers, |it| point(Figure::Start, || tracers.ours(&job(it))))?,
-            curve(DTRACE1, &numbers, |it| point(Figure::Start, || tracers.dtrace1(&job(it))))?,
-        ],
+        curves: both(tracers, Figure::Start, &numbers, u32::MAX, job)?,
     })
 }
 
 fn keys(tracers: &Tracers) -> io::Result<Plot> {
     let numbers = [10, 100, 1000, 10_000, 100_000];
-    let end = |run: &dyn Fn(&Job) -> io::Result<Run>, number| {
-        point(Figure::End, || run(&rows::keys(number)))
-    };
     Ok(Plot {
         name: "keys",
         title: "From the traced program's end to the last entry of the walk",
         by: "keys",
         what: "time",
-        curves: vec![
-            curve(OURS, &numbers, |it| end(&|job| tracers.ours(job), it))?,
-            // It would take minutes for more.
-            curve(DTRACE1, &numbers[..4], |it| end(&|job| tracers.dtrace1(job), it))?,
-        ],
+        // dtrace(1) would take minutes for more.
+        curves: both(tracers, Figure::End, &numbers, 10_000, rows::keys)?,
     })
 }
 
@@ -111,40 +114,29 @@ fn sizes(tracers: &Tracers) -> io::Result<Plot> {
         bpftrace: None,
     };
     let numbers = [1, 4, 16, 64];
-    let cpu = |run: &dyn Fn(&Job) -> io::Result<Run>, job: &Job| point(Figure::Record, || run(job));
+    let mut curves =
+        both(tracers, Figure::Record, &numbers, u32::MAX, |numbers| job(numbers, false))?;
+    let recorded = |numbers| Ok(Figure::Record.of(&tracers.ours(&job(numbers, true))?));
+    curves.push(curve("with a recording", &numbers, recorded)?);
     Ok(Plot {
         name: "sizes",
         title: "CPU time of the tracer by the size of a firing",
         by: "numbers of 8 bytes in each firing",
         what: "CPU time for each firing",
-        curves: vec![
-            curve(OURS, &numbers, |it| cpu(&|job| tracers.ours(job), &job(it, false)))?,
-            curve("with a recording", &numbers, |it| {
-                cpu(&|job| tracers.ours(job), &job(it, true))
-            })?,
-            curve(DTRACE1, &numbers, |it| cpu(&|job| tracers.dtrace1(job), &job(it, false)))?,
-        ],
+        curves,
     })
 }
 
 fn sessions(tracers: &Tracers) -> io::Result<Plot> {
     let job = rows::start(rows::ONE_PROBE.to_owned());
-    let last = |run: &(dyn Fn() -> io::Result<Run> + Sync), number: u32| {
-        let mut latest = Vec::new();
-        for _ in 0..ROUNDS {
-            let runs: io::Result<Vec<Run>> = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..number).map(|_| scope.spawn(run)).collect();
-                threads
-                    .into_iter()
-                    .map(|it| it.join().unwrap_or_else(|_| Err(io::Error::other("a panic"))))
-                    .collect()
-            });
-            latest.push(
-                runs?.iter().map(|run| Figure::Start.of(run).as_secs_f64()).fold(0.0, f64::max),
-            );
-        }
-        latest.sort_by(f64::total_cmp);
-        Ok(latest[ROUNDS / 2])
+    // The start of the last one.
+    let last = |trace: Trace<'_>, number: u32| {
+        let runs: io::Result<Vec<Run>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..number).map(|_| scope.spawn(|| trace(&job))).collect();
+            let ended = threads.into_iter().map(|it| it.join());
+            ended.map(|it| it.unwrap_or_else(|_| Err(io::Error::other("a panic")))).collect()
+        });
+        Ok(runs?.iter().map(|run| Figure::Start.of(run)).max().unwrap_or_default())
     };
     let numbers = [1, 2, 4, 8];
     Ok(Plot {
@@ -153,8 +145,8 @@ fn sessions(tracers: &Tracers) -> io::Result<Plot> {
         by: "sessions",
         what: "time to tracing on",
         curves: vec![
-            curve(OURS, &numbers, |it| last(&|| tracers.ours(&job), it))?,
-            curve(DTRACE1, &numbers, |it| last(&|| tracers.dtrace1(&job), it))?,
+            curve(OURS, &numbers, |it| last(&|job| tracers.ours(job), it))?,
+            curve(DTRACE1, &numbers, |it| last(&|job| tracers.dtrace1(job), it))?,
         ],
     })
 }

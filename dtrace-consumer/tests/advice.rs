@@ -1,5 +1,7 @@
 //! Does an error send the user the right way: to the option, the clause, the D library at fault?
 
+use std::process::Command;
+
 use dtrace_consumer::error::CompileError;
 use dtrace_consumer::{Error, Failure, Outcome, Script, run_synchronous};
 use dtrace_test_support::live_tests;
@@ -118,9 +120,10 @@ fn what_the_kernel_does_not_permit_is_not_for_a_pattern_to_exclude() {
         "syscall::get*id:entry { copyoutstr(\"x\", arg0, 2); exit(0); }",
     ] {
         match run_synchronous(script, ["true"]).flag("destructive").run() {
-            Ok(_) => {}
+            Ok(_) => assert!(!is_locked_down(), "{script}"),
             Err(Failure { error, .. }) => {
                 let text = error.to_string();
+                assert!(is_locked_down(), "{text}");
                 assert!(text.contains("bpf_probe_write_user"), "{text}");
                 assert!(text.contains("locked down permits neither `copyout` nor"), "{text}");
                 assert!(!text.contains("matches it"), "{text}");
@@ -292,4 +295,13 @@ fn a_library_that_a_macro_needs_is_named() {
         let named = error.omitted.iter().any(|it| it.file == "odd.d");
         assert_eq!(named, is_named, "{script}: {error}");
     }
+}
+
+/// Whether the kernel protects the memory of processes from BPF programs.
+fn is_locked_down() -> bool {
+    let script = "mount -t securityfs none /sys/kernel/security; cat /sys/kernel/security/lockdown";
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", script]).output();
+    let modes = String::from_utf8(output.expect("it starts").stdout).expect("text");
+    // A kernel without the file cannot be locked down.
+    modes.contains('[') && !modes.contains("[none]")
 }

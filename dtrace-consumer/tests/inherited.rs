@@ -231,7 +231,7 @@ fn is_as_with_std(alone: &Inherited, way: &str, inherited: &Inherited) {
 /// Commands of a shell that make much of what a process inherits differ from what it usually is.
 const PECULIAR: &str = "umask 027; ulimit -Sn 333; ulimit -Sl 77; ulimit -c 0; trap '' HUP; \
     echo 345 > /proc/self/oom_score_adj; renice 7 $$ > /dev/null; taskset -pc 0 $$ > /dev/null; \
-    chrt --rr -p 3 $$; ionice -c 2 -n 6 -p $$";
+    chrt --rr -p 3 $$; ionice -c 2 -n 6 -p $$; echo 7 > /proc/self/coredump_filter";
 
 /// Checks that they have.
 fn is_peculiar(alone: &Inherited) {
@@ -242,6 +242,7 @@ fn is_peculiar(alone: &Inherited) {
     // SCHED_RR, and class 2 in the upper three bits.
     assert_eq!((of("scheduling policy"), of("real-time priority")), ("2", "3"));
     assert_eq!(of("I/O priority"), (2 << 13 | 6).to_string());
+    assert_eq!(of("coredump_filter"), "00000007");
     assert!(of("descriptor 0").ends_with("/status"), "{alone:#?}");
     assert_eq!(u64::from_str_radix(of("SigIgn"), 16).map(|set| set & 1), Ok(1));
 }
@@ -255,6 +256,7 @@ fn in_peculiar_surroundings(words: &[OsString], directory: &Path) -> u32 {
     let output = File::options().append(true).create(true).open(directory.join("output"));
     let mut child = Command::new("setsid")
         .args(["env", "--ignore-signal=PIPE", "--block-signal=USR1", "sh", "-c", &shell, "sh"])
+        .args(["setarch", "--addr-no-randomize"])
         .args(["setpriv", "--bounding-set=-sys_time", "--groups=1234,5678"])
         .args(["--inh-caps=+net_raw", "--ambient-caps=+net_raw", "--securebits=+no_setuid_fixup"])
         .arg("--")
@@ -275,7 +277,7 @@ fn is_peculiar_for_root(alone: &Inherited) {
     let of = |name: &str| alone.get(name).map(String::as_str).unwrap_or_default();
     assert_eq!((of("session"), of("process group")), ("its starter's", "its starter's"));
     assert_eq!((of("Groups"), of("CapAmb")), ("1234 5678", "0000000000002000"));
-    assert_eq!(of("securebits"), "4");
+    assert_eq!((of("securebits"), of("personality")), ("4", "00040000"));
     let usual = fs::read_link("/proc/self/ns/uts").expect("a link");
     assert_ne!(Path::new(of("namespace uts")), usual);
     let flags = |n| {

@@ -63,11 +63,17 @@ fn uninstall_says_what_it_removed_and_leaves_no_empty_directory() {
         )
     );
     assert!(!exists(parent) && exists(&data.path()));
+    let before = data.worker(&["status"]);
     let again = data.worker(&["uninstall"]);
     assert_eq!(again.status.code(), Some(1), "as the help documents it");
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(said.contains("no private libdtrace at"), "{said}");
     assert!(!exists(parent), "nothing is created to remove nothing");
+    assert_eq!(
+        data.worker(&["status"]),
+        before,
+        "what a build has unpacked in `target` is still there"
+    );
 }
 
 #[test]
@@ -98,15 +104,15 @@ fn in_target(room: &Path) -> (PathBuf, PathBuf) {
     let target = room.join("target");
     let worker = target.join("debug/dtrace-worker");
     fs::create_dir_all(target.join("debug")).expect("directories");
-    fs::write(target.join("CACHEDIR.TAG"), "").expect("a file");
+    fs::write(target.join("CACHEDIR.TAG"), "# created by cargo").expect("a file");
     fs::copy(env!("CARGO_BIN_EXE_dtrace-worker"), &worker).expect("a copy");
     (target, worker)
 }
 
 /// Runs a worker for a user with this data directory, on a host without apt.
-fn run(worker: &Path, data: &Path, word: &str) -> Output {
+fn run(worker: &Path, data: &Path, words: &[&str]) -> Output {
     Command::new(worker)
-        .arg(word)
+        .args(words)
         .env("XDG_DATA_HOME", data)
         .env("PATH", "/none")
         .output()
@@ -125,7 +131,7 @@ fn where_the_data_directory_does_not_do_another_place_is_chosen() {
         ("file", "cannot create"),
     ] {
         let data = room.path().join(data);
-        let output = run(&worker, &data, "install");
+        let output = run(&worker, &data, &["install"]);
         let said = String::from_utf8_lossy(&output.stderr);
         let using = format!("using {} instead", chosen.display());
         assert!(said.contains(why) && said.contains(&using), "{said}");
@@ -133,16 +139,21 @@ fn where_the_data_directory_does_not_do_another_place_is_chosen() {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(!exists(&chosen) && !data.is_dir(), "{said}");
 
-        // It is also where the others look.
+        // It is also where `status` looks. What is there is removed only if it is named.
         fs::create_dir(&chosen).expect("a directory");
         let manifest = "format 1\nlibdtrace 2.0.7\narchitecture amd64\nsuite Debian forky\n\
                         directory usr/lib/x\n";
         fs::write(chosen.join("libdtrace.manifest"), manifest).expect("a file");
-        let status = run(&worker, &data, "status");
+        let status = run(&worker, &data, &["status"]);
         let said = String::from_utf8_lossy(&status.stdout);
         let damaged = format!("the private libdtrace at {} is damaged", chosen.display());
         assert!(said.contains(&damaged), "{said}");
-        let output = run(&worker, &data, "uninstall");
+        let prefix = chosen.display().to_string();
+        let output = run(&worker, &data, &["uninstall"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(&format!("uninstall --prefix {prefix})")), "{said}");
+        assert!(!output.status.success() && exists(&chosen), "{said}");
+        let output = run(&worker, &data, &["uninstall", "--prefix", &prefix]);
         assert!(output.status.success() && !exists(&chosen), "{output:?}");
     }
 }
@@ -152,7 +163,7 @@ fn where_no_place_is_left_each_is_named() {
     let room = Data::new();
     let (target, worker) = in_target(&room.path().join("a:b"));
     let data = room.path().join("a b");
-    let output = run(&worker, &data, "install");
+    let output = run(&worker, &data, &["install"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     for words in [

@@ -85,7 +85,8 @@ fn as_user(case: &str) -> ! {
 
 /// What each program says that traces as usual.
 const TRACED: &str = "1 firing, exit status: 3; 1 firing, exit status: 3; 1 firing, exit status: 3; \
-                      1 firing, exit status: 0; 1 firing, no command; out\\n, error\\n";
+                      1 firing, exit status: 0; 1 firing, no command; out\\n, error\\n; \
+                      1 probe, 1 symbol";
 
 /// A copy of this test's program, which may be changed, and a file for its result.
 struct Program {

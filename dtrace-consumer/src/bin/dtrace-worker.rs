@@ -30,7 +30,7 @@ uninstall  removes the private libdtrace in DIR, and the directories that instal
 
 DIR is $XDG_DATA_HOME/dtrace-consumer/libdtrace by default, or
 ~/.local/share/dtrace-consumer/libdtrace if that variable is not set. If libdtrace does not support that path,
-or if it cannot be created, DIR is the directory `libdtrace` in cargo's `target`, if this program is there.
+or if it cannot be created, install takes the directory `libdtrace` in cargo's `target`, if this program is there.
 
 Exit status: 0 on success, 1 on failure (uninstall: also if DIR has no private libdtrace; verify: also if
 a libdtrace differs or cannot be checked, or if there is none), 64 for wrong usage.
@@ -106,22 +106,42 @@ impl Options {
         if let Some(prefix) = &self.prefix {
             return Ok(prefix.clone());
         }
-        let program = std::env::current_exe().ok();
-        let in_target = program.and_then(|it| install::prefix_in_target(&it));
-        let offered: Vec<PathBuf> =
-            install::default_prefix().into_iter().chain(in_target).collect();
-        if offered.is_empty() {
-            return Err(Failure::Failed(format!(
-                "cannot choose a directory: neither XDG_DATA_HOME nor HOME is set ({NAME_ONE})"
-            )));
-        }
-        let chosen = install::choose_prefix(offered)
+        let chosen = install::choose_prefix(searched()?)
             .map_err(|error| Failure::Failed(format!("{error}\n({NAME_ONE})")))?;
         for error in &chosen.passed {
             note(&format!("{error}; using {} instead", chosen.prefix.display()));
         }
         Ok(chosen.prefix)
     }
+
+    /// Returns the prefix that the user named, or the first one where sessions search that holds a private libdtrace. If
+    /// none does, it is the first one.
+    fn existing_prefix(&self) -> Result<PathBuf, Failure> {
+        if let Some(prefix) = &self.prefix {
+            return Ok(prefix.clone());
+        }
+        let mut searched = searched()?;
+        let first = searched.iter().position(|it| holds_one(it)).unwrap_or(0);
+        Ok(searched.swap_remove(first))
+    }
+}
+
+/// Whether the prefix holds a private libdtrace, complete or not.
+fn holds_one(prefix: &Path) -> bool {
+    matches!(install::status(prefix), Ok(_) | Err(InstallError::Damaged { .. }))
+}
+
+/// Returns the prefixes where sessions search. There is at least one.
+fn searched() -> Result<Vec<PathBuf>, Failure> {
+    let program = std::env::current_exe().ok();
+    let in_target = program.and_then(|it| install::prefix_in_target(&it));
+    let searched: Vec<PathBuf> = install::default_prefix().into_iter().chain(in_target).collect();
+    if searched.is_empty() {
+        return Err(Failure::Failed(format!(
+            "cannot choose a directory: neither XDG_DATA_HOME nor HOME is set ({NAME_ONE})"
+        )));
+    }
+    Ok(searched)
 }
 
 fn options(
@@ -164,10 +184,10 @@ fn install(options: Options) -> Result<(), Failure> {
 }
 
 fn status(options: Options) -> Result<(), Failure> {
-    if options.prefix.is_some() {
-        return describe(&options.prefix(|_| {})?);
+    if let Some(prefix) = &options.prefix {
+        return describe(prefix);
     }
-    if let Ok(prefix) = options.prefix(|_| {})
+    if let Ok(prefix) = options.existing_prefix()
         && let Err(Failure::Failed(why)) = describe(&prefix)
     {
         say(why)?;
@@ -215,8 +235,28 @@ fn describe(prefix: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Removes the private libdtrace in the first of these prefixes. That in another one may be there for other programs, so it
+/// is only named.
+fn uninstall_first(searched: &[PathBuf]) -> Result<install::Removed, Failure> {
+    match install::uninstall(&searched[0]) {
+        Err(error @ InstallError::NotInstalled { .. }) => {
+            match searched[1..].iter().find(|it| holds_one(it)) {
+                Some(other) => Err(Failure::Failed(format!(
+                    "{error}\n{other} has one (remove it with: dtrace-worker uninstall --prefix {other})",
+                    other = other.display()
+                ))),
+                None => Err(error.into()),
+            }
+        }
+        removed => Ok(removed?),
+    }
+}
+
 fn uninstall(options: Options) -> Result<(), Failure> {
-    let removed = install::uninstall(&options.prefix(|_| {})?)?;
+    let removed = match &options.prefix {
+        Some(prefix) => install::uninstall(prefix)?,
+        None => uninstall_first(&searched()?)?,
+    };
     say(format_args!("removed {}: {}", removed.prefix.display(), removed.manifest))?;
     for parent in &removed.parents {
         say(format_args!("removed the empty directory {}", parent.display()))?;

@@ -109,7 +109,8 @@ impl Signals {
     /// Returns how the child ended, if something else has waited for it and the system tells. There is nobody to signal
     /// any more.
     pub(super) fn kept_status(&self) -> Option<ExitStatus> {
-        self.0.lock().take().and_then(|process| process.kept_status())
+        let process = self.0.lock().take()?;
+        process.kept_status()
     }
 
     /// Waits for the end of the child with this id, calls `at_end`, and reaps the child.

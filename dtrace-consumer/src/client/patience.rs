@@ -1,8 +1,9 @@
 //! How long does the consumer wait for a silent worker?
 //!
 //! A worker that traces sends something about every ten seconds even if nothing fires, and at least every 30 s
-//! however long libdtrace's own intervals are. While it starts, and after a request to stop, a single step may take long. If the worker stays silent for longer than the
-//! limit, libdtrace hangs in a call, or something has stopped the process.
+//! however long libdtrace's own intervals are. While it starts, and after a request to stop, a single step may take
+//! long. If the worker stays silent for longer than the limit, libdtrace hangs in a call, or something has stopped
+//! the process.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;

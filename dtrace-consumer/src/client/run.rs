@@ -41,8 +41,8 @@ impl Traced {
 /// Why the exit status of a command is unknown, and what to do.
 const UNKNOWN_STATUS: &str = "its exit status is unknown: this program ignores SIGCHLD, or \
                               another of its threads waits for all children (wait only \
-                              for your own children; Linux 6.15 and later tell the status \
-                              even so)";
+                              for your own children; Linux 6.15 and later report the status \
+                              anyway)";
 
 /// Runs a session. Calls `started` when tracing is on.
 pub(crate) fn run<'c>(

@@ -9,6 +9,7 @@ use std::process::{Command, exit};
 use std::time::Duration;
 
 use dtrace_consumer::elevation::Elevation;
+use dtrace_consumer::query::{ProbeQuery, SymbolQuery};
 use dtrace_consumer::session::WarningKind;
 use dtrace_consumer::{
     CallbackResult, Error, Failure, Firing, Outcome, preflight, run_synchronous, trace,
@@ -67,7 +68,7 @@ fn sessions(elevation: &Elevation) -> Vec<String> {
     let stacks = "syscall::exit_group:entry /pid == $target/ { trace(arg0); ustack(); }";
     let functions = "pid$target:libc.so.6:_exit:entry { trace(arg0); }";
     let commands = [calls, stacks, functions].map(|script| command(script, elevation.clone()));
-    let others = [created, spawned, captured].map(|session| session(elevation.clone()));
+    let others = [created, spawned, captured, asked].map(|session| session(elevation.clone()));
     commands.into_iter().chain(others).collect()
 }
 
@@ -124,6 +125,15 @@ fn spawned(elevation: Elevation) -> String {
     }
 }
 
+/// Asks for a probe and for a symbol.
+fn asked(elevation: Elevation) -> String {
+    let probe = ProbeQuery::new().pattern("syscall::getppid:entry").elevation(elevation.clone());
+    let probe = probe.list().map(|it| format!("{} probe", it.len()));
+    let symbol = SymbolQuery::new().name("vfs_read").elevation(elevation).look_up();
+    let symbol = symbol.map(|it| format!("{} symbol", it.into_iter().flatten().count()));
+    [probe, symbol].map(|it| it.unwrap_or_else(|error| in_words(&error))).join(", ")
+}
+
 fn told(result: Result<Outcome, Failure>) -> String {
     match result {
         Ok(outcome) => {
@@ -135,17 +145,19 @@ fn told(result: Result<Outcome, Failure>) -> String {
             };
             format!("{} firing, {status}", outcome.firings)
         }
-        Err(failure) => {
-            let kind = match &failure.error {
-                Error::Unavailable(_) => "unavailable",
-                Error::Command { .. } => "command",
-                Error::WorkerStart { .. } => "start of the worker",
-                Error::Elevation { .. } => "elevation",
-                _ => "another error",
-            };
-            format!("{kind}: {}", failure.error)
-        }
+        Err(failure) => in_words(&failure.error),
     }
+}
+
+fn in_words(error: &Error) -> String {
+    let kind = match error {
+        Error::Unavailable(_) => "unavailable",
+        Error::Command { .. } => "command",
+        Error::WorkerStart { .. } => "start of the worker",
+        Error::Elevation { .. } => "elevation",
+        _ => "another error",
+    };
+    format!("{kind}: {error}")
 }
 
 fn surround(how: &str) {

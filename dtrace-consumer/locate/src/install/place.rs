@@ -1,5 +1,6 @@
 //! Which of several prefixes can hold a private libdtrace?
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::InstallError;
@@ -40,9 +41,10 @@ pub fn choose_prefix(offered: impl IntoIterator<Item = PathBuf>) -> Result<Chose
 /// Returns the prefix of a target directory of cargo in which the file is, if it is in one: `target/libdtrace` for
 /// `target/debug/tool`. Programs below `target` search there.
 ///
-/// Cargo tags both `target` and, if a build names its target, `target/<triple>`. The outer one is returned.
+/// Cargo tags, by name, both `target` and, if a build names its target, `target/<triple>`. The outer one is returned.
 pub fn prefix_in_target(file: &Path) -> Option<PathBuf> {
-    let tagged = |it: &&Path| it.join("CACHEDIR.TAG").is_file();
+    let tag = |it: &Path| fs::read_to_string(it.join("CACHEDIR.TAG"));
+    let tagged = |it: &&Path| tag(it).is_ok_and(|text| text.contains("created by cargo"));
     let target = file.ancestors().skip_while(|it| !tagged(it)).take_while(tagged).last()?;
     Some(target.join(PREFIX_NAME))
 }

@@ -226,12 +226,17 @@ fn the_outermost_target_that_cargo_tagged_is_where_programs_search() {
     let out = room.directory("checkout/target/some-triplet/debug/build/package/out");
     let target = room.path.join("checkout/target");
     assert_eq!(prefix_in_target(&out), None);
-    fs::write(target.join("some-triplet/CACHEDIR.TAG"), "").expect("a tag");
+    let tag = |directory: &Path, text: &str| {
+        fs::write(directory.join("CACHEDIR.TAG"), text).expect("a tag");
+    };
+    let of_cargo = "Signature: …\n# This file is a cache directory tag created by cargo.\n";
+    tag(&target.join("some-triplet"), of_cargo);
     assert_eq!(prefix_in_target(&out), Some(target.join("some-triplet/libdtrace")));
-    fs::write(target.join("CACHEDIR.TAG"), "").expect("a tag");
+    tag(&target, of_cargo);
     assert_eq!(prefix_in_target(&out), Some(target.join("libdtrace")));
-    // A cache around the checkout is none of cargo's.
-    fs::write(room.path.join("CACHEDIR.TAG"), "").expect("a tag");
+    // Caches of other programs.
+    tag(&room.path.join("checkout"), "");
+    tag(&room.path, "# created by another program");
     assert_eq!(prefix_in_target(&out), Some(target.join("libdtrace")));
-    assert_eq!(prefix_in_target(&room.path.join("checkout")), Some(room.path.join("libdtrace")));
+    assert_eq!(prefix_in_target(&room.path.join("checkout")), None);
 }
