@@ -195,3 +195,34 @@ unsafe extern "C" fn closes(descriptor: c_int) -> c_int {
         None => -1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The caller may have no place for the status, and one that is allocated to the byte.
+    #[test]
+    fn a_status_is_read_and_written_only_where_the_caller_has_a_place() {
+        const EXITED: c_int = 7 << 8;
+        unsafe extern "C" fn ended(pid: libc::pid_t, status: *mut c_int, _: c_int) -> libc::pid_t {
+            if !status.is_null() {
+                // SAFETY: the caller has a place.
+                unsafe { status.write(EXITED) };
+            }
+            pid
+        }
+        let _ = WAITPID.set(ended);
+        // No process has such a number.
+        let pid = libc::pid_t::MAX;
+        for options in
+            [0, libc::__WALL, libc::__WALL | libc::WNOHANG, libc::__WALL | libc::__WNOTHREAD]
+        {
+            let mut status = Box::new(-1);
+            // SAFETY: there is no place.
+            assert_eq!(unsafe { waits(pid, ptr::null_mut(), options) }, pid);
+            // SAFETY: there is one.
+            assert_eq!(unsafe { waits(pid, &raw mut *status, options) }, pid);
+            assert_eq!(*status, EXITED);
+        }
+    }
+}
