@@ -20,16 +20,19 @@ pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str>
 }
 
 /// Returns why the kernel's verifier refused a program. `printed` is what libdtrace wrote to standard error:
-/// the verifier's log, with `BPF: ` before each line. Statistics follow the reason.
+/// the verifier's log, with `BPF: ` before each line. Statistics follow the reason. They begin with the time that it took;
+/// newer kernels have more of them.
 pub(crate) fn verifier_reason<'p>(message: &str, printed: &'p str) -> Option<&'p str> {
-    const STATISTICS: [&str; 4] = ["verification time", "stack depth", "processed ", "peak_states"];
+    const TIME: &str = "verification time";
+    const OTHERS: [&str; 4] = ["stack depth", "processed ", "peak_states", "subprog "];
     if !message.starts_with("BPF program load for '") {
         return None;
     }
-    let lines = printed.lines().rev().filter_map(|line| line.strip_prefix("BPF: "));
-    lines
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !STATISTICS.iter().any(|it| line.starts_with(it)))
+    let lines = printed.lines().filter_map(|line| line.strip_prefix("BPF: ")).map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let end = lines.iter().rposition(|line| line.starts_with(TIME)).unwrap_or(lines.len());
+    let is_reason = |line: &&&str| !OTHERS.iter().any(|it| line.starts_with(it));
+    lines[..end].iter().rev().find(is_reason).copied()
 }
 
 /// Returns the probe description that matches no probes.
@@ -92,6 +95,10 @@ mod tests {
         let refused = "BPF program load for 'dtrace:::BEGIN' failed: Permission denied";
         let reason = Some("R1 invalid mem access 'scalar'");
         assert_eq!(verifier_reason(refused, printed), reason);
+        let more = "BPF: subprog 0 (main) static insns_self 9 insns_total 13 stack 32\nBPF: yet another 1\n";
+        assert_eq!(verifier_reason(refused, &format!("{printed}{more}")), reason);
+        let without = printed.replace("BPF: verification time 91 usec\n", "");
+        assert_eq!(verifier_reason(refused, &without), reason);
         assert_eq!(verifier_reason(refused, "another message"), None);
         assert_eq!(verifier_reason("Too big", printed), None);
     }
