@@ -36,6 +36,10 @@ use crate::stream::unnamed::unnamed_file;
 /// How much of a worker's standard error to keep for messages, in bytes.
 const LAST_WORDS: u64 = 4096;
 
+/// How much of it to search for what the kernel says of a program, in bytes. Since Linux 7 a line for each of up to 256
+/// functions follows that.
+const LAST_LINES: u64 = 64 << 10;
+
 /// How long to wait for the end of a worker that closed its channel without an error frame.
 const END_OF_WORKER: Duration = Duration::from_secs(1);
 
@@ -357,12 +361,21 @@ impl Worker {
 
     /// Returns the end of what the worker wrote to its standard error.
     pub(super) fn last_words(&self) -> String {
+        self.last_bytes(LAST_WORDS)
+    }
+
+    /// Returns more of what the worker wrote than its last words.
+    pub(super) fn last_lines(&self) -> String {
+        self.last_bytes(LAST_LINES)
+    }
+
+    fn last_bytes(&self, most: u64) -> String {
         let read = || -> io::Result<String> {
             let mut file = self.stderr.as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()?;
             let length = file.seek(SeekFrom::End(0))?;
-            file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS)))?;
+            file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
             let mut words = Vec::new();
-            file.take(LAST_WORDS).read_to_end(&mut words)?;
+            file.take(most).read_to_end(&mut words)?;
             Ok(String::from_utf8_lossy(&words).trim().to_owned())
         };
         read().unwrap_or_default()

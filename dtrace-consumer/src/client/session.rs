@@ -164,7 +164,7 @@ fn attempt(
             Ok(Step::Continue | Step::CaughtUp) => continue,
             Ok(Step::Started) => return Ok(Attempt::Tracing(connection)),
             Ok(Step::Failed(mut failure)) => {
-                let printed = connection.worker.last_words();
+                let printed = connection.worker.last_lines();
                 if let Some(reason) = sentences::verifier_reason(&failure.message, &printed) {
                     failure.message.push_str(&format!("; the kernel's verifier: {reason}"));
                 }

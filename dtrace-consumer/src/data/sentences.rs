@@ -20,9 +20,10 @@ pub(crate) fn refused_probe<'m>(call: &str, message: &'m str) -> Option<&'m str>
 }
 
 /// Returns why the kernel's verifier refused a program. `printed` is what libdtrace wrote to standard error:
-/// the verifier's log, with `BPF: ` before each line. Statistics follow the reason. They begin with the time that it took;
-/// newer kernels have more of them.
+/// the verifier's log, with `BPF: ` before each line. Since Linux 7 an explanation of many lines
+/// follows the reason. Then come statistics, which begin with the time that it took; newer kernels have more of them.
 pub(crate) fn verifier_reason<'p>(message: &str, printed: &'p str) -> Option<&'p str> {
+    const EXPLANATION: &str = "Verification failed: ";
     const TIME: &str = "verification time";
     const OTHERS: [&str; 4] = ["stack depth", "processed ", "peak_states", "subprog "];
     if !message.starts_with("BPF program load for '") {
@@ -30,7 +31,8 @@ pub(crate) fn verifier_reason<'p>(message: &str, printed: &'p str) -> Option<&'p
     }
     let lines = printed.lines().filter_map(|line| line.strip_prefix("BPF: ")).map(str::trim);
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let end = lines.iter().rposition(|line| line.starts_with(TIME)).unwrap_or(lines.len());
+    let last = |begin: &str| lines.iter().rposition(|line| line.starts_with(begin));
+    let end = last(EXPLANATION).or_else(|| last(TIME)).unwrap_or(lines.len());
     let is_reason = |line: &&&str| !OTHERS.iter().any(|it| line.starts_with(it));
     lines[..end].iter().rev().find(is_reason).copied()
 }
@@ -101,6 +103,21 @@ mod tests {
         assert_eq!(verifier_reason(refused, &without), reason);
         assert_eq!(verifier_reason(refused, "another message"), None);
         assert_eq!(verifier_reason("Too big", printed), None);
+    }
+
+    #[test]
+    fn the_reason_of_the_verifier_precedes_its_explanation() {
+        let printed = "BPF: 12: (85) call bpf_probe_write_user#36\n\
+                       BPF: program of this type cannot use helper bpf_probe_write_user#36\n\
+                       BPF: \nBPF: Verification failed: Policy: Operation is not allowed\nBPF: \nBPF: At:\n\
+                       BPF:   insn 12\nBPF: \nBPF: Suggestion:\nBPF:   Use a helper that is allowed.\nBPF: \n\
+                       BPF: stack depth max 0\nBPF: subprog 0 (<unknown>) main insns_self 104 stack 88\n";
+        let reason = Some("program of this type cannot use helper bpf_probe_write_user#36");
+        let refused = "BPF program load for 'dtrace:::BEGIN' failed: Invalid argument";
+        assert_eq!(verifier_reason(refused, printed), reason);
+        let (_, statistics) = printed.split_once("BPF: stack").expect("statistics");
+        let before = "BPF: program of this type cannot use helper bpf_probe_write_user#36\n";
+        assert_eq!(verifier_reason(refused, &format!("{before}BPF: stack{statistics}")), reason);
     }
 
     #[test]
