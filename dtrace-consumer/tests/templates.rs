@@ -4,6 +4,7 @@
 //! session delivers must not depend on which kind of worker it has.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -133,16 +134,31 @@ fn a_program_that_is_warm_has_an_idle_process_before_its_first_session() {
 }
 
 /// Whether the process has libdtrace open for nobody: it has no channel to a consumer, only the socket for requests.
+/// A worker that leaves no idle process behind has one socket, too, its channel.
 fn is_idle(pid: i32) -> bool {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-    maps.contains("libdtrace.so") && sockets(pid.unsigned_abs()) == 1
+    let sockets = sockets(pid.unsigned_abs());
+    maps.contains("libdtrace.so") && sockets.len() == 1 && is_for_messages(pid, sockets[0])
 }
 
-/// The number of a process's open sockets.
-fn sockets(pid: u32) -> usize {
+/// The numbers of a process's open sockets.
+fn sockets(pid: u32) -> Vec<u64> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let refers_to = descriptors.filter_map(|fd| fs::read_link(fd.path()).ok());
-    refers_to.filter(|to| to.display().to_string().starts_with("socket:")).count()
+    let number =
+        |to: PathBuf| to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    refers_to.filter_map(number).collect()
+}
+
+/// Whether a socket of a process is for whole messages, like that for requests, and no stream, like a channel.
+fn is_for_messages(pid: i32, socket: u64) -> bool {
+    const SEQPACKET: &str = "0005";
+    let all = fs::read_to_string(format!("/proc/{pid}/net/unix")).unwrap_or_default();
+    all.lines().any(|line| {
+        // Its address, count of references, protocol, flags, type, state and number.
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.get(4) == Some(&SEQPACKET) && words.get(6) == Some(&socket.to_string().as_str())
+    })
 }
 
 fn what_a_new_worker_would_inherit_is_what_a_copy_has() {
@@ -307,7 +323,7 @@ fn a_session_that_is_to_end_before_it_starts_leaves_no_process_behind() {
 
 fn nothing_is_kept_of_a_template_that_has_ended() {
     let (_lock, guard) = alone();
-    let sockets = || sockets(std::process::id());
+    let sockets = || sockets(std::process::id()).len();
     let before = sockets();
     let (_, idle) = processes_of_a_session();
     assert!(sockets() > before, "its requests go through one");
