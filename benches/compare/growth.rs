@@ -71,7 +71,6 @@ fn both(
 
 fn probes(tracers: &Tracers) -> io::Result<Plot> {
     let listed = ProbeQuery::new().pattern("syscall:::entry").list().map_err(io::Error::other)?;
-    // The traced program makes this call, and is its own end.
     let names: Vec<&str> = listed.iter().map(|probe| &*probe.probe.function).collect();
     let job = |number: u32| {
         let probes =

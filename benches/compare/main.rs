@@ -3,7 +3,7 @@
 //! All trace the same program with the same scripts, alternately, on the same machine. Compare the ratios of the
 //! medians, because machines differ. With these words after `--`:
 //!
-//! - `--write` puts the table into docs/performance.md, and plots of how costs grow, which take as long again;
+//! - `--write` puts the table into docs/performance.md, and then plots of how costs grow;
 //! - `--growth` measures only what the plots show, and prints it;
 //! - `--check` measures a few rows, and fails if a ratio is less than half of what docs/performance.md says.
 //!
@@ -35,11 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Err(missing) = Need::Tracing.check() {
         return Err(format!("{}\n{}", missing.what, missing.details).into());
     }
-    let scratch = std::env::temp_dir().join(format!("dtrace-bench-{}", std::process::id()));
-    std::fs::create_dir(&scratch)?;
-    let done = measure(&scratch, &words);
-    std::fs::remove_dir_all(&scratch)?;
-    done
+    let scratch = tempfile::Builder::new().prefix("dtrace-bench-").tempdir()?;
+    measure(scratch.path(), &words)
 }
 
 fn measure(scratch: &Path, words: &[String]) -> Result<(), Box<dyn std::error::Error>> {

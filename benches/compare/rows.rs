@@ -12,7 +12,7 @@ pub(crate) struct Row {
     pub(crate) figures: &'static [Figure],
     /// How often each tracer runs it.
     pub(crate) rounds: usize,
-    /// A later version must not be much worse in it.
+    /// Whether `--check` measures it.
     pub(crate) is_checked: bool,
 }
 

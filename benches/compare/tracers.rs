@@ -172,8 +172,9 @@ impl Tracers {
         let Some(script) = job.bpftrace else { return Ok(None) };
         let Some(program) = self.bpftrace_program() else { return Ok(None) };
         let mut bpftrace = Command::new(program);
-        // As large buffers, and as large writes, as the others have.
-        bpftrace.env("BPFTRACE_PERF_RB_PAGES", "8192").args(["-q", "-B", "full", "-e", script]);
+        // As large buffers as the others have, and as large writes, unless it matters when a line arrives.
+        let writes = if job.handler == Handler::Times { "line" } else { "full" };
+        bpftrace.env("BPFTRACE_PERF_RB_PAGES", "8192").args(["-q", "-B", writes, "-e", script]);
         Tracers::measured(bpftrace, job, &self.place()?).map(Some)
     }
 

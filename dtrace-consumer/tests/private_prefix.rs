@@ -105,7 +105,11 @@ fn in_target(room: &Path) -> (PathBuf, PathBuf) {
     let worker = target.join("debug/dtrace-worker");
     fs::create_dir_all(target.join("debug")).expect("directories");
     fs::write(target.join("CACHEDIR.TAG"), "# created by cargo").expect("a file");
-    fs::copy(env!("CARGO_BIN_EXE_dtrace-worker"), &worker).expect("a copy");
+    // While another test forks, its child has open what this process writes, and the system does not execute such a
+    // file. So a program copies it.
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_dtrace-worker")).arg(&worker);
+    assert!(copy.status().expect("cp starts").success());
     (target, worker)
 }
 

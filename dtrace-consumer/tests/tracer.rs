@@ -219,9 +219,12 @@ fn fed_back(elevation: &Elevation) -> [(BTreeSet<i64>, bool); 2] {
                 } else {
                     fed.seen.insert(tid);
                 }
-                // Some of its threads start later.
+                // Some of its threads start later. With the last records, the worker may be gone.
                 if records.is_multiple_of(1000) {
-                    fed.own.extend(threads_of_the_tracer());
+                    let threads = threads_of_the_tracer();
+                    let expected = "this thread, the worker's, and that which listens to it";
+                    assert!(records > 0 || threads.len() > 2, "{expected}: {threads:?}");
+                    fed.own.extend(threads);
                 }
                 records += 1;
                 Ok(())
@@ -252,13 +255,10 @@ fn threads_of_the_tracer() -> Vec<i64> {
     };
     let own = std::process::id();
     let workers: Vec<i32> = descendants_of(own).into_iter().filter(is_worker).collect();
-    assert!(!workers.is_empty(), "a worker");
     let processes = workers.into_iter().chain([own.cast_signed()]);
     let tasks = processes.filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
     let names = tasks.flatten().flatten().map(|task| task.file_name());
-    let threads: Vec<i64> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-    assert!(threads.len() > 2, "this thread, the worker's, and that which listens to it");
-    threads
+    names.filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 
 fn tracing_does_not_feed_itself_past_a_predicate_on_pid() {

@@ -235,9 +235,9 @@ impl<S: Traces, C> Session<S, C> {
     /// session ends with [`Error::WorkerSilent`](crate::Error::WorkerSilent); a traced command runs
     /// on. The default is 5 minutes while the worker starts and after a request to stop: libdtrace
     /// may need most of a minute for hundreds of probes, and more on slow machines. While tracing,
-    /// a worker with nothing to deliver reports about every ten seconds that it is alive, and at
-    /// least every 30 s where the option `switchrate` is that long. There the default is one minute,
-    /// and a lower limit counts as one minute. The limit also applies to the greeting of an elevated
+    /// a worker with nothing to deliver reports that it is alive about every ten seconds, or every
+    /// 30 s if the option `switchrate` is longer than that. There the default is one minute, and a
+    /// lower limit counts as one minute. The limit also applies to the greeting of an elevated
     /// worker; its default there is 2 minutes.
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.source.settings().silence_limit = Some(limit);

@@ -106,24 +106,20 @@ impl Options {
         if let Some(prefix) = &self.prefix {
             return Ok(prefix.clone());
         }
-        let chosen = install::choose_prefix(searched()?)
+        let chosen = install::choose_prefix(places()?)
             .map_err(|error| Failure::Failed(format!("{error}\n({NAME_ONE})")))?;
         for error in &chosen.passed {
             note(&format!("{error}; using {} instead", chosen.prefix.display()));
         }
         Ok(chosen.prefix)
     }
+}
 
-    /// Returns the prefix that the user named, or the first one where sessions search that holds a private libdtrace. If
-    /// none does, it is the first one.
-    fn existing_prefix(&self) -> Result<PathBuf, Failure> {
-        if let Some(prefix) = &self.prefix {
-            return Ok(prefix.clone());
-        }
-        let mut searched = searched()?;
-        let first = searched.iter().position(|it| holds_one(it)).unwrap_or(0);
-        Ok(searched.swap_remove(first))
-    }
+/// Returns the first of the places for a private libdtrace that holds one. If none does, it is the first one.
+fn existing_prefix() -> Result<PathBuf, Failure> {
+    let mut places = places()?;
+    let first = places.iter().position(|it| holds_one(it)).unwrap_or(0);
+    Ok(places.swap_remove(first))
 }
 
 /// Whether the prefix holds a private libdtrace, complete or not.
@@ -131,17 +127,18 @@ fn holds_one(prefix: &Path) -> bool {
     matches!(install::status(prefix), Ok(_) | Err(InstallError::Damaged { .. }))
 }
 
-/// Returns the prefixes where sessions search. There is at least one.
-fn searched() -> Result<Vec<PathBuf>, Failure> {
+/// Returns the places for a private libdtrace if the user names none, the best first. Sessions find it in each of them.
+/// There is at least one.
+fn places() -> Result<Vec<PathBuf>, Failure> {
     let program = std::env::current_exe().ok();
     let in_target = program.and_then(|it| install::prefix_in_target(&it));
-    let searched: Vec<PathBuf> = install::default_prefix().into_iter().chain(in_target).collect();
-    if searched.is_empty() {
+    let places: Vec<PathBuf> = install::default_prefix().into_iter().chain(in_target).collect();
+    if places.is_empty() {
         return Err(Failure::Failed(format!(
             "cannot choose a directory: neither XDG_DATA_HOME nor HOME is set ({NAME_ONE})"
         )));
     }
-    Ok(searched)
+    Ok(places)
 }
 
 fn options(
@@ -187,7 +184,7 @@ fn status(options: Options) -> Result<(), Failure> {
     if let Some(prefix) = &options.prefix {
         return describe(prefix);
     }
-    if let Ok(prefix) = options.existing_prefix()
+    if let Ok(prefix) = existing_prefix()
         && let Err(Failure::Failed(why)) = describe(&prefix)
     {
         say(why)?;
@@ -235,27 +232,29 @@ fn describe(prefix: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the private libdtrace in the first of these prefixes. That in another one may be there for other programs, so it
-/// is only named.
-fn uninstall_first(searched: &[PathBuf]) -> Result<install::Removed, Failure> {
-    match install::uninstall(&searched[0]) {
-        Err(error @ InstallError::NotInstalled { .. }) => {
-            match searched[1..].iter().find(|it| holds_one(it)) {
-                Some(other) => Err(Failure::Failed(format!(
-                    "{error}\n{other} has one (remove it with: dtrace-worker uninstall --prefix {other})",
-                    other = other.display()
-                ))),
-                None => Err(error.into()),
-            }
+/// Removes the user's own private libdtrace. That in another place may be there for other programs, so it is only named.
+fn uninstall_own() -> Result<install::Removed, Failure> {
+    let (own, places) = (install::default_prefix(), places()?);
+    let removed = match &own {
+        Some(own) => install::uninstall(own),
+        None => Err(InstallError::NotInstalled { prefix: places[0].clone() }),
+    };
+    let is_other = |place: &&PathBuf| Some(*place) != own.as_ref() && holds_one(place);
+    match (removed, places.iter().find(is_other)) {
+        (Err(error @ InstallError::NotInstalled { .. }), Some(other)) => {
+            let other = other.display();
+            Err(Failure::Failed(format!(
+                "{error}\n{other} has one (remove it with: dtrace-worker uninstall --prefix {other})"
+            )))
         }
-        removed => Ok(removed?),
+        (removed, _) => Ok(removed?),
     }
 }
 
 fn uninstall(options: Options) -> Result<(), Failure> {
     let removed = match &options.prefix {
         Some(prefix) => install::uninstall(prefix)?,
-        None => uninstall_first(&searched()?)?,
+        None => uninstall_own()?,
     };
     say(format_args!("removed {}: {}", removed.prefix.display(), removed.manifest))?;
     for parent in &removed.parents {

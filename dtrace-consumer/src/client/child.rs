@@ -36,11 +36,11 @@ impl Signals {
         match ProcessHandle::open(child.id()) {
             Ok(process) => Ok(Signals(Arc::new(Mutex::new(Some(process))))),
             Err(error) => {
-                // Nobody has waited for a child that is still there.
+                // Unless something else waits for all children, nobody has waited for it, and the number is still its own.
                 if error.raw_os_error() != Some(Errno::ESRCH as i32) {
                     let _ = child.kill();
+                    let _ = child.wait();
                 }
-                let _ = child.wait();
                 Err(error)
             }
         }
@@ -106,8 +106,8 @@ impl Signals {
         ended.or_else(|error| self.kept_status().ok_or(error))
     }
 
-    /// Returns how the child ended, if something else has waited for it and the system tells. There is nobody to signal
-    /// any more.
+    /// Returns how the child ended, if something else has waited for it and the system tells. It cannot be signalled any
+    /// more.
     pub(super) fn kept_status(&self) -> Option<ExitStatus> {
         let process = self.0.lock().take()?;
         process.kept_status()

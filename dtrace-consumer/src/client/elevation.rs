@@ -141,10 +141,10 @@ pub(crate) fn failed(
                  \"dtrace-worker {VERSION}\""
             );
             match own_tracer() {
-                // Unless the tracer is root's, set-uid programs do not get their privileges.
+                // Unless the tracer is root's.
                 Some(tracer) => format!(
-                    "{tracer} traces this program; if it follows children, they may not become root (detach \
-                     it, or do not let it follow children)\n{by_hand}"
+                    "{tracer} traces this program; if it follows children, programs such as sudo get no \
+                     privileges (detach it, or do not let it follow children)\n{by_hand}"
                 ),
                 None => by_hand,
             }

@@ -39,9 +39,14 @@ static TEMPLATE: Mutex<Option<Template>> = Mutex::new(None);
 /// How often it was to end.
 static COOLINGS: AtomicU64 = AtomicU64::new(0);
 
+/// How many templates there have been.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
 struct Template {
     kind: Kind,
     requests: Arc<OwnedFd>,
+    /// How many there were before it.
+    number: u64,
 }
 
 /// What a worker is. Copies of one serve for another that is equal.
@@ -112,7 +117,7 @@ pub(super) struct Passed<'f> {
 
 /// Asks the template, if it is of this kind, for a worker.
 pub(super) fn copied(kind: &Kind, passed: &Passed<'_>, ending: &Ending) -> Option<Copy> {
-    let requests = {
+    let (requests, number) = {
         let mut template = TEMPLATE.lock();
         let current = template.as_ref()?;
         if current.kind != *kind {
@@ -123,7 +128,7 @@ pub(super) fn copied(kind: &Kind, passed: &Passed<'_>, ending: &Ending) -> Optio
             *template = None;
             return None;
         }
-        Arc::clone(&current.requests)
+        (Arc::clone(&current.requests), current.number)
     };
     match ask(&requests, passed, ending) {
         Ok(copy) => Some(copy),
@@ -131,16 +136,16 @@ pub(super) fn copied(kind: &Kind, passed: &Passed<'_>, ending: &Ending) -> Optio
         Err(_) if ending.is_aborted() => None,
         Err(error) => {
             tracing::debug!("no copy of an open libdtrace: {error}");
-            forget(&requests);
+            forget(number);
             None
         }
     }
 }
 
-/// Forgets the template with these requests, unless another has taken its place.
-fn forget(requests: &Arc<OwnedFd>) {
+/// Forgets the template with this number, unless another has taken its place.
+fn forget(number: u64) {
     let mut template = TEMPLATE.lock();
-    if template.as_ref().is_some_and(|it| Arc::ptr_eq(&it.requests, requests)) {
+    if template.as_ref().is_some_and(|it| it.number == number) {
         *template = None;
     }
 }
@@ -178,22 +183,19 @@ pub(super) fn begin(kind: Kind, coolings_before: u64, ending: &Ending) -> Option
     // The kernel notes the sender of a message when it is sent, which may be before the template begins.
     passing::name_senders(&theirs).ok()?;
     let answers = requests.try_clone().ok()?;
-    let requests = Arc::new(requests);
-    let watched = Arc::downgrade(&requests);
+    let number = BEGUN.fetch_add(1, Ordering::Relaxed);
     // A template is an orphan as soon as that worker has ended. It may become a child of this process.
     let reap = std::thread::Builder::new().name("dtrace-reaper".to_owned());
     reap.spawn(move || {
         reap_template(answers);
-        if let Some(requests) = watched.upgrade() {
-            forget(&requests);
-        }
+        forget(number);
     })
     .ok()?;
     let mut template = TEMPLATE.lock();
     if coolings() != coolings_before || ending.is_asked() {
         return None;
     }
-    *template = Some(Template { kind, requests });
+    *template = Some(Template { kind, requests: Arc::new(requests), number });
     Some(theirs)
 }
 
@@ -235,8 +237,8 @@ pub(super) fn keep(types: bool, coolings_before: u64) {
 
 /// Asks the idle process that has libdtrace open for this program's next session to end, if there is one; see
 /// [`warm_up`](crate::Session::warm_up). It ends at once, or with the last of the sessions whose workers are copies of
-/// it, which go on undisturbed. A session that is starting meanwhile leaves none behind. The next session opens libdtrace
-/// itself.
+/// it, which go on undisturbed. A worker that is being started meanwhile leaves none behind. The next session opens
+/// libdtrace itself.
 ///
 /// Call it to give back the memory, and before this program gives up privileges, enters a sandbox, or expects to have no
 /// child processes.

@@ -111,7 +111,7 @@ pub fn run_serially(tests: Vec<Test>) -> ExitCode {
     run_with(&arguments, &filters, tests)
 }
 
-/// Where no initialiser has done it, becomes the program that the command line asks for.
+/// Becomes the traced program that the command line asks for. On Linux an initialiser has done that, and this ends it.
 fn become_the_program() {
     #[cfg(target_os = "linux")]
     crate::modes::end_the_traced_program();

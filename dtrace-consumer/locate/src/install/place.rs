@@ -22,8 +22,8 @@ pub struct Chosen {
 /// Returns the first of these prefixes that can hold a private libdtrace: one whose path libdtrace supports, and that
 /// can be created or holds one already. Nothing is left behind in any of them.
 ///
-/// Whether something else is in the prefix does not matter: [`Installer::install`](super::Installer::install)
-/// refuses to replace it, because whoever put it there wants it to be used.
+/// A prefix that contains other files is chosen all the same. [`Installer::install`](super::Installer::install) then refuses
+/// to replace them.
 ///
 /// # Errors
 /// [`InstallError::NoPlace`] with the reasons if none can be used.

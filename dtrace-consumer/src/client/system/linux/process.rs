@@ -79,8 +79,8 @@ impl ProcessHandle {
         // SAFETY: all members of the structure are integers, for which zeros are valid.
         let mut information: libc::pidfd_info = unsafe { std::mem::zeroed() };
         information.mask = libc::PIDFD_INFO_EXIT.into();
-        // SAFETY: the request tells the structure's size, and the kernel reads and writes no more than that. The structure
-        // outlives the call.
+        // SAFETY: the request contains the structure's size, and the kernel accesses no more than that. The structure outlives
+        // the call.
         Errno::result(unsafe {
             libc::ioctl(self.0.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut information)
         })?;

@@ -21,9 +21,9 @@
 //! - A predicate that the library adds when asked. Scripts that were written for dtrace(1) do not ask, and scripts that
 //!   look at the tracer itself would no longer see it.
 //!
-//! The first is what readers of a script expect. So this module changes the programs that libdtrace loads: a call of the kernel's helper becomes a call of
-//! a function at the program's end, which calls the helper and translates its answer. Both calls are one
-//! instruction, so everything stays in its place.
+//! The first is what readers of a script expect. So this module changes the programs that libdtrace loads: a call
+//! of the kernel's helper becomes a call of a function at the program's end, which calls the helper and translates
+//! its answer. Both calls are one instruction, so everything stays in its place.
 
 use std::fs;
 use std::io;
