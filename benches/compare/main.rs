@@ -35,6 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Err(missing) = Need::Tracing.check() {
         return Err(format!("{}\n{}", missing.what, missing.details).into());
     }
+    // What later workers are copies of has lost its parent. With this, it and they are descendants of this process.
+    nix::sys::prctl::set_child_subreaper(true)?;
     let scratch = tempfile::Builder::new().prefix("dtrace-bench-").tempdir()?;
     measure(scratch.path(), &words)
 }

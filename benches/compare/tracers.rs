@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use dtrace_consumer::run_synchronous;
 use dtrace_test_support::dtrace1::Dtrace1;
-use dtrace_test_support::processes::children;
+use dtrace_test_support::processes::descendants_of;
 
 use crate::clocks::{Latencies, Span, now};
 use crate::traced::{self, WORD, Work};
@@ -223,13 +223,14 @@ impl Tracers {
     }
 }
 
-/// Returns this process and its worker.
+/// Returns this process and its worker, which may be the child of an orphan.
 fn own_processes() -> Vec<i32> {
     let is_traced = |pid: &i32| {
         fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(WORD))
     };
-    let workers = children().into_iter().filter(|pid| !is_traced(pid));
-    workers.chain([std::process::id().cast_signed()]).collect()
+    let own = std::process::id();
+    let workers = descendants_of(own).into_iter().filter(|pid| !is_traced(pid));
+    workers.chain([own.cast_signed()]).collect()
 }
 
 /// Returns how many drops a tracer has reported.
