@@ -60,8 +60,8 @@ impl Span {
 pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// Notes that a record has arrived. It is the time at which its probe fired, in nanoseconds of the monotonic clock, which is
-    /// that of `timestamp` in D.
+    /// Notes that a record has arrived. It is the time at which its probe fired, in nanoseconds of the monotonic
+    /// clock, which is that of `timestamp` in D.
     pub(crate) fn arrived(&mut self, record: &[u8]) {
         let fired = std::str::from_utf8(record).ok().and_then(|text| text.trim().parse().ok());
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
@@ -70,9 +70,14 @@ impl Latencies {
         }
     }
 
-    /// Returns the median; zero if nothing has arrived.
-    pub(crate) fn median(mut self) -> Duration {
-        self.0.sort_unstable();
-        self.0.get(self.0.len() / 2).copied().unwrap_or_default()
+    /// Returns the median.
+    pub(crate) fn median(self) -> Duration {
+        median(self.0)
     }
+}
+
+/// Returns the median of these times; zero if there are none.
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }

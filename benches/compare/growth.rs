@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dtrace_consumer::query::ProbeQuery;
 
+use crate::clocks::median;
 use crate::rows::{self, Figure};
 use crate::traced::Work;
 use crate::tracers::{Handler, Job, Run, Tracers};
@@ -46,9 +47,8 @@ fn curve(
 ) -> io::Result<Curve> {
     let rounds = if name == DTRACE1 { 1 } else { 3 };
     let point = |by: &u32| {
-        let mut times = (0..rounds).map(|_| measure(*by)).collect::<io::Result<Vec<_>>>()?;
-        times.sort();
-        Ok((*by, times[rounds / 2].as_secs_f64()))
+        let times = (0..rounds).map(|_| measure(*by)).collect::<io::Result<_>>()?;
+        Ok((*by, median(times).as_secs_f64()))
     };
     Ok(Curve { name, points: by.iter().map(point).collect::<io::Result<_>>()? })
 }
@@ -101,16 +101,11 @@ fn keys(tracers: &Tracers) -> io::Result<Plot> {
 }
 
 fn sizes(tracers: &Tracers) -> io::Result<Plot> {
-    let job = |numbers: u32, record| Job {
-        script: format!(
-            "syscall::getppid:entry /pid == $target/ {{ {} }}",
-            "trace(timestamp); ".repeat(numbers as usize)
-        ),
-        options: &[("bufsize", "32m")],
-        work: Work::Calls(20_000),
-        handler: Handler::Firings,
-        record,
-        bpftrace: None,
+    let job = |numbers: u32, record| {
+        let actions = "trace(timestamp); ".repeat(numbers as usize);
+        let script = format!("syscall::getppid:entry /pid == $target/ {{ {actions} }}");
+        let options = &[("bufsize", "32m")];
+        Job { options, record, ..Job::new(script, Work::Calls(20_000), Handler::Firings) }
     };
     let numbers = [1, 4, 16, 64];
     let mut curves =
@@ -127,7 +122,7 @@ fn sizes(tracers: &Tracers) -> io::Result<Plot> {
 }
 
 fn sessions(tracers: &Tracers) -> io::Result<Plot> {
-    let job = rows::start(rows::ONE_PROBE.to_owned());
+    let job = rows::start(rows::ONE_PROBE);
     // The start of the last one.
     let last = |trace: Trace<'_>, number: u32| {
         let runs: io::Result<Vec<Run>> = std::thread::scope(|scope| {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::clocks::median;
 use crate::rows::{self, Figure, Row};
 use crate::tracers::{Run, Tracers};
 use crate::{growth, plot};
@@ -58,7 +59,8 @@ fn runs(tracers: &Tracers, row: &Row) -> io::Result<Runs> {
 
 /// Returns how many times as much a figure of dtrace(1) is. If something was lost, that says nothing.
 fn ratio(figure: Figure, runs: &Runs) -> Option<f64> {
-    let [ours, theirs] = [&runs.ours, &runs.dtrace1].map(|runs| median(figure, runs).as_secs_f64());
+    let [ours, theirs] =
+        [&runs.ours, &runs.dtrace1].map(|runs| median_of(figure, runs).as_secs_f64());
     let lost = runs.ours.iter().chain(&runs.dtrace1).any(|run| run.drops > 0);
     Some(theirs / ours).filter(|_| !lost && ours > 0.0)
 }
@@ -84,7 +86,7 @@ fn beginning(row: &Row, figure: Figure) -> String {
 fn cell(figure: Figure, runs: &[Run]) -> String {
     let all = runs.iter().map(|run| figure.of(run));
     let (least, most) = (all.clone().min().unwrap_or_default(), all.max().unwrap_or_default());
-    let middle = median(figure, runs);
+    let middle = median_of(figure, runs);
     let spread =
         if runs.len() > 1 { format!(" ({least:.2?} to {most:.2?})") } else { String::new() };
     let drops: u64 = runs.iter().map(|run| run.drops).sum();
@@ -92,10 +94,8 @@ fn cell(figure: Figure, runs: &[Run]) -> String {
     format!("{middle:.2?}{spread}{lost}")
 }
 
-fn median(figure: Figure, runs: &[Run]) -> Duration {
-    let mut values: Vec<Duration> = runs.iter().map(|run| figure.of(run)).collect();
-    values.sort();
-    values.get(values.len() / 2).copied().unwrap_or_default()
+fn median_of(figure: Figure, runs: &[Run]) -> Duration {
+    median(runs.iter().map(|run| figure.of(run)).collect())
 }
 
 /// Returns what the figures were measured on.
@@ -114,8 +114,8 @@ fn machine() -> io::Result<String> {
 pub(crate) fn growth(tracers: &Tracers, is_kept: bool) -> Result<(), Box<dyn Error>> {
     let pictures = performance().with_extension("");
     let mut text = format!(
-        "How costs grow. {}. Medians of three runs, of dtrace(1) single runs. This crate's sessions are not the first of \
-         their program.\n",
+        "How costs grow. {}. Medians of three runs, of dtrace(1) single runs. This crate's sessions are not the first \
+         ones of their program.\n",
         machine()?
     );
     for plot in growth::all(tracers)? {

@@ -65,57 +65,39 @@ const TIMES_FOR_BPFTRACE: &str = "tracepoint:syscalls:sys_enter_getppid /pid == 
 fn records(what: &'static str, script: &str, handler: Handler) -> Row {
     let bpftrace =
         "tracepoint:syscalls:sys_enter_getppid /pid == cpid/ { printf(\"%d %d\\n\", pid, tid); }";
-    let job = Job {
-        script: script.to_owned(),
-        options: &[("bufsize", "32m")],
-        work: Work::Calls(CALLS),
-        handler,
-        record: false,
-        bpftrace: Some(bpftrace).filter(|_| script == NUMBERS && handler == Handler::Text),
-    };
+    let bpftrace = Some(bpftrace).filter(|_| script == NUMBERS && handler == Handler::Text);
+    let options = &[("bufsize", "32m")];
+    let job = Job { options, bpftrace, ..Job::new(script, Work::Calls(CALLS), handler) };
     let figures = &[Figure::Event, Figure::Record];
     Row { what, job, figures, rounds: 5, is_checked: script == NUMBERS }
 }
 
-fn paced(what: &'static str, (calls, pause): (u32, u32), figure: &'static [Figure; 1]) -> Row {
-    let row = match figure {
-        [Figure::Latency] => records(what, TIMES, Handler::Times),
-        _ => records(what, TRACE, Handler::Firings),
-    };
-    let bpftrace = Some(TIMES_FOR_BPFTRACE).filter(|_| row.job.handler == Handler::Times);
-    let job = Job { work: Work::Paced(calls, pause), bpftrace, ..row.job };
-    Row { what, job, figures: figure, rounds: 3, is_checked: false }
+fn paced(what: &'static str, work: Work) -> Row {
+    let job = Job::new(TRACE, work, Handler::Firings);
+    Row { what, job, figures: &[Figure::Record], rounds: 3, is_checked: false }
+}
+
+fn latency(what: &'static str, work: Work) -> Row {
+    let bpftrace = Some(TIMES_FOR_BPFTRACE);
+    let job = Job { bpftrace, ..Job::new(TIMES, work, Handler::Times) };
+    Row { what, job, figures: &[Figure::Latency], rounds: 3, is_checked: false }
 }
 
 /// Returns a job that counts by keys.
 pub(crate) fn keys(number: u32) -> Job {
-    Job {
-        script: KEYS.to_owned(),
-        options: &[("aggsize", "64m")],
-        work: Work::Keys(number),
-        handler: Handler::Walk,
-        record: false,
-        bpftrace: None,
-    }
+    Job { options: &[("aggsize", "64m")], ..Job::new(KEYS, Work::Keys(number), Handler::Walk) }
 }
 
 /// Returns a job of which the start is of interest.
-pub(crate) fn start(script: String) -> Job {
-    Job {
-        script,
-        options: &[],
-        work: Work::Calls(1000),
-        handler: Handler::Walk,
-        record: false,
-        bpftrace: None,
-    }
+pub(crate) fn start(script: impl Into<String>) -> Job {
+    Job::new(script, Work::Calls(1000), Handler::Walk)
 }
 
 /// Returns all rows.
 pub(crate) fn all() -> Vec<Row> {
     let starts = |what, script: &str| {
         let figures = &[Figure::Start, Figure::End];
-        Row { what, job: start(script.to_owned()), figures, rounds: 3, is_checked: false }
+        Row { what, job: start(script), figures, rounds: 3, is_checked: false }
     };
     let walk = |what, number| Row {
         what,
@@ -124,17 +106,17 @@ pub(crate) fn all() -> Vec<Row> {
         rounds: if number > 50_000 { 1 } else { 3 },
         is_checked: false,
     };
-    let (often, seldom) = ((2000, 1050), (600, 10_000));
+    let (often, seldom) = (Work::Paced(2000, 1050), Work::Paced(600, 10_000));
     vec![
         starts("one probe", ONE_PROBE),
         starts("`syscall:::entry`", "syscall:::entry /pid == $target/ { @[probefunc] = count(); }"),
         records("200 k records, text", NUMBERS, Handler::Text),
         records("200 k records, rows of two numbers", NUMBERS, Handler::Rows),
         records("200 k records, `trace()`", TRACE, Handler::Firings),
-        paced("900 records a second", often, &[Figure::Record]),
-        paced("100 records a second", seldom, &[Figure::Record]),
-        paced("900 records a second, text", often, &[Figure::Latency]),
-        paced("100 records a second, text", seldom, &[Figure::Latency]),
+        paced("900 records a second", often),
+        paced("100 records a second", seldom),
+        latency("900 records a second, text", often),
+        latency("100 records a second, text", seldom),
         walk("1 k keys", 1000),
         walk("20 k keys", 20_000),
         walk("100 k keys", 100_000),

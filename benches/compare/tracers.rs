@@ -28,6 +28,10 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    pub(crate) fn new(script: impl Into<String>, work: Work, handler: Handler) -> Job {
+        Job { script: script.into(), options: &[], work, handler, record: false, bpftrace: None }
+    }
+
     /// Returns how many records are between two looks at the clocks, which cost more than a record.
     fn look_every(&self) -> u64 {
         if matches!(self.work, Work::Paced(..)) { 20 } else { 1000 }

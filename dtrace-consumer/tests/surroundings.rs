@@ -160,7 +160,8 @@ fn traced_except_for_statuses(said: &str) {
         assert_eq!(said, TRACED);
         return;
     }
-    // The other thread can take the status of any command that is not traced to its end, and the kernel does not keep it.
+    // The other thread can take the status of any command that is not traced to its end, and the kernel does not
+    // keep it.
     for (told, expected) in said.split("; ").zip(TRACED.split("; ")) {
         let is_traced = told == expected || told == "1 firing, unknown status";
         assert!(is_traced, "{said}");

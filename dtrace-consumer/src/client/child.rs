@@ -36,7 +36,8 @@ impl Signals {
         match ProcessHandle::open(child.id()) {
             Ok(process) => Ok(Signals(Arc::new(Mutex::new(Some(process))))),
             Err(error) => {
-                // Unless something else waits for all children, nobody has waited for it, and the number is still its own.
+                // Unless something else waits for all children, nobody has waited for it, and the number is still
+                // its own.
                 if error.raw_os_error() != Some(Errno::ESRCH as i32) {
                     let _ = child.kill();
                     let _ = child.wait();

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::client::system::own_tracer;
+use crate::client::system::{LET_CHILDREN_GO, own_tracer};
 use crate::error::Error;
 use crate::error::elevation::ElevationProblem;
 use crate::stream::elevated::{INSTALLED_WORKERS, SERVE, VERSION};
@@ -144,7 +144,7 @@ pub(crate) fn failed(
                 // Unless the tracer is root's.
                 Some(tracer) => format!(
                     "{tracer} traces this program; if it follows children, programs such as sudo get no \
-                     privileges (detach it, or do not let it follow children)\n{by_hand}"
+                     privileges ({LET_CHILDREN_GO})\n{by_hand}"
                 ),
                 None => by_hand,
             }

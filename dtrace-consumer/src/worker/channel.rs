@@ -72,26 +72,28 @@ fn read_exactly(mut from: &UnixStream, buffer: &mut [u8]) -> io::Result<()> {
     from.read_exact(buffer)
 }
 
+/// Returns a channel on which a request to stop has come, in a message of this length.
 #[cfg(test)]
-mod tests {
+pub(super) fn with_request(length: usize) -> UnixStream {
     use std::io::Write;
 
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+    let mut message = vec![0; length];
+    // The kind of such a request.
+    message[0] = 2;
+    let length = u32::try_from(length).expect("it fits").to_le_bytes();
+    theirs.write_all(&length).and_then(|()| theirs.write_all(&message)).expect("there is room");
+    ours
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
 
     #[test]
     #[cfg_attr(miri, ignore = "sockets")]
     fn a_message_beyond_the_limit_is_not_read() {
-        let read = |length: usize| {
-            let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-            let length_field = u32::try_from(length).expect("it fits").to_le_bytes();
-            theirs.write_all(&length_field).expect("there is room");
-            // Kind 2 is the request to stop.
-            theirs
-                .write_all(&[2])
-                .and_then(|()| theirs.write_all(&vec![0; length - 1]))
-                .expect("there is room");
-            read_command(&ours, LATER_LIMIT)
-        };
+        let read = |length| read_command(&with_request(length), LATER_LIMIT);
         assert_eq!(read(1).expect("a message"), Some(Command::Stop));
         assert!(read(LATER_LIMIT).is_ok());
         let error = read(LATER_LIMIT + 1).expect_err("it is too long");

@@ -187,20 +187,14 @@ fn wait(channel: &UnixStream, consumer: Option<&OwnedFd>, until: Instant) -> Ask
 
 #[cfg(test)]
 mod tests {
+    use super::super::channel::with_request;
     use super::*;
 
     #[test]
     #[cfg_attr(miri, ignore = "sockets")]
     fn a_consumer_that_sends_too_long_a_message_is_gone() {
-        let asked = |length: usize| {
-            let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-            // Kind 2 is the request to stop.
-            let mut message = vec![0; length];
-            message[0] = 2;
-            let length = u32::try_from(length).expect("it fits").to_le_bytes();
-            theirs.write_all(&length).and_then(|()| theirs.write_all(&message)).expect("room");
-            wait(&ours, None, Instant::now() + Duration::from_secs(60))
-        };
+        let until = Instant::now() + Duration::from_secs(60);
+        let asked = |length| wait(&with_request(length), None, until);
         assert!(matches!(asked(1), Asked::Stop));
         assert!(matches!(asked(1024), Asked::Stop));
         assert!(matches!(asked(1025), Asked::Gone));

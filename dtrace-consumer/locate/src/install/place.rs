@@ -22,8 +22,8 @@ pub struct Chosen {
 /// Returns the first of these prefixes that can hold a private libdtrace: one whose path libdtrace supports, and that
 /// can be created or holds one already. Nothing is left behind in any of them.
 ///
-/// A prefix that contains other files is chosen all the same. [`Installer::install`](super::Installer::install) then refuses
-/// to replace them.
+/// A prefix that contains other files is chosen all the same. [`Installer::install`](super::Installer::install) then
+/// refuses to replace them.
 ///
 /// # Errors
 /// [`InstallError::NoPlace`] with the reasons if none can be used.

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 
-use crate::client::system::own_tracer;
+use crate::client::system::{LET_CHILDREN_GO, own_tracer};
 
 /// The longest first line that the kernel reads.
 const FIRST_LINE: u64 = 256;
@@ -68,7 +68,7 @@ pub(super) fn explained(error: io::Error, command: &Command) -> io::Error {
             error.kind(),
             format!(
                 "{error}: {tracer} already traces this program and its children, and a process can have \
-                 only one tracer (detach it, or do not let it follow children)"
+                 only one tracer ({LET_CHILDREN_GO})"
             ),
         );
     }

@@ -23,6 +23,9 @@ pub(super) use own::{
     own_executable, privilege, tracer_of,
 };
 
+/// What to do about a tracer that follows this program's children.
+pub(super) const LET_CHILDREN_GO: &str = "detach it, or do not let it follow children";
+
 /// Returns who traces this program, such as `process 12 (strace)`, if anyone does.
 pub(super) fn own_tracer() -> Option<String> {
     let tracer = tracer_of(std::process::id())?;

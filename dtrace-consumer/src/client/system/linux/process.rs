@@ -32,8 +32,8 @@ impl ProcessHandle {
     /// Opens the child with this id.
     ///
     /// # Errors
-    /// There is no such child (`ESRCH`): it has ended, and something else, which may be the kernel, has waited for it. By
-    /// now, its id may be another process's.
+    /// There is no such child (`ESRCH`): it has ended, and something else, which may be the kernel, has waited for
+    /// it. By now, its id may be another process's.
     pub(in crate::client) fn open(id: u32) -> io::Result<ProcessHandle> {
         let pid = Pid::from_raw(id.cast_signed()).ok_or(io::ErrorKind::InvalidInput)?;
         let process = above_standard(pidfd_open(pid, PidfdFlags::empty())?)?;
@@ -79,8 +79,8 @@ impl ProcessHandle {
         // SAFETY: all members of the structure are integers, for which zeros are valid.
         let mut information: libc::pidfd_info = unsafe { std::mem::zeroed() };
         information.mask = libc::PIDFD_INFO_EXIT.into();
-        // SAFETY: the request contains the structure's size, and the kernel accesses no more than that. The structure outlives
-        // the call.
+        // SAFETY: the request contains the structure's size, and the kernel accesses no more than that. The structure
+        // outlives the call.
         Errno::result(unsafe {
             libc::ioctl(self.0.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut information)
         })?;
@@ -114,6 +114,8 @@ impl ProcessHandle {
 #[cfg(test)]
 mod tests {
     use std::process::{Child, Command};
+
+    use dtrace_test_support::kernel::keeps_statuses;
 
     use super::*;
 
@@ -159,20 +161,13 @@ mod tests {
             let mut child = Command::new("sh").args(["-c", script]).spawn().expect("it starts");
             let handle = ProcessHandle::open(child.id()).expect("it is there");
             let status = child.wait().expect("a child");
-            let expected = (kernel() >= (6, 15)).then_some(status);
+            let expected = keeps_statuses().then_some(status);
             assert_eq!(handle.kept_status(), expected, "{script}");
         }
         let mut child = start("sleep", "1000");
         let handle = ProcessHandle::open(child.id()).expect("it is there");
         assert_eq!(handle.kept_status(), None, "it runs");
         child.kill().and_then(|()| child.wait()).expect("a child");
-    }
-
-    fn kernel() -> (u32, u32) {
-        let uname = nix::sys::utsname::uname().expect("a name");
-        let release = uname.release().to_str().expect("a number");
-        let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
-        (numbers.next().expect("a version"), numbers.next().expect("a patch level"))
     }
 
     #[test]
