@@ -44,7 +44,7 @@ impl Guard {
         no_children();
         Guard {
             mounts: system::mounts(),
-            temporary: temporary(&BTreeSet::new()),
+            temporary: temporary(),
             descriptors: descriptors(),
             family: Watch::start(),
         }
@@ -76,7 +76,8 @@ impl Guard {
             open => Err(format!("descriptors are closed: {open:?}")),
         });
         let seen = self.family.seen();
-        let files = new(temporary(&seen.processes), &self.temporary);
+        let mut files = new(temporary(), &self.temporary);
+        files.retain(|name| !belongs_to_another(name, &seen.processes));
         assert_eq!(files, Vec::<String>::new(), "files remain");
         wait_or(|| match &system::events_of(&seen.processes)[..] {
             [] => Ok(()),
@@ -116,17 +117,16 @@ fn descriptors() -> BTreeSet<String> {
         .collect()
 }
 
-/// Files of ours in the directory for temporary files. Those of other programs come and go, and so do those
-/// with the number of a process in their name that exists and is not one of `ours`.
-fn temporary(ours: &BTreeSet<i32>) -> BTreeSet<String> {
+/// Files in the directory for temporary files that may be ours. Those of other programs come and go.
+fn temporary() -> BTreeSet<String> {
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.contains("dtrace")).collect()
+}
+
+/// Whether the name of a file has the number of a process that exists and is not one of `ours`.
+fn belongs_to_another(name: &str, ours: &BTreeSet<i32>) -> bool {
     let is_ours = |pid: i32| pid.unsigned_abs() == std::process::id() || ours.contains(&pid);
-    let belongs_to_another = |name: &str| {
-        let numbers = name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
-        numbers.filter(|pid| *pid > 1 && exists(*pid)).any(|pid| !is_ours(pid))
-    };
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains("dtrace") && !belongs_to_another(name))
-        .collect()
+    let numbers = name.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
+    numbers.filter(|pid| *pid > 1 && exists(*pid)).any(|pid| !is_ours(pid))
 }
