@@ -22,36 +22,41 @@ pub(crate) fn cpu_of(pid: i32) -> io::Result<Duration> {
 /// The CPU time of processes from the second record on.
 #[derive(Debug, Default)]
 pub(crate) struct Span {
-    processes: Vec<i32>,
-    first: Duration,
-    /// The time up to the last look.
-    time: Duration,
-    /// How many records came in this time.
+    processes: Vec<Clock>,
+    /// How many records came up to the last look.
     records: u64,
 }
 
-impl Span {
-    /// Begins.
-    pub(crate) fn begin(processes: Vec<i32>) -> io::Result<Span> {
-        let mut span = Span { processes, ..Span::default() };
-        span.first = span.now()?;
-        Ok(span)
-    }
+/// The CPU time of a process at the first and at the last look.
+#[derive(Debug)]
+struct Clock {
+    pid: i32,
+    first: Duration,
+    last: Duration,
+}
 
-    fn now(&self) -> io::Result<Duration> {
-        self.processes.iter().map(|pid| cpu_of(*pid)).sum()
+impl Span {
+    /// Begins. Processes that have ended by now are left out: the worker of the session before may be one.
+    pub(crate) fn begin(processes: Vec<i32>) -> Span {
+        let clocks = processes.into_iter().filter_map(|pid| {
+            let first = cpu_of(pid).ok()?;
+            Some(Clock { pid, first, last: first })
+        });
+        Span { processes: clocks.collect(), records: 0 }
     }
 
     /// Notes that so many records have come until now.
-    pub(crate) fn until_now(&mut self, records: u64) -> io::Result<()> {
-        self.time = self.now()?.saturating_sub(self.first);
+    pub(crate) fn until_now(&mut self, records: u64) {
+        for clock in &mut self.processes {
+            clock.last = cpu_of(clock.pid).unwrap_or(clock.last);
+        }
         self.records = records.saturating_sub(2);
-        Ok(())
     }
 
     /// Returns the time for each record.
     pub(crate) fn each(&self) -> Duration {
-        self.time / u32::try_from(self.records).unwrap_or(u32::MAX).max(1)
+        let time: Duration = self.processes.iter().map(|it| it.last.saturating_sub(it.first)).sum();
+        time / u32::try_from(self.records).unwrap_or(u32::MAX).max(1)
     }
 }
 

@@ -65,8 +65,14 @@ fn ratio(figure: Figure, runs: &Runs) -> Option<f64> {
     Some(theirs / ours).filter(|_| !lost && ours > 0.0)
 }
 
+/// Returns a ratio as the table has it.
+fn written(ratio: f64) -> String {
+    let decimals = if ratio < 1.0 { 2 } else { 1 };
+    format!("{ratio:.decimals$}")
+}
+
 fn line(row: &Row, figure: Figure, runs: &Runs) -> String {
-    let ratio = ratio(figure, runs).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.1}"));
+    let ratio = ratio(figure, runs).map_or_else(|| "–".to_owned(), written);
     let cell = |runs: &[Run]| if runs.is_empty() { "–".to_owned() } else { cell(figure, runs) };
     format!(
         "{}{} | {} | {ratio} | {} |",
@@ -157,7 +163,7 @@ pub(crate) fn check(tracers: &Tracers) -> io::Result<()> {
                     ("not compared, because dtrace(1) has lost records".to_owned(), true)
                 }
                 (Some(claimed), Some(ratio)) => {
-                    (format!("{ratio:.1}, docs {claimed}"), ratio >= claimed / 2.0)
+                    (format!("{}, docs {claimed}", written(ratio)), ratio >= claimed / 2.0)
                 }
             };
             println!("{what}: {said}");

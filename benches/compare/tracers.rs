@@ -114,11 +114,11 @@ impl Tracers {
         let mut count = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             records += 1;
             if records == 2 {
-                span = Some(Span::begin(own_processes())?);
+                span = Some(Span::begin(own_processes()));
             } else if records.is_multiple_of(job.look_every())
                 && let Some(span) = &mut span
             {
-                span.until_now(records)?;
+                span.until_now(records);
             }
             if is_walk {
                 last = now();
@@ -208,11 +208,11 @@ impl Tracers {
             records += 1;
             // The first may be a heading.
             if records == 2 {
-                span = Some(Span::begin(vec![pid])?);
+                span = Some(Span::begin(vec![pid]));
             } else if records.is_multiple_of(job.look_every())
                 && let Some(span) = &mut span
             {
-                span.until_now(records)?;
+                span.until_now(records);
             }
             last = now();
         }
