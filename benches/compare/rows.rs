@@ -83,9 +83,11 @@ fn latency(what: &'static str, work: Work) -> Row {
     Row { what, job, figures: &[Figure::Latency], rounds: 3, is_checked: false }
 }
 
-/// Returns a job that counts by keys.
+/// Returns a job that counts by keys. The default of aggsize suffices for few; the kernel looks for the keys in all
+/// of the space that there is.
 pub(crate) fn keys(number: u32) -> Job {
-    Job { options: &[("aggsize", "64m")], ..Job::new(KEYS, Work::Keys(number), Handler::Walk) }
+    let options: &[_] = if number > 1000 { &[("aggsize", "64m")] } else { &[] };
+    Job { options, ..Job::new(KEYS, Work::Keys(number), Handler::Walk) }
 }
 
 /// Returns a job of which the start is of interest.
