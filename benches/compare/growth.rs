@@ -8,7 +8,7 @@ use dtrace_consumer::query::ProbeQuery;
 use crate::clocks::median;
 use crate::rows::{self, Figure};
 use crate::traced::Work;
-use crate::tracers::{Handler, Job, Run, Tracers};
+use crate::tracers::{Handler, Job, Run, Tracers, settle};
 
 /// One quantity against another.
 pub(crate) struct Plot {
@@ -47,7 +47,11 @@ fn curve(
 ) -> io::Result<Curve> {
     let rounds = if name == DTRACE1 { 1 } else { 3 };
     let point = |by: &u32| {
-        let times = (0..rounds).map(|_| measure(*by)).collect::<io::Result<_>>()?;
+        let measure = |_| {
+            settle();
+            measure(*by)
+        };
+        let times = (0..rounds).map(measure).collect::<io::Result<_>>()?;
         Ok((*by, median(times).as_secs_f64()))
     };
     Ok(Curve { name, points: by.iter().map(point).collect::<io::Result<_>>()? })
@@ -79,12 +83,17 @@ fn probes(tracers: &Tracers) -> io::Result<Plot> {
         rows::start(format!("{} /pid == $target/ {{ @[probefunc] = count(); }}", probes.join(", ")))
     };
     let numbers = [1, 4, 16, 64, names.len().try_into().unwrap_or(u32::MAX)];
+    let mut curves = both(tracers, Figure::Start, &numbers, u32::MAX, job)?;
+    curves.push(curve("right after another", &numbers, |number| {
+        tracers.ours(&job(number))?;
+        Ok(Figure::Start.of(&tracers.ours(&job(number))?))
+    })?);
     Ok(Plot {
         name: "probes",
         title: "Start of a session by its number of probes",
         by: "probes",
         what: "time to tracing on",
-        curves: both(tracers, Figure::Start, &numbers, u32::MAX, job)?,
+        curves,
     })
 }
 

@@ -3,6 +3,7 @@
 //! All trace the same program with the same scripts, alternately, on the same machine. Compare the ratios of the
 //! medians, because machines differ. With these words after `--`:
 //!
+//! - `--only TEXT` measures the rows of the table whose names contain the text;
 //! - `--write` puts the table into docs/performance.md, and then plots of how costs grow;
 //! - `--growth` measures only what the plots show, and prints it;
 //! - `--check` measures a few rows, and fails if a ratio is less than half of what docs/performance.md says.
@@ -47,8 +48,12 @@ fn measure(scratch: &Path, words: &[String]) -> Result<(), Box<dyn std::error::E
     if is_asked("--check") {
         return Ok(report::check(&tracers)?);
     }
+    if let Some(at) = words.iter().position(|word| word == "--only") {
+        let what = words.get(at + 1).ok_or("--only needs a text")?;
+        return Ok(report::table(&tracers, what).map(drop)?);
+    }
     if !is_asked("--growth") {
-        let table = report::table(&tracers)?;
+        let table = report::table(&tracers, "")?;
         if is_asked("--write") {
             report::write(&table, report::TABLE)?;
         }

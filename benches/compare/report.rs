@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::clocks::median;
 use crate::rows::{self, Figure, Row};
-use crate::tracers::{Run, Tracers};
+use crate::tracers::{Run, Tracers, settle};
 use crate::{growth, plot};
 
 /// Where docs/performance.md has the table.
@@ -26,8 +26,8 @@ struct Runs {
     bpftrace: Vec<Run>,
 }
 
-/// Measures everything. Returns the table, which it also prints line by line.
-pub(crate) fn table(tracers: &Tracers) -> io::Result<String> {
+/// Measures the rows whose names contain `what`. Returns the table, which it also prints line by line.
+pub(crate) fn table(tracers: &Tracers, what: &str) -> io::Result<String> {
     let mut table = String::new();
     let mut say = |line: String| {
         println!("{line}");
@@ -37,7 +37,7 @@ pub(crate) fn table(tracers: &Tracers) -> io::Result<String> {
     say(format!("{}{bpftrace}. Medians, and the lowest and highest of all runs.\n", machine()?));
     say("| what | figure | dtrace-consumer | dtrace(1) | ratio | bpftrace |".to_owned());
     say("|---|---|---|---|---|---|".to_owned());
-    for row in rows::all() {
+    for row in rows::all().into_iter().filter(|row| row.what.contains(what)) {
         let runs = runs(tracers, &row)?;
         for figure in row.figures {
             say(line(&row, *figure, &runs));
@@ -50,6 +50,7 @@ pub(crate) fn table(tracers: &Tracers) -> io::Result<String> {
 fn runs(tracers: &Tracers, row: &Row) -> io::Result<Runs> {
     let mut runs = Runs { ours: Vec::new(), dtrace1: Vec::new(), bpftrace: Vec::new() };
     for _ in 0..row.rounds {
+        settle();
         runs.ours.push(tracers.ours(&row.job)?);
         runs.dtrace1.push(tracers.dtrace1(&row.job)?);
         runs.bpftrace.extend(tracers.bpftrace(&row.job)?);

@@ -83,6 +83,10 @@ fn latency(what: &'static str, work: Work) -> Row {
     Row { what, job, figures: &[Figure::Latency], rounds: 3, is_checked: false }
 }
 
+fn at_once(row: Row) -> Row {
+    Row { job: Job { at_once: true, ..row.job }, ..row }
+}
+
 /// Returns a job that counts by keys. The default of aggsize suffices for few; the kernel looks for the keys in all
 /// of the space that there is.
 pub(crate) fn keys(number: u32) -> Job {
@@ -119,6 +123,8 @@ pub(crate) fn all() -> Vec<Row> {
         paced("100 records a second", seldom),
         latency("900 records a second, text", often),
         latency("100 records a second, text", seldom),
+        at_once(paced("900 records a second, `max_delay` of 0", often)),
+        at_once(latency("900 records a second, text, `max_delay` of 0", often)),
         walk("1 k keys", 1000),
         walk("20 k keys", 20_000),
         walk("100 k keys", 100_000),

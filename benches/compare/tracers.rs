@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dtrace_consumer::run_synchronous;
 use dtrace_test_support::dtrace1::Dtrace1;
@@ -23,13 +23,16 @@ pub(crate) struct Job {
     pub(crate) handler: Handler,
     /// Records the session, where the tracer can.
     pub(crate) record: bool,
+    /// Has each record wake this crate's session.
+    pub(crate) at_once: bool,
     /// The same for bpftrace(8), if it is to be compared, too.
     pub(crate) bpftrace: Option<&'static str>,
 }
 
 impl Job {
     pub(crate) fn new(script: impl Into<String>, work: Work, handler: Handler) -> Job {
-        Job { script: script.into(), options: &[], work, handler, record: false, bpftrace: None }
+        let script = script.into();
+        Job { script, options: &[], work, handler, record: false, at_once: false, bpftrace: None }
     }
 
     /// Returns how many records are between two looks at the clocks, which cost more than a record.
@@ -129,6 +132,9 @@ impl Tracers {
         if job.record {
             session = session.record(place.path().join("recording"));
         }
+        if job.at_once {
+            session = session.max_delay(Duration::ZERO);
+        }
         let session =
             job.options.iter().fold(session, |it, (name, value)| it.option(*name, *value));
         let outcome = match job.handler {
@@ -193,11 +199,16 @@ impl Tracers {
         tracer.stdout(Stdio::piped()).stderr(fs::File::create(&errors)?);
         let mut child = tracer.spawn()?;
         let output = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
-        let pid = child.id().cast_signed();
+        // Its lines are read here.
+        let processes = [child.id(), std::process::id()].map(u32::cast_signed);
         let (mut records, mut last, mut span) = (0u64, called, None);
         let mut latencies = Latencies::default();
-        for line in BufReader::with_capacity(1 << 20, output).split(b'\n') {
-            let line = line?;
+        let mut output = BufReader::with_capacity(1 << 20, output);
+        let mut line = Vec::new();
+        while {
+            line.clear();
+            output.read_until(b'\n', &mut line)? > 0
+        } {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
@@ -208,7 +219,7 @@ impl Tracers {
             records += 1;
             // The first may be a heading.
             if records == 2 {
-                span = Some(Span::begin(vec![pid]));
+                span = Some(Span::begin(processes.into()));
             } else if records.is_multiple_of(job.look_every())
                 && let Some(span) = &mut span
             {
@@ -225,6 +236,25 @@ impl Tracers {
         let latency = latencies.median();
         run(job, &file, called, Measured { last, cpu, latency, drops: drops_in(&errors) })
     }
+}
+
+/// Waits until the kernel has removed the probes of this process's sessions: until then, their workers are there. The
+/// idle process that later workers are copies of stays.
+pub(crate) fn settle() {
+    let began = Instant::now();
+    while own_processes().iter().filter(|pid| runs(**pid)).count() > 2 && began.elapsed() < LONGEST
+    {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// How long the kernel may take to remove the probes of a session. Of thousands, it takes minutes.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Returns whether a process is there, and no zombie.
+fn runs(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// Returns this process and its worker, which may be the child of an orphan.
