@@ -25,7 +25,7 @@ live_tests! {
         the_status_of_exit_in_begin_counts_and_end_is_delivered,
         functions_with_a_frame_pointer_are_called,
         without_a_function_that_can_be_called_no_begin_is_an_error_and_no_end_a_warning,
-        a_libdtrace_that_does_not_tell_whether_begin_has_fired_is_warned_of,
+        a_libdtrace_that_does_not_tell_whether_begin_has_fired_traces_nothing,
     ],
     long: [
         a_fault_in_begin_or_end_is_reported,
@@ -280,14 +280,15 @@ fn in_an_elevated_worker_both_fire() {
     assert_eq!(user::as_user(&system, worker, "order").trim(), IN_ORDER);
 }
 
-fn a_libdtrace_that_does_not_tell_whether_begin_has_fired_is_warned_of() {
-    for (missing, expected) in [(MISSING[3], IN_ORDER), (MISSING[0], "")] {
+fn a_libdtrace_that_does_not_tell_whether_begin_has_fired_traces_nothing() {
+    for missing in [MISSING[3], MISSING[0]] {
         let mut copy = Copy::without("unknown", missing);
         copy.rename_state();
-        let (order, outcome) = order_in(copy.prefix());
-        assert_eq!(order, expected, "{missing:?}");
-        let warnings: Vec<_> =
-            outcome.warnings.iter().map(|it| (it.kind, &it.subject[..])).collect();
-        assert_eq!(warnings, [(WarningKind::NeverFires, "dtrace:::BEGIN")], "{missing:?}");
+        let failed = run_synchronous(ORDER, ["true"]).prefix(copy.prefix()).run();
+        let text = failed.expect_err("it cannot know").error.to_string();
+        assert!(
+            text.contains("finding out whether BEGIN has fired failed: libdtrace has no BPF map"),
+            "{text}"
+        );
     }
 }

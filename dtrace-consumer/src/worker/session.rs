@@ -165,8 +165,8 @@ impl Session<'_> {
         let mut tracing = enable(compiling, encoder, job)?;
         times.enable = clock.lap();
         Tracer::go(&mut tracing).map_err(|f| with_shortcomings(f, &shortcomings))?;
-        let unknown = Tracer::require_begun()?;
-        let warnings = [unknown, Tracer::warning_once_on(job), tracer.prepare_to_let_wait(job)];
+        Tracer::require_begun()?;
+        let warnings = [Tracer::warning_once_on(job), tracer.prepare_to_let_wait(job)];
         for warning in warnings.into_iter().flatten() {
             tracing.sink().send(&Frame::Warning(warning));
             tracing.sink().flush();

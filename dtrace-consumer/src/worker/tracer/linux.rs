@@ -128,16 +128,16 @@ impl Tracer {
         })
     }
 
-    /// Fails if tracing has not begun although libdtrace has started it. Returns a warning if nothing tells.
-    pub(in crate::worker) fn require_begun() -> Result<Option<Warning>, Failed> {
+    /// Fails if tracing has not begun although libdtrace has started it, or if nothing tells.
+    pub(in crate::worker) fn require_begun() -> Result<(), Failed> {
         match between::has_begun() {
-            Some(true) => return Ok(None),
+            Some(true) => return Ok(()),
             Some(false) => {}
             None => {
-                let message = "whether the probe has fired is unknown, because libdtrace has no BPF map `state`; if it \
-                               has not, no other probe fires either (use a version of libdtrace that is known)";
-                let kind = WarningKind::NeverFires;
-                return Ok(Some(Warning::new(kind, "dtrace:::BEGIN", message)));
+                let cause = "libdtrace has no BPF map `state`; unless BEGIN has fired, no other probe does (use a version \
+                             of libdtrace that is known)";
+                let error = io::Error::other(cause);
+                return Err(surroundings_failed("finding out whether BEGIN has fired", &error));
             }
         }
         if let Some(error) = between::why_unfired() {

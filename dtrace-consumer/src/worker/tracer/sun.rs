@@ -73,11 +73,11 @@ impl Tracer {
         None
     }
 
-    /// Returns `None`: the kernel fires `BEGIN` itself.
+    /// Does nothing: the kernel fires `BEGIN` itself.
     ///
     /// # Errors
     /// None.
-    pub(in crate::worker) fn require_begun() -> Result<Option<Warning>, Failed> {
-        Ok(None)
+    pub(in crate::worker) fn require_begun() -> Result<(), Failed> {
+        Ok(())
     }
 }
