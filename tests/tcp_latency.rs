@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::processes::{Killed, descendants_of, wait_until};
-use dtrace_test_support::programs::{as_nobody, example, stderr, stdout};
+use dtrace_test_support::programs::{as_nobody, example, examples_are_reachable, stderr, stdout};
 use dtrace_test_support::{Missing, live_tests};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,7 +27,7 @@ live_tests! {
         an_interrupt_leaves_nothing,
         a_kill_leaves_nothing,
     ],
-    needs: [Root, Command("setpriv")],
+    needs: [Root, Command("setpriv"), Check(examples_are_reachable)],
     tests: [
         an_ordinary_user_measures_and_is_told_what_is_missing,
     ],

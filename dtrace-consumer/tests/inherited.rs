@@ -15,9 +15,9 @@ use dtrace_consumer::elevation::Elevation;
 use dtrace_consumer::{run_synchronous, trace};
 use dtrace_test_support::dtrace1::Dtrace1;
 use dtrace_test_support::inherited::{self, Inherited};
-use dtrace_test_support::live_tests;
 use dtrace_test_support::traced::traced_program;
 use dtrace_test_support::user::{self, SUDOERS, System};
+use dtrace_test_support::{Missing, live_tests};
 use nix::sched::{CloneFlags, unshare};
 
 live_tests! {
@@ -35,7 +35,7 @@ live_tests! {
     // All but sudo belong to util-linux.
     needs: [
         Tracing, Root, Dtrace1, Command("sudo"), Command("setpriv"), Command("unshare"),
-        Command("setsid"), Command("taskset"), Command("chrt"), Command("ionice"),
+        Command("setsid"), Command("taskset"), Command("chrt"), Command("ionice"), Check(real_time_is_permitted),
     ],
     tests: [
         a_command_inherits_what_it_would_inherit_alone,
@@ -140,7 +140,7 @@ const UNLIKE_DTRACE1: &[&str] = &[
 
 fn a_command_inherits_what_it_would_inherit_alone() {
     // Of this thread only, and of what it starts.
-    unshare(CloneFlags::CLONE_NEWUTS).expect("root may");
+    unshare(NAMESPACES.into_iter().map(|(_, flag, _)| flag).collect()).expect("root may");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("inherited");
     let program = traced_program("inherited", file.display());
@@ -195,7 +195,7 @@ fn a_command_inherits_nothing_of_an_elevated_worker() {
         sudoers: SUDOERS,
         worker: "grab = yes\n",
         commands: &commands,
-        namespaces: &["--uts"],
+        namespaces: &NAMESPACES.map(|(_, _, option)| option),
         ..System::default()
     };
     let worker = Path::new(env!("CARGO_BIN_EXE_dtrace-worker"));
@@ -226,6 +226,22 @@ fn is_as_with_std(alone: &Inherited, way: &str, inherited: &Inherited) {
     let expected: BTreeSet<&str> = expected.map(|(name, _)| *name).collect();
     let names: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, expected, "{way}: {found:#?}");
+}
+
+/// Namespaces that a thread can leave for new ones: their names, flags, and options of unshare(1).
+const NAMESPACES: [(&str, CloneFlags, &str); 4] = [
+    ("uts", CloneFlags::CLONE_NEWUTS, "--uts"),
+    ("ipc", CloneFlags::CLONE_NEWIPC, "--ipc"),
+    ("net", CloneFlags::CLONE_NEWNET, "--net"),
+    ("cgroup", CloneFlags::CLONE_NEWCGROUP, "--cgroup"),
+];
+
+/// Kernels with scheduling by groups may not permit it.
+fn real_time_is_permitted() -> Result<(), Missing> {
+    let tried = Command::new("chrt").args(["--rr", "3", "true"]).output();
+    let tried = tried.map_err(|error| Missing::new(error.to_string()))?;
+    let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+    if tried.status.success() { Ok(()) } else { Err(Missing::new(said)) }
 }
 
 /// Commands of a shell that make much of what a process inherits differ from what it usually is.
@@ -278,8 +294,10 @@ fn is_peculiar_for_root(alone: &Inherited) {
     assert_eq!((of("session"), of("process group")), ("its starter's", "its starter's"));
     assert_eq!((of("Groups"), of("CapAmb")), ("1234 5678", "0000000000002000"));
     assert_eq!((of("securebits"), of("personality")), ("4", "00040000"));
-    let usual = fs::read_link("/proc/self/ns/uts").expect("a link");
-    assert_ne!(Path::new(of("namespace uts")), usual);
+    for (name, _, _) in NAMESPACES {
+        let usual = fs::read_link(format!("/proc/self/ns/{name}")).expect("a link");
+        assert_ne!(Path::new(of(&format!("namespace {name}"))), usual);
+    }
     let flags = |n| {
         i32::from_str_radix(of(&format!("flags of descriptor {n}")).trim_start_matches("0o"), 8)
     };

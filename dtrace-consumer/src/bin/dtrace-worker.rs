@@ -1,5 +1,7 @@
 //! dtrace-worker: manages the private libdtrace for systems without one, and serves elevated sessions.
 
+#![warn(clippy::disallowed_methods)]
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};

@@ -1,8 +1,12 @@
 //! How do tests run the examples the way users do, and programs in C?
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use crate::Missing;
 
 /// Returns the path of an example. Cargo puts examples into a directory beside that of the running test.
 ///
@@ -19,6 +23,24 @@ pub fn example(name: &str) -> PathBuf {
         program.display()
     );
     program
+}
+
+/// Whether everybody can start the examples. A program that has become another user cannot start itself again if not.
+///
+/// # Errors
+/// A directory above them is closed to others.
+pub fn examples_are_reachable() -> Result<(), Missing> {
+    let test = std::env::current_exe().expect("the path of this test");
+    let closed = test.ancestors().skip(1).find(|directory| {
+        fs::metadata(directory).map_or(true, |it| it.permissions().mode() & 0o001 == 0)
+    });
+    match closed {
+        None => Ok(()),
+        Some(directory) => {
+            let directory = directory.display();
+            Err(Missing::new(format!("other users cannot reach programs below {directory}")))
+        }
+    }
 }
 
 /// Compiles a C source to `file`.
