@@ -32,7 +32,7 @@ pub(crate) fn draw(plot: &Plot) -> Picture {
         .with_log_scale()
         .with_width(640.0)
         .with_height(400.0)
-        .with_legend_position(LegendPosition::InsideTopLeft);
+        .with_legend_position(LegendPosition::OutsideRightTop);
     Picture::of(drawn, layout)
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod misfit;
 pub(crate) mod nul;
 pub(crate) mod outcome;
 pub(crate) mod pattern;
+pub(crate) mod plain_calls;
 pub(crate) mod printable;
 pub(crate) mod probe;
 pub(crate) mod record;

@@ -1,5 +1,7 @@
 //! D programs to compile.
 
+use super::plain_calls::traces_others;
+
 /// A D program, with its name in messages and its macro arguments.
 ///
 /// Functions that take a script also accept its text. Use `Script` to set a name or arguments, or for a bare
@@ -82,7 +84,7 @@ impl Script {
             "sched",
             "proc",
         ];
-        self.mentions(&WORDS)
+        self.mentions(&WORDS) || traces_others(&String::from_utf8_lossy(&self.text))
     }
 
     /// Returns whether the code uses a macro variable, such as `target` for `$target`.

@@ -82,13 +82,15 @@ impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
     /// Returns whether some of the values, or all of them, have the names of a structure's fields.
     #[inline]
     fn are_of(&self, names: &[&str]) -> bool {
+        let mut parts = self.0.clone();
+        let is_next = |name: &&str| parts.next().is_some_and(|part| part.name() == Some(*name));
+        if names.iter().all(is_next) && parts.next().is_none() {
+            // They are all of them, in order. (Without fields, there are no values.)
+            return !names.is_empty();
+        }
         let (named, unnamed) = self.named_and_unnamed();
         if named == 0 {
             return false;
-        }
-        let in_order = self.0.clone().zip(names).all(|(part, name)| part.name() == Some(*name));
-        if in_order && named == names.len() {
-            return true;
         }
         let has_value = |field: &&&str| self.0.clone().any(|part| part.name() == Some(**field));
         let found = names.iter().filter(has_value).count();
