@@ -14,11 +14,10 @@ use crate::tracers::{Handler, Job, Run, Tracers, settle};
 pub(crate) struct Plot {
     /// The name of its file.
     pub(crate) name: &'static str,
+    /// It says of which time.
     pub(crate) title: &'static str,
     /// What grows.
     pub(crate) by: &'static str,
-    /// What is measured: a time.
-    pub(crate) what: &'static str,
     pub(crate) curves: Vec<Curve>,
 }
 
@@ -92,7 +91,6 @@ fn probes(tracers: &Tracers) -> io::Result<Plot> {
         name: "probes",
         title: "Start of a session by its number of probes",
         by: "probes",
-        what: "time to tracing on",
         curves,
     })
 }
@@ -103,7 +101,6 @@ fn keys(tracers: &Tracers) -> io::Result<Plot> {
         name: "keys",
         title: "From the traced program's end to the last entry of the walk",
         by: "keys",
-        what: "time",
         // dtrace(1) would take minutes for more.
         curves: both(tracers, Figure::End, &numbers, 10_000, rows::keys)?,
     })
@@ -125,7 +122,6 @@ fn sizes(tracers: &Tracers) -> io::Result<Plot> {
         name: "sizes",
         title: "CPU time of the tracer by the size of a firing",
         by: "numbers of 8 bytes in each firing",
-        what: "CPU time for each firing",
         curves,
     })
 }
@@ -146,7 +142,6 @@ fn sessions(tracers: &Tracers) -> io::Result<Plot> {
         name: "sessions",
         title: "Start of the last of several sessions at once",
         by: "sessions",
-        what: "time to tracing on",
         curves: vec![
             curve(OURS, &numbers, |it| last(&|job| tracers.ours(job), it))?,
             curve(DTRACE1, &numbers, |it| last(&|job| tracers.dtrace1(job), it))?,

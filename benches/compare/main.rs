@@ -48,18 +48,20 @@ fn measure(scratch: &Path, words: &[String]) -> Result<(), Box<dyn std::error::E
     if is_asked("--check") {
         return Ok(report::check(&tracers)?);
     }
+    // What is written below changes the docs.
+    let machine = report::machine()?;
     if let Some(at) = words.iter().position(|word| word == "--only") {
         let what = words.get(at + 1).ok_or("--only needs a text")?;
-        return Ok(report::table(&tracers, what).map(drop)?);
+        return Ok(report::table(&tracers, &machine, what).map(drop)?);
     }
     if !is_asked("--growth") {
-        let table = report::table(&tracers, "")?;
+        let table = report::table(&tracers, &machine, "")?;
         if is_asked("--write") {
             report::write(&table, report::TABLE)?;
         }
     }
     if is_asked("--growth") || is_asked("--write") {
-        report::growth(&tracers, is_asked("--write"))?;
+        report::growth(&tracers, &machine, is_asked("--write"))?;
     }
     Ok(())
 }

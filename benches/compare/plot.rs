@@ -23,15 +23,18 @@ pub(crate) fn draw(plot: &Plot) -> Picture {
         let places = ScatterPlot::new().with_data(points).with_color(colour);
         drawn.extend([plots::Plot::from(line), places.into()]);
     }
-    let times = TickFormat::Custom(Arc::new(in_words));
+    // Each is a 1, 2 or 5 with zeros.
+    let times =
+        TickFormat::Custom(Arc::new(|seconds| format!("{:.0?}", Duration::from_secs_f64(seconds))));
     let layout = Layout::auto_from_plots(&drawn)
         .with_title(plot.title)
         .with_x_label(plot.by)
-        .with_y_label(plot.what)
         .with_y_tick_format(times)
         .with_log_scale()
-        .with_width(640.0)
+        .with_width(700.0)
         .with_height(400.0)
+        // For the widest labels.
+        .with_force_margins(80.0, 170.0)
         .with_legend_position(LegendPosition::OutsideRightTop);
     Picture::of(drawn, layout)
 }

@@ -27,14 +27,14 @@ struct Runs {
 }
 
 /// Measures the rows whose names contain `what`. Returns the table, which it also prints line by line.
-pub(crate) fn table(tracers: &Tracers, what: &str) -> io::Result<String> {
+pub(crate) fn table(tracers: &Tracers, machine: &str, what: &str) -> io::Result<String> {
     let mut table = String::new();
     let mut say = |line: String| {
         println!("{line}");
         let _ = writeln!(table, "{line}");
     };
     let bpftrace = tracers.bpftrace_version().map_or_else(String::new, |it| format!(", {it}"));
-    say(format!("{}{bpftrace}. Medians, and the lowest and highest of all runs.\n", machine()?));
+    say(format!("{machine}{bpftrace}. Medians, and the lowest and highest of all runs.\n"));
     say("| what | figure | dtrace-consumer | dtrace(1) | ratio | bpftrace |".to_owned());
     say("|---|---|---|---|---|---|".to_owned());
     for row in rows::all().into_iter().filter(|row| row.what.contains(what)) {
@@ -106,7 +106,7 @@ fn median_of(figure: Figure, runs: &[Run]) -> Duration {
 }
 
 /// Returns what the figures were measured on.
-fn machine() -> io::Result<String> {
+pub(crate) fn machine() -> io::Result<String> {
     let said = |program: &str, words: &[&str]| -> io::Result<String> {
         let output = Command::new(program).args(words).output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -118,12 +118,15 @@ fn machine() -> io::Result<String> {
 }
 
 /// Measures how costs grow. Prints it, and puts it into the docs if it is to be kept.
-pub(crate) fn growth(tracers: &Tracers, is_kept: bool) -> Result<(), Box<dyn Error>> {
+pub(crate) fn growth(
+    tracers: &Tracers,
+    machine: &str,
+    is_kept: bool,
+) -> Result<(), Box<dyn Error>> {
     let pictures = performance().with_extension("");
     let mut text = format!(
-        "How costs grow. {}. Medians of three runs, of dtrace(1) single runs. This crate's sessions are not the first \
-         ones of their program.\n",
-        machine()?
+        "How costs grow. {machine}. Medians of three runs, of dtrace(1) single runs. This crate's sessions are not the first \
+         ones of their program.\n"
     );
     for plot in growth::all(tracers)? {
         let table = plot::table(&plot);
