@@ -35,7 +35,8 @@ live_tests! {
     // All but sudo belong to util-linux.
     needs: [
         Tracing, Root, Dtrace1, Command("sudo"), Command("setpriv"), Command("unshare"),
-        Command("setsid"), Command("taskset"), Command("chrt"), Command("ionice"), Check(real_time_is_permitted),
+        Command("setsid"), Command("taskset"), Command("chrt"), Command("ionice"), Command("setarch"),
+        Check(real_time_is_permitted),
     ],
     tests: [
         a_command_inherits_what_it_would_inherit_alone,
