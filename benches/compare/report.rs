@@ -125,8 +125,8 @@ pub(crate) fn growth(
 ) -> Result<(), Box<dyn Error>> {
     let pictures = performance().with_extension("");
     let mut text = format!(
-        "How costs grow. {machine}. Medians of three runs, of dtrace(1) single runs. This crate's sessions are not the first \
-         ones of their program.\n"
+        "How costs grow. {machine}. Medians of three runs, of dtrace(1) single runs. This crate's sessions are not \
+         the first ones of their program.\n"
     );
     for plot in growth::all(tracers)? {
         let table = plot::table(&plot);

@@ -85,7 +85,7 @@ impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
         let mut parts = self.0.clone();
         let is_next = |name: &&str| parts.next().is_some_and(|part| part.name() == Some(*name));
         if names.iter().all(is_next) && parts.next().is_none() {
-            // They are all of them, in order. (Without fields, there are no values.)
+            // These are all of the values, in order.
             return !names.is_empty();
         }
         let (named, unnamed) = self.named_and_unnamed();
