@@ -151,7 +151,7 @@ pub(crate) fn check(tracers: &Tracers) -> io::Result<()> {
     let text = fs::read_to_string(performance())?;
     let mut worse = Vec::new();
     for mut row in rows::all().into_iter().filter(|row| row.is_checked) {
-        row.rounds = 3;
+        row.rounds = 5;
         row.job.bpftrace = None;
         let runs = runs(tracers, &row)?;
         for figure in row.figures {
