@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dtrace_consumer::run_synchronous;
 use dtrace_test_support::dtrace1::Dtrace1;
-use dtrace_test_support::processes::descendants_of;
+use dtrace_test_support::processes::{descendants_of, lives};
 
 use crate::clocks::{Latencies, Span, now};
 use crate::traced::{self, WORD, Work};
@@ -242,20 +242,15 @@ impl Tracers {
 /// idle process that later workers are copies of stays.
 pub(crate) fn settle() {
     let began = Instant::now();
-    while own_processes().iter().filter(|pid| runs(**pid)).count() > 2 && began.elapsed() < LONGEST
-    {
+    // Besides this process and the idle one.
+    let are_left = || own_processes().into_iter().filter(|pid| lives(*pid)).count() > 2;
+    while are_left() && began.elapsed() < LONGEST {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
 /// How long the kernel may take to remove the probes of a session. Of thousands, it takes minutes.
 const LONGEST: Duration = Duration::from_secs(120);
-
-/// Returns whether a process is there, and no zombie.
-fn runs(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
 
 /// Returns this process and its worker, which may be the child of an orphan.
 fn own_processes() -> Vec<i32> {

@@ -156,14 +156,14 @@ fn another_thread_may_wait_for_all_children() {
     traced_except_for_statuses(&says(&[], "children waited for elsewhere"), TAKEN_ELSEWHERE);
 }
 
-/// The answers about commands whose status may be unknown where the kernel does not keep it. Another thread can take that
-/// of any command that is not traced to its end.
+/// Which commands' statuses may be unknown where the kernel does not keep them and another thread waits: those of all that
+/// are not traced to their ends.
 const TAKEN_ELSEWHERE: &[usize] = &[0, 2, 3];
 
-/// Nobody is told that of a command whose functions are traced, to which libdtrace is attached.
+/// The same where SIGCHLD is ignored: that of the command whose functions are traced. libdtrace is attached to it.
 const IGNORED: &[usize] = &[2];
 
-/// Checks what a program says. Some statuses may be `unknown` where the kernel does not keep them.
+/// Checks what a program says. The statuses `unknown` may be so where the kernel does not keep them.
 fn traced_except_for_statuses(said: &str, unknown: &[usize]) {
     if keeps_statuses() {
         assert_eq!(said, TRACED);

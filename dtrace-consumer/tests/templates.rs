@@ -13,7 +13,7 @@ use dtrace_consumer::{Error, StopHandle, cool_down, run_synchronous, trace};
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::prefix;
-use dtrace_test_support::processes::{Killed, descendants_of, wait_until};
+use dtrace_test_support::processes::{Killed, descendants_of, lives, wait_until};
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -103,11 +103,6 @@ fn wait_until_ended(processes: &[i32]) {
     for pid in processes {
         wait_until(&format!("process {pid} has ended"), || !lives(*pid));
     }
-}
-
-fn lives(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
 }
 
 /// The processes that a program has started and that have not ended.

@@ -104,6 +104,12 @@ pub fn is_stopped(pid: i32) -> bool {
     system::is_stopped(pid)
 }
 
+/// Whether a process is there, and no zombie.
+#[must_use]
+pub fn lives(pid: i32) -> bool {
+    system::lives(pid)
+}
+
 /// Whether a process is there, be it a zombie.
 #[must_use]
 pub fn exists(pid: i32) -> bool {

@@ -25,7 +25,7 @@ pub fn example(name: &str) -> PathBuf {
     program
 }
 
-/// Whether everybody can start the examples. A program that has become another user cannot start itself again if not.
+/// Whether every user can reach the examples. If not, one that has become another user cannot start itself again.
 ///
 /// # Errors
 /// A directory above them is closed to others.

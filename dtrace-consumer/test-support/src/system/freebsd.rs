@@ -48,6 +48,13 @@ pub(crate) fn is_stopped(pid: i32) -> bool {
     processes().iter().any(|it| it.ki_pid == pid && it.ki_stat == STOPPED)
 }
 
+/// Whether a process is there, and has not ended.
+pub(crate) fn lives(pid: i32) -> bool {
+    /// `SZOMB` of <sys/proc.h>.
+    const ZOMBIE: libc::c_char = 5;
+    processes().iter().any(|it| it.ki_pid == pid && it.ki_stat != ZOMBIE)
+}
+
 /// The words of a process's command line, each with a null byte.
 pub(crate) fn command_line(pid: i32) -> Vec<u8> {
     // SAFETY: bytes may have any value.

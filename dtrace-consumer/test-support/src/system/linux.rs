@@ -20,8 +20,17 @@ pub(crate) fn children_of(pid: u32) -> Vec<i32> {
 
 /// Whether a process is stopped by a signal.
 pub(crate) fn is_stopped(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    state(pid) == Some('T')
+}
+
+/// Whether a process is there, and has not ended.
+pub(crate) fn lives(pid: i32) -> bool {
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
+fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// The words of a process's command line, each with a null byte.
