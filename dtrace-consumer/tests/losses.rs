@@ -140,7 +140,7 @@ fn records_beyond_the_principal_buffer_are_counted_exactly() {
 }
 
 /// libdtrace looks at the kernel's counter of a CPU before it reads the CPU's buffer, and then not
-/// again unless there is more to read.
+/// again unless there is more to read. The program stays on one CPU, because each has a buffer of its own.
 fn records_dropped_while_the_last_buffer_is_read_are_counted() {
     const BURST: u64 = 1000;
     let (theirs, ours) = std::io::pipe().expect("a pipe");
@@ -154,7 +154,7 @@ fn records_dropped_while_the_last_buffer_is_read_are_counted() {
     let (mut firings, mut walked) = (0, 0);
     let outcome = run_synchronous(
         format!("{EVERY_CALL} {{ trace(1); @ = count(); }}"),
-        traced_program("answer", BURST),
+        traced_program("answer-on-one-cpu", BURST),
     )
     .option("bufsize", "512k")
     .losses(LossPolicy::Count)

@@ -81,6 +81,11 @@ fn run(mode: &str, argument: &str) -> ! {
         }
         // getppid(2) for each byte of its standard input, with an answer after each.
         "answer" => while answer(number()) {},
+        // The same, on one CPU.
+        "answer-on-one-cpu" => {
+            crate::system::stay_on_one_cpu();
+            while answer(number()) {}
+        }
         // The same, and loads libraries all the time.
         "loads" => {
             while !input_ends_within(0) || answer(number()) {

@@ -123,23 +123,29 @@ pub(crate) fn this_thread() -> i64 {
 /// Calls `action` on each CPU in turn.
 pub(crate) fn on_each_cpu(action: impl Fn()) {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let select = |cpus: std::ops::Range<usize>| {
-        // SAFETY: no CPU is in a set of zeros. The numbers are below the set's size on any machine for tests; the call
-        // reads the set.
-        let set = unsafe {
-            let mut set: libc::cpuset_t = std::mem::zeroed();
-            cpus.for_each(|cpu| libc::CPU_SET(cpu, &mut set));
-            let (this_thread, size) = (-1, size_of::<libc::cpuset_t>());
-            let (level, which) = (libc::CPU_LEVEL_WHICH, libc::CPU_WHICH_TID);
-            libc::cpuset_setaffinity(level, which, this_thread, size, &raw const set)
-        };
-        assert_eq!(set, 0, "CPUs that are there");
-    };
     for cpu in 0..cpus {
-        select(cpu..cpu + 1);
+        stay_on(cpu..cpu + 1);
         action();
     }
-    select(0..cpus);
+    stay_on(0..cpus);
+}
+
+/// Has this thread run on one CPU from now on.
+pub(crate) fn stay_on_one_cpu() {
+    stay_on(0..1);
+}
+
+fn stay_on(cpus: std::ops::Range<usize>) {
+    // SAFETY: no CPU is in a set of zeros. The numbers are below the set's size on any machine for tests; the call
+    // reads the set.
+    let set = unsafe {
+        let mut set: libc::cpuset_t = std::mem::zeroed();
+        cpus.for_each(|cpu| libc::CPU_SET(cpu, &mut set));
+        let (this_thread, size) = (-1, size_of::<libc::cpuset_t>());
+        let (level, which) = (libc::CPU_LEVEL_WHICH, libc::CPU_WHICH_TID);
+        libc::cpuset_setaffinity(level, which, this_thread, size, &raw const set)
+    };
+    assert_eq!(set, 0, "CPUs that are there");
 }
 
 /// What is mounted.

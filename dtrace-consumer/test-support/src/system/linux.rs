@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 pub(crate) use super::kernel_objects::{Object, all as kernel_objects, held_by, together_with};
 
@@ -55,15 +56,34 @@ pub(crate) fn this_thread() -> i64 {
 
 /// Calls `action` on each CPU in turn.
 pub(crate) fn on_each_cpu(action: impl Fn()) {
-    let this = nix::unistd::Pid::from_raw(0);
-    let permitted = sched_getaffinity(this).expect("CPUs");
-    for cpu in (0..CpuSet::count()).filter(|cpu| permitted.is_set(*cpu) == Ok(true)) {
-        let mut only = CpuSet::new();
-        only.set(cpu).expect("a CPU that exists");
-        sched_setaffinity(this, &only).expect("a CPU that is permitted");
+    let permitted = permitted_cpus();
+    for cpu in numbers_of(&permitted) {
+        stay_on_cpu(cpu);
         action();
     }
-    sched_setaffinity(this, &permitted).expect("the CPUs from before");
+    sched_setaffinity(THIS_THREAD, &permitted).expect("the CPUs from before");
+}
+
+/// Has this thread run on one CPU from now on.
+pub(crate) fn stay_on_one_cpu() {
+    let first = numbers_of(&permitted_cpus()).next();
+    stay_on_cpu(first.expect("a CPU"));
+}
+
+const THIS_THREAD: Pid = Pid::from_raw(0);
+
+fn permitted_cpus() -> CpuSet {
+    sched_getaffinity(THIS_THREAD).expect("CPUs")
+}
+
+fn numbers_of(cpus: &CpuSet) -> impl Iterator<Item = usize> {
+    (0..CpuSet::count()).filter(|cpu| cpus.is_set(*cpu) == Ok(true))
+}
+
+fn stay_on_cpu(cpu: usize) {
+    let mut only = CpuSet::new();
+    only.set(cpu).expect("a CPU that exists");
+    sched_setaffinity(THIS_THREAD, &only).expect("a CPU that is permitted");
 }
 
 /// What is mounted.
