@@ -145,6 +145,11 @@ impl Watch {
     }
 }
 
+/// Returns whether a call of this thread is being watched, in which libdtrace reads its maps.
+pub(super) fn is_watching() -> bool {
+    watching(|_| Some(())).is_some()
+}
+
 /// Notes that libdtrace opens a map.
 pub(super) fn opens(id: u32, fd: Option<RawFd>) {
     watching(|watch| {
@@ -228,7 +233,7 @@ mod tests {
     /// Asks for a key as libdtrace does. Returns whether the kernel has to answer.
     fn ask(map: RawFd) -> bool {
         let mut key = [0u8; 64];
-        let lookup = Lookup::at(map, &mut key);
+        let lookup = Lookup::of(map, &[], &mut key);
         // SAFETY: the attributes are valid.
         let passes_on = unsafe { next_key(&raw const lookup) }.is_none();
         if passes_on {
@@ -274,13 +279,13 @@ mod tests {
             WATCH.set(Some(Watch { instead: true, current, ..Watch::default() }));
             for key in keys {
                 let mut place = vec![0; size].into_boxed_slice();
-                let lookup = Box::new(Lookup::at(7, &mut place));
+                let lookup = Box::new(Lookup::of(7, &[], &mut place));
                 // SAFETY: the attributes name a place for such a key.
                 let answer = unsafe { next_key(&raw const *lookup) };
                 assert_eq!(answer, Some(Ok(())));
                 assert_eq!(*place, *key);
             }
-            let lookup = Lookup::at(7, &mut []);
+            let lookup = Lookup::of(7, &[], &mut []);
             // SAFETY: no key is left to write.
             assert_eq!(unsafe { next_key(&raw const lookup) }, Some(Err(Errno::ENOENT)));
             WATCH.take();

@@ -91,17 +91,18 @@ fn activity() -> Option<u32> {
     Some(u32::from_ne_bytes(activity))
 }
 
-/// Fires the probe that libdtrace asks about, if it has not fired. `inside` is an address in libdtrace.
+/// Fires the probe that libdtrace asks about, if it has not fired. `inside` is an address in libdtrace. Returns whether
+/// tracing is now over.
 ///
 /// # Safety
 /// `lookup` points to the attributes of a lookup in a map, or is null.
-pub(super) unsafe fn before_lookup(lookup: *const Lookup, inside: usize) {
+pub(super) unsafe fn before_lookup(lookup: *const Lookup, inside: usize) -> bool {
     // SAFETY: the caller guarantees it.
-    let Some(lookup) = (unsafe { lookup.as_ref() }) else { return };
+    let Some(lookup) = (unsafe { lookup.as_ref() }) else { return false };
     if i32::try_from(lookup.map) != Ok(STATE.load(Ordering::Relaxed)) {
-        return;
+        return false;
     }
-    let Ok(key) = usize::try_from(lookup.key) else { return };
+    let Ok(key) = usize::try_from(lookup.key) else { return false };
     // SAFETY: the attributes point to a key, and this map's keys have 32 bits.
     let key = unsafe { std::ptr::with_exposed_provenance::<[u8; 4]>(key).as_ref() };
     match key.map(|key| u32::from_ne_bytes(*key)) {
@@ -110,9 +111,13 @@ pub(super) unsafe fn before_lookup(lookup: *const Lookup, inside: usize) {
             let functions = FUNCTIONS.get_or_init(|| Functions::find(inside));
             fire(functions.begin, INACTIVE);
         }
-        Some(ENDED_ON) => fire(FUNCTIONS.get().and_then(|it| it.end), DRAINING),
+        Some(ENDED_ON) => {
+            fire(FUNCTIONS.get().and_then(|it| it.end), DRAINING);
+            return true;
+        }
         _ => {}
     }
+    false
 }
 
 /// Calls the function if the activity shows that its probe has not fired.
@@ -232,15 +237,19 @@ mod tests {
         let inside = libc::getpid as *const () as usize;
         let ask = |map: i32, key: &[u8]| {
             let key: Box<[u8]> = key.into();
-            let lookup = Box::new(Lookup::of(map, &key));
+            let lookup = Box::new(Lookup::of(map, &key, &mut []));
             // SAFETY: the attributes name a key, which has 32 bits if the map is that of the state.
-            unsafe { before_lookup(&raw const *lookup, inside) };
-            FUNCTIONS.get().is_some()
+            let is_over = unsafe { before_lookup(&raw const *lookup, inside) };
+            (FUNCTIONS.get().is_some(), is_over)
         };
-        assert!(!ask(MAP - 1, &[1]), "another map");
-        assert!(!ask(MAP, &ACTIVITY.to_ne_bytes()));
-        assert!(!ask(MAP, &ENDED_ON.to_ne_bytes()));
-        assert!(ask(MAP, &BEGAN_ON.to_ne_bytes()), "the functions are looked for");
+        assert_eq!(ask(MAP - 1, &[1]), (false, false), "another map");
+        assert_eq!(ask(MAP, &ACTIVITY.to_ne_bytes()), (false, false));
+        assert_eq!(ask(MAP, &ENDED_ON.to_ne_bytes()), (false, true));
+        assert_eq!(
+            ask(MAP, &BEGAN_ON.to_ne_bytes()),
+            (true, false),
+            "the functions are looked for"
+        );
         // SAFETY: there are no attributes.
         unsafe { before_lookup(std::ptr::null(), inside) };
     }

@@ -20,7 +20,7 @@ const _: () = assert!(size_of::<Instruction>() == 8);
 
 pub(super) const MAP_CREATE: i32 = 0;
 pub(super) const MAP_LOOKUP_ELEM: i32 = 1;
-const MAP_UPDATE_ELEM: i32 = 2;
+pub(super) const MAP_UPDATE_ELEM: i32 = 2;
 pub(super) const MAP_GET_NEXT_KEY: i32 = 4;
 pub(super) const PROG_LOAD: i32 = 5;
 const PROG_TEST_RUN: i32 = 10;
@@ -109,16 +109,10 @@ impl Lookup {
         Lookup { map: map.cast_unsigned(), padding: 0, key, value, flags: 0 }
     }
 
-    /// Returns the attributes of a call for the element under a key of any size.
+    /// Returns the attributes of a call that reads a key of any size, and writes to a place.
     #[cfg(test)]
-    pub(super) fn of(map: RawFd, key: &[u8]) -> Lookup {
-        Lookup::new(map, key.as_ptr().cast(), 0)
-    }
-
-    /// Returns the attributes of a call that writes to a place.
-    #[cfg(test)]
-    pub(super) fn at(map: RawFd, place: &mut [u8]) -> Lookup {
-        Lookup::new(map, std::ptr::null(), place.as_mut_ptr().expose_provenance())
+    pub(super) fn of(map: RawFd, key: &[u8], place: &mut [u8]) -> Lookup {
+        Lookup::new(map, key.as_ptr().cast(), place.as_mut_ptr().expose_provenance())
     }
 }
 

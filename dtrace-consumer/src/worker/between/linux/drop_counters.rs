@@ -1,7 +1,8 @@
 //! Reads the kernel's own counters of drops on each CPU.
 //!
-//! libdtrace's BPF programs count drops in a map, which libdtrace reads when it reads a buffer. This module
-//! reads the counts that it has not read at the end; see [`crate::worker::encode::ledger`].
+//! libdtrace's BPF programs count drops in a map, which libdtrace reads when it reads a buffer, or a moment later
+//! (`known_answers`). This module reads the counts that it has not read at the end; see
+//! [`crate::worker::encode::ledger`].
 
 use std::fs;
 use std::io;
@@ -13,7 +14,7 @@ use crate::worker::libdtrace::{BpfMap, own_maps};
 
 /// `struct dt_bpf_cpuinfo` of 2.0.7: its size, and the offsets of the CPU's number and the counters, in bytes. For
 /// other versions, a self-check compares them.
-const SIZE: usize = 72;
+pub(super) const SIZE: usize = 72;
 const CPU: usize = 0;
 const PRINCIPAL: usize = 24;
 const AGGREGATION: usize = 32;
@@ -43,8 +44,13 @@ fn possible_cpus() -> std::ops::Range<u32> {
 
 /// Returns whether a map is that of the counters.
 fn has_counters(map: &BpfMap) -> bool {
+    have_shape(map.kind, map.key_size, map.value_size)
+}
+
+/// Returns whether the counters are in a map of this kind, and with keys and values of these sizes.
+pub(super) fn have_shape(kind: u32, key_size: usize, value_size: usize) -> bool {
     const HASH: u32 = 1;
-    (map.kind, map.key_size, map.value_size) == (HASH, size_of::<u32>(), SIZE)
+    (kind, key_size, value_size) == (HASH, size_of::<u32>(), SIZE)
 }
 
 /// Returns the counters of a CPU; `None` if the CPU does not exist.

@@ -1,13 +1,14 @@
 //! Which system calls does libdtrace make, and how are they changed?
 //!
 //! libdtrace makes its system calls for probes, programs and maps through the C library's `syscall`. This
-//! module comes between: it replaces the address that libdtrace calls, and changes some of the calls. All
+//! module comes between: it replaces the address that libdtrace calls, and changes or answers some of the calls. All
 //! others are passed on as they are.
 
 use std::ffi::c_long;
 use std::panic::catch_unwind;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use std::{fs, io, ptr, slice};
 
 use nix::errno::Errno;
@@ -16,8 +17,10 @@ use super::aggregation_maps;
 use super::begin_and_end;
 use super::bpf::{
     ById, Instruction, Load, Lookup, MAP_CREATE, MAP_GET_FD_BY_ID, MAP_GET_NEXT_KEY,
-    MAP_LOOKUP_ELEM, PROG_LOAD, is_state_name,
+    MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, PROG_LOAD, is_state_name,
 };
+use super::drop_counters;
+use super::known_answers;
 use super::pid_view::PidView;
 use super::uprobe_places::{Attributes, Corrected, Rules, corrected};
 use super::wake_ups;
@@ -148,6 +151,10 @@ unsafe extern "C" fn passes_on(
                     wake_ups::keep_map(fd);
                 } else if map.has_generations() {
                     aggregation_maps::keep_generations(fd);
+                } else if map.has_drop_counters() {
+                    known_answers::keep_counters(fd);
+                } else if map.has_usdt_probes() {
+                    known_answers::keep_usdt_probes(fd);
                 }
             }
             created
@@ -163,6 +170,11 @@ unsafe extern "C" fn passes_on(
         }
         (libc::SYS_bpf, MAP_GET_NEXT_KEY) if b >= size_of::<Lookup>() => {
             let lookup: *const Lookup = ptr::with_exposed_provenance(a);
+            // SAFETY: as for programs.
+            if unsafe { known_answers::has_no_keys(lookup) } {
+                Errno::ENOENT.set();
+                return -1;
+            }
             // SAFETY: as for programs.
             match catch_unwind(|| unsafe { aggregation_maps::next_key(lookup) }).ok().flatten() {
                 Some(Ok(())) => 0,
@@ -183,8 +195,27 @@ unsafe extern "C" fn passes_on(
         (libc::SYS_bpf, MAP_LOOKUP_ELEM) if b >= size_of::<Lookup>() => {
             let lookup: *const Lookup = ptr::with_exposed_provenance(a);
             // SAFETY: as for programs.
-            let _ =
-                catch_unwind(|| unsafe { begin_and_end::before_lookup(lookup, changes.inside) });
+            let is_answered = catch_unwind(|| unsafe {
+                if begin_and_end::before_lookup(lookup, changes.inside) {
+                    known_answers::tracing_is_over();
+                }
+                // The counters in a snapshot of aggregations are those of its moment.
+                !aggregation_maps::is_watching() && known_answers::answer(lookup, Instant::now())
+            });
+            if is_answered.unwrap_or(false) {
+                return 0;
+            }
+            let result = pass_on(first, a);
+            if result == 0 {
+                // SAFETY: as for programs.
+                let _ =
+                    catch_unwind(|| unsafe { known_answers::keep_answer(lookup, Instant::now()) });
+            }
+            result
+        }
+        (libc::SYS_bpf, MAP_UPDATE_ELEM) if b >= size_of::<Lookup>() => {
+            // SAFETY: as for programs.
+            unsafe { known_answers::before_update(ptr::with_exposed_provenance(a)) };
             pass_on(first, a)
         }
         _ => pass_on(first, a),
@@ -216,6 +247,18 @@ impl Map {
     /// Returns whether it is the array of the current generations of aggregations.
     fn has_generations(&self) -> bool {
         self.shape == [2, 4, 8] && self.name.starts_with(b"agggen\0")
+    }
+
+    /// Returns whether it has the drop counters of each CPU.
+    fn has_drop_counters(&self) -> bool {
+        let [kind, key_size, value_size] = self.shape;
+        drop_counters::have_shape(kind, key_size as usize, value_size as usize)
+            && self.name.starts_with(b"cpuinfo\0")
+    }
+
+    /// Returns whether it has the USDT probes of processes.
+    fn has_usdt_probes(&self) -> bool {
+        self.shape[0] == 1 && self.name.starts_with(b"usdt_names\0")
     }
 }
 

@@ -19,6 +19,8 @@ mod empty_function;
 #[expect(unsafe_code, reason = "libdtrace calls it in place of a function of the C library")]
 mod kernel_calls;
 mod kernel_settings;
+#[expect(unsafe_code, reason = "it answers libdtrace in place of the kernel")]
+mod known_answers;
 #[expect(unsafe_code, reason = "it maps a file")]
 mod mapped_file;
 mod mappings;
