@@ -38,12 +38,32 @@ impl Part for (Option<&str>, ValueRef<'_>) {
 pub(crate) fn from_values<T: DeserializeOwned>(
     values: impl Iterator<Item = impl Part> + Clone,
 ) -> Result<T, RowError> {
-    T::deserialize(Row(values))
+    T::deserialize(Row { values: values.clone(), may_take_in_order: true })
+        .or_else(|error| again(values, error))
+}
+
+/// Deserializes values with names once more, and not in order: a type that implements `Deserialize` itself may take them
+/// only with their names, and an error is to quote the names.
+#[cold]
+fn again<T: DeserializeOwned>(
+    values: impl Iterator<Item = impl Part> + Clone,
+    error: RowError,
+) -> Result<T, RowError> {
+    match values.clone().any(|part| part.name().is_some()) {
+        true => T::deserialize(Row { values, may_take_in_order: false }),
+        false => Err(error),
+    }
 }
 
 /// Deserializes a row as the sequence of its values, or as a map if all of them have names. A scalar target
 /// requires exactly one value.
-struct Row<I>(I);
+struct Row<I> {
+    values: I,
+    /// Whether values whose names are a structure's fields, in order, may be taken without their names. That is faster,
+    /// because the structure then need not look for each name. It must take a sequence in the order of the names
+    /// that it gives, as derived implementations do.
+    may_take_in_order: bool,
+}
 
 impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
     #[inline]
@@ -52,7 +72,7 @@ impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, RowError> {
-        let mut fields = Fields { values: self.0, names, taken: 0 };
+        let mut fields = Fields { values: self.values, names, taken: 0 };
         let row = visitor.visit_seq(&mut fields)?;
         let left = fields.values.count();
         if left > 0 {
@@ -63,7 +83,7 @@ impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
     }
 
     fn only(mut self) -> Result<P, RowError> {
-        match (self.0.next(), self.0.count()) {
+        match (self.values.next(), self.values.count()) {
             (Some(part), 0) => Ok(part),
             (None, _) => Err(de::Error::custom("no value, expected one")),
             (Some(_), more) => Err(de::Error::custom(format!("{} values, expected one", more + 1))),
@@ -73,26 +93,28 @@ impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
     /// Returns how many values have a name, and how many have none.
     #[inline]
     fn named_and_unnamed(&self) -> (usize, usize) {
-        self.0.clone().fold((0, 0), |(named, unnamed), part| match part.name() {
+        self.values.clone().fold((0, 0), |(named, unnamed), part| match part.name() {
             Some(_) => (named + 1, unnamed),
             None => (named, unnamed + 1),
         })
     }
 
-    /// Returns whether some of the values, or all of them, have the names of a structure's fields.
+    /// Returns whether the values have the names of a structure's fields, in order.
     #[inline]
-    fn are_of(&self, names: &[&str]) -> bool {
-        let mut parts = self.0.clone();
+    fn are_exactly(&self, names: &[&str]) -> bool {
+        let mut parts = self.values.clone();
         let is_next = |name: &&str| parts.next().is_some_and(|part| part.name() == Some(*name));
-        if names.iter().all(is_next) && parts.next().is_none() {
-            // These are all of the values, in order.
-            return !names.is_empty();
-        }
+        names.iter().all(is_next) && parts.next().is_none()
+    }
+
+    /// Returns whether some of the values, or all of them, have the names of a structure's fields.
+    fn are_of(&self, names: &[&str]) -> bool {
         let (named, unnamed) = self.named_and_unnamed();
         if named == 0 {
             return false;
         }
-        let has_value = |field: &&&str| self.0.clone().any(|part| part.name() == Some(**field));
+        let has_value =
+            |field: &&&str| self.values.clone().any(|part| part.name() == Some(**field));
         let found = names.iter().filter(has_value).count();
         found == names.len() || (unnamed == 0 && found > 0)
     }
@@ -100,9 +122,9 @@ impl<P: Part, I: Iterator<Item = P> + Clone> Row<I> {
     /// Passes on the values that have names, with these.
     #[inline]
     fn by_name<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
-        let named = Named { parts: self.0.clone(), part: None };
+        let named = Named { parts: self.values.clone(), part: None };
         visitor.visit_map(named).map_err(|e: RowError| {
-            let names = self.0.filter_map(|part| part.name().map(str::to_owned));
+            let names = self.values.filter_map(|part| part.name().map(str::to_owned));
             e.among(&names.collect::<Vec<_>>())
         })
     }
@@ -154,7 +176,7 @@ impl<'de, P: Part, I: Iterator<Item = P> + Clone> de::Deserializer<'de> for Row<
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
-        match self.0.clone().position(|part| part.name().is_none()) {
+        match self.values.clone().position(|part| part.name().is_none()) {
             None => self.by_name(visitor),
             Some(index) => Err(<RowError as de::Error>::custom(
                 "no name, expected a map (name it in the format of `printf`, as in `pid=%d`)",
@@ -171,9 +193,11 @@ impl<'de, P: Part, I: Iterator<Item = P> + Clone> de::Deserializer<'de> for Row<
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, RowError> {
-        match self.are_of(names) {
-            true => self.by_name(visitor),
-            false => self.fields(names, visitor),
+        let in_order = self.may_take_in_order && self.are_exactly(names);
+        if !in_order && self.are_of(names) {
+            self.by_name(visitor)
+        } else {
+            self.fields(names, visitor)
         }
     }
 
@@ -190,7 +214,7 @@ impl<'de, P: Part, I: Iterator<Item = P> + Clone> de::Deserializer<'de> for Row<
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
-        match self.0.count() {
+        match self.values.count() {
             0 => visitor.visit_unit(),
             n => Err(de::Error::custom(format!("{n} values, expected none"))),
         }

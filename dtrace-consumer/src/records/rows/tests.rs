@@ -47,6 +47,60 @@ fn named_values_fill_the_fields_of_their_names() {
     assert_eq!(error.to_string(), "missing field `seq` (the format names state, port, ack)");
 }
 
+/// Takes values with their names only.
+#[derive(Debug, PartialEq)]
+struct NamedOnly(Vec<(String, u32)>);
+
+impl<'de> Deserialize<'de> for NamedOnly {
+    fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<NamedOnly, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = NamedOnly;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("names and numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedOnly, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(NamedOnly(entries))
+            }
+        }
+
+        from.deserialize_struct("NamedOnly", &["seq", "ack"], Entries)
+    }
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+struct Renamed {
+    #[serde(alias = "ack")]
+    seq: u32,
+    #[serde(skip)]
+    skipped: u8,
+}
+
+#[test]
+fn values_named_in_the_order_of_the_fields_give_the_same_as_by_name() {
+    let values = [(Some("seq"), number(7)), (Some("ack"), number(9)), (Some("state"), string("x"))];
+    let segment: Segment = from_values(values.into_iter()).unwrap();
+    assert_eq!(segment, Segment { seq: 7, ack: 9, state: "x".into() });
+    let mut wrong = values;
+    wrong[1].1 = string("y");
+    let error = from_values::<Segment>(wrong.into_iter()).unwrap_err();
+    assert_eq!(error.to_string(), "field `ack`: expected u32, found string y");
+
+    let entries = NamedOnly(vec![("seq".into(), 7), ("ack".into(), 9)]);
+    assert_eq!(from_values(values[..2].iter().copied()), Ok(entries));
+    // Both are names of the same field.
+    let error = from_values::<Renamed>(values[..2].iter().copied()).unwrap_err();
+    assert_eq!(error.to_string(), "duplicate field `seq` (the format names seq, ack)");
+    assert_eq!(from_values(values[1..2].iter().copied()), Ok(Renamed { seq: 9, skipped: 0 }));
+}
+
 #[test]
 fn values_fill_a_structure_in_order() {
     let values = [number(7), number(9), ValueRef::String(b"established")];
