@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::debug::debug_as_text;
 use super::integer::Integer;
-use super::value::{Value, ValueRef};
+use super::value::{Value, ValueRef, text_in};
 
 /// A value does not have the requested type.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,8 +50,9 @@ pub(crate) fn register_remedy(int: i32) -> String {
 /// Types that a DTrace value converts to.
 ///
 /// Implemented for the integers (checked: a number that does not fit is an error), `String`, `&str` and
-/// `Cow<str>` (from strings and symbols), `Vec<u8>` and `&[u8]` (from strings and memory), [`Integer`] and
-/// [`Value`]. A number of unknown sign is read with the sign of the integer type.
+/// `Cow<str>` (from strings, from symbols, and from memory that is UTF-8 up to its first NUL), `Vec<u8>` and
+/// `&[u8]` (from strings and memory), [`Integer`] and [`Value`]. A number of unknown sign is read with the
+/// sign of the integer type.
 pub trait FromValue<'a>: Sized {
     /// Converts a value.
     ///
@@ -130,6 +131,7 @@ impl<'a> FromValue<'a> for Cow<'a, str> {
         match value {
             ValueRef::String(s) => Ok(String::from_utf8_lossy(s)),
             ValueRef::Symbol(s) => Ok(Cow::Owned(s.to_string())),
+            ValueRef::Bytes(_) => <&str>::from_value(value).map(Cow::Borrowed),
             other => Err(TypeError::of("a string", &other)),
         }
     }
@@ -146,6 +148,9 @@ impl<'a> FromValue<'a> for &'a str {
         match value {
             ValueRef::String(s) => {
                 std::str::from_utf8(s).map_err(|_| TypeError::of("UTF-8 text", &value))
+            }
+            ValueRef::Bytes(b) => {
+                std::str::from_utf8(text_in(b)).map_err(|_| TypeError::of("UTF-8 text", &value))
             }
             other => Err(TypeError::of("a string", &other)),
         }
@@ -212,6 +217,15 @@ mod tests {
         assert_eq!(i32::from_value(integer(&[0xff], Sign::Signed)), Ok(-1));
         assert_eq!(i32::from_value(integer(&(-2i16).to_ne_bytes(), Sign::Signed)), Ok(-2));
         assert_eq!(u16::from_value(integer(&[0xff], Sign::Unsigned)), Ok(255));
+    }
+
+    #[test]
+    fn memory_is_text_up_to_its_first_nul() {
+        assert_eq!(String::from_value(ValueRef::Bytes(b"cat\0ld\0\0")), Ok("cat".to_owned()));
+        assert_eq!(<&str>::from_value(ValueRef::Bytes(b"cat")), Ok("cat"));
+        assert_eq!(<&str>::from_value(ValueRef::Bytes(b"")), Ok(""));
+        let error = String::from_value(ValueRef::Bytes(b"\xff\0")).unwrap_err();
+        assert_eq!(error.to_string(), "expected UTF-8 text, found bytes ff00");
     }
 
     #[test]

@@ -38,6 +38,11 @@ pub enum ValueRef<'a> {
     },
 }
 
+/// Returns the text that memory starts with. It ends at the first NUL, as in C.
+pub(crate) fn text_in(memory: &[u8]) -> &[u8] {
+    memory.split(|byte| *byte == 0).next().unwrap_or(memory)
+}
+
 /// Selects one of several values, by position or by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

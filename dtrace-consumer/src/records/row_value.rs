@@ -5,7 +5,7 @@ use serde::forward_to_deserialize_any;
 
 use super::row_error::RowError;
 use crate::data::from_value::FromValue;
-use crate::data::value::ValueRef;
+use crate::data::value::{ValueRef, text_in};
 
 /// Deserializes a value.
 pub(super) struct Field<'v>(pub(super) ValueRef<'v>);
@@ -69,10 +69,11 @@ impl<'de> de::Deserializer<'de> for Field<'_> {
         self.deserialize_bytes(visitor)
     }
 
-    /// Deserializes text; from memory, if that is UTF-8.
+    /// Deserializes text; from memory up to its first NUL, if that is UTF-8.
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
         match self.0 {
-            ValueRef::Bytes(_) | ValueRef::Opaque { .. } => self.deserialize_bytes(visitor),
+            ValueRef::Bytes(b) => visitor.visit_bytes(text_in(b)),
+            ValueRef::Opaque { .. } => self.deserialize_bytes(visitor),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -119,7 +120,7 @@ impl<'de> de::Deserializer<'de> for Field<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// Deserializes enumerations of unit variants, from a string (the variant's name) or a number (its
+    /// Deserializes enumerations of unit variants, from text (the variant's name) or a number (its
     /// index).
     fn deserialize_enum<V: Visitor<'de>>(
         self,

@@ -239,7 +239,9 @@ fn memory_is_a_list_bytes_or_text() {
     assert_eq!(json, serde_json::json!({ "data": [97, 98] }));
     let map: HashMap<String, Vec<u8>> = from_values(row(ValueRef::Bytes(b"ab"))).unwrap();
     assert_eq!(map["data"], b"ab");
-    assert_eq!(from_values::<String>(row(ValueRef::Bytes(b"ab"))), Ok("ab".to_owned()));
+    for memory in [&b"ab"[..], b"ab\0\0"] {
+        assert_eq!(from_values::<String>(row(ValueRef::Bytes(memory))), Ok("ab".to_owned()));
+    }
 }
 
 #[test]
