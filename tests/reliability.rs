@@ -39,6 +39,7 @@ const ELSEWHERE: [(&str, &[&str]); 5] = [
             "orders.rs",
             "printed_numbers.rs",
             "records.rs",
+            "strings.rs",
             "usdt_objects.rs",
             "user_symbols.rs",
             "faults/types.rs",

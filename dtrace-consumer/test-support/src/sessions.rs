@@ -102,3 +102,16 @@ pub fn named(entries: &[Entry], name: &str) -> AggregationValue {
     assert!(found.next().is_none(), "there is more than one @{name}");
     value
 }
+
+/// The strings of all firings.
+///
+/// # Panics
+/// If a value is no string.
+#[must_use]
+pub fn strings(values: &[Vec<Value>]) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::String(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => panic!("{other:?} is no string"),
+    };
+    values.iter().flatten().map(text).collect()
+}

@@ -92,7 +92,8 @@ impl<S: Sink> Context<S> {
             return Rc::clone(known);
         }
         let describe = |index| describe(self.handle, &self.statements, records, index);
-        let described = (0..records.len()).map(describe).collect();
+        let are_records = (0..records.len()).filter(|index| platform::is_record(&records[*index]));
+        let described = are_records.map(describe).collect();
         let (clause, frame) = self.told.borrow_mut().new_clause(statement, records_at, described);
         self.send(&frame);
         clause
@@ -137,6 +138,9 @@ impl<S: Sink> Context<S> {
             }
             _ => return Err(Misdelivered::new("a record without a firing")),
         }
+        if !platform::is_record(&records[index]) {
+            return Ok(DTRACE_CONSUME_NEXT);
+        }
         let rest = &records[index..];
         let action = platform::action_of(&records[index]);
         let prints = action != Action::Exit && (self.wanted.text || is_performed(action));
@@ -159,7 +163,8 @@ impl<S: Sink> Context<S> {
             _ => DTRACE_CONSUME_NEXT,
         };
         if let (true, Some(pending)) = (prints, &mut *self.pending.borrow_mut()) {
-            pending.record = u32::try_from(index).ok();
+            let before = records[..index].iter().filter(|it| platform::is_record(it)).count();
+            pending.record = u32::try_from(before).ok();
             pending.printa = (action == Action::Printa).then(|| {
                 // SAFETY: the firing has not ended, because its record callback is running.
                 let data = unsafe { pending.data() };

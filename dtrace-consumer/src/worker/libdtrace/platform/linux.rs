@@ -129,6 +129,11 @@ pub(in crate::worker::libdtrace) fn action_of(r: &dtrace_recdesc_t) -> Action {
     Action::from_number(r.dtrd_action)
 }
 
+/// Returns `true`: libdtrace lists only records.
+pub(in crate::worker::libdtrace) fn is_record(_: &dtrace_recdesc_t) -> bool {
+    true
+}
+
 /// Returns whether two records of `printa()`, neither far from the other, were made by one call.
 pub(in crate::worker::libdtrace) fn is_one_printa(
     first: &dtrace_recdesc_t,

@@ -22,7 +22,7 @@ pub(super) use clears::Clears;
 pub(super) use own::*;
 pub(crate) use own::{PLATFORM, REPORTS_ENDS, defaults};
 #[cfg(not(dtrace_abi = "linux"))]
-pub(super) use statements::{Statements, action_of, format_data, is_one_printa};
+pub(super) use statements::{Statements, action_of, format_data, is_one_printa, is_record};
 
 /// An entry of an aggregation, validated as far as possible.
 pub(super) struct Entry<'a> {

@@ -152,6 +152,14 @@ pub(in crate::worker::libdtrace) fn action_of(r: &dtrace_recdesc_t) -> Action {
     }
 }
 
+/// Returns whether this is a record on every system. The kernel lists assignments and actions that record nothing, too.
+pub(in crate::worker::libdtrace) fn is_record(r: &dtrace_recdesc_t) -> bool {
+    use Action::*;
+    let may_record_nothing =
+        matches!(action_of(r), Trace | Speculate | Stop | Raise | Breakpoint | Panic | Chill);
+    r.dtrd_size != 0 || !may_record_nothing
+}
+
 /// Returns whether two records of `printa()`, neither far from the other, were made by one call.
 pub(in crate::worker::libdtrace) fn is_one_printa(
     first: &dtrace_recdesc_t,
