@@ -167,8 +167,11 @@ impl<S: Traces, C> Session<S, C> {
         self
     }
 
-    /// Accepts probe descriptions that match no probe, as `dtrace -Z` does. Their clauses never fire, even if
-    /// the probes appear later. [`Outcome::warnings`](crate::Outcome::warnings) names them.
+    /// Accepts probe descriptions that match no probe, as `dtrace -Z` does.
+    ///
+    /// On Linux their clauses never fire, even if the probes appear later, and
+    /// [`Outcome::warnings`](crate::Outcome::warnings) names them. On FreeBSD they fire once the probes appear: a
+    /// traced command that registers its own probes (`myapp$target:::`) needs this.
     pub fn allow_zero_matches(self) -> Self {
         self.compile_flags(ZERO_MATCHES)
     }

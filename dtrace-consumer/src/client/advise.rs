@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::admitted::Admitted;
 use super::hint::{self, Facts, NO_TARGET};
 use super::settings::Settings;
-use super::system::{explained_by_limit, functions_are_off};
+use super::system::{exists, explained_by_limit, functions_are_off};
 use super::{inquiry, near, system};
 use crate::data::sentences;
 use crate::error::{CompileError, Error};
@@ -41,10 +41,6 @@ pub(crate) fn explained(error: Error) -> Error {
     explained_by_limit(error)
 }
 
-fn exists(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
-}
-
 /// Adds similar probes, and why the description matches none.
 fn unmatched(
     settings: &Settings,
@@ -64,7 +60,7 @@ fn unmatched(
     let Ok(probes) = inquiry::list(only_where, everything) else { return };
     error.similar = near::similar(&parts.join(":"), &probes);
     let symbols = system::kernel_symbols();
-    let facts = Facts { probes: &probes, symbols: &symbols, functions_are_off, exists, grabs };
+    let facts = Facts { probes: &probes, symbols: &symbols, ..facts(grabs) };
     if let Some(advice) = facts.unmatched(parts.each_ref().map(String::as_str)) {
         // A similar probe explains more than a list of all providers.
         let is_list = advice.starts_with("no provider matches");
@@ -72,9 +68,21 @@ fn unmatched(
     }
 }
 
+/// What is known without a list of the probes.
+fn facts(grabs: &dyn Fn(u32) -> bool) -> Facts<'_> {
+    Facts {
+        probes: &[],
+        symbols: "",
+        functions_are_off,
+        exists,
+        sun: cfg!(not(dtrace_abi = "linux")),
+        grabs,
+    }
+}
+
 fn uncompiled(grabs: &dyn Fn(u32) -> bool, message: &str) -> Option<String> {
     if let Some(pid) = hint::not_grabbed(message) {
-        return Facts { probes: &[], symbols: "", functions_are_off, exists, grabs }.ungrabbed(pid);
+        return facts(grabs).ungrabbed(pid);
     }
     if hint::names_no_process(message) {
         return Some(NO_TARGET.to_owned());
@@ -85,12 +93,12 @@ fn uncompiled(grabs: &dyn Fn(u32) -> bool, message: &str) -> Option<String> {
 /// Explains why libdtrace did not grab a process. Its own message is always the same.
 fn process(attempt: &str) -> Option<String> {
     let pid = attempt.strip_prefix("grab process ")?;
-    if !Path::new("/proc").join(pid).exists() {
+    let Some(pid) = pid.parse().ok().filter(|pid| exists(*pid)) else {
         return Some(format!("there is no process {pid}"));
-    }
+    };
     // A thread of this process holds the command that libdtrace is to trace, which does no harm.
     let is_ours = |tracer: &u32| Path::new(&format!("/proc/self/task/{tracer}")).exists();
-    if let Some(tracer) = system::tracer_of(pid.parse().ok()?).filter(|tracer| !is_ours(tracer)) {
+    if let Some(tracer) = system::tracer_of(pid).filter(|tracer| !is_ours(tracer)) {
         return Some(format!(
             "process {tracer} traces it already, and a process can have only one tracer"
         ));

@@ -38,6 +38,9 @@ pub(super) struct Facts<'f> {
     pub(super) functions_are_off: fn() -> bool,
     /// Whether a process exists.
     pub(super) exists: fn(u32) -> bool,
+    /// Whether DTrace is of the Sun lineage: libdtrace grabs the processes that descriptions name itself, and the
+    /// kernel enables probes that appear while a session runs, if its script may match none.
+    pub(super) sun: bool,
     /// Whether the session grabs a process, or has it as its command.
     pub(super) grabs: &'f dyn Fn(u32) -> bool,
 }
@@ -66,21 +69,32 @@ impl Facts<'_> {
         }
         match process_in(provider) {
             Some((_, 0)) => Some(NO_TARGET.to_owned()),
-            Some((_, pid)) if !(self.exists)(pid) => {
+            // The command has ended with the session.
+            Some((_, pid)) if !(self.exists)(pid) && !(self.grabs)(pid) => {
                 Some(format!("there is no provider `{provider}`, and no process {pid}"))
             }
-            Some(("pid", pid)) => self.ungrabbed(pid).or_else(|| {
-                Some(format!(
-                    "process {pid} has no such function; modules have the names of its files"
-                ))
-            }),
+            Some(("pid", pid)) if self.sun || (self.grabs)(pid) => Some(format!(
+                "process {pid} has no such function; modules have the names of its files"
+            )),
+            Some(("pid", pid)) => self.ungrabbed(pid),
             Some((name, pid)) => Some(format!(
-                "process {pid} defines no probes of a provider `{name}`, or has not registered them yet"
+                "process {pid} defines no probes of a provider `{name}`, or has not registered them yet{}",
+                self.later()
             )),
             None => Some(format!(
-                "no provider matches `{provider}`: libdtrace has {}, and no running process defines it",
-                self.providers().join(", ")
+                "no provider matches `{provider}`: libdtrace has {}, and no running process defines it{}",
+                self.providers().join(", "),
+                if is_literal(provider) { "" } else { self.later() }
             )),
+        }
+    }
+
+    /// What to do about probes that a program registers while the session runs.
+    fn later(&self) -> &'static str {
+        if self.sun {
+            "; to trace probes that are registered later, call `allow_zero_matches()`, as `dtrace -Z` does"
+        } else {
+            ""
         }
     }
 
@@ -98,7 +112,7 @@ impl Facts<'_> {
             "call `grab({pid})`, as `dtrace -p {pid}` does; without it libdtrace finds no functions of \
              the process"
         );
-        (!(self.grabs)(pid)).then_some(advice)
+        (!self.sun && !(self.grabs)(pid)).then_some(advice)
     }
 
     /// Decides by the kernel's symbols. libdtrace makes these probes only for descriptions that name them, so a
@@ -180,13 +194,19 @@ mod tests {
         ListedProbe { probe: Probe { id: 1, provider, module, function, name }, details: None }
     }
 
-    fn hint(probes: &[[&str; 4]], symbols: &str, description: [&str; 4]) -> String {
+    /// Process 7 is grabbed, and 17 is the command, which has ended.
+    fn explained(probes: &[[&str; 4]], symbols: &str, sun: bool, description: [&str; 4]) -> String {
         let probes: Vec<_> = probes.iter().map(|parts| listed(*parts)).collect();
-        let grabs = |pid| pid == 7;
+        let grabs = |pid| [7, 17].contains(&pid);
         let exists = |pid| pid < 10;
-        let facts =
-            Facts { probes: &probes, symbols, functions_are_off: || false, exists, grabs: &grabs };
+        let functions_are_off = || false;
+        let probes = &probes;
+        let facts = Facts { probes, symbols, functions_are_off, exists, sun, grabs: &grabs };
         facts.unmatched(description).unwrap_or_default()
+    }
+
+    fn hint(probes: &[[&str; 4]], symbols: &str, description: [&str; 4]) -> String {
+        explained(probes, symbols, false, description)
     }
 
     #[test]
@@ -242,6 +262,25 @@ mod tests {
         assert!(of("shop5").contains("process 5 defines no probes of a provider `shop`"));
         assert!(of("pid5").contains("call `grab(5)`"));
         assert!(of("pid7").contains("no such function"));
+        assert!(of("shop17").contains("process 17 defines no probes"));
+        assert!(of("pid17").contains("no such function"));
+    }
+
+    #[test]
+    fn probes_that_can_be_enabled_later_need_a_script_that_may_match_none() {
+        for (provider, expected) in
+            [("shop17", true), ("shop5", true), ("shop*", true), ("shop42", false), ("shop", false)]
+        {
+            let of = |sun| explained(&[], "", sun, [provider, "", "", "sale"]);
+            assert_eq!(of(true).contains("`allow_zero_matches()`"), expected, "{}", of(true));
+            assert!(!of(false).contains("allow_zero_matches"), "{}", of(false));
+        }
+    }
+
+    #[test]
+    fn a_process_is_not_to_be_grabbed_where_libdtrace_does_it() {
+        let hint = explained(&[], "", true, ["pid5", "", "sell", "entry"]);
+        assert!(hint.contains("process 5 has no such function"), "{hint}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::libdtrace::Compiling;
 use crate::data::pattern::ProbePattern;
 use crate::data::probe::Probe;
 use crate::data::warning::{Warning, WarningKind};
-use crate::stream::compile_flags::ZERO_MATCHES;
+use crate::stream::compile_flags::{ENABLES_LATER, ZERO_MATCHES};
 use crate::stream::job::Job;
 
 /// The name of the macro in messages.
@@ -94,7 +94,7 @@ fn is_on_functions(clause: &Probe, list: impl Fn(&Probe) -> Option<Vec<Probe>>) 
 
 fn matches_nothing(compiling: &Compiling, job: &Job, clause: &Probe) -> Option<Warning> {
     // Without the flag the script would not have compiled.
-    let possible = job.compile_flags & ZERO_MATCHES != 0;
+    let possible = !ENABLES_LATER && job.compile_flags & ZERO_MATCHES != 0;
     (possible && matching(compiling, &clause.to_string())?.is_empty()).then(|| {
         warning(
             clause.to_string(),

@@ -29,6 +29,8 @@ mod libraries;
 mod modes;
 pub mod mount_namespace;
 mod need;
+#[cfg(target_os = "freebsd")]
+mod own_probes;
 pub mod prefix;
 pub mod printed;
 pub mod processes;

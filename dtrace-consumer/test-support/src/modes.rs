@@ -140,6 +140,23 @@ fn run(mode: &str, argument: &str) -> ! {
                 call(number());
             }
         }
+        // Sells something for each byte of its standard input (see `own_probes`), with an answer after each.
+        #[cfg(target_os = "freebsd")]
+        "sells" => {
+            crate::own_probes::register("shop");
+            let mut sold = 0;
+            while let Ok(1) = std::io::stdin().read(&mut [0]) {
+                sold += 1;
+                crate::own_probes::sell(sold);
+                let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
+            }
+        }
+        // Sells so many things.
+        #[cfg(target_os = "freebsd")]
+        "sells-out" => {
+            crate::own_probes::register("stall");
+            (1..=number()).for_each(crate::own_probes::sell);
+        }
         // Copies its standard input to its standard output.
         "copy" => {
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::stdout());

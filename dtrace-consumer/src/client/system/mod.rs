@@ -18,7 +18,7 @@ use std::path::Path;
 use crate::client::lossy::read_lossy;
 
 pub(super) use own::{
-    ProcessHandle, WORKERS_ARE_COPIED, circumstances, confinement, explained_by_limit,
+    ProcessHandle, WORKERS_ARE_COPIED, circumstances, confinement, exists, explained_by_limit,
     functions_are_off, is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories,
     own_executable, privilege, tracer_of,
 };

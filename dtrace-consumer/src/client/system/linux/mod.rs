@@ -8,6 +8,7 @@ mod limits;
 mod process;
 
 use std::io;
+use std::path::Path;
 
 use crate::client::lossy::read_lossy;
 
@@ -24,6 +25,11 @@ pub(in crate::client) const WORKERS_ARE_COPIED: bool = true;
 fn number_in_proc() -> io::Result<u32> {
     let link = std::fs::read_link("/proc/self")?;
     link.to_str().and_then(|number| number.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// Returns whether a process exists.
+pub(in crate::client) fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// Returns the kernel's symbols, as in `/proc/kallsyms`; empty if they cannot be read.

@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -47,6 +48,13 @@ pub(in crate::client) fn kernel_symbols() -> String {
 /// Returns `None`: which process traces another one is not looked up here.
 pub(in crate::client) fn tracer_of(_: u32) -> Option<u32> {
     None
+}
+
+/// Returns whether a process exists. /proc need not be mounted.
+#[allow(clippy::disallowed_methods, reason = "nothing is sent")]
+pub(in crate::client) fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).map(Pid::from_raw);
+    pid.is_ok_and(|pid| kill(pid, None) != Err(Errno::ESRCH))
 }
 
 /// Returns nothing: no worker is a copy of another one.
