@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dtrace_consumer::session::EndedBy;
@@ -11,7 +13,9 @@ use dtrace_consumer::{Failure, Outcome};
 use dtrace_test_support::answering::Answering;
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::wait_until_gone;
+use dtrace_test_support::processes::{
+    Killed, command_line, orphans_ended, wait_until, wait_until_gone,
+};
 use dtrace_test_support::traced::traced_program;
 
 live_tests! {
@@ -20,6 +24,7 @@ live_tests! {
         a_session_ends_with_the_last_of_its_processes,
         a_grabbed_process_goes_on_when_the_session_ends,
         a_grabbed_process_that_ends_ends_the_session,
+        a_grabbed_process_may_end_after_its_parent,
         a_process_that_is_grabbed_twice_is_grabbed_once,
         a_created_process_does_not_outlive_its_session,
         a_created_process_does_not_outlive_a_session_that_fails,
@@ -105,12 +110,20 @@ fn a_grabbed_process_that_ends_ends_the_session() {
     let (_lock, guard) = alone();
     let program = Answering::start("answer");
     let pid = program.pid();
-    let (mut program, mut gone) = (Some(program), Vec::new());
+    let mut program = Some(program);
+    grabbed_until_it_ends(pid, || program.take().expect("once").end());
+    guard.check();
+}
+
+/// Grabs a process in a session, which has to end with it. The process ends because of what `end` does.
+fn grabbed_until_it_ends(pid: i32, mut end: impl FnMut()) {
+    let mut gone = Vec::new();
     trace("BEGIN { trace($target); }")
         .grab(pid)
+        .deadline(DEADLINE)
         .rows(|target: i32| {
             assert_eq!(target, pid);
-            program.take().expect("once").end();
+            end();
             Ok(())
         })
         .on_process(|event| {
@@ -120,6 +133,35 @@ fn a_grabbed_process_that_ends_ends_the_session() {
         .run()
         .expect("it runs");
     assert_eq!(gone, [(pid, true)]);
+}
+
+/// This process, not init, is given the orphan, and reaps it. FreeBSD 12.1 would give one to init that init cannot reap.
+fn a_grabbed_process_may_end_after_its_parent() {
+    let (_lock, guard) = alone();
+    let script = r#"exec 3<&0; "$@" <&3 & echo $!; exec sleep 1000 </dev/null"#;
+    let words = traced_program("wait", 0);
+    let shell = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .args(&words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut shell = Killed(shell);
+    let parent = &mut shell.0;
+    let mut said = String::new();
+    let output = parent.stdout.take().expect("a pipe");
+    BufReader::new(output).read_line(&mut said).expect("it says the number");
+    let pid: i32 = said.trim().parse().expect("a number");
+    let program = words[0].as_encoded_bytes();
+    wait_until("the program runs", || command_line(pid).starts_with(program));
+    let mut input = parent.stdin.take();
+    grabbed_until_it_ends(pid, || {
+        parent.kill().and_then(|()| parent.wait()).expect("a child");
+        input.take();
+    });
+    orphans_ended();
+    wait_until_gone(&[pid]);
     guard.check();
 }
 

@@ -40,9 +40,9 @@ pub(super) use linux::{
 };
 #[cfg(not(dtrace_abi = "linux"))]
 pub(super) use sun::{
-    activity, aggregation_maps, attached_to, built_upon, dropped_by_kernel, have_data,
-    hidden_addresses, is_attached, keep_descriptors, let_wait, limit_control, may_be_built,
-    may_be_built_on_functions, silenced_functions, was_let_go,
+    activity, aggregation_maps, attached_to, built_upon, correct_control, dropped_by_kernel,
+    have_data, hidden_addresses, is_attached, keep_descriptors, let_wait, limit_control,
+    may_be_built, may_be_built_on_functions, silenced_functions, was_let_go,
 };
 
 /// What has happened to the buffers that libdtrace reads.

@@ -19,8 +19,6 @@ pub(crate) use linux::{
 
 #[cfg(not(target_os = "linux"))]
 mod sun;
-#[cfg(target_os = "freebsd")]
-pub(crate) use sun::identity_of;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use sun::{
     Peer, Reach, Surroundings, Threads, WATCH, belongs_to, close_inherited_descriptors, confine,
@@ -28,6 +26,8 @@ pub(crate) use sun::{
     let_go_of_sockets, let_run_to_gate, open_gate, outlive, peer_of, privileges_of,
     privileges_were_raised, renew_event, try_opening_first, wait_descriptors, watch_process,
 };
+#[cfg(target_os = "freebsd")]
+pub(crate) use sun::{identity_of, parent_of};
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -38,6 +38,8 @@ impl Tracer {
                 surroundings_failed("limiting which processes libdtrace controls", &e)
             })?;
         }
+        // Where this fails, processes meet what libproc does, as with dtrace(1).
+        let _ = between::correct_control(inside);
         Ok((Tracer { not_consumer: consumer.err(), uncorrected: None }, compiling))
     }
 

@@ -8,16 +8,12 @@
 
 use std::ffi::{c_char, c_int};
 use std::io;
-use std::mem::MaybeUninit;
-use std::ptr;
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
-use crate::worker::between::called_function;
+use super::libproc::{self, Ptrace};
 use crate::worker::between::controllable::{Controllable, may_control};
-
-type Ptrace = unsafe extern "C" fn(c_int, libc::pid_t, *mut c_char, c_int) -> c_int;
 
 /// Whether a request attaches to a process. Any other request needs a process that is attached to.
 fn attaches(request: c_int) -> bool {
@@ -35,33 +31,8 @@ static PTRACE: OnceLock<Ptrace> = OnceLock::new();
 /// libproc is not found, or does not call ptrace(2) as expected.
 pub(super) fn limit(inside: usize, controllable: Controllable) -> io::Result<()> {
     controllable.set();
-    let inside = in_libproc(inside).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, "the function proc_attach of libproc: not found")
-    })?;
-    // SAFETY: libproc is called by this thread only: libdtrace has attached to no process yet. The loader has filled in its
-    // addresses, because libdtrace, which needs it, was loaded with RTLD_NOW. The function has the type of ptrace(2).
-    unsafe { called_function::intercept(inside, c"ptrace", &PTRACE, controls) }
-}
-
-/// Returns an address in the libproc that a libdtrace uses.
-fn in_libproc(libdtrace: usize) -> Option<usize> {
-    let mut found = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: the first call only writes to the structure, for whose fields zeros are valid. The name ends in NUL. The
-    // file is loaded already, and stays loaded.
-    let function = unsafe {
-        let address = ptr::with_exposed_provenance(libdtrace);
-        if libc::dladdr(address, found.as_mut_ptr()) == 0 {
-            return None;
-        }
-        let library =
-            libc::dlopen(found.assume_init().dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD);
-        if library.is_null() {
-            return None;
-        }
-        // The loader also looks in the libraries that it needs.
-        libc::dlsym(library, c"proc_attach".as_ptr())
-    };
-    (!function.is_null()).then(|| function.expose_provenance())
+    // SAFETY: libdtrace has only been opened. The function has the type of ptrace(2).
+    unsafe { libproc::intercept(inside, c"ptrace", &PTRACE, controls) }
 }
 
 /// Takes the place of `ptrace` for libproc.

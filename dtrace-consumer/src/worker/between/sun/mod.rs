@@ -1,9 +1,19 @@
 //! FreeBSD, macOS and illumos: libdtrace and the kernel's DTrace are made for each other, so that hardly anything has to come
 //! between.
 
+#[cfg(target_os = "freebsd")]
+#[expect(unsafe_code, reason = "libproc calls it in place of functions of the C library")]
+mod attached;
+#[cfg(target_os = "freebsd")]
+#[cfg_attr(not(target_arch = "x86_64"), path = "kept_breakpoints.rs")]
+#[expect(unsafe_code, reason = "requests of ptrace(2), and those that libproc makes")]
+mod breakpoints;
 #[cfg(any(target_os = "freebsd", target_os = "linux"))]
 #[expect(unsafe_code, reason = "libproc calls it in place of a function of the C library")]
 mod control;
+#[cfg(any(target_os = "freebsd", target_os = "linux"))]
+#[expect(unsafe_code, reason = "it looks for a loaded library, one of whose calls is replaced")]
+mod libproc;
 
 use std::io;
 
@@ -32,6 +42,20 @@ pub(in crate::worker) fn limit_control(
     {
         let _ = (inside, controllable);
         Err(io::Error::other("this system has no means for it"))
+    }
+}
+
+/// Corrects what libdtrace does to processes that it is attached to.
+///
+/// # Errors
+/// There is something to correct here, and libdtrace does not call what is expected.
+pub(in crate::worker) fn correct_control(inside: usize) -> io::Result<()> {
+    #[cfg(target_os = "freebsd")]
+    return attached::correct(inside);
+    #[cfg(not(target_os = "freebsd"))]
+    {
+        let _ = inside;
+        Ok(())
     }
 }
 

@@ -79,6 +79,11 @@ fn process(pid: i32) -> io::Result<libc::kinfo_proc> {
     Ok(unsafe { process.assume_init() })
 }
 
+/// Returns the parent of a process, which another one may trace; `None` if the process is not known.
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
+    process(pid).ok().map(|it| it.ki_ppid)
+}
+
 /// Returns whether the process has only this user's ids, and has not changed them.
 pub(crate) fn belongs_to(pid: i32, uid: u32) -> bool {
     process(pid).is_ok_and(|it| {

@@ -32,11 +32,11 @@ use freebsd as own;
 use illumos as own;
 #[cfg(target_os = "macos")]
 use macos as own;
-#[cfg(target_os = "freebsd")]
-pub(crate) use own::identity_of;
 #[cfg(target_os = "illumos")]
 pub(crate) use own::watch_process;
 pub(crate) use own::{belongs_to, has_one_thread, is_traced, peer_of};
+#[cfg(target_os = "freebsd")]
+pub(crate) use own::{identity_of, parent_of};
 #[cfg(not(target_os = "illumos"))]
 pub(crate) use queue::watch_process;
 pub(crate) use raised::privileges_were_raised;
