@@ -12,6 +12,7 @@ use dtrace_consumer::session::WarningKind;
 use dtrace_consumer::{ConsumerThread, Error, Failure, Outcome, Script, run_synchronous, trace};
 use dtrace_test_support::kernel::IS_LINUX;
 use dtrace_test_support::live_tests;
+use dtrace_test_support::prefix;
 
 live_tests! {
     needs: [Tracing],
@@ -385,7 +386,7 @@ fn a_file_that_is_no_libdtrace_is_not_loaded() {
 #[cfg(target_os = "linux")]
 fn a_library_of_another_version_is_not_loaded() {
     const BAD_LIBRARY: &str = "2.0.5";
-    let real = dtrace_consumer::preflight(None).require().expect("a live test needs it").library;
+    let real = prefix::used().library;
     let mut image = std::fs::read(&real).expect("the library can be read");
     let scratch = Scratch::new("dtrace-consumer-other-version");
     let directory = scratch.0.join("usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
@@ -407,8 +408,7 @@ fn a_library_of_another_version_is_not_loaded() {
 
 fn a_program_that_is_no_worker_is_told_and_not_waited_for() {
     const BAD_WORKERS: [&str; 3] = ["/usr/bin/true", "/no/such/worker", "/etc/passwd"];
-    let library = dtrace_consumer::preflight(None).require().expect("a live test needs it");
-    let has_loader = library.loader.is_some();
+    let has_loader = prefix::used().loader.is_some();
     for program in BAD_WORKERS {
         let result = run_synchronous("BEGIN { }", ["true"]).worker(program).run();
         let Err(Failure { error, .. }) = result else { panic!("{result:?}") };

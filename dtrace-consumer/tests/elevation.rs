@@ -360,12 +360,12 @@ fn a_worker_whose_parts_others_can_change_does_not_serve() {
             "/mnt/u",
         ),
         (
-            "mkdir /mnt/u; cp -a /mnt/libdtrace /mnt/u; chown nobody /mnt/u; \
+            "private_libdtrace; mkdir /mnt/u; cp -a /mnt/libdtrace /mnt/u; chown nobody /mnt/u; \
              echo 'prefix = /mnt/u/libdtrace' > /etc/dtrace-worker.conf",
             "/mnt/u",
         ),
         (
-            "find /mnt/libdtrace -name libelf.so.1 -exec chmod o+w {} +",
+            "private_libdtrace; find /mnt/libdtrace -name libelf.so.1 -exec chmod o+w {} +",
             "is writable by users other than root",
         ),
     ] {
@@ -382,6 +382,7 @@ fn a_library_of_an_unknown_version_is_used_once_an_administrator_has_verified_it
     // The system's verdicts are neither read nor changed.
     let unknown = "mkdir -p /var/lib/dtrace-worker
         mount -t tmpfs -o mode=755 verdicts /var/lib/dtrace-worker
+        private_libdtrace
         find /mnt/libdtrace -name 'libdtrace.so.*' -type f -exec sed -i 's/D 2[.]0[.]7/D 2.0.8/' {} +";
     let advice = "sudo /usr/local/libexec/dtrace-worker verify";
     let said = as_user(&System { commands: unknown, ..PERMITTED }, "sudo");

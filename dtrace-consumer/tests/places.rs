@@ -7,9 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use dtrace_consumer::locate::{Libdtrace, PREFIX_NAME};
+use dtrace_consumer::locate::PREFIX_NAME;
 use dtrace_consumer::{Error, Failure, run_synchronous};
 use dtrace_test_support::live_tests;
+use dtrace_test_support::prefix;
 use dtrace_test_support::traced::traced_program;
 use tempfile::TempDir;
 
@@ -27,13 +28,9 @@ live_tests! {
     ],
 }
 
-fn library() -> Libdtrace {
-    dtrace_consumer::preflight(None).require().expect("a live test needs it")
-}
-
 /// Makes a copy of libdtrace at `prefix`. Its own file is a real one, because the kernel resolves links.
 fn copy(prefix: &Path) {
-    let real = library();
+    let real = prefix::used();
     let from = real.library.parent().expect("a directory");
     let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
     let to = prefix.join("usr/lib").join(triplet);
@@ -131,7 +128,7 @@ fn a_path_that_would_break_libdtrace_is_refused_with_its_character() {
         }
     }
     // A library of the system needs no loader of its own, and only that splits paths there.
-    if library().loader.is_some() {
+    if prefix::used().loader.is_some() {
         for name in ["a:b", "a;b", "$LIB"] {
             let result = run_in(name);
             assert!(matches!(result, Err(Error::Unavailable(_))), "{name}: {result:?}");

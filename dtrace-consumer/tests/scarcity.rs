@@ -58,10 +58,11 @@ fn few_descriptors_are_enough_or_a_typed_error() {
 }
 
 fn debugfs_is_had_where_it_is_not_or_something_else_is_in_its_place() {
+    let without = "{ umount -l /sys/kernel/debug 2>/dev/null || true; }";
     for setup in [
-        "{ umount -l /sys/kernel/debug 2>/dev/null || true; }",
+        without,
         "mount -t tmpfs other /sys/kernel/debug",
-        "mount -t debugfs debug /sys/kernel/debug",
+        &format!("{without} && mount -t debugfs debug /sys/kernel/debug"),
         "mount -t tmpfs other /sys/kernel/debug && mkdir /sys/kernel/debug/tracing && \
          cd /sys/kernel/debug/tracing",
     ] {

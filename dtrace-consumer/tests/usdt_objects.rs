@@ -7,6 +7,7 @@ use std::process::Command;
 use dtrace_consumer::session::Specifier;
 use dtrace_consumer::{Error, Script, trace};
 use dtrace_test_support::live_tests;
+use dtrace_test_support::prefix;
 
 live_tests! {
     needs: [Tracing],
@@ -37,9 +38,7 @@ fn an_object_file_makes_a_programs_calls_probes() {
     fs::write(file("shop.h"), header).expect("it can be written");
     let main = "#include \"shop.h\"\nint main(void) { SHOP_SALE(1, \"a\"); return 0; }\n";
     fs::write(file("main.c"), main).expect("it can be written");
-    let library =
-        dtrace_consumer::preflight(None).library().cloned().expect("a live test needs it");
-    let include = library.syslibdir.expect("it has D libraries").join("include");
+    let include = prefix::used().syslibdir.expect("it has D libraries").join("include");
     let cc = |words: &[&str]| {
         let status = Command::new("cc").current_dir(dir.path()).args(words).status();
         assert!(status.expect("a C compiler is there").success());

@@ -4,6 +4,17 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use dtrace_consumer::locate::Libdtrace;
+
+/// Returns the libdtrace that is used here.
+///
+/// # Panics
+/// If tracing is not possible here.
+#[must_use]
+pub fn used() -> Libdtrace {
+    dtrace_consumer::preflight(None).require().expect("a live test needs it")
+}
+
 /// Returns the prefix of the libdtrace that is used here, if it is a private one. A program elsewhere does not
 /// find it by itself.
 ///
@@ -11,8 +22,13 @@ use std::path::{Path, PathBuf};
 /// If tracing is not possible here.
 #[must_use]
 pub fn private() -> Option<PathBuf> {
-    let used = dtrace_consumer::preflight(None).require().expect("a live test needs it");
-    used.loader.as_ref().and_then(|_| used.library.ancestors().nth(4)).map(PathBuf::from)
+    of(&used())
+}
+
+/// Returns the prefix of a libdtrace, if it is a private one.
+#[must_use]
+pub fn of(library: &Libdtrace) -> Option<PathBuf> {
+    library.loader.as_ref().and_then(|_| library.library.ancestors().nth(4)).map(PathBuf::from)
 }
 
 /// A prefix with the libdtrace that is used here, whose D libraries can be added to.
@@ -26,7 +42,7 @@ impl Prefix {
     /// If tracing is not possible here, or the directory for temporary files is not writable.
     #[must_use]
     pub fn new(name: &str) -> Prefix {
-        let real = dtrace_consumer::preflight(None).require().expect("a live test needs it");
+        let real = used();
         let libraries = real.syslibdir.expect("the directory of its D libraries");
         let directory = real.library.parent().expect("a directory");
         let prefix =

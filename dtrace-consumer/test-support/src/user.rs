@@ -3,8 +3,10 @@
 //! The user lives in a mount namespace with an /etc and a /usr/local/libexec of its own, so that nothing of
 //! the system is changed. The user's program is the test binary, started as `BINARY as-user CASE`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+
+use dtrace_consumer::locate::Libdtrace;
 
 use crate::prefix;
 use crate::processes::orphans_ended;
@@ -65,6 +67,19 @@ const SCRIPT: &str = r#"
         printf %s "$DOAS" > /etc/doas.conf
         chmod 400 /etc/doas.conf
         printf %s "$CONFIGURATION" >> /etc/dtrace-worker.conf
+        # For commands that change libdtrace: makes a private one if the system's is used.
+        private_libdtrace() {
+            test ! -d /mnt/libdtrace || return 0
+            directory=${LIBRARY%/*}
+            mkdir -p "/mnt/libdtrace$directory"
+            # With the libraries that it needs, and the loader.
+            for loader in /lib*/ld-linux-*.so.*; do break; done
+            needed=$("$loader" --list "$LIBRARY" | sed -n 's|.*[[:blank:]]\(/[^ ]*\) (.*|\1|p')
+            cp -L $needed "/mnt/libdtrace$directory"
+            cp -a "$directory"/libdtrace.so.2* "$directory/dtrace" "/mnt/libdtrace$directory"
+            printf '\nprefix = /mnt/libdtrace\n' >> /etc/dtrace-worker.conf
+            PREFIX=/mnt/libdtrace
+        }
         eval "$COMMANDS"
         as_user="setpriv --reuid 65534 --regid 65534 --clear-groups"
         if test -n "$CAPABILITIES"; then
@@ -82,8 +97,7 @@ const SCRIPT: &str = r#"
 /// If the user's program fails.
 #[must_use]
 pub fn as_user(system: &System<'_>, worker: &Path, case: &str) -> String {
-    // A private libdtrace is a prefix of root's.
-    as_user_with(prefix::private(), system, worker, case)
+    as_user_with(Some(prefix::used()), system, worker, case)
 }
 
 /// Does the same where the libdtrace of this machine is not used: the commands of the system provide one.
@@ -95,9 +109,11 @@ pub fn as_user_without_libdtrace(system: &System<'_>, worker: &Path, case: &str)
     as_user_with(None, system, worker, case)
 }
 
-fn as_user_with(prefix: Option<PathBuf>, system: &System<'_>, worker: &Path, case: &str) -> String {
+fn as_user_with(used: Option<Libdtrace>, system: &System<'_>, worker: &Path, case: &str) -> String {
     let exe = std::env::current_exe().expect("the test knows its own file");
-    let prefix = prefix.map(|prefix| prefix.display().to_string()).unwrap_or_default();
+    let library = used.as_ref().map(|used| used.library.clone()).unwrap_or_default();
+    // A private libdtrace is a prefix of root's.
+    let prefix = used.as_ref().and_then(prefix::of).unwrap_or_default();
     let output = Command::new("unshare")
         .arg("--mount")
         .args(system.namespaces)
@@ -106,6 +122,7 @@ fn as_user_with(prefix: Option<PathBuf>, system: &System<'_>, worker: &Path, cas
         .env("TEST", exe)
         .env("WORKER", worker)
         .env("PREFIX", prefix)
+        .env("LIBRARY", library)
         .env("SUDOERS", system.sudoers)
         .env("DOAS", system.doas)
         .env("CONFIGURATION", system.worker)
