@@ -45,7 +45,7 @@ need_emulator() {
 need_compiler() {
   [ -n "$FOREIGN" ] || return 0
   [ "$ARCH" = arm64 ] || fail "programs for $ARCH cannot be built on this machine"
-  need "$TRIPLET-gcc" gcc-aarch64-linux-gnu
+  need "$TRIPLET-gcc" gcc-aarch64-linux-gnu libc6-dev-arm64-cross
   rustup target add "$RUST_TARGET" >&2 ||
     fail "the standard library for $RUST_TARGET is not available (try: rustup target add $RUST_TARGET)"
   export CARGO_TARGET_DIR=$CACHE/cargo CARGO_BUILD_TARGET=$RUST_TARGET
@@ -70,7 +70,7 @@ tool() {
 tsc_khz() {
   local program=$CACHE/tsc-frequency
   if [ ! -x "$program" ]; then
-    need gcc gcc
+    need gcc gcc libc6-dev
     gcc -O1 -o "$program" "$VM/tsc-frequency.c"
   fi
   "$program"

@@ -3,17 +3,20 @@
 #
 # Sourced by `lane`, and by `.ci/systems`. Needs $ARCH, Debian's name of the packages' architecture, and `fail`.
 
-need() { # PROGRAM PACKAGE
-  command -v "$1" >/dev/null && return
+# Installs the packages if the program is missing.
+need() { # PROGRAM PACKAGE…
+  local program=$1
+  shift
+  command -v "$program" >/dev/null && return
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing $2" >&2
+    echo "installing $*" >&2
     # A new machine may have no package lists yet.
     for refresh in true "apt-get -qq update"; do
       $refresh >&2 && DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq install --no-install-recommends "$2" >&2 </dev/null && break
+        apt-get -qq install --no-install-recommends "$@" >&2 </dev/null && break
     done
   fi
-  command -v "$1" >/dev/null || fail "$1 is missing (install it with: apt-get install $2)"
+  command -v "$program" >/dev/null || fail "$program is missing (install it with: apt-get install $*)"
 }
 
 # Prints the address from which the host's apt gets Debian. VM_DEBIAN_MIRROR overrides it.

@@ -40,7 +40,7 @@ usdt_program() {
     echo "$to/shop"
     return
   fi
-  need gcc gcc
+  need gcc gcc libc6-dev
   libraries=$user/lib/$TRIPLET
   rm -rf "$to"
   mkdir -p "$to/syslib"
