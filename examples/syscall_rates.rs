@@ -17,15 +17,14 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use dtrace_consumer::aggregation::Mode;
 use dtrace_consumer::{
-    Aggregated, CallbackResult, Consumer, Failure, Outcome, Script, StopHandle, trace,
+    Aggregated, CallbackResult, Consumer, Failure, Outcome, Script, StopHandle, Value, trace,
 };
 
-/// Counts all system calls by number, with a single probe; leaves out those of tracing itself.
-const ALL: &str = "
-rawtp:raw_syscalls::sys_enter /pid != $pid/ { @calls[arg1] = count(); }
-";
-/// Counts only the calls of one process.
-const ONE: &str = "rawtp:raw_syscalls::sys_enter /pid == $1/ { @calls[arg1] = count(); }";
+/// The probes of all system calls, and what distinguishes the calls. On Linux a single probe fires for all of them, and
+/// has their number; elsewhere each has a probe with its name.
+const PROBES: &str =
+    if cfg!(target_os = "linux") { "rawtp:raw_syscalls::sys_enter" } else { "syscall:::entry" };
+const CALL: &str = if cfg!(target_os = "linux") { "arg1" } else { "probefunc" };
 
 /// Lists the most frequent system calls, until Ctrl-C
 #[derive(Parser)]
@@ -66,9 +65,11 @@ fn main() -> ExitCode {
 }
 
 fn rates(cli: &Cli) -> Result<(), Box<dyn Error>> {
+    let count = format!("{{ @calls[{CALL}] = count(); }}");
     let script = match cli.pid {
-        Some(pid) => Script::new(ONE).args([pid.to_string()]),
-        None => Script::new(ALL),
+        Some(pid) => Script::new(format!("{PROBES} /pid == $1/ {count}")).args([pid.to_string()]),
+        // Leaves out the calls of tracing itself.
+        None => Script::new(format!("{PROBES} /pid != $pid/ {count}")),
     };
     // Set up first, because Ctrl-C may come as soon as tracing is on.
     let stop = StopHandle::new();
@@ -98,8 +99,8 @@ struct Rates {
     limit: Option<Duration>,
     stop: StopHandle,
     since: Instant,
-    /// The calls since the last list, by number.
-    recent: BTreeMap<u32, i64>,
+    /// The calls since the last list, by name.
+    recent: BTreeMap<String, i64>,
     total: i64,
 }
 
@@ -118,20 +119,22 @@ impl Consumer for Rates {
     }
 
     fn walk(&mut self, entry: &Aggregated<'_>) -> CallbackResult {
-        *self.recent.entry(entry.key(0)?).or_default() += entry.number()?;
+        let call: Value = entry.key(0)?;
+        let name = call.get().map_or_else(|_| call.get(), |number| Ok(name_of(number)))?;
+        *self.recent.entry(name).or_default() += entry.number()?;
         Ok(())
     }
 
     fn walked(&mut self) -> CallbackResult {
         let seconds = mem::replace(&mut self.since, Instant::now()).elapsed().as_secs_f64();
-        let mut recent: Vec<(u32, i64)> = mem::take(&mut self.recent).into_iter().collect();
+        let mut recent: Vec<(String, i64)> = mem::take(&mut self.recent).into_iter().collect();
         recent.sort_by_key(|(_, count)| Reverse(*count));
         let sum: i64 = recent.iter().map(|(_, count)| count).sum();
         self.total += sum;
         let mut out = io::stdout().lock();
         writeln!(out, "{:>10.0} calls/s", sum as f64 / seconds)?;
         for (call, count) in recent.iter().take(self.top) {
-            writeln!(out, "{:>10.0} {}", *count as f64 / seconds, name_of(*call))?;
+            writeln!(out, "{:>10.0} {}", *count as f64 / seconds, call)?;
         }
         Ok(writeln!(out)?)
     }
