@@ -49,7 +49,6 @@ macro_rules! declarations_over_platform_types {
         /// Text for the buffered handler. Valid only during the call.
         /// On Linux the handler never receives the text of probe records, only of aggregations: pass a `FILE`
         /// to the library instead.
-        /// the library a `FILE` instead.
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
         pub struct dtrace_bufdata_t {
