@@ -74,9 +74,12 @@ fn trace(
     loop {
         let work = tracing.work()?;
         let encoder = tracing.sink();
+        // First of all, because somebody may be waiting for the records.
+        encoder.flush();
         // The consumer asks after the end of a process, so that the end is found below.
         let stops = control.take_stop();
-        let all_ended = processes.report_ends(encoder);
+        let is_last = stops || work == Work::Done;
+        let all_ended = processes.report_ends(encoder, is_last, Instant::now());
         encoder.flush();
         encoder.break_silence();
         if encoder.is_broken() || encoder.has_given_up() || control.is_abandoned() {
@@ -92,7 +95,7 @@ fn trace(
             break;
         }
         if control.take_catch_up() && catch_up(tracing, control, job)? == Work::Done {
-            processes.report_ends(tracing.sink());
+            processes.report_ends(tracing.sink(), true, Instant::now());
             return drain(tracing, control);
         }
         if control.take_snapshot() {

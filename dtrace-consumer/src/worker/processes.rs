@@ -18,6 +18,10 @@ use super::system::{end_of, watch_process};
 use crate::data::session_info::ProcessEvent;
 use crate::stream::frame::Frame;
 
+/// How often to look for ends that nobody has asked after and libdtrace has not reported. A look is a system call for each
+/// process, and each record may wake the worker.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
+
 /// How long libdtrace may take to report the end of the last process.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -30,6 +34,8 @@ pub(super) struct Processes {
     /// Those that libdtrace considers ended, but that may still run.
     let_go: Vec<(i32, OwnedFd)>,
     watched: Vec<Watched>,
+    /// When they were last looked at.
+    looked: Option<Instant>,
     /// Since when all of them have been known to have ended.
     ended: Option<Instant>,
 }
@@ -64,9 +70,16 @@ impl Processes {
         Ok(())
     }
 
-    /// Reports the processes that have ended. Returns whether all processes of the session have.
-    pub(super) fn report_ends(&mut self, encoder: &mut Encoder) -> bool {
-        for pid in encoder.take_processes_gone() {
+    /// Reports the processes that have ended. Returns whether all processes of the session are known to have ended. If
+    /// nobody has `asked`, an end that libdtrace does not report may be found a little later.
+    pub(super) fn report_ends(&mut self, encoder: &mut Encoder, asked: bool, now: Instant) -> bool {
+        let gone = encoder.take_processes_gone();
+        let is_recent = |at| now.saturating_duration_since(at) < LOOK_AFTER;
+        if REPORTS_ENDS && !asked && gone.is_empty() && self.looked.is_some_and(is_recent) {
+            return false;
+        }
+        self.looked = Some(now);
+        for pid in gone {
             match watch_process(pid).ok().filter(|_| was_let_go(pid)) {
                 Some(process) => self.let_go.push((pid, process)),
                 None => self.report(pid, encoder),
@@ -116,4 +129,35 @@ impl Processes {
 /// Returns whether the process of this descriptor has ended.
 fn ended(process: &OwnedFd) -> bool {
     poll(&mut [end_of(process)], PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "processes")]
+    fn an_end_is_found_when_it_is_asked_after_and_otherwise_a_little_later() {
+        let (channel, _consumer) = UnixStream::pair().expect("sockets");
+        let mut encoder = Encoder::new(channel);
+        let start = Instant::now();
+        for (asked, later, found) in [
+            (true, Duration::ZERO, true),
+            (false, LOOK_AFTER, true),
+            (false, LOOK_AFTER / 2, !REPORTS_ENDS),
+        ] {
+            let mut child =
+                Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat is there");
+            let mut processes = Processes::default();
+            let pid = child.id().cast_signed();
+            processes.created(pid, false).expect("it runs");
+            assert!(!processes.report_ends(&mut encoder, false, start), "it has not ended");
+            child.wait().expect("its input ends");
+            let ended = processes.report_ends(&mut encoder, asked, start + later);
+            assert_eq!(ended, found, "asked: {asked}, {later:?} later");
+        }
+    }
 }
