@@ -1,9 +1,9 @@
 //! Watches the processes whose ends end a session.
 //!
 //! On Linux, libdtrace reports the end of each process that it is attached to, except that its own thread for
-//! a process sometimes misses it and spins. Elsewhere it does not say which process has ended. So the worker asks the kernel as well: a session must
-//! end with its last process. libdtrace also considers a process that executes a program to have
-//! ended (`between/linux/attachments.rs`); the worker reports its end when it really ends.
+//! a process sometimes misses it and spins. Elsewhere it does not say which process has ended. So the worker asks
+//! the kernel as well: a session must end with its last process. libdtrace also considers a process that executes a
+//! program to have ended (`between/linux/attachments.rs`); the worker reports its end when it really ends.
 
 use std::io;
 use std::os::fd::OwnedFd;
