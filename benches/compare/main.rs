@@ -38,7 +38,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     // What later workers are copies of has lost its parent. With this, it and they are descendants of this process.
     nix::sys::prctl::set_child_subreaper(true)?;
-    let scratch = tempfile::Builder::new().prefix("dtrace-bench-").tempdir()?;
+    // Tests that run meanwhile tell by the number whose it is.
+    let prefix = format!("dtrace-bench-{}-", std::process::id());
+    let scratch = tempfile::Builder::new().prefix(&prefix).tempdir()?;
     measure(scratch.path(), &words)
 }
 
