@@ -65,7 +65,10 @@ const ELSEWHERE: [(&str, &[&str]); 5] = [
             "tests/unsupported_options.rs",
         ],
     ),
-    ("how the code is built, and how fast it is", &["kernel_map_calls.rs", "layers.rs", "tests/unsafe_code.rs"]),
+    (
+        "how the code is built, and how fast it is",
+        &["kernel_map_calls.rs", "layers.rs", "tests/unsafe_code.rs"],
+    ),
     ("no tests", &["faults/main.rs", "faults/stage.rs"]),
 ];
 

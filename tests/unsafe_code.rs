@@ -57,13 +57,9 @@ fn with_unsafe_code(directory: &Path) -> Vec<PathBuf> {
 
 /// Comments and types of functions may have the word, too.
 fn has_unsafe_code(source: &str) -> bool {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let mut unsafe_code = code.filter(|line| {
-        ["unsafe {", "unsafe fn ", "unsafe impl ", "unsafe(", "unsafe extern \"C\" {"]
-            .iter()
-            .any(|what| line.contains(what))
-    });
-    unsafe_code.next().is_some()
+    let forms = ["unsafe {", "unsafe fn ", "unsafe impl ", "unsafe(", "unsafe extern \"C\" {"];
+    let mut code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.any(|line| forms.iter().any(|form| line.contains(form)))
 }
 
 #[test]
