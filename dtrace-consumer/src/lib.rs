@@ -320,6 +320,9 @@ pub mod error;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(all(feature = "live", target_os = "freebsd"))]
+#[expect(unsafe_code, reason = "a system call without a safe wrapper")]
+mod kinfo;
 mod records;
 #[cfg(feature = "live")]
 #[expect(unsafe_code, reason = "it runs before main")]

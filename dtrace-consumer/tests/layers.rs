@@ -16,10 +16,14 @@ use source::{Module, Sources};
 type Table = BTreeMap<String, BTreeSet<String>>;
 
 fn table() -> Table {
-    let text = include_str!("../layers.txt");
+    read(include_str!("../layers.txt"))
+}
+
+fn read(text: &str) -> Table {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let layer = |line: &str| {
-        let (layer, others) = line.split_once(": ").expect("layer: others");
+        // The lowest ones use no other.
+        let (layer, others) = line.split_once(": ").unwrap_or((line.trim_end_matches(':'), ""));
         let others = others.split_whitespace().map(str::to_owned).collect();
         (layer.to_owned(), others)
     };
@@ -112,6 +116,21 @@ fn arrows_only_run_down_and_no_files_form_a_circle() {
     assert!(refused.is_empty(), "not allowed by layers.txt:\n{}", refused.join("\n"));
     let circles = circles(&sources);
     assert!(circles.is_empty(), "files use each other in a circle: {circles:#?}");
+}
+
+#[test]
+fn contributors_read_the_same_table() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../CONTRIBUTING.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let shown = page.split("```text\n").find(|part| part.starts_with("data:"));
+    let shown = shown.and_then(|part| part.split("```").next()).expect("the table");
+    assert_eq!(read(shown), table());
+    for layer in table().keys().filter(|layer| !["lib", "fuzzing"].contains(&layer.as_str())) {
+        assert!(
+            page.contains(&format!("| `{layer}` | ")),
+            "the page does not say what {layer} answers"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ live_tests! {
         a_grabbed_process_that_ends_ends_the_session,
         a_grabbed_process_may_end_after_its_parent,
         a_process_that_is_grabbed_twice_is_grabbed_once,
+        a_process_that_another_one_traces_is_not_grabbed,
         a_created_process_does_not_outlive_its_session,
         a_created_process_does_not_outlive_a_session_that_fails,
         a_session_goes_on_after_a_created_process_while_a_grabbed_one_runs,
@@ -162,6 +163,26 @@ fn a_grabbed_process_may_end_after_its_parent() {
     });
     orphans_ended();
     wait_until_gone(&[pid]);
+    guard.check();
+}
+
+fn a_process_that_another_one_traces_is_not_grabbed() {
+    let (_lock, guard) = alone();
+    let mut traced = Answering::start("answer");
+    let words = traced_program("traces", traced.pid());
+    let mut tracer = Command::new(&words[0]);
+    tracer.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut tracer = tracer.spawn().expect("this program starts");
+    tracer.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it traces");
+    let failure = trace("BEGIN {}").grab(traced.pid()).run().expect_err("it has a tracer");
+    let expected = format!("process {} traces it already", tracer.id());
+    assert!(matches!(failure.error, Error::Process { .. }), "{failure:?}");
+    assert!(failure.error.to_string().contains(&expected), "{failure}");
+    drop(tracer.stdin.take());
+    assert!(tracer.wait().expect("it was not waited for").success());
+    traced.ask();
+    traced.answered();
+    drop((traced, tracer));
     guard.check();
 }
 

@@ -1,6 +1,5 @@
 //! Adds advice to an error that libdtrace reported, from what is known of the session and the system.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::admitted::Admitted;
@@ -96,9 +95,9 @@ fn process(attempt: &str) -> Option<String> {
     let Some(pid) = pid.parse().ok().filter(|pid| exists(*pid)) else {
         return Some(format!("there is no process {pid}"));
     };
-    // A thread of this process holds the command that libdtrace is to trace, which does no harm.
-    let is_ours = |tracer: &u32| Path::new(&format!("/proc/self/task/{tracer}")).exists();
-    if let Some(tracer) = system::tracer_of(pid).filter(|tracer| !is_ours(tracer)) {
+    // This process holds the command that libdtrace is to trace, which does no harm.
+    let is_other = |tracer: &u32| !system::traces_for_this_process(*tracer);
+    if let Some(tracer) = system::tracer_of(pid).filter(is_other) {
         return Some(format!(
             "process {tracer} traces it already, and a process can have only one tracer"
         ));

@@ -1,4 +1,4 @@
-//! Reads text of the system that may hold anybody's bytes.
+//! Reads files of /proc, which may hold anybody's bytes.
 
 use std::io;
 use std::path::Path;

@@ -12,6 +12,7 @@ mod hint;
 pub(crate) mod inquiry;
 mod job;
 mod launch;
+#[cfg(target_os = "linux")]
 mod lossy;
 mod near;
 mod options;

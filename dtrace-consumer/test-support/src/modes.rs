@@ -157,6 +157,16 @@ fn run(mode: &str, argument: &str) -> ! {
             crate::own_probes::register("stall");
             (1..=number()).for_each(crate::own_probes::sell);
         }
+        // Traces the process with this number as a debugger does, says so, and lets go of it at the end of its standard
+        // input.
+        "traces" => {
+            use nix::sys::{ptrace, wait::waitpid};
+            let traced = nix::unistd::Pid::from_raw(number());
+            ptrace::attach(traced).and_then(|()| waitpid(traced, None)).expect("it can be traced");
+            let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
+            let _ = std::io::stdin().read(&mut [0]);
+            ptrace::detach(traced, None).expect("it is traced");
+        }
         // Copies its standard input to its standard output.
         "copy" => {
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::stdout());

@@ -15,12 +15,10 @@ use sun as own;
 
 use std::path::Path;
 
-use crate::client::lossy::read_lossy;
-
 pub(super) use own::{
     ProcessHandle, WORKERS_ARE_COPIED, circumstances, confinement, exists, explained_by_limit,
     functions_are_off, is_usable_cpu, kernel, kernel_symbols, largest_file, library_directories,
-    own_executable, privilege, tracer_of,
+    own_executable, privilege, tracer_of, traces_for_this_process,
 };
 
 /// What to do about a tracer that follows this program's children.
@@ -29,8 +27,7 @@ pub(super) const LET_CHILDREN_GO: &str = "detach it, or do not let it follow chi
 /// Returns who traces this program, such as `process 12 (strace)`, if anyone does.
 pub(super) fn own_tracer() -> Option<String> {
     let tracer = tracer_of(std::process::id())?;
-    let name = read_lossy(format!("/proc/{tracer}/comm")).unwrap_or_default();
-    Some(format!("process {tracer} ({})", name.trim()))
+    Some(format!("process {tracer} ({})", own::name_of(tracer).unwrap_or_default()))
 }
 
 /// Says that this crate's code is in a library, so that no worker can start.

@@ -37,6 +37,16 @@ pub(in crate::client) fn kernel_symbols() -> String {
     read_lossy("/proc/kallsyms").unwrap_or_default()
 }
 
+/// Returns the name of a process.
+pub(in crate::client) fn name_of(pid: u32) -> Option<String> {
+    read_lossy(format!("/proc/{pid}/comm")).ok().map(|name| name.trim().to_owned())
+}
+
+/// Returns whether a process is the one that traces what this process traces: one of its threads.
+pub(in crate::client) fn traces_for_this_process(tracer: u32) -> bool {
+    Path::new(&format!("/proc/self/task/{tracer}")).exists()
+}
+
 /// Returns which process traces another one, if any does.
 pub(in crate::client) fn tracer_of(pid: u32) -> Option<u32> {
     let status = read_lossy(format!("/proc/{pid}/status")).ok()?;

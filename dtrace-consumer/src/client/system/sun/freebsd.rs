@@ -1,5 +1,6 @@
 //! FreeBSD: its kernel, and its processes.
 
+use std::ffi::CStr;
 use std::io;
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use nix::sys::ptrace;
 use nix::unistd::{Pid, geteuid};
 
 use crate::error::unavailable::Check;
+use crate::kinfo;
 
 /// What permits tracing.
 pub(super) const PRIVILEGE: &str = "opening /dev/dtrace/dtrace for reading and writing";
@@ -75,6 +77,21 @@ fn device() -> Check {
 /// Returns the number that the kernel has under a name.
 fn feature(name: &str) -> Result<i32, io::ErrorKind> {
     super::numbers::of_kernel(name).map_err(|error| error.kind())
+}
+
+/// Returns which process traces another one, if any does.
+pub(in crate::client) fn tracer_of(pid: u32) -> Option<u32> {
+    let process = kinfo::process(i32::try_from(pid).ok()?).ok()?;
+    u32::try_from(process.ki_tracer).ok().filter(|tracer| *tracer != 0)
+}
+
+/// Returns the name of a process.
+pub(in crate::client) fn name_of(pid: u32) -> Option<String> {
+    let process = kinfo::process(i32::try_from(pid).ok()?).ok()?;
+    // Characters have a sign on amd64, and none on arm64.
+    let name = process.ki_comm.map(|character| u8::from_ne_bytes(character.to_ne_bytes()));
+    let name = CStr::from_bytes_until_nul(&name).ok()?;
+    Some(name.to_string_lossy().into_owned())
 }
 
 /// Kills a child that this process holds as a debugger does: the kernel lets only a signal that the debugger passes on

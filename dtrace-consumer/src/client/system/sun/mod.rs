@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::start_up::obstacle;
 
 pub(in crate::client) use checks::{confinement, kernel, privilege};
+pub(in crate::client) use own::{name_of, tracer_of};
 
 /// Whether a worker can be a copy of another one. No: a copy of libdtrace's device would share its state.
 pub(in crate::client) const WORKERS_ARE_COPIED: bool = false;
@@ -45,9 +46,9 @@ pub(in crate::client) fn kernel_symbols() -> String {
     String::new()
 }
 
-/// Returns `None`: which process traces another one is not looked up here.
-pub(in crate::client) fn tracer_of(_: u32) -> Option<u32> {
-    None
+/// Returns whether a process is the one that traces what this process traces.
+pub(in crate::client) fn traces_for_this_process(tracer: u32) -> bool {
+    tracer == std::process::id()
 }
 
 /// Returns whether a process exists. /proc need not be mounted.
