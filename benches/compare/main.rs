@@ -6,7 +6,7 @@
 //! - `--only TEXT` measures the rows of the table whose names contain the text;
 //! - `--write` puts the table into docs/performance.md, and then plots of how costs grow;
 //! - `--growth` measures only what the plots show, and prints it;
-//! - `--check` measures a few rows, and fails if a ratio is less than half of what docs/performance.md says.
+//! - `--check` measures a few rows, and fails if a ratio is less than half of the least one in docs/performance.md.
 //!
 //! The traced program is this one. It writes down its own CPU time, which includes what the kernel does for a
 //! tracer in it. The CPU time of a tracer is that of its processes between the first record and the last, so that

@@ -143,7 +143,7 @@ pub(crate) fn growth(
     Ok(())
 }
 
-/// Measures a few figures again, and compares their ratios with those in the docs.
+/// Measures a few figures again, and compares their ratios with the least ones in the docs.
 ///
 /// # Errors
 /// One has fallen below half of that.
@@ -156,18 +156,18 @@ pub(crate) fn check(tracers: &Tracers) -> io::Result<()> {
         let runs = runs(tracers, &row)?;
         for figure in row.figures {
             let claim = text.lines().find_map(|line| line.strip_prefix(&beginning(&row, *figure)));
-            let claimed: Option<f64> =
-                claim.and_then(|cells| cells.split(" | ").nth(2)?.parse().ok());
+            let claimed = claim.and_then(least);
             let what = format!("{}, {}", row.what, figure.name());
             let lost: u64 = runs.ours.iter().map(|run| run.drops).sum();
             let (said, is_good) = match (claimed, ratio(*figure, &runs)) {
                 _ if lost > 0 => (format!("{lost} records lost"), false),
-                (None, _) => ("the docs claim no ratio".to_owned(), false),
+                (None, _) => ("the docs state no ratio".to_owned(), false),
                 (Some(_), None) => {
                     ("not compared, because dtrace(1) has lost records".to_owned(), true)
                 }
                 (Some(claimed), Some(ratio)) => {
-                    (format!("{}, docs {claimed}", written(ratio)), ratio >= claimed / 2.0)
+                    let said = format!("{}, docs {} or more", written(ratio), written(claimed));
+                    (said, ratio >= claimed / 2.0)
                 }
             };
             println!("{what}: {said}");
@@ -175,6 +175,27 @@ pub(crate) fn check(tracers: &Tracers) -> io::Result<()> {
         }
     }
     if worse.is_empty() { Ok(()) } else { Err(io::Error::other(worse.join("\n"))) }
+}
+
+/// Returns the least ratio that follows from the cells of a line: dtrace(1)'s lowest time by this crate's median. How long
+/// dtrace(1) takes to end varies by more than two times.
+fn least(cells: &str) -> Option<f64> {
+    let mut cells = cells.split(" | ");
+    let ours = times(cells.next()?).next()?;
+    let theirs = times(cells.next()?).reduce(f64::min)?;
+    // Of lost records, there is no ratio.
+    cells.next()?.parse::<f64>().is_ok().then_some(theirs / ours)
+}
+
+/// Returns the times in a cell, in seconds: the median, and the lowest and highest if there are several runs.
+fn times(cell: &str) -> impl Iterator<Item = f64> {
+    const UNITS: [(&str, f64); 4] = [("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)];
+    cell.split([' ', '(', ')']).filter_map(|word| {
+        let of = |(unit, seconds): &(&str, f64)| {
+            word.strip_suffix(unit)?.parse().ok().map(|number: f64| number * seconds)
+        };
+        UNITS.iter().find_map(of)
+    })
 }
 
 fn performance() -> PathBuf {
