@@ -16,13 +16,19 @@ tcp:::state-change
 	ours[args[3]->tcps_lport] = 1;
 }
 
+/* Since FreeBSD 14 the function's arguments are in another order. */
+inline int since_14 = `osreldate >= 1400000;
+inline struct tcphdr *header = (struct tcphdr *)(since_14 ? arg2 : arg1);
+inline struct tcpcb *connection = (struct tcpcb *)(since_14 ? arg0 : arg3);
+inline int length = (int)(since_14 ? arg4 : arg5);
+
 fbt::tcp_do_segment:entry
-/ours[ntohs(args[1]->th_dport)]/
+/ours[ntohs(header->th_dport)]/
 {
 	printf("%d %s %d %d %u %u %d %d %s", timestamp, "receive",
-	    ntohs(args[1]->th_sport), ntohs(args[1]->th_dport),
-	    (unsigned int)args[1]->th_seq, (unsigned int)args[1]->th_ack,
-	    args[5], args[1]->th_flags, tcp_state_string[args[3]->t_state]);
+	    ntohs(header->th_sport), ntohs(header->th_dport),
+	    (unsigned int)header->th_seq, (unsigned int)header->th_ack,
+	    length, header->th_flags, tcp_state_string[connection->t_state]);
 }
 
 syscall:::entry
