@@ -371,7 +371,8 @@ fn a_command_whose_functions_are_traced_goes_on_when_a_handler_fails() {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).stdin(theirs).stdout(Stdio::null());
     ours.write_all(b"x").expect("an open pipe");
-    let script = "pid$target:libc.so*:getppid:entry { trace(1); }";
+    // The function is libc's, or libsys's since FreeBSD 15.
+    let script = "pid$target:lib*:getppid:entry { trace(1); }";
     let mut input = Some(ours);
     let result = run_synchronous(script, command)
         .chew(|_| {

@@ -15,8 +15,8 @@ pub const DEEP: &str = if IS_LINUX { "rawtp:::sys_enter" } else { "fbt::malloc:e
 /// The module of the kernel itself.
 pub const MODULE: &str = if IS_LINUX { "vmlinux" } else { "kernel" };
 
-/// The system call with which a process ends.
-pub const EXIT: &str = if IS_LINUX { "exit_group" } else { "exit" };
+/// The system call with which a process ends. FreeBSD 15 has renamed `exit` to `_exit`.
+pub const EXIT: &str = if IS_LINUX { "exit_group" } else { "*exit" };
 
 /// Returns whether the kernel keeps how a process ended for those that have a descriptor of it, as Linux 6.15 does.
 pub fn keeps_statuses() -> bool {
