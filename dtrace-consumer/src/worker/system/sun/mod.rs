@@ -174,10 +174,21 @@ pub(crate) fn end_tracing() {}
 pub(crate) const WATCH: &str = if cfg!(target_os = "illumos") { "open" } else { "kevent" };
 
 /// Kills a process that libdtrace holds. It would go on when libdtrace lets go of it.
+///
+/// FreeBSD 12.1 kills it by ptrace(2) only. On 15.1 one that has been attached to, and not continued since, survives
+/// that unless a signal is pending.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "its tracer is this process, which has not waited for its end"
+)]
 pub(crate) fn end_held(pid: i32) {
     // Only FreeBSD's commands are held.
     #[cfg(target_os = "freebsd")]
-    let _ = nix::sys::ptrace::kill(nix::unistd::Pid::from_raw(pid));
+    {
+        let pid = nix::unistd::Pid::from_raw(pid);
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        let _ = nix::sys::ptrace::kill(pid);
+    }
     #[cfg(not(target_os = "freebsd"))]
     let _ = pid;
 }
