@@ -27,6 +27,10 @@ live_tests! {
         text_and_values_of_a_firing_come_together,
         a_kernel_stack_prints_its_frames_as_lines,
     ],
+    // On Linux print() takes an address.
+    #[cfg(target_os = "freebsd")]
+    needs: [Tracing, Dtrace1],
+    tests: [typed_values_print_as_with_dtrace],
 }
 
 /// What dtrace(1) of the same libdtrace prints for the script, quietly or not.
@@ -90,6 +94,12 @@ fn aggregations_print_as_with_dtrace() {
     let expected = dtrace(AGGREGATIONS, true);
     assert!(expected.contains("cleared two -2 0"), "{expected}");
     assert_eq!(text_of(AGGREGATIONS).trim_end(), expected.trim_end());
+}
+
+#[cfg(target_os = "freebsd")]
+fn typed_values_print_as_with_dtrace() {
+    let script = "BEGIN { print(7); print(probename); exit(0); }";
+    assert_eq!(text_of(script).trim_end(), dtrace(script, true).trim_end());
 }
 
 fn records_print_as_in_the_table_of_dtrace() {

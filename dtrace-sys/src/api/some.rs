@@ -113,6 +113,9 @@ macro_rules! with_functions_of_some {
                 /// FreeBSD since 2024: returns whether output is structured. If it exists,
                 /// `dtrace_probedata_t` has a time.
                 fn dtrace_oformat(dtp: *mut dtrace_hdl_t) -> c_int;
+                /// FreeBSD since 2024: sets where the values of `print()` go, in all sessions of the process. At first
+                /// that is standard output, wherever the text around them goes.
+                fn dtrace_set_outfp(ofp: *const FILE);
             }
         }
     };

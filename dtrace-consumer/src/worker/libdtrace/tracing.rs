@@ -48,6 +48,11 @@ impl<S: Sink> Tracing<S> {
             number: libc::ENOMEM,
             message: "out of memory".to_owned(),
         })?;
+        if let Some(set) = api.dtrace_set_outfp {
+            // SAFETY: the stream stays open, because the context is leaked. The library passes it to libxo, which only
+            // writes to it.
+            unsafe { set(context.output.file().cast()) };
+        }
         // Leaked: libdtrace keeps the pointer, and this process ends with the session.
         let context: *mut Context<S> = Box::into_raw(Box::new(context));
         let arg = context.cast::<c_void>();
