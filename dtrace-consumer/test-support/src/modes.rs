@@ -69,11 +69,11 @@ fn run(mode: &str, argument: &str) -> ! {
         }
         // Until it is killed, or its standard input ends.
         "wait" => {
-            let _ = std::io::stdin().read(&mut [0]);
+            is_asked();
         }
         // The same, and loads a library each time.
         "load" => {
-            while let Ok(1) = std::io::stdin().read(&mut [0]) {
+            while is_asked() {
                 load();
                 call(number());
                 let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
@@ -112,7 +112,7 @@ fn run(mode: &str, argument: &str) -> ! {
         }
         // As "load", in a new thread each time.
         "threads-load" => {
-            while let Ok(1) = std::io::stdin().read(&mut [0]) {
+            while is_asked() {
                 let _ = std::thread::spawn(load).join();
                 call(number());
                 let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
@@ -145,7 +145,7 @@ fn run(mode: &str, argument: &str) -> ! {
         "sells" => {
             crate::own_probes::register("shop");
             let mut sold = 0;
-            while let Ok(1) = std::io::stdin().read(&mut [0]) {
+            while is_asked() {
                 sold += 1;
                 crate::own_probes::sell(sold);
                 let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
@@ -164,7 +164,7 @@ fn run(mode: &str, argument: &str) -> ! {
             let traced = nix::unistd::Pid::from_raw(number());
             ptrace::attach(traced).and_then(|()| waitpid(traced, None)).expect("it can be traced");
             let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
-            let _ = std::io::stdin().read(&mut [0]);
+            is_asked();
             ptrace::detach(traced, None).expect("it is traced");
         }
         // Copies its standard input to its standard output.
@@ -184,12 +184,18 @@ fn run(mode: &str, argument: &str) -> ! {
 
 /// Calls getppid(2) so many times for a byte of the standard input, and answers. Returns `false` at its end.
 fn answer(times: i32) -> bool {
-    let asked = matches!(std::io::stdin().read(&mut [0]), Ok(1));
+    let asked = is_asked();
     if asked {
         call(times);
         let _ = std::io::stdout().write_all(b".").and_then(|()| std::io::stdout().flush());
     }
     asked
+}
+
+/// Waits for a byte of the standard input. Returns `false` at its end. A tracer that attaches meanwhile may interrupt the
+/// wait, as on FreeBSD 15 with several CPUs.
+fn is_asked() -> bool {
+    std::io::stdin().read_exact(&mut [0]).is_ok()
 }
 
 /// Writes lines of 1 KiB in turn to both streams.
@@ -211,8 +217,10 @@ fn flood(mebibytes: i32) {
 }
 
 fn input_ends_within(milliseconds: u8) -> bool {
+    use nix::errno::Errno;
     use nix::poll::{PollFd, PollFlags, poll};
     use std::os::fd::AsFd;
     let input = std::io::stdin();
-    poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], milliseconds).unwrap_or(1) != 0
+    let ends = poll(&mut [PollFd::new(input.as_fd(), PollFlags::POLLIN)], milliseconds);
+    !matches!(ends, Ok(0) | Err(Errno::EINTR))
 }
