@@ -6,10 +6,15 @@ use crate::error::Error;
 /// The defaults of dtrace(1). Without `aggsize`, tracing fails to start on machines with many CPUs.
 const DEFAULTS: [(&str, &str); 2] = [("bufsize", "4m"), ("aggsize", "4m")];
 
-/// Options that make libdtrace end its process, and the reason.
-const DANGEROUS: [(&str, &str); 2] = [
+/// Options that no session can have, and the reason.
+const REFUSED: [(&str, &str); 3] = [
     ("core", "it makes libdtrace abort (for debugging libdtrace itself)"),
     ("nolibs", "it makes the compiler of DTrace for Linux abort"),
+    // FreeBSD has it since 2024. The document is torn between records, and handlers get parts of it as text.
+    (
+        "oformat",
+        "it makes libdtrace write a document in place of text (see `ndjson` for records as JSON)",
+    ),
 ];
 
 /// Returns the options of a session: the defaults, then the user's, which take precedence.
@@ -20,8 +25,8 @@ pub(crate) fn complete(
         let refused = |reason: String| {
             Err(Error::Option { name: name.clone(), value: value.clone(), reason })
         };
-        if let Some((_, what)) = DANGEROUS.iter().find(|(dangerous, _)| dangerous == name) {
-            return refused((*what).to_owned());
+        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+            return refused((*why).to_owned());
         }
         // The library refuses values that are not numbers.
         let cpu = value.as_deref().map(str::parse);
@@ -45,8 +50,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_would_end_the_process_are_refused() {
-        for (name, value) in [("core", None), ("nolibs", None), ("cpu", Some("4095"))] {
+    fn options_that_no_session_can_have_are_refused() {
+        for (name, value) in
+            [("core", None), ("nolibs", None), ("cpu", Some("4095")), ("oformat", Some("json"))]
+        {
             let option = (name.to_owned(), value.map(str::to_owned));
             assert!(matches!(complete(&[option]), Err(Error::Option { .. })), "{name}");
         }
