@@ -37,7 +37,7 @@
 //! |---|---|---|
 //! | [`linux`](platform::linux) | `libdtrace.so.2`, 2.0.7 | headers, debugging information, and tests |
 //! | [`illumos`](platform::illumos) | `libdtrace.so.1` | sources |
-//! | [`freebsd`](platform::freebsd) | `libdtrace.so.2`, since 2024 | sources, and tests on 12.1 |
+//! | [`freebsd`](platform::freebsd) | `libdtrace.so.2`, since 2024 | sources, and tests on 12.1 and 15.1 |
 //! | [`macos`](platform::macos) | `/usr/lib/libdtrace.dylib` | sources |
 //!
 //! # Versions

@@ -1,5 +1,5 @@
-//! The ABI of libdtrace on FreeBSD since 2024 (`libdtrace.so.2`). Derived from its sources; used on 12.1, and with a
-//! library of 12.1 that was built with the structure of 2024.
+//! The ABI of libdtrace on FreeBSD since 2024 (`libdtrace.so.2`). Derived from its sources; used on 12.1
+//! and 15.1.
 //!
 //! In releases before that `dtrace_probedata_t` has no time at its end: see
 //! [`dtrace_probedata_t::dtpda_timestamp`]. FreeBSD's commit 93f27766a7e1 (10 January 2024) added it. Nothing else that this

@@ -1,6 +1,6 @@
 //! The ABI that illumos, FreeBSD and macOS share, which comes from Solaris.
 //!
-//! Offsets were computed from the sources' declarations for LP64. They were used on FreeBSD 12.1, and on no other system. As in
+//! Offsets were computed from the sources' declarations for LP64. They were used on FreeBSD 12.1 and 15.1, and on no other system. As in
 //! [`super::common`], a macro repeats the declarations that have the same text over types that differ among
 //! the three.
 

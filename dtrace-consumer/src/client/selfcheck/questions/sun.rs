@@ -1,4 +1,4 @@
-//! What is a libdtrace of FreeBSD, macOS or illumos asked? The answers are those of FreeBSD 12.1, the only one that was
+//! What is a libdtrace of FreeBSD, macOS or illumos asked? The answers are those of FreeBSD 12.1 and 15.1, the only ones that were
 //! asked. The others come from the same source.
 //!
 //! What differs from Linux: `trace()` prints small integers without a sign, and the text of a format has `%i` or `%u` for

@@ -1,6 +1,6 @@
 //! The structures and calls of libdtrace on FreeBSD, macOS and illumos.
 //!
-//! Tested on Linux with a stand-in for the library, and run on FreeBSD 12.1.
+//! Tested on Linux with a stand-in for the library, and run on FreeBSD 12.1 and 15.1.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
