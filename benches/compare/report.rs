@@ -177,8 +177,8 @@ pub(crate) fn check(tracers: &Tracers) -> io::Result<()> {
     if worse.is_empty() { Ok(()) } else { Err(io::Error::other(worse.join("\n"))) }
 }
 
-/// Returns the least ratio that follows from the cells of a line: dtrace(1)'s lowest time by this crate's median. How long
-/// dtrace(1) takes to end varies by more than two times.
+/// Returns the least ratio that a line's cells allow: dtrace(1)'s lowest time divided by this crate's median. The time that
+/// dtrace(1) takes to end varies by a factor of more than two.
 fn least(cells: &str) -> Option<f64> {
     let mut cells = cells.split(" | ");
     let ours = times(cells.next()?).next()?;

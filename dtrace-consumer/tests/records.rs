@@ -317,7 +317,7 @@ fn clauses_of_different_shapes_have_a_closure_each_or_a_variant_each() {
 
 fn a_register_that_holds_a_negative_int_is_told_with_its_remedy() {
     // The dynamic linker of Linux opens libraries with AT_FDCWD, -100, as the directory. On aarch64 it extends the sign.
-    // FreeBSD's has done so until 14; stat(3) does it there in all releases.
+    // FreeBSD's did so in 12.1, and no longer in 15.1, where stat(3) passes the same number to fstatat(2).
     let (call, command): (_, &[&str]) = match cfg!(target_os = "freebsd") {
         true => ("fstatat", &["test", "-e", "/"]),
         false => ("openat", &["true"]),

@@ -16,7 +16,7 @@ tcp:::state-change
 	ours[args[3]->tcps_lport] = 1;
 }
 
-/* FreeBSD 15.1 has the function's arguments in another order than 12.1. It is taken to be so since 14. */
+/* In FreeBSD 15.1 the function's arguments have another order than in 12.1. Which release changed it is a guess. */
 inline int since_14 = `osreldate >= 1400000;
 inline struct tcphdr *header = (struct tcphdr *)(since_14 ? arg2 : arg1);
 inline struct tcpcb *connection = (struct tcpcb *)(since_14 ? arg0 : arg3);

@@ -49,8 +49,8 @@ impl<S: Sink> Tracing<S> {
             message: "out of memory".to_owned(),
         })?;
         if let Some(set) = api.dtrace_set_outfp {
-            // SAFETY: the stream stays open, because the context is leaked. The library passes it to libxo, which only
-            // writes to it.
+            // SAFETY: the stream stays open, because the context that has it is leaked below. The library passes it to
+            // libxo, which only writes to it.
             unsafe { set(context.output.file().cast()) };
         }
         // Leaked: libdtrace keeps the pointer, and this process ends with the session.
