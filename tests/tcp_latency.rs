@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use dtrace_test_support::leftovers::alone;
-use dtrace_test_support::processes::{Killed, descendants_of, wait_until};
+use dtrace_test_support::processes::{Killed, descendants_of, orphans_ended, wait_until};
 use dtrace_test_support::programs::{as_nobody, example, examples_are_reachable, stderr, stdout};
 use dtrace_test_support::{Missing, live_tests};
 use nix::sys::signal::{Signal, kill};
@@ -157,8 +157,8 @@ impl Running {
         let network = self.private_network();
         kill(Pid::from_raw(self.program.0.id().cast_signed()), signal).expect("it runs");
         let status = self.program.0.wait().expect("a child");
-        // A process whose parent was killed stays for the test to wait for, but has no network any more.
-        wait_until("no process is in its network", || !networks().contains(&network));
+        orphans_ended();
+        assert!(!networks().contains(&network), "no process is in its network");
         let files = fs::read_dir(&self.directory).expect("a directory").count();
         assert_eq!(files, 0, "results of an unfinished measurement are written");
         let mut rest = String::new();

@@ -10,7 +10,7 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
-use dtrace_test_support::processes::{Killed, wait_until};
+use dtrace_test_support::processes::{Killed, orphans_ended, wait_until};
 use dtrace_test_support::programs::example;
 use nix::poll::{PollFd, PollFlags, poll};
 
@@ -84,11 +84,12 @@ impl Terminal {
         }
     }
 
-    /// Waits for the end, and returns everything that was shown.
+    /// Waits until all processes have ended, and returns everything that was shown.
     fn end(mut self) -> String {
         self.await_text("over\r\n");
         drop(self.keyboard);
         wait_until("script(1) has ended", || self.script.0.try_wait().expect("a child").is_some());
+        orphans_ended();
         self.shown
     }
 }

@@ -7,9 +7,9 @@ use std::process::Command;
 
 use dtrace_consumer::{Error, Failure, run_synchronous, trace};
 use dtrace_stand_in::plan::{Argument, Fault, Misdeed, Plan, SystemCall};
-use dtrace_test_support::leftovers::alone;
 use dtrace_test_support::live_tests;
 use dtrace_test_support::prefix::put_stand_in;
+use dtrace_test_support::printed::printed_by;
 use dtrace_test_support::programs::compile;
 use dtrace_test_support::traced::traced_program;
 
@@ -96,28 +96,23 @@ fn attack(prefix: &Path) {
     }
 }
 
-/// Returns what this binary prints as a program with the library.
+/// Returns what this binary prints as a program with the library. It leaves nothing behind.
 fn with_library(words: &[&str]) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let library = directory.path().join("library.so");
     compile(LIBRARY, &["-shared", "-fPIC"], &library);
     let exe = std::env::current_exe().expect("the test knows its own file");
     let mut command = Command::new(exe);
-    let output = command.arg(CONSUMER).args(words).env("LD_PRELOAD", &library).output();
-    String::from_utf8(output.expect("this binary starts").stdout).expect("text")
+    printed_by(command.arg(CONSUMER).args(words).env("LD_PRELOAD", &library))
 }
 
 fn a_thread_of_a_library_may_do_in_a_worker_what_no_session_does() {
-    let (_alone, guard) = alone();
     assert_eq!(with_library(&["trace"]), "3 calls\n");
-    guard.check();
 }
 
 fn a_worker_with_such_a_thread_is_confined_itself() {
-    let (_alone, guard) = alone();
     let prefix = tempfile::tempdir().expect("a directory");
     put_stand_in(prefix.path());
     let said = with_library(&["attack", prefix.path().to_str().expect("text")]);
     assert!(said.contains("system call filter") && said.contains("SIGSYS"), "{said}");
-    guard.check();
 }

@@ -11,7 +11,7 @@ use std::fs;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::family::Watch;
-use crate::processes::{children, exists, no_children, reap, wait_or, wait_until};
+use crate::processes::{children, command_line, exists, lives, no_children, reap, wait_or};
 use crate::system::{self, Object};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -58,6 +58,10 @@ impl Guard {
 
     /// Waits until everything is as it was.
     ///
+    /// Orphans that were seen while they had another parent are reaped. A test that has run other programs than its
+    /// own sessions awaits [`orphans_ended`](crate::processes::orphans_ended) first: what ended within moments was
+    /// not seen.
+    ///
     /// # Panics
     /// If something remains.
     pub fn check(self) {
@@ -66,9 +70,12 @@ impl Guard {
         let new = |now: BTreeSet<String>, before: &BTreeSet<String>| -> Vec<String> {
             now.difference(before).cloned().collect()
         };
-        wait_until("no child process remains", || {
+        wait_or(|| {
             reap(self.family.seen().indirect);
-            children().is_empty()
+            match &children()[..] {
+                [] => Ok(()),
+                remaining => Err(format!("no child process remains: {}", described(remaining))),
+            }
         });
         assert_eq!(system::mounts(), self.mounts, "mounts remain");
         wait_or(|| match &new(descriptors(), &self.descriptors)[..] {
@@ -85,6 +92,17 @@ impl Guard {
         });
         wait_for_kernel_objects(seen.objects);
     }
+}
+
+/// What processes are and do, for the person who reads that they remain.
+fn described(processes: &[i32]) -> String {
+    let each = processes.iter().map(|pid| {
+        let line = String::from_utf8_lossy(&command_line(*pid)).replace('\0', " ");
+        let line =
+            if lives(*pid) { line } else { "has ended, and nobody has waited for it".to_owned() };
+        format!("{pid} ({})", line.trim_end())
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Waits until the programs and maps are gone that processes of this test had.
