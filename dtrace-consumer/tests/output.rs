@@ -1,7 +1,10 @@
 //! Is the text of records what dtrace(1) would print?
 
+use std::fs;
+use std::path::Path;
+
 use dtrace_consumer::record::Action;
-use dtrace_consumer::run_synchronous;
+use dtrace_consumer::{run_synchronous, trace};
 use dtrace_test_support::dtrace1::Dtrace1;
 use dtrace_test_support::kernel::DEEP;
 use dtrace_test_support::live_tests;
@@ -26,6 +29,8 @@ live_tests! {
         a_text_after_ftruncate_is_whole,
         text_and_values_of_a_firing_come_together,
         a_kernel_stack_prints_its_frames_as_lines,
+        a_command_of_system_is_run_by_the_users_process_in_its_place,
+        what_is_left_to_the_closures_is_done_by_nobody_else,
     ],
     // On Linux print() takes an address.
     #[cfg(target_os = "freebsd")]
@@ -233,4 +238,60 @@ fn a_kernel_stack_prints_its_frames_as_lines() {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert!(!frames.is_empty());
     assert_eq!(lines, frames);
+}
+
+/// A script whose clause prints, has a command append the shell's parent and two arguments to a file, and prints again.
+fn with_command(file: &Path) -> String {
+    let command = format!("echo $PPID %d %s >> {}", file.display());
+    format!(
+        r#"BEGIN {{ printf("before\n"); system("{command}", -7, "word"); printf("after\n"); }}"#
+    )
+}
+
+fn a_command_of_system_is_run_by_the_users_process_in_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("written");
+    let mut seen = Vec::new();
+    trace(format!("{} BEGIN {{ exit(0); }}", with_command(&file)))
+        .flag("destructive")
+        .out(|output| {
+            seen.push((output.text().into_owned(), file.exists()));
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    assert_eq!(seen, [("before\n".to_owned(), false), ("after\n".to_owned(), true)]);
+    let written = fs::read_to_string(&file).expect("the command writes it");
+    assert_eq!(written, format!("{} -7 word\n", std::process::id()));
+}
+
+fn what_is_left_to_the_closures_is_done_by_nobody_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let [by_command, by_freopen] = ["command", "freopen1"].map(|it| directory.path().join(it));
+    let freopen = directory.path().join("freopen%d");
+    let script = format!(
+        r#"{} BEGIN {{ freopen("{}", 1); printf("more\n"); exit(0); }}"#,
+        with_command(&by_command),
+        freopen.display()
+    );
+    let mut seen = Vec::new();
+    trace(script)
+        .flag("destructive")
+        .keep_system()
+        .out(|output| {
+            seen.push((output.action(), output.text().into_owned()));
+            Ok(())
+        })
+        .run()
+        .expect("the session comes to its end");
+    let command = format!("echo $PPID -7 word >> {}", by_command.display());
+    let expected = [
+        (Action::Printf, "before\n".to_owned()),
+        (Action::System, command),
+        (Action::Printf, "after\n".to_owned()),
+        (Action::Freopen, by_freopen.display().to_string()),
+        (Action::Printf, "more\n".to_owned()),
+    ];
+    assert_eq!(seen, expected.map(|(action, text)| (Some(action), text)));
+    assert!(!by_command.exists() && !by_freopen.exists());
 }

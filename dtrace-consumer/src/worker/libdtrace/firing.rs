@@ -151,14 +151,15 @@ impl<S: Sink> Context<S> {
         let answer = match action {
             // libdtrace would print the status like data.
             Action::Exit => DTRACE_CONSUME_NEXT,
-            // The consumer performs these, because it has the output that they affect.
-            Action::System | Action::Freopen if platform::FORMATS => {
+            // The consumer performs these, with its own privileges and where its output goes. libdtrace would perform
+            // them here.
+            Action::System | Action::Freopen => {
                 // SAFETY: `d` and its records are those of the running callback.
-                unsafe { self.format(d, rest) };
+                unsafe { self.format(d, records, index) };
                 DTRACE_CONSUME_NEXT
             }
-            // libdtrace performs these actions while it formats them.
-            Action::Pcap | Action::System | Action::Freopen => DTRACE_CONSUME_THIS,
+            // libdtrace performs this one while it formats it.
+            Action::Pcap => DTRACE_CONSUME_THIS,
             _ if self.wanted.text => DTRACE_CONSUME_THIS,
             _ => DTRACE_CONSUME_NEXT,
         };
@@ -174,12 +175,13 @@ impl<S: Sink> Context<S> {
         Ok(answer)
     }
 
-    /// Formats the printf-like record that is the first of `rest`, the remaining records of its firing.
+    /// Formats the printf-like record at an index among those of its firing, unless it is an argument of the one before.
     ///
     /// # Safety
     /// `d` is the argument of the record callback that is running, and the records are those of its firing.
-    unsafe fn format(&self, d: &Firing, rest: &[dtrace_recdesc_t]) {
-        let Some(format) = platform::format_data(&self.statements, rest, 0) else { return };
+    unsafe fn format(&self, d: &Firing, records: &[dtrace_recdesc_t], index: usize) {
+        let Some(format) = platform::format_data(&self.statements, records, index) else { return };
+        let rest = &records[index..];
         let pending = self.pending.borrow();
         let Some(pending) = &*pending else { return };
         let end = rest.last().map_or(0, |r| r.dtrd_offset as usize + r.dtrd_size as usize);

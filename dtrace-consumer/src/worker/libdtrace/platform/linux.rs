@@ -20,9 +20,6 @@ pub(crate) const PLATFORM: Platform = Platform::Linux;
 /// A firing's structure.
 pub(in crate::worker::libdtrace) type Firing = dtrace_probedata_t;
 
-/// Whether a record gives access to the text of its format.
-pub(in crate::worker::libdtrace) const FORMATS: bool = true;
-
 /// Returns the number of the statement that fired, and its records.
 ///
 /// # Safety

@@ -26,10 +26,6 @@ pub(crate) const PLATFORM: Platform = if cfg!(dtrace_abi = "freebsd") {
 /// The part of a firing's structure that all versions share. FreeBSD's has had a time at its end since 2024.
 pub(in crate::worker::libdtrace) type Firing = dtrace_probedata<dtrace_probedesc_t>;
 
-/// Whether a record gives access to the text of its format. Here a format is a number, whose text only the
-/// library has.
-pub(in crate::worker::libdtrace) const FORMATS: bool = false;
-
 /// Returns the enabled probe that fired, and its records.
 ///
 /// # Safety
