@@ -298,7 +298,7 @@ fn what_gives_no_privilege_is_an_error_that_says_what_to_do() {
         (&PERMITTED, "command that does something else", "Elevation echo Failed", worker),
         (&password, "command that would ask", "Elevation sudo Failed", worker),
         (&no_sudo, "sudo", "sudo is not installed", "install it"),
-        (&no_worker, "sudo", "no dtrace-worker is installed", "install -D"),
+        (&no_worker, "sudo", "no dtrace-worker is installed", "install -o 0 -g 0"),
     ] {
         let said = as_user(system, case);
         assert!(said.contains(sign) && said.contains(advice), "{case}: {said}");

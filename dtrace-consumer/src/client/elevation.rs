@@ -81,6 +81,15 @@ impl Elevation {
                  permit nopass {user} as root cmd {worker} args {SERVE}\n\
                  in /etc/doas.conf"
             ),
+            Elevation::Mdo => {
+                let uid = nix::unistd::getuid();
+                format!(
+                    "an administrator can permit it with mac_do(4), for example on FreeBSD 15:\n    \
+                     kldload mac_do\n    \
+                     sysctl security.mac.do.rules='uid={uid}>uid=0,gid=0,+gid=*'\n\
+                     with this rule, {user} can run every command as root, not only the worker"
+                )
+            }
             _ => format!("it must run \"{worker} {SERVE}\" as root without asking for a password"),
         }
     }
@@ -157,13 +166,15 @@ pub(crate) fn failed(
 /// Returns instructions for installing a worker.
 pub(crate) fn no_worker() -> String {
     let place = INSTALLED_WORKERS[0];
+    // FreeBSD's install(1) does not make directories.
+    let directory = Path::new(place).parent().unwrap_or(Path::new("/")).display();
     format!(
         "an administrator can install it with \
-         \"install -D -o 0 -g 0 -m 755 target/release/dtrace-worker {place}\""
+         \"mkdir -p {directory} && install -o 0 -g 0 -m 755 target/release/dtrace-worker {place}\""
     )
 }
 
-/// Classifies the program's message. sudo and doas run in the C locale, so their messages are English.
+/// Classifies the program's message. sudo, doas and mdo run in the C locale, so their messages are English.
 fn diagnose(elevation: &Elevation, said: &str) -> ElevationProblem {
     let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
     match elevation {
@@ -179,6 +190,25 @@ fn diagnose(elevation: &Elevation, said: &str) -> ElevationProblem {
             ElevationProblem::PasswordNeeded
         }
         Elevation::Doas if any(&["not permitted", "not enabled"]) => ElevationProblem::NotPermitted,
+        Elevation::Mdo if any(&["setcred()"]) => ElevationProblem::NotPermitted,
         _ => ElevationProblem::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What mdo(1) of FreeBSD 15.1 says where no rule permits it.
+    const REFUSED_BY_MDO: &str = "mdo: setcred(): Operation not permitted\n";
+
+    #[test]
+    fn where_mdo_is_not_permitted_the_error_has_the_rule_that_permits_it() {
+        let worker = Path::new("/usr/local/libexec/dtrace-worker");
+        let error = failed(&Elevation::Mdo, worker, None, REFUSED_BY_MDO);
+        let Error::Elevation { problem, remedy, .. } = error else { panic!("{error:?}") };
+        assert_eq!(problem, ElevationProblem::NotPermitted);
+        let rule = format!("'uid={}>uid=0,gid=0,+gid=*'", nix::unistd::getuid());
+        assert!(remedy.contains(&rule), "{remedy}");
     }
 }
