@@ -22,6 +22,7 @@ live_tests! {
         a_target_without_a_process_is_told,
         a_character_that_is_not_ascii_is_named_in_its_column,
         an_unknown_option_is_named,
+        structured_output_is_refused_whoever_asks_for_it,
         an_access_to_address_0_is_a_fault_of_its_probe,
         a_program_that_is_no_worker_is_told_and_not_waited_for,
     ],
@@ -276,6 +277,22 @@ fn an_unknown_option_is_named() {
         panic!("{result:?}")
     };
     assert_eq!((name.as_str(), value.as_str()), BAD_OPTION);
+}
+
+/// FreeBSD has the option since 2024; elsewhere it is unknown.
+fn structured_output_is_refused_whoever_asks_for_it() {
+    const BAD_OPTION: (&str, &str) = ("oformat", "json");
+    const BAD_SCRIPT: &str = "#pragma D option oformat=json\nBEGIN { exit(0); }";
+    let result = trace("BEGIN { exit(0); }").option(BAD_OPTION.0, BAD_OPTION.1).run();
+    let Err(Failure { error: Error::Option { name, .. }, .. }) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(name, BAD_OPTION.0);
+    match error_of(BAD_SCRIPT) {
+        Error::Option { name, .. } => assert_eq!(name, BAD_OPTION.0),
+        Error::Compile(error) => assert_eq!(error.line, Some(1)),
+        error => panic!("{error:?}"),
+    }
 }
 
 fn a_wrong_value_of_an_option_is_named() {

@@ -7,14 +7,9 @@ use crate::error::Error;
 const DEFAULTS: [(&str, &str); 2] = [("bufsize", "4m"), ("aggsize", "4m")];
 
 /// Options that no session can have, and the reason.
-const REFUSED: [(&str, &str); 3] = [
+const REFUSED: [(&str, &str); 2] = [
     ("core", "it makes libdtrace abort (for debugging libdtrace itself)"),
     ("nolibs", "it makes the compiler of DTrace for Linux abort"),
-    // FreeBSD has it since 2024. The document is torn between records, and handlers get parts of it as text.
-    (
-        "oformat",
-        "it makes libdtrace write a document in place of text (see `ndjson` for records as JSON)",
-    ),
 ];
 
 /// Returns the options of a session: the defaults, then the user's, which take precedence.
@@ -51,9 +46,7 @@ mod tests {
 
     #[test]
     fn options_that_no_session_can_have_are_refused() {
-        for (name, value) in
-            [("core", None), ("nolibs", None), ("cpu", Some("4095")), ("oformat", Some("json"))]
-        {
+        for (name, value) in [("core", None), ("nolibs", None), ("cpu", Some("4095"))] {
             let option = (name.to_owned(), value.map(str::to_owned));
             assert!(matches!(complete(&[option]), Err(Error::Option { .. })), "{name}");
         }

@@ -46,6 +46,15 @@ impl Failed {
         Failed(frame)
     }
 
+    /// Creates the failure of a session in which libdtrace would write a document: it is torn between records, and
+    /// handlers would get parts of it as text.
+    pub(super) fn of_document() -> Failed {
+        let why = "it makes libdtrace write a document in place of text (see `ndjson` for records as JSON)";
+        let (number, message) = (0, why.to_owned());
+        let failure = CallFailure { call: "oformat", number, message };
+        Failed::of(FailureKind::Option, failure)
+    }
+
     /// Creates the failure to start or grab a process.
     pub(super) fn to_control(process: &Process, failure: CallFailure) -> Failed {
         let attempt = match process {

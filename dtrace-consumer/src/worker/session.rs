@@ -153,6 +153,9 @@ impl Session<'_> {
         let mut processes = Processes::default();
         set_options(&mut compiling, job)?;
         self.compile(&mut compiling, &mut processes, &shortcomings)?;
+        if compiling.writes_a_document() {
+            return Err(Failed::of_document());
+        }
         if libraries::needs_kernel_types(&job.scripts) {
             compiling.read_kernel_types();
         }

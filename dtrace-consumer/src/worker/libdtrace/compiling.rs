@@ -113,6 +113,12 @@ impl Compiling {
         self.handle.set_option(name, value)
     }
 
+    /// Returns whether an option or a script has set libdtrace to write a document, such as JSON, in place of text.
+    pub(crate) fn writes_a_document(&self) -> bool {
+        // SAFETY: the handle is open.
+        self.handle.api.dtrace_oformat.is_some_and(|it| unsafe { it(self.handle.raw) != 0 })
+    }
+
     /// Makes a running process `$target`. If libdtrace is to `attach` to it, the process is held until
     /// [`Tracing::release_processes`]; otherwise it continues.
     pub(crate) fn set_target(&mut self, pid: i32, attach: bool) -> Result<(), CallFailure> {
