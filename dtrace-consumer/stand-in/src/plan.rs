@@ -12,6 +12,8 @@ pub const PLAN: &str = "plan.json";
 pub const CALLS: &str = "calls";
 /// What is noted among the calls before the process that the stand-in is attached to is let go.
 pub const RELEASED: &str = "released";
+/// What is noted among the calls where the library would carry out `system()` or `freopen()` in its own process.
+pub const CARRIED_OUT: &str = "carried out";
 /// The file in the prefix to which the stand-in appends, if it exists, how many rounds were delivered before
 /// each call that went wrong.
 pub const HAPPENED: &str = "happened";

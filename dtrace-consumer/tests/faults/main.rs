@@ -51,6 +51,7 @@ live_tests! {
         changes_of_options_and_faults_arrive_whole,
         strings_and_numbers_and_memory_are_told_apart,
         each_call_has_its_own_format_and_arguments,
+        what_the_consumer_carries_out_the_library_only_formats,
         records_whose_statement_cannot_be_arrive_as_they_are,
         a_warning_arrives_though_the_next_call_ends_the_process,
         a_warning_that_another_attempt_repeats_is_shown_once,

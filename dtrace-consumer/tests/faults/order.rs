@@ -11,7 +11,7 @@ use crate::calls::{Use, checked, headed, linked, listed, looked_up, typed};
 use crate::stage::*;
 
 /// The calls of libdtrace's functions, each with its arguments if they are noted.
-fn log(prefix: &Prefix, plan: &Plan, run: impl FnOnce()) -> Vec<String> {
+pub(crate) fn log(prefix: &Prefix, plan: &Plan, run: impl FnOnce()) -> Vec<String> {
     let file = prefix.path.join(CALLS);
     std::fs::write(&file, "").expect("the prefix is there");
     plan.put(&prefix.path);

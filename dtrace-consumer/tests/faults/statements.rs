@@ -3,11 +3,15 @@
 //! On Linux a record itself says what it holds. Elsewhere the statements of the program do, and a session comes to the
 //! same.
 
+use dtrace_consumer::record::Action;
 use dtrace_consumer::trace;
-use dtrace_stand_in::plan::{Event, Firing, Keys, Plan, Record, StatementOddity, Value};
+use dtrace_stand_in::plan::{
+    CARRIED_OUT, Event, Firing, Keys, Plan, Record, StatementOddity, Value,
+};
 use dtrace_sys::abi::*;
 
 use crate::delivered::refused;
+use crate::order::log;
 use crate::stage::*;
 
 /// What the plan says of a traced number with a sign and of memory: `dtrd_arg` on Linux.
@@ -180,6 +184,32 @@ pub(crate) fn each_call_has_its_own_format_and_arguments() {
     );
     let expected = ["a=%d b=%s c=%u d=%x\n", "none\n", "%s=%d\n", "true", "e=%d f=%d"];
     assert_eq!(formats, expected);
+}
+
+pub(crate) fn what_the_consumer_carries_out_the_library_only_formats() {
+    let prefix = Prefix::new();
+    let recorded = Recorded::default()
+        .number(DTRACEACT_SYSTEM, 1)
+        .format("first %d %d")
+        .number(DTRACEACT_SYSTEM, 2)
+        .nothing(DTRACEACT_SYSTEM)
+        .format("second")
+        .number(DTRACEACT_FREOPEN, 3)
+        .format("file%d");
+    let plan = Plan { rounds: vec![vec![recorded.fired(1)]], ..Plan::default() };
+    let mut seen = Vec::new();
+    let log = log(&prefix, &plan, || {
+        let session = trace("BEGIN { }").prefix(&prefix.path).keep_system().out(|output| {
+            seen.push((output.action(), output.text().into_owned()));
+            Ok(())
+        });
+        session.run().expect("nothing goes wrong");
+    });
+    let expected =
+        [(Action::System, "first %d %d"), (Action::System, "second"), (Action::Freopen, "file%d")];
+    assert_eq!(seen, expected.map(|(action, text)| (Some(action), text.to_owned())));
+    let count = |call: &str| log.iter().filter(|line| *line == call).count();
+    assert_eq!((count("dtrace_fprintf"), count(CARRIED_OUT)), (3, 0));
 }
 
 pub(crate) fn memory_has_the_length_that_a_record_gives() {

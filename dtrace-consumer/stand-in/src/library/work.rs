@@ -10,7 +10,7 @@ use dtrace_sys::abi::*;
 use super::state::{Arg, Handlers, STATE};
 use super::{enter, state};
 use crate::memory;
-use crate::plan::{Entry, EntryOddity, Event, Firing, Oddity};
+use crate::plan::{CARRIED_OUT, Entry, EntryOddity, Event, Firing, Oddity};
 
 /// libdtrace's error number for a callback that ends the session.
 const ABORTED: c_int = 1020;
@@ -138,6 +138,9 @@ impl Consumer {
                     let text = if format.is_null() { c".".as_ptr() } else { format };
                     // SAFETY: a C string, and the caller's file.
                     unsafe { libc::fputs(text, self.file) };
+                    if matches!(description.dtrd_action, DTRACEACT_SYSTEM | DTRACEACT_FREOPEN) {
+                        state::note(CARRIED_OUT);
+                    }
                     // One call prints all arguments of a printf.
                     let call = (description.dtrd_action, firing.records[index].format.is_some());
                     index += 1;
