@@ -1,11 +1,23 @@
 //! The descriptors that this process has inherited.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use crate::worker::system::descriptors::null;
 
 /// The highest number of descriptors to look at. More than any system permits a process by default.
 const MOST: i32 = 1 << 20;
+
+/// Returns the numbers of all descriptors that are open, and maybe others.
+fn may_be_open() -> Vec<RawFd> {
+    // A process may have a hundred thousand open, and each call takes its time.
+    #[cfg(target_os = "freebsd")]
+    if let Ok(open) = crate::kinfo::descriptors(std::process::id().cast_signed()) {
+        return open;
+    }
+    // SAFETY: the call has no preconditions.
+    let limit = unsafe { libc::getdtablesize() }.min(MOST);
+    (0..limit).collect()
+}
 
 /// Points all inherited descriptors except the standard three at `/dev/null`. Their numbers stay in use.
 ///
@@ -14,9 +26,7 @@ const MOST: i32 = 1 << 20;
 /// process opens next. A descriptor with the flag is not inherited.
 pub(crate) fn close_inherited_descriptors() {
     let Ok(null) = null() else { return };
-    // SAFETY: the call has no preconditions.
-    let last = unsafe { libc::getdtablesize() }.min(MOST);
-    for fd in libc::STDERR_FILENO + 1..last {
+    for fd in may_be_open().into_iter().filter(|fd| *fd > libc::STDERR_FILENO) {
         // SAFETY: none of the calls touches memory. Replacing a file is as safe for users of the descriptor as a
         // file that fails; this function's own descriptor has the flag.
         unsafe {
