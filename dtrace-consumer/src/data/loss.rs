@@ -38,7 +38,9 @@ pub enum DropKind {
     SpeculationUnavailable,
     /// Strings of stacks: no space. Raise `strsize` or `jstackstrsize`.
     StackStringOverflow,
-    /// Errors inside the ERROR probe. The error that the probe was about is reported nevertheless.
+    /// Errors inside the ERROR probe. The error that the probe was about is reported nevertheless, but not on FreeBSD 15.1 on
+    /// arm64: there every fault of a clause leads to such an error, and only those at functions of the kernel (`fbt`) are
+    /// reported, with a wrong address.
     DoubleError,
     /// A kind that this version of the crate does not know.
     Other(i32),

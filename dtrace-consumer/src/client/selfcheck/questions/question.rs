@@ -33,6 +33,16 @@ pub(in super::super) struct Question {
     pub(in super::super) ask: &'static str,
     /// The predicted lines.
     pub(in super::super) answers: &'static [&'static str],
+    /// Lines that may all take the place of all predicted ones; empty if nothing may.
+    pub(in super::super) or: &'static [&'static str],
+}
+
+impl Question {
+    /// Has other lines take the place of the predicted ones.
+    #[cfg(not(dtrace_abi = "linux"))]
+    pub(super) const fn or(self, or: &'static [&'static str]) -> Question {
+        Question { or, ..self }
+    }
 }
 
 /// Makes a question of its parts.
@@ -41,5 +51,5 @@ pub(super) const fn question(
     ask: &'static str,
     answers: &'static [&'static str],
 ) -> Question {
-    Question { about, ask, answers }
+    Question { about, ask, answers, or: &[] }
 }

@@ -33,6 +33,14 @@ pub(in super::super) const OFFSET: &str = "DIF offset";
 /// Whether a fault tells its clause. It tells the action in its clause.
 pub(in super::super) const FAULTS_TELL_CLAUSES: bool = false;
 
+/// What arrives in place of two faults. libdtrace learns of a fault from the `ERROR` probe, whose sixth argument the kernel of
+/// FreeBSD 15.1 on arm64 cannot read. So that is another fault, which is only counted.
+const LOST_FAULTS: &[&str] = if cfg!(all(target_os = "freebsd", target_arch = "aarch64")) {
+    &["drop DoubleError on no CPU: 2 of 2; its message agrees"]
+} else {
+    &[]
+};
+
 /// The questions.
 pub(in super::super) const QUESTIONS: Questions = Questions {
     options: OPTIONS,
@@ -68,15 +76,14 @@ pub(in super::super) const QUESTIONS: Questions = Questions {
         DISTRIBUTIONS,
         NORMALIZE,
         question(
-            "the fault of an invalid address",
-            "BEGIN { trace(*(int *)8); }",
-            &["fault in action 1 of dtrace:::BEGIN: 1 invalid address at 0x8; its message agrees"],
-        ),
-        question(
-            "the fault of a division by zero",
-            "BEGIN { trace(7 / zero); }",
-            &["fault in action 1 of dtrace:::BEGIN: 4 divide-by-zero at 0x0; its message agrees"],
-        ),
+            "the faults of an invalid address and of a division by zero",
+            "BEGIN { trace(*(int *)8); } BEGIN { trace(7 / zero); }",
+            &[
+                "fault in action 1 of dtrace:::BEGIN: 1 invalid address at 0x8; its message agrees",
+                "fault in action 1 of dtrace:::BEGIN: 4 divide-by-zero at 0x0; its message agrees",
+            ],
+        )
+        .or(LOST_FAULTS),
         SETOPT,
         SPECULATIONS,
         EXIT,
