@@ -5,7 +5,7 @@ use std::io::Write;
 use dtrace_consumer::record::Action;
 use dtrace_consumer::value::{Integer, Sign};
 use dtrace_consumer::{Error, Value, ValueRef, run_synchronous, trace};
-use dtrace_test_support::kernel::{DEEP, IS_LINUX, MODULE};
+use dtrace_test_support::kernel::{DEEP, ENTRY, IS_LINUX, MODULE};
 use dtrace_test_support::live_tests;
 use dtrace_test_support::sessions::{strings, values_of};
 use dtrace_test_support::traced::traced_program;
@@ -138,7 +138,7 @@ fn the_kernels_stack_and_symbols_are_named() {
     assert!(frames.len() > 2, "{frames:?}");
     assert!(frames.iter().all(|(module, _)| module.as_deref() == Some(MODULE)), "{frames:?}");
     let names: Vec<_> = frames.iter().filter_map(|(_, symbol)| symbol.as_deref()).collect();
-    assert!(names.iter().any(|name| name.contains("syscall")), "{names:?}");
+    assert!(names.iter().any(|name| name.contains(ENTRY)), "{names:?}");
     let [(text, Some(symbol), module)] = &caller[..] else { panic!("{caller:?}") };
     assert!(text.starts_with(&format!("{MODULE}`{symbol}")), "{text}");
     assert_eq!(module, MODULE);

@@ -9,8 +9,19 @@ pub const NAME_OF_THREAD: &str = if IS_LINUX { "comm" } else { "td_name" };
 /// The one that points to its credentials.
 pub const CREDENTIALS: &str = if IS_LINUX { "cred" } else { "td_ucred" };
 
-/// A probe at which the kernel has several functions on its stack.
-pub const DEEP: &str = if IS_LINUX { "rawtp:::sys_enter" } else { "fbt::malloc:entry" };
+/// A probe at which the kernel has several functions on its stack. FreeBSD 15.1 loses its way on arm64 where the kernel itself
+/// was interrupted, as it is by probes on functions.
+pub const DEEP: &str = if IS_LINUX {
+    "rawtp:::sys_enter"
+} else if cfg!(target_arch = "aarch64") {
+    "proc:::exit"
+} else {
+    "fbt::malloc:entry"
+};
+
+/// What the name of a function contains through which every system call comes into the kernel.
+pub const ENTRY: &str =
+    if !IS_LINUX && cfg!(target_arch = "aarch64") { "el0_sync" } else { "syscall" };
 
 /// The module of the kernel itself.
 pub const MODULE: &str = if IS_LINUX { "vmlinux" } else { "kernel" };
