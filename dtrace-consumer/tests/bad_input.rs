@@ -23,7 +23,6 @@ live_tests! {
         a_character_that_is_not_ascii_is_named_in_its_column,
         an_unknown_option_is_named,
         structured_output_is_refused_whoever_asks_for_it,
-        an_access_to_address_0_is_a_fault_of_its_probe,
         a_program_that_is_no_worker_is_told_and_not_waited_for,
     ],
     long: [
@@ -38,9 +37,11 @@ live_tests! {
         a_wrong_value_of_an_option_is_named,
         options_that_would_end_the_worker_are_refused,
         destructive_actions_need_their_option,
-        a_division_by_zero_is_a_fault_of_its_kind,
         an_empty_script_does_not_compile,
     ],
+    needs: [Tracing, Faults],
+    tests: [an_access_to_address_0_is_a_fault_of_its_probe],
+    long: [a_division_by_zero_is_a_fault_of_its_kind],
     needs: [],
     tests: [
         an_empty_prefix_is_named_with_what_is_missing,

@@ -23,7 +23,6 @@ live_tests! {
     tests: [
         a_misspelt_function_is_shown_in_its_line,
         a_row_that_does_not_fit_names_the_probe_and_the_value,
-        a_fault_in_begin_is_told_at_once,
         drops_are_told_with_the_option_that_makes_room,
         a_join_of_an_aggregation_that_does_not_exist_is_warned_of,
         a_session_without_problems_says_nothing,
@@ -32,8 +31,10 @@ live_tests! {
         a_description_that_matches_no_probe_is_shown_with_similar_ones,
         a_command_that_does_not_start_is_named,
         an_error_of_a_handler_is_shown_with_its_sources,
-        faults_of_a_hot_clause_are_told_ever_less_often,
     ],
+    needs: [Tracing, Faults],
+    tests: [a_fault_in_begin_is_told_at_once],
+    long: [faults_of_a_hot_clause_are_told_ever_less_often],
     #[cfg(target_os = "linux")]
     needs: [Tracing, Root, Command("setpriv")],
     tests: [

@@ -21,7 +21,6 @@ live_tests! {
         firings_arrive_in_their_order_with_probe_values_and_text,
         text_comes_only_where_it_is_asked_for,
         entries_arrive_before_the_end_of_their_walk,
-        faults_arrive_with_their_probe,
         what_a_full_channel_costs_arrives_as_drops,
         a_stop_handle_ends_the_session_and_what_was_before_arrives,
         a_full_channel_that_somebody_else_holds_does_not_keep_the_session_from_ending,
@@ -36,6 +35,8 @@ live_tests! {
         finish_does_not_wait_for_a_full_channel,
         a_session_that_fails_ends_the_events_and_finish_says_why,
     ],
+    needs: [Tracing, Faults],
+    tests: [faults_arrive_with_their_probe],
 }
 
 fn counting(capacity: usize) -> Events {

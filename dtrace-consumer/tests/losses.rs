@@ -21,15 +21,19 @@ live_tests! {
         keys_beyond_the_aggregations_space_are_counted,
         dynamic_variables_beyond_their_space_are_counted,
         speculations_that_cannot_be_had_are_counted,
-        a_fault_is_told_though_the_scripts_own_clause_for_faults_fails,
         losses_are_warned_of_unless_they_are_only_to_be_counted,
     ],
     long: [
         records_dropped_while_the_last_buffer_is_read_are_counted,
         speculative_records_beyond_their_space_are_counted_once,
-        faults_beyond_the_principal_buffer_are_counted,
         a_string_that_is_too_long_is_cut_and_that_is_no_loss,
         losses_of_every_kind_end_the_session_where_that_is_asked_for,
+    ],
+    needs: [Tracing, Faults],
+    tests: [a_fault_is_told_though_the_scripts_own_clause_for_faults_fails],
+    long: [
+        faults_beyond_the_principal_buffer_are_counted,
+        a_fault_ends_the_session_where_that_is_asked_for,
     ],
     #[cfg(target_os = "linux")]
     needs: [Tracing],
@@ -290,6 +294,9 @@ fn losses_of_every_kind_end_the_session_where_that_is_asked_for() {
         assert!(losses.dropped(lossy.kind) > 0, "{:?}: {losses}", lossy.kind);
         assert_eq!(outcome.losses, losses);
     }
+}
+
+fn a_fault_ends_the_session_where_that_is_asked_for() {
     let result =
         run_synchronous("BEGIN { trace(*(int *)0); }", ["true"]).losses(LossPolicy::Fail).run();
     let Err(Failure { error: Error::Lost(losses), .. }) = result else { panic!("{result:?}") };

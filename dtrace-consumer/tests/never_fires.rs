@@ -28,7 +28,7 @@ live_tests! {
         a_probe_that_is_built_upon_what_the_kernel_lacks_is_warned_of,
     ],
     #[cfg(target_os = "freebsd")]
-    needs: [Tracing],
+    needs: [Tracing, ProbesInPrograms],
     tests: [
         probes_that_a_command_registers_fire,
         probes_that_a_process_has_registered_fire,

@@ -30,6 +30,10 @@ live_tests! {
         a_created_process_does_not_outlive_its_session,
         a_created_process_does_not_outlive_a_session_that_fails,
         a_session_goes_on_after_a_created_process_while_a_grabbed_one_runs,
+    ],
+    needs: [Tracing, ProbesInPrograms],
+    tests: [
+        a_created_process_that_is_attached_to_does_not_outlive_a_session_that_fails,
         probes_of_a_created_process_can_be_listed_without_running_it,
     ],
     // Elsewhere a created process may end before its `main`, and there is no pcap().
@@ -203,22 +207,28 @@ fn a_created_process_does_not_outlive_its_session() {
 }
 
 fn a_created_process_does_not_outlive_a_session_that_fails() {
+    created_until_a_failure("BEGIN { trace($target); }");
+}
+
+fn a_created_process_that_is_attached_to_does_not_outlive_a_session_that_fails() {
+    created_until_a_failure("BEGIN, pid$target:libc.so*:exit:entry { trace($target); }");
+}
+
+/// Creates a process in a session that fails, with which it has to end.
+fn created_until_a_failure(script: &str) {
     let (_lock, guard) = alone();
-    // One that libdtrace is attached to, and one that it is not.
-    for probe in ["BEGIN", "BEGIN, pid$target:libc.so*:exit:entry"] {
-        let mut pid = 0;
-        let failure = trace(format!("{probe} {{ trace($target); }}"))
-            .create(["sleep", "1000"])
-            .rows(|target: i32| {
-                pid = target;
-                Err("enough".into())
-            })
-            .run()
-            .expect_err("the closure fails");
-        assert!(matches!(failure.error, Error::Callback { .. }), "{failure:?}");
-        assert_ne!(pid, 0);
-        wait_until_gone(&[pid]);
-    }
+    let mut pid = 0;
+    let failure = trace(script)
+        .create(["sleep", "1000"])
+        .rows(|target: i32| {
+            pid = target;
+            Err("enough".into())
+        })
+        .run()
+        .expect_err("the closure fails");
+    assert!(matches!(failure.error, Error::Callback { .. }), "{failure:?}");
+    assert_ne!(pid, 0);
+    wait_until_gone(&[pid]);
     guard.check();
 }
 

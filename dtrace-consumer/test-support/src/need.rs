@@ -23,6 +23,10 @@ pub enum Need {
     Tracing,
     /// The kernel has function tracing, which `fbt` and what builds upon it need.
     FunctionTracing,
+    /// The kernel has probes in programs: those of functions, and those that a program registers.
+    ProbesInPrograms,
+    /// libdtrace learns of the faults of clauses.
+    Faults,
     /// The kernel is that of a virtual machine, so its settings may change.
     StockKernel,
     /// The kernel was booted with an option.
@@ -87,6 +91,14 @@ impl Need {
                 has_function_tracing(),
                 "the kernel has no function tracing (`vm/lane test` runs one that has)",
             ),
+            Need::ProbesInPrograms => found(
+                !is_freebsd_on_arm64(),
+                "the kernel of FreeBSD has no probes in programs on arm64",
+            ),
+            Need::Faults => found(
+                !is_freebsd_on_arm64(),
+                "the kernel of FreeBSD 15.1 only counts the faults of most clauses on arm64",
+            ),
             Need::StockKernel => found(
                 stock_kernel().is_some(),
                 "this is not a virtual machine for tests (`vm/lane test` runs one)",
@@ -116,6 +128,8 @@ impl Need {
         let variable = match self {
             // Not every machine has one to overwrite, or can make one.
             Need::ScratchDisk => return None,
+            // What lacks them is a system, which no machine can have otherwise.
+            Need::ProbesInPrograms | Need::Faults => return None,
             Need::KernelOption(option) => {
                 let is_this = std::env::var_os(KERNEL_OPTION).is_some_and(|set| set == option);
                 return is_this.then_some(KERNEL_OPTION);
@@ -150,6 +164,12 @@ fn has_function_tracing() -> bool {
         && ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
             .into_iter()
             .any(|d| is_there(&format!("{d}/available_filter_functions")))
+}
+
+/// Its fasttrap(4) is for other architectures. And a fault outside of a function of the kernel leads to another one where
+/// libdtrace is to be told of it: `dtrace_getarg()` has no sixth argument there.
+const fn is_freebsd_on_arm64() -> bool {
+    cfg!(all(target_os = "freebsd", target_arch = "aarch64"))
 }
 
 fn is_booted_with(option: &str) -> bool {
