@@ -31,10 +31,8 @@ impl Told {
         }
         let (is_new, due) = self.count(Loss::Drops(*kind), *drops);
         if let Some(total) = due {
-            let remedy = kind.option().map(|name| format!(" (raise the option `{name}`)"));
-            let remedy = remedy.unwrap_or_default();
             let drops = counted(total, format_args!("{kind} drop"));
-            speak::say(&format!("data were lost: {drops} so far{remedy}"));
+            speak::say(&format!("data were lost: {drops} so far{}", advice(*kind)));
         }
         is_new
     }
@@ -66,6 +64,19 @@ impl Told {
         let due = count.checked_ilog10() > digits;
         let total = *count;
         (self.0.len() > counted, due.then_some(total))
+    }
+}
+
+/// Returns what to do about drops, or what they mean.
+fn advice(kind: DropKind) -> String {
+    // The kernel has no sixth argument for the clause with which libdtrace learns of faults.
+    const COUNTS_FAULTS: bool = cfg!(all(target_os = "freebsd", target_arch = "aarch64"));
+    match kind.option() {
+        Some(name) => format!(" (raise the option `{name}`)"),
+        None if COUNTS_FAULTS && kind == DropKind::DoubleError => {
+            " (a clause has failed; on arm64 FreeBSD does not tell which, and why)".to_owned()
+        }
+        None => String::new(),
     }
 }
 
