@@ -37,7 +37,7 @@ pub enum Elevation {
     Sudo,
     /// `doas -n`.
     Doas,
-    /// `mdo` (FreeBSD).
+    /// `mdo` (FreeBSD). The rules that permit it name users, not programs: whoever may use it can do anything as root.
     Mdo,
     /// `pfexec` (illumos).
     Pfexec,
