@@ -135,7 +135,7 @@ fn a_fault_in_begin_is_told_at_once() {
 fn a_fault_in_begin_that_is_only_counted_is_told_at_once() {
     let line = told_of_a_fault_in_begin();
     let expected = "dtrace-consumer: data were lost: 1 error within the ERROR probe drop so far \
-                    (a clause has failed; on arm64 FreeBSD does not tell which, and why)\n";
+                    (a clause has failed; on arm64 FreeBSD does not tell which one, or why)\n";
     assert_eq!(line, expected);
 }
 

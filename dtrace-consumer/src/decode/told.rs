@@ -74,7 +74,7 @@ fn advice(kind: DropKind) -> String {
     match kind.option() {
         Some(name) => format!(" (raise the option `{name}`)"),
         None if COUNTS_FAULTS && kind == DropKind::DoubleError => {
-            " (a clause has failed; on arm64 FreeBSD does not tell which, and why)".to_owned()
+            " (a clause has failed; on arm64 FreeBSD does not tell which one, or why)".to_owned()
         }
         None => String::new(),
     }

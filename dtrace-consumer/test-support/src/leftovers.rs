@@ -94,7 +94,7 @@ impl Guard {
     }
 }
 
-/// What processes are and do, for the person who reads that they remain.
+/// The numbers and command lines of processes, for the person who reads that they remain.
 fn described(processes: &[i32]) -> String {
     let each = processes.iter().map(|pid| {
         let line = String::from_utf8_lossy(&command_line(*pid)).replace('\0', " ");

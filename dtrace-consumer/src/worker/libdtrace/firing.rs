@@ -152,7 +152,7 @@ impl<S: Sink> Context<S> {
             // libdtrace would print the status like data.
             Action::Exit => DTRACE_CONSUME_NEXT,
             // The consumer performs these, with its own privileges and where its output goes. libdtrace would perform
-            // them here.
+            // them in this process.
             Action::System | Action::Freopen => {
                 // SAFETY: `d` and its records are those of the running callback.
                 unsafe { self.format(d, records, index) };

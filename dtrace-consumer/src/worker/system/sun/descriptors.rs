@@ -9,7 +9,7 @@ const MOST: i32 = 1 << 20;
 
 /// Returns the numbers of all descriptors that are open, and maybe others.
 fn may_be_open() -> Vec<RawFd> {
-    // A process may have a hundred thousand open, and each call takes its time.
+    // The limit may be a hundred thousand, and each call takes its time.
     #[cfg(target_os = "freebsd")]
     if let Ok(open) = crate::kinfo::descriptors(std::process::id().cast_signed()) {
         return open;
