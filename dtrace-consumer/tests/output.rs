@@ -1,5 +1,6 @@
 //! Is the text of records what dtrace(1) would print?
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -19,6 +20,7 @@ live_tests! {
     long: [
         records_print_as_with_dtrace_when_quiet,
         records_print_as_in_the_table_of_dtrace,
+        numbers_and_strings_print_as_with_dtrace,
         aggregations_print_as_with_dtrace,
     ],
     needs: [Tracing],
@@ -93,6 +95,39 @@ fn records_print_as_with_dtrace_when_quiet() {
         .run()
         .expect("the session comes to its end");
     assert_eq!(text.trim_end(), expected.trim_end());
+}
+
+/// Prints values of all sizes in all the ways that have no precision. Each clause has nothing else.
+fn numbers_and_strings() -> String {
+    const SIZES: [&str; 8] =
+        ["char", "unsigned char", "short", "ushort_t", "int", "uint_t", "int64_t", "uint64_t"];
+    const NUMBERS: [&str; 4] = ["0", "100", "-1", "0x8000000080008080"];
+    let ways = |letters: &'static str, flags: &'static [&str]| {
+        let ways = letters.chars().flat_map(move |it| flags.iter().map(move |flag| (it, flag)));
+        ways.map(|(letter, flags)| format!("[%{flags}{letter}]")).collect::<String>()
+    };
+    let mut script = String::new();
+    let mut clause = |format: String, value: String| {
+        let values = vec![value; format.matches('%').count()].join(", ");
+        writeln!(script, r#"BEGIN {{ printf("{format} 100%%\n", {values}); }}"#).expect("a string");
+    };
+    for (size, number) in SIZES.iter().flat_map(|size| NUMBERS.map(|it| (size, it))) {
+        let numbers = ways("diuoxX", &["", "0", "1", "8", "-8", "08", "-030", "0-30"]);
+        clause(numbers, format!("({size}){number}"));
+    }
+    for size in &SIZES[..6] {
+        clause(ways("c", &["", "3", "-3"]), format!("({size})'c'"));
+    }
+    for string in ["text", "", "\\303\\244"] {
+        clause(ways("s", &["", "2", "-2", "8", "-8"]), format!("\"{string}\""));
+    }
+    script + "BEGIN { exit(0); }"
+}
+
+fn numbers_and_strings_print_as_with_dtrace() {
+    let script = numbers_and_strings();
+    let expected = dtrace(&script, true);
+    assert_eq!(text_of(&script).trim_end(), expected.trim_end());
 }
 
 fn aggregations_print_as_with_dtrace() {

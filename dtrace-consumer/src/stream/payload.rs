@@ -61,20 +61,6 @@ pub(crate) struct FiringFrame<'a> {
     pub(crate) text_ends: &'a [u8],
 }
 
-impl FiringFrame<'_> {
-    /// A firing that recorded nothing.
-    #[cfg(feature = "live")]
-    pub(crate) const EMPTY: Self = FiringFrame {
-        probe: 0,
-        clause: 0,
-        cpu: 0,
-        flow: None,
-        data: &[],
-        text: &[],
-        text_ends: &[],
-    };
-}
-
 /// Flow indentation, as libdtrace computes it when `flowindent` is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FlowFrame<'a> {

@@ -1,5 +1,6 @@
 //! How to treat the firings of a clause.
 
+use super::printf::Printer;
 use crate::data::record::{Action, RecordDescription};
 use crate::records::layout::{self, Field};
 use crate::stream::packed::Packing;
@@ -15,6 +16,8 @@ pub(super) struct Clause {
     pub(super) pure: bool,
     /// Whether it has records that libdtrace would format.
     pub(super) prints: bool,
+    /// What prints its firings in libdtrace's place.
+    pub(super) printer: Option<Printer>,
     /// Whether the consumer must perform an action, even if nobody wants the firings.
     pub(super) asks: bool,
     /// How a firing's records travel.
@@ -27,10 +30,12 @@ impl Clause {
     /// Examines the records. `string_size` is the size of a D string, if it is known.
     pub(super) fn new(key: u32, records: &[RecordDescription], string_size: Option<u32>) -> Clause {
         let packing = Packing::with_strings(records, string_size);
+        let pure = records.iter().all(|r| only_records(r.action));
         Clause {
             key,
             length: packing.length(),
-            pure: records.iter().all(|r| only_records(r.action)),
+            pure,
+            printer: Printer::of(records).filter(|_| pure),
             prints: records.iter().any(|r| r.action != Action::Exit),
             asks: records.iter().any(|r| is_performed(r.action)),
             packing,

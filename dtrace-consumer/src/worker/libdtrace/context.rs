@@ -50,6 +50,8 @@ pub(super) struct Context<S> {
     pub(super) in_part: Cell<bool>,
     pub(super) told: RefCell<Told>,
     pub(super) pending: RefCell<Option<Pending>>,
+    /// The text of a firing that this process has printed itself.
+    pub(super) text: RefCell<Vec<u8>>,
     pub(super) text_ends: RefCell<Vec<u8>>,
     /// The packed records of the firing or entry that is being sent.
     pub(super) packed: RefCell<Vec<u8>>,
@@ -122,6 +124,7 @@ impl<S: Sink> Context<S> {
             in_part: Cell::new(false),
             told: RefCell::default(),
             pending: RefCell::new(None),
+            text: RefCell::default(),
             text_ends: RefCell::new(Vec::new()),
             packed: RefCell::new(Vec::new()),
             failed: Cell::new(false),

@@ -53,11 +53,21 @@ impl<S: Sink> Context<S> {
         // SAFETY: the caller guarantees it; see `# Safety`.
         let flow = unsafe { flow_of(d) };
         let (probe, cpu) = (platform::number_of(probe), platform::cpu_number(d.dtpda_cpu));
-        if clause.pure && !(self.wanted.text && clause.prints) {
+        let prints = self.wanted.text && clause.prints;
+        if clause.pure && (!prints || clause.printer.is_some()) {
             if wanted {
+                let (mut text, mut text_ends) =
+                    (self.text.borrow_mut(), self.text_ends.borrow_mut());
+                text.clear();
+                text_ends.clear();
+                if let Some(printer) = clause.printer.as_ref().filter(|_| prints) {
+                    printer.print(data, &mut text, &mut text_ends);
+                }
+                let (text, text_ends) = (&text[..], &text_ends[..]);
                 let flow = flow.as_ref().map(context::flow_frame);
+                let key = clause.key;
                 let frame =
-                    FiringFrame { probe, clause: clause.key, cpu, flow, ..FiringFrame::EMPTY };
+                    FiringFrame { probe, clause: key, cpu, flow, data: &[], text, text_ends };
                 self.send_firing(&frame, &clause, data);
             }
             return Ok(DTRACE_CONSUME_NEXT);

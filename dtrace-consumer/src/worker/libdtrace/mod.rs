@@ -21,6 +21,7 @@ mod memstream;
 mod named_text;
 mod platform;
 mod printed;
+mod printf;
 mod probes;
 mod processes;
 mod programs;

@@ -1,0 +1,408 @@
+//! Prints the records of `printf()` as libdtrace does, where a format has only numbers, characters and strings.
+//!
+//! libdtrace calls vfprintf(3) once or more for each conversion, which is most of what the text of a record costs. What
+//! this module does not know (precisions, flags other than `-` and `0`, `%a`, `%Y` and so on) is left to libdtrace, and
+//! so is a clause that prints anything else.
+
+use std::ops::Range;
+
+use crate::data::nul::up_to_nul;
+use crate::data::record::{Action, RecordDescription};
+
+/// Prints the firings of a clause.
+#[derive(Debug)]
+pub(super) struct Printer {
+    calls: Vec<Call>,
+}
+
+/// A call of `printf()`.
+#[derive(Debug)]
+struct Call {
+    /// The index of its first record.
+    record: u32,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    Text(Vec<u8>),
+    Value(Conversion, Range<usize>),
+}
+
+/// A conversion, and how its text is padded.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+struct Conversion {
+    kind: Kind,
+    width: usize,
+    /// Whether blanks follow the text. Otherwise they precede it.
+    is_left: bool,
+    /// Whether zeros take the place of the blanks that precede a number.
+    has_zeros: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Kind {
+    Signed,
+    Unsigned,
+    Octal,
+    Hexadecimal(&'static [u8; 16]),
+    Character,
+    String,
+}
+
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+/// The widest text that is padded here. libdtrace gives up at some width beyond.
+const WIDEST: usize = 255;
+
+impl Printer {
+    /// Returns what prints a clause with these records; `None` if only libdtrace can.
+    pub(super) fn of(records: &[RecordDescription]) -> Option<Printer> {
+        let mut calls = Vec::new();
+        let mut rest = records.iter().enumerate().peekable();
+        while let Some((index, first)) = rest.next() {
+            match first.action {
+                // It prints nothing.
+                Action::Exit => continue,
+                Action::Printf => {}
+                _ => return None,
+            }
+            let format = first.format.as_deref()?;
+            let mut arguments = vec![first];
+            let is_argument = |it: &(usize, &RecordDescription)| {
+                it.1.action == Action::Printf && it.1.format.is_none()
+            };
+            while let Some((_, argument)) = rest.next_if(is_argument) {
+                arguments.push(argument);
+            }
+            let pieces = pieces(format, &arguments)?;
+            calls.push(Call { record: u32::try_from(index).ok()?, pieces });
+        }
+        Some(Printer { calls })
+    }
+
+    /// Appends the text of a firing with this data, and where the text of each call ends: the index of its first
+    /// record, and the length of the text.
+    pub(super) fn print(&self, data: &[u8], text: &mut Vec<u8>, ends: &mut Vec<u8>) {
+        for call in &self.calls {
+            for piece in &call.pieces {
+                match piece {
+                    Piece::Text(literal) => text.extend_from_slice(literal),
+                    Piece::Value(conversion, place) => {
+                        let bytes = data.get(place.clone()).unwrap_or_default();
+                        conversion.print(bytes, text);
+                    }
+                }
+            }
+            let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            ends.extend_from_slice(&call.record.to_le_bytes());
+            ends.extend_from_slice(&end.to_le_bytes());
+        }
+    }
+}
+
+/// Returns the pieces of a call's text.
+fn pieces(format: &str, arguments: &[&RecordDescription]) -> Option<Vec<Piece>> {
+    // A byte that is no text has taken this form. No format is empty, unless it was too long to be described.
+    if format.is_empty() || format.contains(char::REPLACEMENT_CHARACTER) {
+        return None;
+    }
+    let mut pieces = Vec::new();
+    let mut unused = arguments.iter();
+    let mut rest = format.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        let (before, from) = rest.split_at(at);
+        add(before, &mut pieces);
+        if from.starts_with(b"%%") {
+            add(b"%", &mut pieces);
+            rest = &from[2..];
+            continue;
+        }
+        let (conversion, after) = Conversion::parse(&from[1..])?;
+        rest = after;
+        let argument = unused.next()?;
+        if !conversion.takes(argument) {
+            return None;
+        }
+        let start = argument.offset as usize;
+        pieces.push(Piece::Value(conversion, start..start.checked_add(argument.size as usize)?));
+    }
+    add(rest, &mut pieces);
+    // A call without arguments has a record all the same.
+    let takes_any = pieces.iter().any(|it| matches!(it, Piece::Value(..)));
+    let left = unused.len();
+    (left == 0 || left == 1 && !takes_any).then_some(pieces)
+}
+
+/// Adds text to the last piece.
+fn add(text: &[u8], pieces: &mut Vec<Piece>) {
+    match pieces.last_mut() {
+        _ if text.is_empty() => {}
+        Some(Piece::Text(before)) => before.extend_from_slice(text),
+        _ => pieces.push(Piece::Text(text.to_vec())),
+    }
+}
+
+impl Conversion {
+    /// Parses what follows a `%`. Returns the rest of the format, too.
+    fn parse(mut rest: &[u8]) -> Option<(Conversion, &[u8])> {
+        let (mut is_left, mut has_zeros, mut width) = (false, false, 0);
+        while let Some((flag @ (b'-' | b'0'), after)) = rest.split_first() {
+            is_left |= *flag == b'-';
+            has_zeros |= *flag == b'0';
+            rest = after;
+        }
+        while let Some((digit @ b'0'..=b'9', after)) = rest.split_first() {
+            width = width * 10 + usize::from(digit - b'0');
+            if width > WIDEST {
+                return None;
+            }
+            rest = after;
+        }
+        // The record has the size of the number. A character of `%lc` and a string of `%ls` are wide ones.
+        let sizes = rest.iter().take_while(|it| matches!(it, b'h' | b'l')).count();
+        let (letter, after) = rest[sizes..].split_first()?;
+        let kind = match letter {
+            b'd' | b'i' => Kind::Signed,
+            b'u' => Kind::Unsigned,
+            b'o' => Kind::Octal,
+            b'x' => Kind::Hexadecimal(LOWER),
+            b'X' => Kind::Hexadecimal(UPPER),
+            b'c' => Kind::Character,
+            b's' => Kind::String,
+            _ => return None,
+        };
+        let is_number = !matches!(kind, Kind::Character | Kind::String);
+        let conversion = Conversion { kind, width, is_left, has_zeros: has_zeros && !is_left };
+        (is_number || sizes == 0 && !has_zeros).then_some((conversion, after))
+    }
+
+    /// Returns whether it can print a record.
+    fn takes(self, r: &RecordDescription) -> bool {
+        match self.kind {
+            Kind::String => true,
+            Kind::Character => matches!(r.size, 1 | 2 | 4),
+            _ => matches!(r.size, 1 | 2 | 4 | 8),
+        }
+    }
+
+    /// Appends a record's text.
+    fn print(self, bytes: &[u8], text: &mut Vec<u8>) {
+        match self.kind {
+            Kind::String => self.pad(b"", up_to_nul(bytes), text),
+            Kind::Character => {
+                let byte = unsigned(bytes) as u8;
+                self.pad(b"", &[byte], text);
+            }
+            Kind::Signed => {
+                let number = signed(bytes);
+                let sign: &[u8] = if number < 0 { b"-" } else { b"" };
+                self.number::<10>(sign, number.unsigned_abs(), LOWER, text);
+            }
+            Kind::Unsigned => self.number::<10>(b"", unsigned(bytes), LOWER, text),
+            Kind::Octal => self.number::<8>(b"", unsigned(bytes), LOWER, text),
+            Kind::Hexadecimal(digits) => self.number::<16>(b"", unsigned(bytes), digits, text),
+        }
+    }
+
+    fn number<const RADIX: u64>(
+        self,
+        sign: &[u8],
+        mut number: u64,
+        digits: &[u8; 16],
+        text: &mut Vec<u8>,
+    ) {
+        // Octal takes the most digits.
+        let mut buffer = [0; 22];
+        let mut start = buffer.len();
+        loop {
+            start -= 1;
+            buffer[start] = digits[(number % RADIX) as usize];
+            number /= RADIX;
+            if number == 0 {
+                break;
+            }
+        }
+        self.pad(sign, &buffer[start..], text);
+    }
+
+    fn pad(self, sign: &[u8], body: &[u8], text: &mut Vec<u8>) {
+        let missing = self.width.saturating_sub(sign.len() + body.len());
+        let (before, zeros, after) = match (self.is_left, self.has_zeros) {
+            (true, _) => (0, 0, missing),
+            (_, true) => (0, missing, 0),
+            _ => (missing, 0, 0),
+        };
+        text.extend(std::iter::repeat_n(b' ', before));
+        text.extend_from_slice(sign);
+        text.extend(std::iter::repeat_n(b'0', zeros));
+        text.extend_from_slice(body);
+        text.extend(std::iter::repeat_n(b' ', after));
+    }
+}
+
+/// Reads a number without a sign.
+fn unsigned(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [a] => a.into(),
+        [a, b] => u16::from_ne_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+/// Reads a number with a sign.
+fn signed(bytes: &[u8]) -> i64 {
+    match *bytes {
+        [a] => i8::from_ne_bytes([a]).into(),
+        [a, b] => i16::from_ne_bytes([a, b]).into(),
+        [a, b, c, d] => i32::from_ne_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f, g, h] => i64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(action: Action, offset: u32, size: u32, format: Option<&str>) -> RecordDescription {
+        let format = format.map(str::to_owned);
+        RecordDescription { action, offset, size, alignment: 8, argument: 0, format }
+    }
+
+    fn printed(printer: &Printer, data: &[u8]) -> (String, Vec<u8>) {
+        let (mut text, mut ends) = (Vec::new(), Vec::new());
+        printer.print(data, &mut text, &mut ends);
+        (String::from_utf8(text).expect("text"), ends)
+    }
+
+    /// What a format prints of one number that is as long as this.
+    fn one(format: &str, bytes: &[u8]) -> Option<String> {
+        let size = u32::try_from(bytes.len()).expect("short");
+        let printer = Printer::of(&[record(Action::Printf, 0, size, Some(format))])?;
+        Some(printed(&printer, bytes).0)
+    }
+
+    /// What the standard library makes of a number.
+    fn expected(bytes: &[u8], flags: &str, width: usize, letter: char) -> String {
+        let number = unsigned(bytes);
+        let (sign, digits) = match letter {
+            'd' | 'i' if signed(bytes) < 0 => ("-", signed(bytes).unsigned_abs().to_string()),
+            'o' => ("", format!("{number:o}")),
+            'x' => ("", format!("{number:x}")),
+            'X' => ("", format!("{number:X}")),
+            _ => ("", number.to_string()),
+        };
+        let rest = width.saturating_sub(sign.len());
+        match flags {
+            flags if flags.contains('-') => format!("{:<width$}", format!("{sign}{digits}")),
+            flags if flags.contains('0') => format!("{sign}{digits:0>rest$}"),
+            _ => format!("{:>width$}", format!("{sign}{digits}")),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_have_their_digits_and_padding(
+            number: i64,
+            size in prop::sample::select(vec![1, 2, 4, 8]),
+            flags in "[-0]{0,2}",
+            width in 0..=WIDEST,
+            letter in prop::sample::select(vec!['d', 'i', 'u', 'o', 'x', 'X']),
+        ) {
+            let bytes = &number.to_ne_bytes()[..];
+            let bytes = if cfg!(target_endian = "little") { &bytes[..size] } else { &bytes[8 - size..] };
+            let expected = format!("<{}>", expected(bytes, &flags, width, letter));
+            let width = if width == 0 { String::new() } else { width.to_string() };
+            let format = format!("<%{flags}{width}{letter}>");
+            prop_assert_eq!(one(&format, bytes), Some(expected));
+        }
+    }
+
+    #[test]
+    fn characters_and_strings_end_and_are_padded_as_in_c() {
+        for (format, bytes, expected) in [
+            ("%s|", &b"text\0rest"[..], "text|"),
+            ("%s|", b"whole", "whole|"),
+            ("%8s|", b"text\0", "    text|"),
+            ("%-8s|", b"text\0", "text    |"),
+            ("%2s|", b"text\0", "text|"),
+            ("%c|", b"c", "c|"),
+            ("%-3c|%%", b"c", "c  |%"),
+            ("%c", &0x0163i32.to_ne_bytes(), "c"),
+            ("none %%d %%\n", b"", "none %d %\n"),
+            // Elsewhere than on Linux, this is a record with a number.
+            ("none", &[1; 8], "none"),
+            ("%hhd %%", &[255], "-1 %"),
+        ] {
+            assert_eq!(one(format, bytes).as_deref(), Some(expected), "{format}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_to_libdtrace() {
+        for format in [
+            "",
+            "%",
+            "%5",
+            "%.3d",
+            "%+d",
+            "% d",
+            "%#x",
+            "%'d",
+            "%*d",
+            "%?p",
+            "%p",
+            "%a",
+            "%A",
+            "%k",
+            "%Y",
+            "%S",
+            "%C",
+            "%f",
+            "%@d",
+            "%256d",
+            "%05c",
+            "%0s",
+            "%5%",
+            "\u{fffd}%d",
+            "%d %d",
+            "%lc",
+            "%ls",
+            "%wc",
+            "%ws",
+        ] {
+            assert_eq!(one(format, &[0; 4]), None, "{format}");
+        }
+        assert_eq!(one("%d", &[0; 3]), None);
+        assert_eq!(one("%c", &[0; 8]), None);
+        for action in [Action::Trace, Action::Printa, Action::Stack, Action::System] {
+            let first = record(Action::Printf, 0, 0, Some("text"));
+            assert!(Printer::of(&[first, record(action, 0, 4, None)]).is_none(), "{action}");
+        }
+        let two = [record(Action::Printf, 0, 4, Some("%d")), record(Action::Printf, 4, 4, None)];
+        assert!(Printer::of(&two).is_none(), "an argument too many");
+        assert!(Printer::of(&two[1..]).is_none(), "no format");
+    }
+
+    #[test]
+    fn each_call_ends_at_its_first_record() {
+        let records = [
+            record(Action::Printf, 0, 4, Some("a=%d b=%u\n")),
+            record(Action::Printf, 4, 4, None),
+            record(Action::Exit, 8, 4, None),
+            record(Action::Printf, 12, 0, Some("end")),
+        ];
+        let printer = Printer::of(&records).expect("it knows all of it");
+        let data: Vec<u8> = [-1i32, -1, 0].iter().flat_map(|it| it.to_ne_bytes()).collect();
+        let (text, ends) = printed(&printer, &data);
+        assert_eq!(text, "a=-1 b=4294967295\nend");
+        let expected: Vec<u8> = [0u32, 18, 3, 21].iter().flat_map(|it| it.to_le_bytes()).collect();
+        assert_eq!(ends, expected);
+    }
+}
