@@ -53,6 +53,9 @@ impl Figure {
 /// A script with one probe.
 pub(crate) const ONE_PROBE: &str = "syscall::getppid:entry /pid == $target/ { @ = count(); }";
 const NUMBERS: &str = "syscall::getppid:entry /pid == $target/ { printf(\"%d %d\\n\", pid, tid); }";
+/// libdtrace formats the text.
+const ALTERNATE: &str =
+    "syscall::getppid:entry /pid == $target/ { printf(\"%d %#x\\n\", pid, tid); }";
 const TRACE: &str = "syscall::getppid:entry /pid == $target/ { trace(pid); trace(tid); }";
 const KEYS: &str = "syscall::kill:entry /pid == $target/ { @[arg0] = count(); }";
 const CALLS: u32 = 200_000;
@@ -117,6 +120,7 @@ pub(crate) fn all() -> Vec<Row> {
         starts("one probe", ONE_PROBE),
         starts("`syscall:::entry`", "syscall:::entry /pid == $target/ { @[probefunc] = count(); }"),
         records("200 k records, text", NUMBERS, Handler::Text),
+        records("200 k records, text with `%#x`", ALTERNATE, Handler::Text),
         records("200 k records, rows of two numbers", NUMBERS, Handler::Rows),
         records("200 k records, `trace()`", TRACE, Handler::Firings),
         paced("900 records a second", often),
