@@ -116,7 +116,7 @@ impl<S: Source, C> Session<S, C> {
         self
     }
 
-    /// Makes libdtrace format every record, as an `out` closure does. [`Firing::text`](crate::Firing::text)
+    /// Has every record formatted, as an `out` closure does. [`Firing::text`](crate::Firing::text)
     /// and [`Firing::output`](crate::Firing::output) then return the text. A replay with this setting fails if
     /// the recording has no text.
     pub fn formatted(mut self) -> Self {

@@ -62,8 +62,8 @@ closures! {
     /// ```
     chewrec(record: &Record<'_>) => Chewrec, Wants::CHEWREC;
 
-    /// Calls the closure with the text of each record, as dtrace(1) would print it. This makes libdtrace
-    /// format every record, which costs more than the other closures.
+    /// Calls the closure with the text of each record, as dtrace(1) would print it. This has every
+    /// record formatted, which costs more than the other closures.
     out(output: &Output<'_>) => Out, Wants::OUT;
 
     /// Calls the closure for each entry of each walk over the aggregations: once at the end, and regularly if

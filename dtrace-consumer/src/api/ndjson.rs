@@ -73,7 +73,7 @@ impl<W: Write> Lines<W> {
         Lines { to, has_text: false, walk: 0, has_failed: false }
     }
 
-    /// Also writes the text that dtrace(1) would print for each record. libdtrace formats it for this, which costs time.
+    /// Also writes the text that dtrace(1) would print for each record. Formatting costs time.
     /// The replay of a recording without text then fails with [`Error::NotRecorded`](crate::Error::NotRecorded).
     #[must_use]
     pub fn text(mut self) -> Lines<W> {

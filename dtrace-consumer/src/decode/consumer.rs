@@ -49,7 +49,7 @@ use crate::error::callback::CallbackResult;
 #[expect(unused_variables, reason = "the names are documentation")]
 pub trait Consumer {
     /// Returns the methods to call among those that have a cost. The default calls all, if the session has
-    /// data for them. Omitting [`Wants::OUT`] saves libdtrace the formatting of every record.
+    /// data for them. Omitting [`Wants::OUT`] saves the formatting of every record.
     ///
     /// A replay fails with [`Error::NotRecorded`](crate::Error::NotRecorded) if the recording lacks the data
     /// for a method that is named here, as in `Wants::CHEW | Wants::OUT`. The default names none.
@@ -161,7 +161,7 @@ impl Wants {
     pub const CHEW: Wants = Wants(0x11);
     /// [`Consumer::chewrec`].
     pub const CHEWREC: Wants = Wants(0x22);
-    /// [`Consumer::out`], for which libdtrace formats every record.
+    /// [`Consumer::out`], for which every record is formatted.
     pub const OUT: Wants = Wants(0x44);
     /// [`Consumer::report`], for which libdtrace formats the aggregations at the end.
     pub const REPORT: Wants = Wants(0x88);

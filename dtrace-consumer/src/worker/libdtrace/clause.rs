@@ -14,7 +14,7 @@ pub(super) struct Clause {
     pub(super) length: usize,
     /// Whether all its actions only record, so that libdtrace has nothing to do for it.
     pub(super) pure: bool,
-    /// Whether it has records that libdtrace would format.
+    /// Whether it has records that are printed where text is wanted.
     pub(super) prints: bool,
     /// What prints its firings in libdtrace's place.
     pub(super) printer: Option<Printer>,
