@@ -53,7 +53,7 @@ impl Figure {
 /// A script with one probe.
 pub(crate) const ONE_PROBE: &str = "syscall::getppid:entry /pid == $target/ { @ = count(); }";
 const NUMBERS: &str = "syscall::getppid:entry /pid == $target/ { printf(\"%d %d\\n\", pid, tid); }";
-/// libdtrace formats the text.
+/// Like `NUMBERS`, but libdtrace formats the text, because of the `#`.
 const ALTERNATE: &str =
     "syscall::getppid:entry /pid == $target/ { printf(\"%d %#x\\n\", pid, tid); }";
 const TRACE: &str = "syscall::getppid:entry /pid == $target/ { trace(pid); trace(tid); }";

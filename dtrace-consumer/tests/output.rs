@@ -97,7 +97,8 @@ fn records_print_as_with_dtrace_when_quiet() {
     assert_eq!(text.trim_end(), expected.trim_end());
 }
 
-/// Prints values of all sizes in all the ways that have no precision. Each clause has nothing else.
+/// Prints values of all sizes in all the ways that the worker formats without libdtrace. No clause has other actions, or
+/// libdtrace would format all of it.
 fn numbers_and_strings() -> String {
     const SIZES: [&str; 8] =
         ["char", "unsigned char", "short", "ushort_t", "int", "uint_t", "int64_t", "uint64_t"];
@@ -114,6 +115,19 @@ fn numbers_and_strings() -> String {
     for (size, number) in SIZES.iter().flat_map(|size| NUMBERS.map(|it| (size, it))) {
         let numbers = ways("diuoxX", &["", "0", "1", "8", "-8", "08", "-030", "0-30"]);
         clause(numbers, format!("({size}){number}"));
+    }
+    for (letters, value) in [
+        ("hd hi 8hd", "(short)-2"),
+        ("hu ho", "(unsigned short)-2"),
+        ("hx hX", "(short)-2"),
+        ("ld li 8ld", "(long)-2"),
+        ("lu lo", "(unsigned long)-2"),
+        ("lx lX", "(long)-2"),
+        ("lld lli", "(long long)-2"),
+        ("llu llo", "(unsigned long long)-2"),
+        ("llx llX", "(long long)-2"),
+    ] {
+        clause(letters.split(' ').map(|it| format!("[%{it}]")).collect(), value.to_owned());
     }
     for size in &SIZES[..6] {
         clause(ways("c", &["", "3", "-3"]), format!("({size})'c'"));

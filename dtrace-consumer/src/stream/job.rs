@@ -108,7 +108,7 @@ pub(crate) struct Job {
     pub(crate) processes: Vec<Process>,
     /// Whether to send firings.
     pub(crate) firings: bool,
-    /// Whether to have libdtrace format each record.
+    /// Whether to format each record.
     pub(crate) text: bool,
     /// Whether to send the entries that each `printa()` prints.
     pub(crate) printed: bool,

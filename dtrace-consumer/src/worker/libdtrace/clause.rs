@@ -12,7 +12,7 @@ pub(super) struct Clause {
     pub(super) key: u32,
     /// The size of a firing's data, in bytes.
     pub(super) length: usize,
-    /// Whether all its actions only record, so that libdtrace has nothing to do for it.
+    /// Whether all its actions only record, so that libdtrace has nothing to do for it but print.
     pub(super) pure: bool,
     /// Whether it has records that are printed where text is wanted.
     pub(super) prints: bool,
@@ -30,12 +30,11 @@ impl Clause {
     /// Examines the records. `string_size` is the size of a D string, if it is known.
     pub(super) fn new(key: u32, records: &[RecordDescription], string_size: Option<u32>) -> Clause {
         let packing = Packing::with_strings(records, string_size);
-        let pure = records.iter().all(|r| only_records(r.action));
         Clause {
             key,
             length: packing.length(),
-            pure,
-            printer: Printer::of(records).filter(|_| pure),
+            pure: records.iter().all(|r| only_records(r.action)),
+            printer: Printer::of(records),
             prints: records.iter().any(|r| r.action != Action::Exit),
             asks: records.iter().any(|r| is_performed(r.action)),
             packing,

@@ -24,7 +24,7 @@ use crate::stream::payload::{FiringFrame, FlowFrame};
 pub(crate) struct Wanted {
     /// Firings.
     pub(crate) firings: bool,
-    /// libdtrace's formatting of each record.
+    /// The text of each record.
     pub(crate) text: bool,
     /// The entries that each `printa()` prints.
     pub(crate) printed: bool,
@@ -50,7 +50,7 @@ pub(super) struct Context<S> {
     pub(super) in_part: Cell<bool>,
     pub(super) told: RefCell<Told>,
     pub(super) pending: RefCell<Option<Pending>>,
-    /// The text of a firing that this process has printed itself.
+    /// The text of a firing, if a `Printer` made it. Otherwise it is in `output`.
     pub(super) text: RefCell<Vec<u8>>,
     pub(super) text_ends: RefCell<Vec<u8>>,
     /// The packed records of the firing or entry that is being sent.

@@ -63,11 +63,15 @@ impl<S: Sink> Context<S> {
                 if let Some(printer) = clause.printer.as_ref().filter(|_| prints) {
                     printer.print(data, &mut text, &mut text_ends);
                 }
-                let (text, text_ends) = (&text[..], &text_ends[..]);
-                let flow = flow.as_ref().map(context::flow_frame);
-                let key = clause.key;
-                let frame =
-                    FiringFrame { probe, clause: key, cpu, flow, data: &[], text, text_ends };
+                let frame = FiringFrame {
+                    probe,
+                    clause: clause.key,
+                    cpu,
+                    flow: flow.as_ref().map(context::flow_frame),
+                    data: &[],
+                    text: &text,
+                    text_ends: &text_ends,
+                };
                 self.send_firing(&frame, &clause, data);
             }
             return Ok(DTRACE_CONSUME_NEXT);

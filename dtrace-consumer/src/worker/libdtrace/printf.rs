@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::platform;
 use crate::data::nul::up_to_nul;
 use crate::data::record::{Action, RecordDescription};
 
@@ -33,6 +34,8 @@ enum Piece {
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 struct Conversion {
     kind: Kind,
+    /// Whether the number has 64 bits.
+    is_long: bool,
     width: usize,
     /// Whether blanks follow the text. Otherwise they precede it.
     is_left: bool,
@@ -53,7 +56,7 @@ enum Kind {
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
-/// The widest text that is padded here. libdtrace gives up at some width beyond.
+/// The greatest width that is handled here.
 const WIDEST: usize = 255;
 
 impl Printer {
@@ -104,7 +107,7 @@ impl Printer {
 
 /// Returns the pieces of a call's text.
 fn pieces(format: &str, arguments: &[&RecordDescription]) -> Option<Vec<Piece>> {
-    // A byte that is no text has taken this form. No format is empty, unless it was too long to be described.
+    // Bytes that are not UTF-8 have become this character. An empty format was too long to be described.
     if format.is_empty() || format.contains(char::REPLACEMENT_CHARACTER) {
         return None;
     }
@@ -130,9 +133,7 @@ fn pieces(format: &str, arguments: &[&RecordDescription]) -> Option<Vec<Piece>> 
     }
     add(rest, &mut pieces);
     // A call without arguments has a record all the same.
-    let takes_any = pieces.iter().any(|it| matches!(it, Piece::Value(..)));
-    let left = unused.len();
-    (left == 0 || left == 1 && !takes_any).then_some(pieces)
+    (unused.len() == 0 || arguments.len() == 1).then_some(pieces)
 }
 
 /// Adds text to the last piece.
@@ -160,10 +161,10 @@ impl Conversion {
             }
             rest = after;
         }
-        // The record has the size of the number. A character of `%lc` and a string of `%ls` are wide ones.
-        let sizes = rest.iter().take_while(|it| matches!(it, b'h' | b'l')).count();
-        let (letter, after) = rest[sizes..].split_first()?;
+        let is_long = rest.starts_with(b"ll");
+        let (letter, after) = rest[if is_long { 2 } else { 0 }..].split_first()?;
         let kind = match letter {
+            b'd' if !is_long && platform::SHORTS_LOSE_THEIR_SIGN => return None,
             b'd' | b'i' => Kind::Signed,
             b'u' => Kind::Unsigned,
             b'o' => Kind::Octal,
@@ -174,16 +175,17 @@ impl Conversion {
             _ => return None,
         };
         let is_number = !matches!(kind, Kind::Character | Kind::String);
-        let conversion = Conversion { kind, width, is_left, has_zeros: has_zeros && !is_left };
-        (is_number || sizes == 0 && !has_zeros).then_some((conversion, after))
+        let has_zeros = has_zeros && !is_left;
+        let conversion = Conversion { kind, is_long, width, is_left, has_zeros };
+        (is_number || !is_long && !has_zeros).then_some((conversion, after))
     }
 
     /// Returns whether it can print a record.
     fn takes(self, r: &RecordDescription) -> bool {
         match self.kind {
             Kind::String => true,
-            Kind::Character => matches!(r.size, 1 | 2 | 4),
-            _ => matches!(r.size, 1 | 2 | 4 | 8),
+            _ if self.is_long => r.size == 8,
+            _ => matches!(r.size, 1 | 2 | 4),
         }
     }
 
@@ -319,7 +321,13 @@ mod tests {
             let bytes = if cfg!(target_endian = "little") { &bytes[..size] } else { &bytes[8 - size..] };
             let expected = format!("<{}>", expected(bytes, &flags, width, letter));
             let width = if width == 0 { String::new() } else { width.to_string() };
-            let format = format!("<%{flags}{width}{letter}>");
+            let long = if size == 8 { "ll" } else { "" };
+            // Without `ll`, `d` is what `%hd` has become.
+            let letter = match letter {
+                'd' if size < 8 && platform::SHORTS_LOSE_THEIR_SIGN => 'i',
+                letter => letter,
+            };
+            let format = format!("<%{flags}{width}{long}{letter}>");
             prop_assert_eq!(one(&format, bytes), Some(expected));
         }
     }
@@ -338,7 +346,7 @@ mod tests {
             ("none %%d %%\n", b"", "none %d %\n"),
             // Elsewhere than on Linux, this is a record with a number.
             ("none", &[1; 8], "none"),
-            ("%hhd %%", &[255], "-1 %"),
+            ("%i %%", &[255], "-1 %"),
         ] {
             assert_eq!(one(format, bytes).as_deref(), Some(expected), "{format}");
         }
@@ -372,6 +380,9 @@ mod tests {
             "%5%",
             "\u{fffd}%d",
             "%d %d",
+            "%hd",
+            "%ld",
+            "%lld",
             "%lc",
             "%ls",
             "%wc",
@@ -379,13 +390,14 @@ mod tests {
         ] {
             assert_eq!(one(format, &[0; 4]), None, "{format}");
         }
-        assert_eq!(one("%d", &[0; 3]), None);
+        assert_eq!(one("%i", &[0; 3]), None);
+        assert_eq!(one("%i", &[0; 8]), None);
         assert_eq!(one("%c", &[0; 8]), None);
         for action in [Action::Trace, Action::Printa, Action::Stack, Action::System] {
             let first = record(Action::Printf, 0, 0, Some("text"));
             assert!(Printer::of(&[first, record(action, 0, 4, None)]).is_none(), "{action}");
         }
-        let two = [record(Action::Printf, 0, 4, Some("%d")), record(Action::Printf, 4, 4, None)];
+        let two = [record(Action::Printf, 0, 4, Some("%i")), record(Action::Printf, 4, 4, None)];
         assert!(Printer::of(&two).is_none(), "an argument too many");
         assert!(Printer::of(&two[1..]).is_none(), "no format");
     }
@@ -393,7 +405,7 @@ mod tests {
     #[test]
     fn each_call_ends_at_its_first_record() {
         let records = [
-            record(Action::Printf, 0, 4, Some("a=%d b=%u\n")),
+            record(Action::Printf, 0, 4, Some("a=%i b=%u\n")),
             record(Action::Printf, 4, 4, None),
             record(Action::Exit, 8, 4, None),
             record(Action::Printf, 12, 0, Some("end")),

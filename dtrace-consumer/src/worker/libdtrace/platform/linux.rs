@@ -304,6 +304,9 @@ pub(in crate::worker::libdtrace) type Process = pid_t;
 /// The function that calls the handler of processes.
 pub(in crate::worker::libdtrace) const PROCESS_EVENTS_FROM: &str = "dtrace_work";
 
+/// Whether libdtrace prints `%hd` without a sign.
+pub(in crate::worker::libdtrace) const SHORTS_LOSE_THEIR_SIGN: bool = false;
+
 /// Whether libdtrace reports the end of the processes that it is attached to.
 pub(crate) const REPORTS_ENDS: bool = true;
 

@@ -307,6 +307,10 @@ pub(in crate::worker::libdtrace) type Process = *mut ps_prochandle;
 /// The function that calls the handler of processes.
 pub(in crate::worker::libdtrace) const PROCESS_EVENTS_FROM: &str = "dtrace_sleep";
 
+/// Whether libdtrace prints `%hd` without a sign. It parses its own text of a format again, in which `%hd` has become `%d`,
+/// and takes that for unsigned. In that text, `i`, `u` or `lld` stands for every other `d`.
+pub(in crate::worker::libdtrace) const SHORTS_LOSE_THEIR_SIGN: bool = true;
+
 /// Whether libdtrace reports the end of the processes that it is attached to. It does not say of which one.
 pub(crate) const REPORTS_ENDS: bool = false;
 
