@@ -43,13 +43,14 @@ impl Conversion {
 /// A `%` of a format, and what belongs to it: flags, width, precision, size prefixes and conversion. See "Output
 /// Formatting" in the DTrace guide.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Specification {
-    place: Range<usize>,
+pub(crate) struct Specification {
+    pub(crate) place: Range<usize>,
     /// `%` for a percent sign; `None` if the format ends before the conversion.
     letter: Option<char>,
 }
 
-fn specifications(format: &str) -> Vec<Specification> {
+/// Returns the specifications of a format.
+pub(crate) fn specifications(format: &str) -> Vec<Specification> {
     const BEFORE_LETTER: &str = "* #+-'(?.@0123456789hlLw";
     let mut found = Vec::new();
     let mut rest = format.char_indices();

@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::platform;
 use crate::data::nul::up_to_nul;
 use crate::data::record::{Action, RecordDescription};
+use crate::records::format::specifications;
 
 /// Prints the firings of a clause.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ struct Call {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
-    Text(Vec<u8>),
+    Text(String),
     Value(Conversion, Range<usize>),
 }
 
@@ -91,7 +92,7 @@ impl Printer {
         for call in &self.calls {
             for piece in &call.pieces {
                 match piece {
-                    Piece::Text(literal) => text.extend_from_slice(literal),
+                    Piece::Text(literal) => text.extend_from_slice(literal.as_bytes()),
                     Piece::Value(conversion, place) => {
                         let bytes = data.get(place.clone()).unwrap_or_default();
                         conversion.print(bytes, text);
@@ -113,17 +114,16 @@ fn pieces(format: &str, arguments: &[&RecordDescription]) -> Option<Vec<Piece>> 
     }
     let mut pieces = Vec::new();
     let mut unused = arguments.iter();
-    let mut rest = format.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
-        let (before, from) = rest.split_at(at);
-        add(before, &mut pieces);
-        if from.starts_with(b"%%") {
-            add(b"%", &mut pieces);
-            rest = &from[2..];
+    let mut text_from = 0;
+    for specification in specifications(format) {
+        let place = specification.place;
+        add(&format[text_from..place.start], &mut pieces);
+        text_from = place.end;
+        if &format[place.clone()] == "%%" {
+            add("%", &mut pieces);
             continue;
         }
-        let (conversion, after) = Conversion::parse(&from[1..])?;
-        rest = after;
+        let conversion = Conversion::parse(&format.as_bytes()[place])?;
         let argument = unused.next()?;
         if !conversion.takes(argument) {
             return None;
@@ -131,23 +131,24 @@ fn pieces(format: &str, arguments: &[&RecordDescription]) -> Option<Vec<Piece>> 
         let start = argument.offset as usize;
         pieces.push(Piece::Value(conversion, start..start.checked_add(argument.size as usize)?));
     }
-    add(rest, &mut pieces);
+    add(&format[text_from..], &mut pieces);
     // A call without arguments has a record all the same.
     (unused.len() == 0 || arguments.len() == 1).then_some(pieces)
 }
 
 /// Adds text to the last piece.
-fn add(text: &[u8], pieces: &mut Vec<Piece>) {
+fn add(text: &str, pieces: &mut Vec<Piece>) {
     match pieces.last_mut() {
         _ if text.is_empty() => {}
-        Some(Piece::Text(before)) => before.extend_from_slice(text),
-        _ => pieces.push(Piece::Text(text.to_vec())),
+        Some(Piece::Text(before)) => before.push_str(text),
+        _ => pieces.push(Piece::Text(text.to_owned())),
     }
 }
 
 impl Conversion {
-    /// Parses what follows a `%`. Returns the rest of the format, too.
-    fn parse(mut rest: &[u8]) -> Option<(Conversion, &[u8])> {
+    /// Parses a specification.
+    fn parse(specification: &[u8]) -> Option<Conversion> {
+        let mut rest = specification.strip_prefix(b"%")?;
         let (mut is_left, mut has_zeros, mut width) = (false, false, 0);
         while let Some((flag @ (b'-' | b'0'), after)) = rest.split_first() {
             is_left |= *flag == b'-';
@@ -162,7 +163,7 @@ impl Conversion {
             rest = after;
         }
         let is_long = rest.starts_with(b"ll");
-        let (letter, after) = rest[if is_long { 2 } else { 0 }..].split_first()?;
+        let [letter] = rest[if is_long { 2 } else { 0 }..] else { return None };
         let kind = match letter {
             b'd' if !is_long && platform::SHORTS_LOSE_THEIR_SIGN => return None,
             b'd' | b'i' => Kind::Signed,
@@ -177,7 +178,7 @@ impl Conversion {
         let is_number = !matches!(kind, Kind::Character | Kind::String);
         let has_zeros = has_zeros && !is_left;
         let conversion = Conversion { kind, is_long, width, is_left, has_zeros };
-        (is_number || !is_long && !has_zeros).then_some((conversion, after))
+        (is_number || !is_long && !has_zeros).then_some(conversion)
     }
 
     /// Returns whether it can print a record.
