@@ -4,9 +4,12 @@
 //! this module does not know (precisions, flags other than `-` and `0`, `%a`, `%Y` and so on) is left to libdtrace, and
 //! so is a clause that prints anything else.
 
+use std::io::Write;
+use std::iter;
 use std::ops::Range;
 
 use super::platform;
+use crate::data::integer::{Integer, Sign};
 use crate::data::nul::up_to_nul;
 use crate::data::record::{Action, RecordDescription};
 use crate::records::format::specifications;
@@ -49,13 +52,11 @@ enum Kind {
     Signed,
     Unsigned,
     Octal,
-    Hexadecimal(&'static [u8; 16]),
+    LowerHexadecimal,
+    UpperHexadecimal,
     Character,
     String,
 }
-
-const LOWER: &[u8; 16] = b"0123456789abcdef";
-const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
 /// The greatest width that is handled here.
 const WIDEST: usize = 255;
@@ -169,8 +170,8 @@ impl Conversion {
             b'd' | b'i' => Kind::Signed,
             b'u' => Kind::Unsigned,
             b'o' => Kind::Octal,
-            b'x' => Kind::Hexadecimal(LOWER),
-            b'X' => Kind::Hexadecimal(UPPER),
+            b'x' => Kind::LowerHexadecimal,
+            b'X' => Kind::UpperHexadecimal,
             b'c' => Kind::Character,
             b's' => Kind::String,
             _ => return None,
@@ -192,78 +193,29 @@ impl Conversion {
 
     /// Appends a record's text.
     fn print(self, bytes: &[u8], text: &mut Vec<u8>) {
-        match self.kind {
-            Kind::String => self.pad(b"", up_to_nul(bytes), text),
-            Kind::Character => {
-                let byte = unsigned(bytes) as u8;
-                self.pad(b"", &[byte], text);
-            }
-            Kind::Signed => {
-                let number = signed(bytes);
-                let sign: &[u8] = if number < 0 { b"-" } else { b"" };
-                self.number::<10>(sign, number.unsigned_abs(), LOWER, text);
-            }
-            Kind::Unsigned => self.number::<10>(b"", unsigned(bytes), LOWER, text),
-            Kind::Octal => self.number::<8>(b"", unsigned(bytes), LOWER, text),
-            Kind::Hexadecimal(digits) => self.number::<16>(b"", unsigned(bytes), digits, text),
-        }
-    }
-
-    fn number<const RADIX: u64>(
-        self,
-        sign: &[u8],
-        mut number: u64,
-        digits: &[u8; 16],
-        text: &mut Vec<u8>,
-    ) {
-        // Octal takes the most digits.
-        let mut buffer = [0; 22];
-        let mut start = buffer.len();
-        loop {
-            start -= 1;
-            buffer[start] = digits[(number % RADIX) as usize];
-            number /= RADIX;
-            if number == 0 {
-                break;
-            }
-        }
-        self.pad(sign, &buffer[start..], text);
-    }
-
-    fn pad(self, sign: &[u8], body: &[u8], text: &mut Vec<u8>) {
-        let missing = self.width.saturating_sub(sign.len() + body.len());
-        let (before, zeros, after) = match (self.is_left, self.has_zeros) {
-            (true, _) => (0, 0, missing),
-            (_, true) => (0, missing, 0),
-            _ => (missing, 0, 0),
+        let start = text.len();
+        let number = Integer::from_bytes(bytes, Sign::Unknown);
+        let (signed, unsigned) = number.map_or((0, 0), |it| (it.as_i64(), it.as_u64()));
+        // Writing to a vector does not fail.
+        let _ = match self.kind {
+            Kind::Signed => write!(text, "{signed}"),
+            Kind::Unsigned => write!(text, "{unsigned}"),
+            Kind::Octal => write!(text, "{unsigned:o}"),
+            Kind::LowerHexadecimal => write!(text, "{unsigned:x}"),
+            Kind::UpperHexadecimal => write!(text, "{unsigned:X}"),
+            Kind::Character => text.write_all(&[unsigned as u8]),
+            Kind::String => text.write_all(up_to_nul(bytes)),
         };
-        text.extend(std::iter::repeat_n(b' ', before));
-        text.extend_from_slice(sign);
-        text.extend(std::iter::repeat_n(b'0', zeros));
-        text.extend_from_slice(body);
-        text.extend(std::iter::repeat_n(b' ', after));
-    }
-}
-
-/// Reads a number without a sign.
-fn unsigned(bytes: &[u8]) -> u64 {
-    match *bytes {
-        [a] => a.into(),
-        [a, b] => u16::from_ne_bytes([a, b]).into(),
-        [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]).into(),
-        [a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-        _ => 0,
-    }
-}
-
-/// Reads a number with a sign.
-fn signed(bytes: &[u8]) -> i64 {
-    match *bytes {
-        [a] => i8::from_ne_bytes([a]).into(),
-        [a, b] => i16::from_ne_bytes([a, b]).into(),
-        [a, b, c, d] => i32::from_ne_bytes([a, b, c, d]).into(),
-        [a, b, c, d, e, f, g, h] => i64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-        _ => 0,
+        let missing = self.width.saturating_sub(text.len() - start);
+        if missing == 0 {
+            return;
+        }
+        let (at, padding) = match (self.is_left, self.has_zeros) {
+            (true, _) => (text.len(), b' '),
+            (_, true) => (start + usize::from(text[start..].starts_with(b"-")), b'0'),
+            _ => (start, b' '),
+        };
+        text.splice(at..at, iter::repeat_n(padding, missing));
     }
 }
 
@@ -291,15 +243,17 @@ mod tests {
         Some(printed(&printer, bytes).0)
     }
 
-    /// What the standard library makes of a number.
-    fn expected(bytes: &[u8], flags: &str, width: usize, letter: char) -> String {
-        let number = unsigned(bytes);
+    /// What is expected of the lowest bits of a number.
+    fn expected(number: i64, bits: usize, flags: &str, width: usize, letter: char) -> String {
+        let unused = 64 - bits;
+        let (signed, unsigned) =
+            (number << unused >> unused, number.cast_unsigned() << unused >> unused);
         let (sign, digits) = match letter {
-            'd' | 'i' if signed(bytes) < 0 => ("-", signed(bytes).unsigned_abs().to_string()),
-            'o' => ("", format!("{number:o}")),
-            'x' => ("", format!("{number:x}")),
-            'X' => ("", format!("{number:X}")),
-            _ => ("", number.to_string()),
+            'd' | 'i' if signed < 0 => ("-", signed.unsigned_abs().to_string()),
+            'o' => ("", format!("{unsigned:o}")),
+            'x' => ("", format!("{unsigned:x}")),
+            'X' => ("", format!("{unsigned:X}")),
+            _ => ("", unsigned.to_string()),
         };
         let rest = width.saturating_sub(sign.len());
         match flags {
@@ -320,7 +274,7 @@ mod tests {
         ) {
             let bytes = &number.to_ne_bytes()[..];
             let bytes = if cfg!(target_endian = "little") { &bytes[..size] } else { &bytes[8 - size..] };
-            let expected = format!("<{}>", expected(bytes, &flags, width, letter));
+            let expected = format!("<{}>", expected(number, 8 * size, &flags, width, letter));
             let width = if width == 0 { String::new() } else { width.to_string() };
             let long = if size == 8 { "ll" } else { "" };
             // Without `ll`, `d` is what `%hd` has become.
