@@ -55,10 +55,20 @@ pub(crate) struct FiringFrame<'a> {
     pub(crate) flow: Option<FlowFrame<'a>>,
     /// The records: packed in a stream, and in their places when they are delivered.
     pub(crate) data: &'a [u8],
-    /// The text that libdtrace printed, of all records together.
+    /// The text of all records together.
     pub(crate) text: &'a [u8],
     /// `u32 record, u32 end` for each record that printed: its number, and where its text ends within `text`.
     pub(crate) text_ends: &'a [u8],
+}
+
+impl FiringFrame<'_> {
+    /// Appends to `text_ends` where the text of a record ends.
+    #[cfg(feature = "live")]
+    pub(crate) fn end_text(text_ends: &mut Vec<u8>, record: u32, end: usize) {
+        let end = u32::try_from(end).unwrap_or(u32::MAX);
+        text_ends.extend_from_slice(&record.to_le_bytes());
+        text_ends.extend_from_slice(&end.to_le_bytes());
+    }
 }
 
 /// Flow indentation, as libdtrace computes it when `flowindent` is set.

@@ -262,10 +262,7 @@ impl<S: Sink> Context<S> {
         {
             self.output.replace_from(start, &named);
         }
-        let end = u32::try_from(self.output.length()).unwrap_or(u32::MAX);
-        let mut ends = self.text_ends.borrow_mut();
-        ends.extend_from_slice(&record.to_le_bytes());
-        ends.extend_from_slice(&end.to_le_bytes());
+        FiringFrame::end_text(&mut self.text_ends.borrow_mut(), record, self.output.length());
     }
 
     /// Sends the firing whose records have been formatted.

@@ -13,6 +13,7 @@ use crate::data::integer::{Integer, Sign};
 use crate::data::nul::up_to_nul;
 use crate::data::record::{Action, RecordDescription};
 use crate::records::format::specifications;
+use crate::stream::payload::FiringFrame;
 
 /// Prints the firings of a clause.
 #[derive(Debug)]
@@ -100,9 +101,7 @@ impl Printer {
                     }
                 }
             }
-            let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
-            ends.extend_from_slice(&call.record.to_le_bytes());
-            ends.extend_from_slice(&end.to_le_bytes());
+            FiringFrame::end_text(ends, call.record, text.len());
         }
     }
 }
